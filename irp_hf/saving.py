@@ -1,0 +1,165 @@
+"""Replace a folder whole or not at all, so that a killed save never leaves a mixture of old and new files."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import InputError
+
+STALE_SECONDS = 3600.0  # a temporary folder that nobody touched for so long was left by a killed save
+
+
+@contextlib.contextmanager
+def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a fresh folder to write into; at the end it takes the place of the folder `path` in one step.
+
+    What stands in the old folder and was not written anew (README.md, .git, ...) is carried over. After an
+    exception the old folder is as it was. A symbolic link is followed, and missing parents are made. Some
+    folders cannot be swapped: the working directory or one above it, a mount point, a folder whose parent is
+    read-only. There the files are put in place one by one, the largest first and config.json last.
+
+    Raises `InputError` where a file stands at `path` or at one of its parents.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise InputError(
+            f"{path} is a file, but a folder is to be written. Name another place or move the file."
+        )
+    in_place = _cannot_be_swapped(target)
+    home = target if in_place else target.parent
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{home} cannot be made, a file is in the way. Name another place.") from error
+    _tidy(home, target)
+    fresh = home / f".{target.name}.irp-{secrets.token_hex(4)}"
+    fresh.mkdir()
+    try:
+        yield fresh
+        for item in (*fresh.rglob("*"), fresh):
+            _sync(item)
+        if in_place:
+            _move_files(fresh, target)
+        else:
+            _swap(fresh, target)
+        _sync(home)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _cannot_be_swapped(target: Path) -> bool:
+    if not target.is_dir():
+        return False
+    with contextlib.suppress(FileNotFoundError):  # the working directory itself was removed
+        here = Path.cwd()
+        if any(target.samefile(folder) for folder in (here, *here.parents)):
+            return True
+    return os.path.ismount(target) or not os.access(target.parent, os.W_OK)
+
+
+def _tidy(home: Path, target: Path) -> None:
+    """Remove what killed saves left; put the old folder back where a save died between two renames."""
+    ours = re.compile(re.escape(f".{target.name}.irp-") + "(old-)?[0-9a-f]{8}")
+    for left in home.iterdir():
+        if match := ours.fullmatch(left.name):
+            if match[1] and not target.exists():
+                left.rename(target)
+            elif time.time() - _last_touched(left) > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _last_touched(folder: Path) -> float:
+    try:
+        return max(item.lstat().st_mtime for item in (folder, *folder.rglob("*")))
+    except FileNotFoundError:  # its owner is at work in it
+        return time.time()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk; Windows offers that to neither folders nor readers."""
+    if sys.platform == "win32" or path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _move_files(fresh: Path, target: Path) -> None:
+    files = [item for item in fresh.rglob("*") if item.is_symlink() or not item.is_dir()]
+    for file in sorted(files, key=lambda file: (file == fresh / "config.json", -file.lstat().st_size)):
+        place = target / file.relative_to(fresh)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    if target.exists():
+        _carry_over(target, fresh)
+        shutil.copymode(target, fresh)
+    try:
+        fresh.rename(target)
+    except OSError:  # a folder with something in it stands there
+        if not _exchange(fresh, target):
+            _rename_twice(fresh, target)
+        _carry_over(fresh, target)  # what another program wrote there meanwhile
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Give `new` every file of `old` that it lacks, by hard link where possible."""
+    for item in old.iterdir():
+        twin = new / item.name
+        missing = not os.path.lexists(twin)
+        if item.is_dir() and not item.is_symlink():
+            if missing:
+                twin.mkdir()
+            if twin.is_dir() and not twin.is_symlink():
+                _carry_over(item, twin)
+            if missing:
+                shutil.copystat(item, twin)
+        elif missing:
+            try:
+                os.link(item, twin, follow_symlinks=False)
+            except (OSError, NotImplementedError):
+                shutil.copy2(item, twin, follow_symlinks=False)
+    _sync(new)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two folders in one step; False where the system or the file system cannot."""
+    if sys.platform == "win32":
+        return False
+    libc = ctypes.CDLL(None)
+    one, two = os.fsencode(first), os.fsencode(second)
+    try:
+        if sys.platform == "darwin":
+            return bool(libc.renamex_np(one, two, 2) == 0)  # RENAME_SWAP
+        return bool(libc.renameat2(-100, one, -100, two, 2) == 0)  # AT_FDCWD, RENAME_EXCHANGE
+    except AttributeError:  # an older C library
+        return False
+
+
+def _rename_twice(fresh: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.irp-old-{secrets.token_hex(4)}")
+    try:
+        target.rename(old)
+        fresh.rename(target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # nothing to put back, or the new folder is there already
+            old.rename(target)
+        raise
+    old.rename(fresh)

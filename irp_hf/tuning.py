@@ -1,0 +1,194 @@
+"""Hyper-parameters of each inverse from the anchors alone, by out-of-fold cosine.
+
+The kernel's leave-one-out is closed form; the others take K folds. Each decomposes once for its whole grid. The cosine is
+smooth in γ, λ and δ, so that a hill-climb finds its top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from irp_hf.inverses.base import Inverse
+from irp_hf.inverses.kernel import KernelInverse, KernelPath
+from irp_hf.inverses.pruned import PrunedInverse
+from irp_hf.inverses.whitened import WhitenedInverse, WhitenedPath
+from irp_hf.metrics import cosines
+from irp_hf.pairs import Pairs
+from irp_hf.projection import denormalize, normalize
+
+GAMMAS = tuple(2.0**e for e in range(-4, 7))
+KERNEL_RIDGES = tuple(10.0 ** (e / 2) for e in range(-14, 5))
+RIDGES = tuple(10.0**e for e in range(-12, 3))
+BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
+THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+NUM_FOLDS = 5
+FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
+GAMMA_ROWS = 1000  # γ moves little with the number of anchors: so many choose it, then all of them choose λ
+
+Point = TypeVar("Point", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Hyper-parameters that the user fixed; None is chosen from the anchors."""
+
+    gamma: float | None = None
+    ridge: float | None = None
+    balance: float | None = None
+    restoration: float | None = None
+    num_landmarks: int | None = None
+    num_subspaces: int | None = None
+    pruning_threshold: float | None = None
+    seed: int = 0
+
+
+class Trial(NamedTuple):
+    """An inverse that was tried."""
+
+    inverse: Inverse
+    cosine: float
+    """Mean cosine of out-of-fold translations with the true vectors."""
+    translated: Tensor | None = None
+    """The out-of-fold translations of the target's anchors `(k, d_Y)`, for the trials that stay in the race."""
+
+
+def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int) -> dict[Point, float]:
+    """Hill-climb a one-dimensional `grid` from index `start`: all points tried with their values, at most 1, best first.
+
+    Where the way up is flat it stops, so that the plain middle of the grid wins over an extreme end that gains nothing.
+    """
+    tried = {grid[start]: evaluate(grid[start])}
+    best = start
+    for step in (1, -1):
+        while 0 <= best + step < len(grid):
+            point = grid[best + step]
+            if point not in tried:
+                tried[point] = evaluate(point)
+            if tried[point] - tried[grid[best]] <= FLAT * (1 - tried[grid[best]]):
+                break
+            best += step
+    top = grid[best]
+    return {top: tried.pop(top), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
+
+
+def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
+    """γ and λ by leave-one-out, best first; only the best carries its translations."""
+    sample = pairs if len(pairs) <= GAMMA_ROWS else pairs.take(pairs.permutation(given.seed)[:GAMMA_ROWS])
+    gamma_tried: dict[float, dict[float, float]] = {}
+
+    def best_of(gamma: float) -> float:
+        gamma_tried[gamma] = _kernel_ridges(sample, _kernel(given, gamma).path(sample.source_rows), given.ridge)
+        return next(iter(gamma_tried[gamma].values()))
+
+    grid = GAMMAS if given.gamma is None else (given.gamma,)
+    gamma = next(iter(climb(best_of, grid, grid.index(2.0) if given.gamma is None else 0)))
+    path = _kernel(given, gamma).path(pairs.source_rows)
+    if sample is not pairs:
+        start = next(iter(gamma_tried[gamma]))
+        gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, start)}
+    trials = [
+        Trial(_kernel(given, gamma, ridge), cosine)
+        for gamma, ridges in gamma_tried.items()
+        for ridge, cosine in ridges.items()
+    ]
+    trials.sort(key=lambda trial: trial.cosine, reverse=True)
+    best = next(iter(gamma_tried[gamma]))
+    translated = denormalize(path.leave_one_out(pairs.target_rows, best), pairs.target_stats)
+    return [trials[0]._replace(translated=translated), *trials[1:]]
+
+
+def kernel_fold_out(inverse: KernelInverse, pairs: Pairs, folds: list[Tensor]) -> Tensor:
+    """Translations `(k, d_Y)`, each fold by the others: what compares the kernel with the other inverses fairly."""
+    path = inverse.path(pairs.source_rows)
+    return denormalize(path.leave_fold_out(pairs.target_rows, inverse.ridge, folds), pairs.target_stats)
+
+
+def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:
+    return KernelInverse(gamma, ridge, given.num_landmarks, given.seed)
+
+
+def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: float = 1e-2) -> dict[float, float]:
+    spectral = path.spectral(pairs.target_rows)
+
+    def evaluate(ridge: float) -> float:
+        rows = path.leave_one_out(pairs.target_rows, ridge, spectral)
+        return mean_cosine(denormalize(rows, pairs.target_stats), pairs)
+
+    if ridge is not None:
+        return {ridge: evaluate(ridge)}
+    return climb(evaluate, KERNEL_RIDGES, KERNEL_RIDGES.index(start))
+
+
+def tune_whitened(pairs: Pairs, given: Given) -> list[Trial]:
+    """λ for each balance by K folds, best first; the best of each balance carries its translations."""
+    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
+    paths = [WhitenedPath(fold.train.source_rows, fold.train.target_rows) for fold in folds]
+    rotated = [path.rotate_source(fold.rows) for path, fold in zip(paths, folds, strict=True)]
+
+    def translated(balance: float, ridge: float) -> Tensor:
+        directions = [
+            path.directions(rows, balance, ridge) @ path.target.vectors.T
+            for path, rows in zip(paths, rotated, strict=True)
+        ]
+        return _gather(pairs, folds, directions)
+
+    trials = []
+    for balance in BALANCES if given.balance is None else (given.balance,):
+        grid = RIDGES if given.ridge is None else (given.ridge,)
+        tried = climb(
+            lambda ridge, balance=balance: mean_cosine(translated(balance, ridge), pairs),
+            grid,
+            RIDGES.index(1e-1) if given.ridge is None else 0,
+        )
+        best = next(iter(tried))
+        trials += [
+            Trial(WhitenedInverse(balance, ridge), cosine, translated(balance, ridge) if ridge == best else None)
+            for ridge, cosine in tried.items()
+        ]
+    return sorted(trials, key=lambda trial: trial.cosine, reverse=True)
+
+
+def tune_pruned(pairs: Pairs, given: Given) -> list[Trial]:
+    """δ by K folds, best first; all carry their translations."""
+    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
+    num_subspaces = PrunedInverse.num_subspaces if given.num_subspaces is None else given.num_subspaces
+    trials: dict[float, Trial] = {}
+
+    def evaluate(threshold: float) -> float:
+        inverse = PrunedInverse(threshold, num_subspaces, given.seed)
+        directions = [inverse.fold(fold.train.source_rows, fold.train.target_rows)(fold.rows) for fold in folds]
+        translated = _gather(pairs, folds, directions)
+        trials[threshold] = Trial(inverse, mean_cosine(translated, pairs), translated)
+        return trials[threshold].cosine
+
+    grid = THRESHOLDS if given.pruning_threshold is None else (given.pruning_threshold,)
+    tried = climb(evaluate, grid, grid.index(0.7) if given.pruning_threshold is None else 0)
+    return [trials[threshold] for threshold in tried]
+
+
+def mean_cosine(translated: Tensor, pairs: Pairs) -> float:
+    """Mean cosine of `translated (k, d_Y)` with the target's anchors."""
+    return float(cosines(translated, pairs.target).mean())
+
+
+class _Fold:
+    """The pairs outside of one fold, and the rows inside as the source sees them from there."""
+
+    def __init__(self, pairs: Pairs, held: Tensor) -> None:
+        train = torch.ones(len(pairs), dtype=torch.bool, device=held.device)
+        train[held] = False
+        self.held, self.train = held, pairs.take(train.nonzero()[:, 0])
+        self.rows = normalize(pairs.source[held], self.train.source_stats)
+
+
+def _gather(pairs: Pairs, folds: list[_Fold], directions: list[Tensor]) -> Tensor:
+    """Directions of each fold as vectors of the target space, in the order of the pairs, shape (k, d_Y)."""
+    translated = torch.empty_like(pairs.target)
+    for fold, direction in zip(folds, directions, strict=True):
+        translated[fold.held] = denormalize(direction, fold.train.target_stats)
+    return translated
