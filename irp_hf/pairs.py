@@ -24,6 +24,12 @@ class Pairs:
         """The pairs of these row numbers, normalised by themselves: nothing of the others leaks in."""
         return Pairs(self.source[rows], self.target[rows])
 
+    def without(self, rows: Tensor) -> Pairs:
+        """All other pairs, normalised by themselves."""
+        others = torch.ones(len(self), dtype=torch.bool, device=rows.device)
+        others[rows] = False
+        return self.take(others.nonzero()[:, 0])
+
     def folds(self, num_folds: int, seed: int) -> list[Tensor]:
         """Seeded folds of row numbers, every pair in one of them."""
         return list(self.permutation(seed).tensor_split(min(num_folds, len(self))))

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from irp_hf.projection import unit_rows
+
 LARGEST = 1e4  # of w_j / v_j: a direction that cannot be predicted at all is not blown up
 
 
@@ -39,12 +41,12 @@ class Restoration:
 def restore_out_of_fold(
     translated: Tensor, target: Tensor, folds: list[Tensor], restorations: Sequence[float]
 ) -> list[Tensor]:
-    """For each q, `translated (k, d)` restored fold by fold with what the other folds tell: no row scales itself."""
+    """For each q, `translated (k, d)` of unit rows `target`, restored by what the other folds tell: no row scales itself."""
     restored = [torch.empty_like(translated) for _ in restorations]
     for fold in folds:
         others = torch.ones(len(target), dtype=torch.bool, device=target.device)
         others[fold] = False
-        restoration = Restoration(translated[others], target[others])
+        restoration = Restoration(unit_rows(translated[others]), target[others])
         for rows, q in zip(restored, restorations, strict=True):
             rows[fold] = translated[fold] @ restoration.matrix(q)
     return restored

@@ -14,16 +14,15 @@ from torch import Tensor
 
 from irp_hf.inverses.base import Folded, Inverse
 from irp_hf.inverses.kernel import KernelInverse
-from irp_hf.metrics import neighbors_kept
+from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.pairs import Pairs
-from irp_hf.projection import denormalize, normalize
+from irp_hf.projection import denormalize, unit_rows
 from irp_hf.restoration import Restoration, restore_out_of_fold
 from irp_hf.tuning import (
     NUM_FOLDS,
     Given,
     Trial,
     kernel_fold_out,
-    mean_cosine,
     tune_kernel,
     tune_pruned,
     tune_whitened,
@@ -45,9 +44,10 @@ Score = Callable[[Tensor], float]
 
 
 class Candidate(NamedTuple):
-    """Hyper-parameters that were tried, and their objective out of fold, before scale restoration."""
+    """Hyper-parameters that were tried, and their objective out of fold."""
 
     inverse: Inverse
+    restoration: float
     score: float
 
 
@@ -64,11 +64,13 @@ class Choice:
     fold_score: float
     """The objective over the K folds that all methods share: it compares them fairly."""
     tried: tuple[Candidate, ...]
-    """All hyper-parameters that were tried, best first."""
+    """All hyper-parameters that were tried, the chosen first, then by score."""
+    directions: Tensor
+    """What the inverse gives for every pair, out of fold, scale restored, shape (k, d_Y): `score` comes from it."""
     translated: Tensor
-    """Out-of-fold translations of the target's anchors `(k, d_Y)`, scale restored, as `score` saw them."""
+    """The same as vectors of the target space `(k, d_Y)`."""
     fold_translated: Tensor
-    """The translations `(k, d_Y)` that `fold_score` saw."""
+    """The translations `(k, d_Y)` that `fold_score` comes from."""
     matrix: Tensor
     """The scale restoration `(d_Y, d_Y)`."""
 
@@ -105,29 +107,30 @@ def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -
     if objective == "agreement" and labels is not None:
         native = labels(pairs.target)
         return lambda translated: float((labels(translated) == native).double().mean())
-    return lambda translated: mean_cosine(translated, pairs)
+    return lambda translated: float(cosines(translated, pairs.target).mean())
 
 
 def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
-    trials = TUNERS[method](pairs, given)
-    if objective == "cosine":
-        tried = [Candidate(trial.inverse, trial.cosine) for trial in trials]
-    else:  # among the finalists of the tuning, those that carry their translations
-        tried = [Candidate(t.inverse, score(t.translated)) for t in trials if t.translated is not None]
-        tried.sort(key=lambda candidate: candidate.score, reverse=True)
+    tried, directions = _tune(method, pairs, objective, score, given)
     inverse = tried[0].inverse
-    translated = next(t.translated for t in trials if t.inverse == inverse and t.translated is not None)
-
     folds = pairs.folds(NUM_FOLDS, given.seed)
-    restorations = _restorations(method, objective, given)
-    restored = _restored(translated, pairs, folds, restorations)
-    scores = [score(candidate) for candidate in restored]
-    best = max(range(len(scores)), key=scores.__getitem__)
 
-    fold_translated, fold_score = restored[best], scores[best]
+    def restored(directions: Tensor, restorations: Sequence[float]) -> list[Tensor]:
+        return restore_out_of_fold(directions, pairs.target_rows, folds, restorations)
+
+    restorations = _restorations(method, objective, given)
+    candidates = restored(directions, restorations)
+    scores = [score(denormalize(candidate, pairs.target_stats)) for candidate in candidates]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    if len(scores) > 1:
+        tried += [Candidate(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
+    tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
+
+    translated = denormalize(candidates[best], pairs.target_stats)
+    fold_translated, fold_score = translated, scores[best]
     if isinstance(inverse, KernelInverse):
-        out_of_fold = kernel_fold_out(inverse, pairs, folds)
-        (fold_translated,) = _restored(out_of_fold, pairs, folds, [restorations[best]])
+        (fold_directions,) = restored(kernel_fold_out(inverse, pairs, folds), [restorations[best]])
+        fold_translated = denormalize(fold_directions, pairs.target_stats)
         fold_score = score(fold_translated)
     return Choice(
         method=method,
@@ -136,10 +139,26 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
         score=scores[best],
         fold_score=fold_score,
         tried=tuple(tried),
-        translated=restored[best],
+        directions=candidates[best],
+        translated=translated,
         fold_translated=fold_translated,
-        matrix=Restoration(normalize(translated, pairs.target_stats), pairs.target_rows).matrix(restorations[best]),
+        matrix=Restoration(unit_rows(directions), pairs.target_rows).matrix(restorations[best]),
     )
+
+
+def _tune(
+    method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given
+) -> tuple[list[Candidate], Tensor]:
+    """The hyper-parameters tried, the best finalist by the objective first, and its out-of-fold directions."""
+    trials = TUNERS[method](pairs, given)
+    finalists = [(trial, trial.directions) for trial in trials if trial.directions is not None]
+    if objective == "cosine":
+        tried = [Candidate(trial.inverse, 0.0, trial.cosine) for trial in trials]
+    else:
+        tried = [Candidate(t.inverse, 0.0, score(denormalize(d, pairs.target_stats))) for t, d in finalists]
+    scores = {candidate.inverse: candidate.score for candidate in tried}
+    best, directions = max(finalists, key=lambda finalist: scores[finalist[0].inverse])
+    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), directions
 
 
 def _restorations(method: Method, objective: Objective, given: Given) -> Sequence[float]:
@@ -149,12 +168,3 @@ def _restorations(method: Method, objective: Objective, given: Given) -> Sequenc
     if method == "pruned":
         return (0.0,)
     return (0.5,) if objective == "cosine" else RESTORATIONS
-
-
-def _restored(
-    translated: Tensor, pairs: Pairs, folds: list[Tensor], restorations: Sequence[float]
-) -> list[Tensor]:
-    """Out-of-fold translations `(k, d_Y)` with their scale restored, for each q."""
-    rows = normalize(translated, pairs.target_stats)
-    restored = restore_out_of_fold(rows, pairs.target_rows, folds, restorations)
-    return [denormalize(directions, pairs.target_stats) for directions in restored]

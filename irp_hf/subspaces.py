@@ -7,14 +7,15 @@ from torch import Tensor
 
 
 def farthest_points(
-    rows: Tensor, num_starts: int = 1, seed: int = 0, most: int | None = None
+    rows: Tensor, num_starts: int = 1, seed: int = 0, most: int | None = None, until: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Greedy farthest-point orders of unit `rows (k, d)` under `1 - |cos|`, from seeded random starts.
+    """Greedy farthest-point walks over unit `rows (k, d)` under `1 - |cos|`, from seeded random starts.
 
-    The order is nested: the pruning for any threshold δ is a prefix of it. So one walk serves all δ.
+    A walk is nested: the pruning for any threshold δ is a prefix of it, so one walk serves all δ. It ends after `most`
+    points, or once no remaining point of any walk is as far as `until`.
 
     Returns `order (num_starts, m)`, row numbers, and `distance (num_starts, m)`, how far each point was from those before
-    it when it was taken (infinity for the start; never increasing), with m = `most` or k.
+    it when it was taken (infinity for the start; never increasing).
     """
     k = rows.shape[0]
     length = min(k, most or k)
@@ -22,31 +23,21 @@ def farthest_points(
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randperm(k, generator=generator).repeat(-(-num_starts // k))[:num_starts].to(rows.device)
 
-    order = torch.empty(num_starts, length, dtype=torch.long, device=rows.device)
-    distance = torch.full((num_starts, length), torch.inf, dtype=rows.dtype, device=rows.device)
-    order[:, 0] = starts
-    nearest = apart[starts].scatter(1, starts[:, None], -1)  # a point that was taken is never taken again
-    for step in range(1, length):
-        distance[:, step], order[:, step] = nearest.max(1)
-        taken = order[:, step, None]
-        nearest = torch.minimum(nearest, apart[taken[:, 0]]).scatter_(1, taken, -1)
-    return order, distance.clamp_(min=0)
-
-
-def anchor_subspaces(
-    rows: Tensor, pruning_threshold: float, num_subspaces: int, seed: int = 0
-) -> list[Tensor]:
-    """ω anchor subspaces: for each start, the anchors kept once the farthest remaining one is nearer than δ.
-
-    `rows (k, d)` are unit rows, `pruning_threshold` is δ in [0, 1], `num_subspaces` is ω ≥ 1. Returns ω tensors of row
-    numbers, in the order in which they were taken. δ = 0 keeps all anchors.
-    """
-    order, distance = farthest_points(rows, num_subspaces, seed)
-    return [prefix(points, apart, pruning_threshold) for points, apart in zip(order, distance, strict=True)]
+    order = [starts]
+    distance = [torch.full((num_starts,), torch.inf, dtype=rows.dtype, device=rows.device)]
+    nearest = apart[starts].clamp_(min=0).scatter(1, starts[:, None], -1)  # what was taken is never taken again
+    while len(order) < length:
+        farthest, points = nearest.max(1)
+        if farthest.max() < until:
+            break
+        order.append(points)
+        distance.append(farthest)
+        nearest = torch.minimum(nearest, apart[points].clamp_(min=0)).scatter_(1, points[:, None], -1)
+    return torch.stack(order, 1), torch.stack(distance, 1)
 
 
 def prefix(order: Tensor, distance: Tensor, pruning_threshold: float) -> Tensor:
-    """The part `(m,)` of one farthest-point `order (k,)` that the threshold keeps."""
+    """The part `(m,)` of one walk `(k,)` up to where the farthest remaining anchor is nearer than δ."""
     return order[: int((distance >= pruning_threshold).sum())]
 
 

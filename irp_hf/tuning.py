@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irp_hf.inverses.base import Inverse
 from irp_hf.inverses.kernel import KernelInverse, KernelPath
-from irp_hf.inverses.pruned import PrunedInverse
+from irp_hf.inverses.pruned import PrunedInverse, PrunedPath
 from irp_hf.inverses.whitened import WhitenedInverse, WhitenedPath
 from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
@@ -25,8 +25,9 @@ GAMMAS = tuple(2.0**e for e in range(-4, 7))
 KERNEL_RIDGES = tuple(10.0 ** (e / 2) for e in range(-14, 5))
 RIDGES = tuple(10.0**e for e in range(-12, 3))
 BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
-THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-NUM_FOLDS = 5
+THRESHOLDS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
+NUM_FOLDS = 10
+FEW_FOLDS = 2
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
 GAMMA_ROWS = 1000  # γ moves little with the number of anchors: so many choose it, then all of them choose λ
 
@@ -53,8 +54,8 @@ class Trial(NamedTuple):
     inverse: Inverse
     cosine: float
     """Mean cosine of out-of-fold translations with the true vectors."""
-    translated: Tensor | None = None
-    """The out-of-fold translations of the target's anchors `(k, d_Y)`, for the trials that stay in the race."""
+    directions: Tensor | None = None
+    """The inverse's output for every pair, out of fold, shape (k, d_Y): for the finalists only."""
 
 
 def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int) -> dict[Point, float]:
@@ -77,7 +78,7 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
 
 
 def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
-    """γ and λ by leave-one-out, best first; only the best carries its translations."""
+    """γ and λ by leave-one-out: one finalist."""
     sample = pairs if len(pairs) <= GAMMA_ROWS else pairs.take(pairs.permutation(given.seed)[:GAMMA_ROWS])
     gamma_tried: dict[float, dict[float, float]] = {}
 
@@ -91,21 +92,19 @@ def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
     if sample is not pairs:
         start = next(iter(gamma_tried[gamma]))
         gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, start)}
-    trials = [
-        Trial(_kernel(given, gamma, ridge), cosine)
-        for gamma, ridges in gamma_tried.items()
-        for ridge, cosine in ridges.items()
-    ]
-    trials.sort(key=lambda trial: trial.cosine, reverse=True)
     best = next(iter(gamma_tried[gamma]))
-    translated = denormalize(path.leave_one_out(pairs.target_rows, best), pairs.target_stats)
-    return [trials[0]._replace(translated=translated), *trials[1:]]
+    others = [
+        Trial(_kernel(given, *point), cosine)
+        for point, cosine in (((g, r), c) for g, ridges in gamma_tried.items() for r, c in ridges.items())
+        if point != (gamma, best)
+    ]
+    directions = path.leave_one_out(pairs.target_rows, best)
+    return [Trial(_kernel(given, gamma, best), gamma_tried[gamma][best], directions), *others]
 
 
 def kernel_fold_out(inverse: KernelInverse, pairs: Pairs, folds: list[Tensor]) -> Tensor:
-    """Translations `(k, d_Y)`, each fold by the others: what compares the kernel with the other inverses fairly."""
-    path = inverse.path(pairs.source_rows)
-    return denormalize(path.leave_fold_out(pairs.target_rows, inverse.ridge, folds), pairs.target_stats)
+    """Directions `(k, d_Y)`, each fold by the others: what compares the kernel with the other inverses fairly."""
+    return inverse.path(pairs.source_rows).leave_fold_out(pairs.target_rows, inverse.ridge, folds)
 
 
 def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:
@@ -117,7 +116,7 @@ def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: f
 
     def evaluate(ridge: float) -> float:
         rows = path.leave_one_out(pairs.target_rows, ridge, spectral)
-        return mean_cosine(denormalize(rows, pairs.target_stats), pairs)
+        return mean_cosine(rows, pairs)
 
     if ridge is not None:
         return {ridge: evaluate(ridge)}
@@ -125,70 +124,78 @@ def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: f
 
 
 def tune_whitened(pairs: Pairs, given: Given) -> list[Trial]:
-    """λ for each balance by K folds, best first; the best of each balance carries its translations."""
+    """λ for each balance by K folds: a finalist for each balance."""
     folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
     paths = [WhitenedPath(fold.train.source_rows, fold.train.target_rows) for fold in folds]
     rotated = [path.rotate_source(fold.rows) for path, fold in zip(paths, folds, strict=True)]
 
-    def translated(balance: float, ridge: float) -> Tensor:
-        directions = [
-            path.directions(rows, balance, ridge) @ path.target.vectors.T
-            for path, rows in zip(paths, rotated, strict=True)
-        ]
-        return _gather(pairs, folds, directions)
+    def directions(balance: float, ridge: float) -> Tensor:
+        return _gather(pairs, folds, [path.directions(r, balance, ridge) for path, r in zip(paths, rotated, strict=True)])
 
     trials = []
+    grid, start = (RIDGES, RIDGES.index(1e-1)) if given.ridge is None else ((given.ridge,), 0)
     for balance in BALANCES if given.balance is None else (given.balance,):
-        grid = RIDGES if given.ridge is None else (given.ridge,)
-        tried = climb(
-            lambda ridge, balance=balance: mean_cosine(translated(balance, ridge), pairs),
-            grid,
-            RIDGES.index(1e-1) if given.ridge is None else 0,
-        )
+        tried = climb(lambda ridge, b=balance: mean_cosine(directions(b, ridge), pairs), grid, start)
         best = next(iter(tried))
         trials += [
-            Trial(WhitenedInverse(balance, ridge), cosine, translated(balance, ridge) if ridge == best else None)
+            Trial(WhitenedInverse(balance, ridge), cosine, directions(balance, ridge) if ridge == best else None)
             for ridge, cosine in tried.items()
         ]
-    return sorted(trials, key=lambda trial: trial.cosine, reverse=True)
+    return trials
 
 
 def tune_pruned(pairs: Pairs, given: Given) -> list[Trial]:
-    """δ by K folds, best first; all carry their translations."""
-    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
+    """δ over the whole grid, for it can have two tops (few anchors, or many more than d_Y): two finalists.
+
+    The grid is scored on a few folds, since near-singular subspaces are slow to invert; the finalists on all.
+    """
     num_subspaces = PrunedInverse.num_subspaces if given.num_subspaces is None else given.num_subspaces
-    trials: dict[float, Trial] = {}
+    thresholds = THRESHOLDS if given.pruning_threshold is None else (given.pruning_threshold,)
+    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
+    paths = [PrunedPath(fold.train.target_rows, num_subspaces, given.seed, until=min(thresholds)) for fold in folds]
 
-    def evaluate(threshold: float) -> float:
+    def directions(threshold: float, count: int = NUM_FOLDS) -> list[Tensor]:
+        return [
+            (fold.rows @ fold.train.source_rows.T) @ path.inverse(threshold)
+            for fold, path in zip(folds[:count], paths[:count], strict=True)
+        ]
+
+    def cosine(threshold: float) -> float:
+        few = _gather(pairs, folds[:FEW_FOLDS], directions(threshold, FEW_FOLDS))
+        held = torch.cat([fold.held for fold in folds[:FEW_FOLDS]])
+        return float(cosines(denormalize(few[held], pairs.target_stats), pairs.target[held]).mean())
+
+    scores = {threshold: cosine(threshold) for threshold in thresholds}
+    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
+    trials = []
+    for threshold in ranked:
         inverse = PrunedInverse(threshold, num_subspaces, given.seed)
-        directions = [inverse.fold(fold.train.source_rows, fold.train.target_rows)(fold.rows) for fold in folds]
-        translated = _gather(pairs, folds, directions)
-        trials[threshold] = Trial(inverse, mean_cosine(translated, pairs), translated)
-        return trials[threshold].cosine
-
-    grid = THRESHOLDS if given.pruning_threshold is None else (given.pruning_threshold,)
-    tried = climb(evaluate, grid, grid.index(0.7) if given.pruning_threshold is None else 0)
-    return [trials[threshold] for threshold in tried]
+        if len(trials) < 2:
+            gathered = _gather(pairs, folds, directions(threshold))
+            trials.append(Trial(inverse, mean_cosine(gathered, pairs), gathered))
+        else:
+            trials.append(Trial(inverse, scores[threshold]))
+    return trials
 
 
-def mean_cosine(translated: Tensor, pairs: Pairs) -> float:
-    """Mean cosine of `translated (k, d_Y)` with the target's anchors."""
-    return float(cosines(translated, pairs.target).mean())
+def mean_cosine(directions: Tensor, pairs: Pairs) -> float:
+    """Mean cosine of translations with the target's anchors, from `directions (k, d_Y)`."""
+    return float(cosines(denormalize(directions, pairs.target_stats), pairs.target).mean())
 
 
 class _Fold:
     """The pairs outside of one fold, and the rows inside as the source sees them from there."""
 
     def __init__(self, pairs: Pairs, held: Tensor) -> None:
-        train = torch.ones(len(pairs), dtype=torch.bool, device=held.device)
-        train[held] = False
-        self.held, self.train = held, pairs.take(train.nonzero()[:, 0])
+        self.held, self.train = held, pairs.without(held)
         self.rows = normalize(pairs.source[held], self.train.source_stats)
 
 
 def _gather(pairs: Pairs, folds: list[_Fold], directions: list[Tensor]) -> Tensor:
-    """Directions of each fold as vectors of the target space, in the order of the pairs, shape (k, d_Y)."""
-    translated = torch.empty_like(pairs.target)
-    for fold, direction in zip(folds, directions, strict=True):
-        translated[fold.held] = denormalize(direction, fold.train.target_stats)
-    return translated
+    """Each fold's directions as all pairs see them, in the order of the pairs, shape (k, d_Y)."""
+    gathered = torch.zeros_like(pairs.target)
+    for fold, rows in zip(folds, directions, strict=True):
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        translated = denormalize(rows, fold.train.target_stats)
+        gathered[fold.held] = normalize(translated, pairs.target_stats) * norms
+    return gathered

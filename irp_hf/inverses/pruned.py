@@ -9,7 +9,7 @@ from torch import Tensor
 
 from irp_hf.inverses.base import LinearMap
 from irp_hf.projection import relative_projection
-from irp_hf.subspaces import anchor_subspaces
+from irp_hf.subspaces import farthest_points, prefix
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class PrunedInverse:
     """ω: how many prunings, from different starts, are averaged."""
     seed: int = 0
 
-    def subspaces(self, target: Tensor) -> list[Tensor]:
-        """The ω prunings: only the inverse needs conditioning, so they prune the target's anchors `(k, d_Y)`."""
-        return anchor_subspaces(target, self.pruning_threshold, self.num_subspaces, self.seed)
+    def path(self, target: Tensor) -> PrunedPath:
+        """The prunings of the target's anchors `(k, d_Y)`: only the inverse needs conditioning."""
+        return PrunedPath(target, self.num_subspaces, self.seed, until=self.pruning_threshold)
 
     def condition_numbers(self, target: Tensor) -> list[float]:
         """Condition number of each anchor subspace, largest over smallest non-zero singular value."""
-        return [condition_number(target[kept]) for kept in self.subspaces(target)]
+        return [condition_number(target[kept]) for kept in self.path(target).subspaces(self.pruning_threshold)]
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
         """Cosines `(n, k)` of `rows (n, d_X)` with the source's anchors `(k, d_X)`."""
@@ -40,17 +40,34 @@ class PrunedInverse:
 
     def inverse(self, target: Tensor) -> Tensor:
         """Mean over the prunings of `pinv(target[kept].T)`, zero where an anchor was pruned: shape (k, d_Y)."""
-        inverse = torch.zeros_like(target)
-        for kept in self.subspaces(target):
-            inverse[kept] += pseudo_inverse(target[kept])
-        return inverse / self.num_subspaces
+        return self.path(target).inverse(self.pruning_threshold)
 
     def fold(self, source: Tensor, target: Tensor) -> LinearMap:
         """One `(d_X, d_Y)` matrix for all subspaces: between the two normalisations everything is linear."""
         return LinearMap(source.T @ self.inverse(target))
 
 
-WELL_CONDITIONED = 1e-3  # of a Cholesky factor's diagonal: then the Gram matrix loses no digit that float32 would keep
+class PrunedPath:
+    """Every δ ≥ `until` from one farthest-point walk per subspace."""
+
+    def __init__(self, target: Tensor, num_subspaces: int, seed: int, until: float) -> None:
+        self.target = target
+        self.walks = farthest_points(target, num_subspaces, seed, until=until)
+
+    def subspaces(self, pruning_threshold: float) -> list[Tensor]:
+        """Row numbers of each pruning."""
+        return [prefix(order, apart, pruning_threshold) for order, apart in zip(*self.walks, strict=True)]
+
+    def inverse(self, pruning_threshold: float) -> Tensor:
+        """Mean over the prunings of `pinv(target[kept].T)`, shape (k, d_Y)."""
+        subspaces = self.subspaces(pruning_threshold)
+        inverse = torch.zeros_like(self.target)
+        for kept in subspaces:
+            inverse[kept] += pseudo_inverse(self.target[kept])
+        return inverse / len(subspaces)
+
+
+WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
 
 
 def pseudo_inverse(anchors: Tensor) -> Tensor:

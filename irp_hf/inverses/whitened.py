@@ -76,6 +76,6 @@ class WhitenedPath:
         return rows @ self.source.vectors
 
     def directions(self, rotated: Tensor, balance: float, ridge: float) -> Tensor:
-        """Directions `(n, d_Y)`, still in the target's eigenbasis, of rows in the source's eigenbasis."""
+        """Directions `(n, d_Y)` of rows in the source's eigenbasis."""
         left = self.source.factors(-balance, ridge)[:, None] * self.core
-        return (rotated @ left) * self.target.factors(balance - 1, ridge)
+        return ((rotated @ left) * self.target.factors(balance - 1, ridge)) @ self.target.vectors.T
