@@ -1,1 +1,28 @@
-"""irp_hf"""
+"""Feed a head or an index built for one encoder from another, with no training: inverse relative projection."""
+
+from transformers import AutoConfig, AutoModel
+
+from irp_hf.anchors import AnchorSet
+from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
+from irp_hf.errors import AnchorMismatchError, DamagedFolderError, InputError, IRPError, MissingDependencyError
+from irp_hf.modeling_irp import IRPAdapter
+from irp_hf.spaces import AnchoredSpace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnchorMismatchError",
+    "AnchorSet",
+    "AnchoredSpace",
+    "AnchoredSpaceConfig",
+    "DamagedFolderError",
+    "IRPAdapter",
+    "IRPConfig",
+    "IRPError",
+    "InputError",
+    "MissingDependencyError",
+]
+
+for _config, _model in ((AnchoredSpaceConfig, AnchoredSpace), (IRPConfig, IRPAdapter)):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModel.register(_config, _model, exist_ok=True)

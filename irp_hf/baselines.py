@@ -1,6 +1,6 @@
 """Direct translators, to compare with: fitted on both sides at once, one for every ordered pair of encoders.
 
-All are affine and pure float64 torch. They need both owners' vectors in one place, which no inverse here does.
+All are affine and pure float64 torch. They need both owners' vectors in one place; no inverse of ours does.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class DirectMap:
 
 
 def procrustes(source: Tensor, target: Tensor) -> DirectMap:
-    """Rotate and scale `source (k, d_X)` onto `target (k, d_Y)`, both centred; scale is the ratio of Frobenius norms.
+    """Rotate `source (k, d_X)` onto `target (k, d_Y)`, both centred, and scale it to the target's Frobenius norm.
 
-    Where the widths differ the rotation is semi-orthogonal, the corner of the orthogonal one between zero-padded sides
-    (arXiv 2311.00664). Raises `InputError` for sides of unequal length.
+    Where the widths differ the rotation is semi-orthogonal: the corner of the orthogonal one between zero-padded
+    sides (arXiv 2311.00664). Raises `InputError` for sides of unequal length.
     """
     sides = _Centred(source, target)
     left, _, right = torch.linalg.svd(sides.source.T @ sides.target, full_matrices=False)
@@ -66,9 +66,9 @@ def ridge(source: Tensor, target: Tensor) -> DirectMap:
 class RidgePath:
     """Ridge regression with a free intercept, for every λ from one eigendecomposition of the centred source.
 
-    With centred rows `X = U S Vᵀ` the hat matrix is `1/k + U S²/(S² + λ) Uᵀ`. The 1/k, the leverage of the intercept,
-    is what keeps leave-one-out honest: without it the centred held-out row is minus the sum of the others, and with as
-    many dimensions as rows a tiny λ looks perfect.
+    With centred rows `X = U S Vᵀ` the hat matrix is `1/k + U S²/(S² + λ) Uᵀ`. The 1/k, the leverage of the
+    intercept, keeps leave-one-out honest: a centred row is minus the sum of the others, so that without it, and with
+    as many dimensions as rows, a tiny λ looks perfect.
     """
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
@@ -112,8 +112,8 @@ class _Centred:
     def __init__(self, source: Tensor, target: Tensor) -> None:
         if source.shape[0] != target.shape[0] or source.shape[0] < 2:
             raise InputError(
-                f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel anchors "
-                "are at least two pairs. Pass both encodings of the same items, in the same order."
+                f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel "
+                "anchors are at least two pairs. Pass both encodings of the same items, in the same order."
             )
         self.source, self.target = source.double(), target.double()
         self.source_mean, self.target_mean = self.source.mean(0), self.target.mean(0)

@@ -1,0 +1,270 @@
+"""How good translations are on pairs that were held out, how many pairs they need, and what they cost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+from irp_hf.baselines import DirectMap, RidgePath, procrustes, ridge
+from irp_hf.errors import InputError
+from irp_hf.inverses.base import Folded, Inverse
+from irp_hf.inverses.kernel import KernelInverse
+from irp_hf.inverses.pruned import PrunedInverse
+from irp_hf.inverses.whitened import WhitenedInverse
+from irp_hf.metrics import cosines, neighbors_kept, reciprocal_ranks
+from irp_hf.pairs import Pairs
+from irp_hf.projection import Statistics, denormalize, normalize
+from irp_hf.selection import Choice, Labels, Method
+from irp_hf.tuning import NUM_FOLDS
+
+NAMES: dict[Method, str] = {"kernel": "kernel", "whitened": "whitened", "pruned": "pruned (paper)"}
+NUM_DIRECT = 2
+FRACTIONS = {0.25: "¼", 0.5: "½", 0.75: "¾"}
+RESAMPLES = 1000
+SEED = 0
+BLOCK = 2**22  # row numbers drawn at once
+NUM_BINS = 10
+PARTS = (16, 8, 4, 2)  # of the anchors, in the learning curve; its last point is all but the fold held out
+FEWEST = 20  # anchors that are worth a point in the learning curve
+BATCH, REPEATS = 1000, 7  # rows translated at once, and how often, to measure time
+
+Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The mean of a per-row metric with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """As `.552 ±.012`; the bounds themselves need not lie symmetrically."""
+        return f"{number(self.mean)} ±{number((self.high - self.low) / 2)}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How near `num_rows` translated vectors come to the true ones."""
+
+    cosine: Measure
+    """Cosine with the true vector."""
+    neighbors: Measure
+    """Share of the true vector's own nearest neighbours that the translated one has too."""
+    mrr: Measure
+    """One over the rank of the true vector among all true ones."""
+    num_rows: int
+    agreement: Measure | None = None
+    """Share of rows whose label by the head stays the same; None without a head."""
+
+    def measures(self) -> dict[str, Measure]:
+        """The measures that were taken, by name."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Measure)}
+
+    def __str__(self) -> str:
+        """One measure a line."""
+        lines = [f"{name:<10} {value}" for name, value in self.measures().items()]
+        return "\n".join([*lines, f"{self.num_rows:,} rows, ± half the 95 % interval"])
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Expected cosines against the ones that came true, row by row."""
+
+    expected: tuple[float, ...]
+    true: tuple[float, ...]
+
+    def bins(self) -> list[tuple[float, Measure]]:
+        """Mean expected and true cosine of rows grouped by what was expected, equally many in each group."""
+        expected, true = torch.tensor([self.expected, self.true], dtype=torch.float64)
+        groups = expected.argsort(stable=True).tensor_split(min(NUM_BINS, len(expected)))
+        return [(float(expected[rows].mean()), bootstrap(true[rows][None])[0]) for rows in groups]
+
+    def rank_correlation(self) -> float:
+        """Spearman's ρ; 0 where either side is constant."""
+        ranks = torch.stack(
+            [_ranks(torch.tensor(side, dtype=torch.float64)) for side in (self.expected, self.true)]
+        )
+        centred = ranks - ranks.mean(1, keepdim=True)
+        norms = torch.linalg.vector_norm(centred, dim=1)
+        return float(centred[0] @ centred[1] / norms.prod()) if norms.all() else 0.0
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A method chosen and fitted on so many anchors, evaluated on others, the same for the whole curve."""
+
+    num_anchors: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What translating one vector takes."""
+
+    multiply_adds: int
+    microseconds: float = field(compare=False)
+    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out."""
+    stored_bytes: int
+    """All numbers that translation needs, in float32."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, at the settings that the anchors chose for it."""
+
+    method: str
+    settings: str
+    """In words, as γ=2, λ=0.003, q=½."""
+    evaluation: Evaluation
+    """Of every anchor, translated by a fit on the other folds, among all anchors of the target."""
+    cost: Cost
+
+
+def evaluate(translated: Tensor, true: Tensor, labels: Labels | None = None) -> Evaluation:
+    """Compare `translated (n, d)` with `true (n, d)`, row by row; the true vectors are the corpus to search.
+
+    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError` for
+    unequal shapes and for fewer than two rows.
+    """
+    if translated.shape != true.shape or true.ndim != 2 or len(true) < 2:
+        raise InputError(
+            f"Translated vectors have shape {tuple(translated.shape)} and true ones {tuple(true.shape)}, but both "
+            "must be (n, d) with two rows or more. Pass the true vector of every translated one, in the same order."
+        )
+    translated, true = translated.double(), true.double()
+    rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
+    if labels is not None:
+        rows.append((labels(translated) == labels(true)).to(true))
+    cosine, neighbors, mrr, *agreement = bootstrap(torch.stack(rows))
+    return Evaluation(cosine, neighbors, mrr, len(true), *agreement)
+
+
+def bootstrap(values: Tensor) -> list[Measure]:
+    """The mean of each row of `values (m, n)`, and the central 95 % of its means over seeded resamples."""
+    n = values.shape[1]
+    generator = torch.Generator().manual_seed(SEED)
+    means = []
+    for resamples in torch.arange(RESAMPLES).split(max(1, BLOCK // n)):
+        drawn = torch.randint(n, (len(resamples), n), generator=generator).to(values.device)
+        means.append(torch.stack([row[drawn].mean(1) for row in values]))
+    bounds = torch.tensor([0.025, 0.975], dtype=values.dtype, device=values.device)
+    low, high = torch.cat(means, dim=1).quantile(bounds, dim=1)
+    return [Measure(*row) for row in torch.stack([values.mean(1), low, high], dim=1).tolist()]
+
+
+def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None) -> Iterator[Row]:
+    """Each choice over the folds that all methods share."""
+    for choice in choices:
+        evaluation = evaluate(choice.fold_translated, pairs.target, labels)
+        settings = words(choice.inverse, choice.restoration)
+        yield Row(NAMES[choice.method], settings, evaluation, cost(choice.fold(pairs), pairs))
+
+
+def direct_rows(pairs: Pairs, labels: Labels | None, seed: int) -> Iterator[Row]:
+    """The direct translators over the same folds."""
+    path = RidgePath(pairs.source, pairs.target)
+    best = path.best_ridge()
+    for name, settings, fit, fitted in (
+        ("Procrustes", "", procrustes, procrustes(pairs.source, pairs.target)),
+        ("ridge", f"λ={best:.3g}", ridge, path.fit(best)),
+    ):
+        evaluation = evaluate(out_of_fold(pairs, fit, seed), pairs.target, labels)
+        yield Row(name, settings, evaluation, cost(fitted, pairs))
+
+
+def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
+    """Translations `(k, d_Y)` of every pair by a fit on the other folds, the same that inverses are tuned on."""
+    translated = torch.empty_like(pairs.target)
+    for fold in pairs.folds(NUM_FOLDS, seed):
+        others = pairs.without(fold)
+        translated[fold] = fit(others.source, others.target)(pairs.source[fold])
+    return translated
+
+
+def curve_sizes(num_pairs: int) -> list[int]:
+    """Numbers of anchors at which the learning curve is measured, ascending."""
+    most = num_pairs - num_pairs // NUM_FOLDS
+    return [size for size in (*(num_pairs // part for part in PARTS), most) if size >= FEWEST]
+
+
+def learning_curve(
+    pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
+) -> Iterator[CurvePoint]:
+    """Fit on ever more of the pairs and evaluate on one fold that none of them is in."""
+    *train, held = pairs.folds(NUM_FOLDS, seed)
+    for size in curve_sizes(len(pairs)):
+        translate = fit(pairs.take(torch.cat(train)[:size]))
+        yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
+
+
+def translator(folded: Folded, source: Statistics, target: Statistics) -> Translator:
+    """A folded inverse between raw spaces."""
+    return lambda x: denormalize(folded(normalize(x, source)), target)
+
+
+def cost(fitted: Folded | DirectMap, pairs: Pairs) -> Cost:
+    """Count and time what `fitted` does to 1,000 of the source's vectors at once."""
+    weights = {name: value for name, value in vars(fitted).items() if isinstance(value, Tensor)}
+    fitted = replace(fitted, **{name: value.float() for name, value in weights.items()})
+    stored = list(weights.values())
+    if isinstance(fitted, DirectMap):
+        translate: Translator = fitted
+    else:
+        source, target = (
+            Statistics(*(value.float() for value in s)) for s in (pairs.source_stats, pairs.target_stats)
+        )
+        translate = translator(fitted, source, target)
+        stored += [*source, *target]
+    return Cost(
+        multiply_adds=sum(weight.numel() for weight in weights.values() if weight.ndim == 2),
+        microseconds=_microseconds(translate, pairs.source.float()),
+        stored_bytes=sum(weight.numel() for weight in stored) * torch.float32.itemsize,
+    )
+
+
+def _microseconds(translate: Translator, x: Tensor) -> float:
+    """Median time per vector; reading one number at the end waits for whatever device it is."""
+    batch = x[torch.arange(BATCH, device=x.device) % len(x)]
+    times = []
+    for _ in range(1 + REPEATS):  # the first warms up
+        start = time.perf_counter()
+        translate(batch)[-1, -1].item()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]) / BATCH * 1e6
+
+
+def words(inverse: Inverse, restoration: float) -> str:
+    """Hyper-parameters as `γ=2, λ=0.003, q=½`; landmarks only where they are not all anchors."""
+    named: dict[str, float | None] = {}
+    if isinstance(inverse, KernelInverse):
+        named = {"γ": inverse.gamma, "λ": inverse.ridge, "m": inverse.num_landmarks}
+    if isinstance(inverse, WhitenedInverse):
+        named = {"b": inverse.balance, "λ": inverse.ridge}
+    if isinstance(inverse, PrunedInverse):
+        named = {"δ": inverse.pruning_threshold, "ω": inverse.num_subspaces}
+    named["q"] = restoration
+    return ", ".join(
+        f"{name}={FRACTIONS.get(value) or format(value, '.3g')}"
+        for name, value in named.items()
+        if value is not None
+    )
+
+
+def number(value: float) -> str:
+    """Three decimals, and no zero before the point: `.552`."""
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Ranks `(n,)` of `values (n,)`; equal values share their mean rank."""
+    _, group, count = values.unique(return_inverse=True, return_counts=True)
+    last = count.cumsum(0).double()
+    return (last - (count - 1) / 2)[group]

@@ -1,0 +1,337 @@
+"""`IRPAdapter`: translates vectors of a source encoder into the space of a target encoder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers.utils import ModelOutput
+from typing_extensions import Self
+
+from irp_hf.arrays import Rows, as_matrix
+from irp_hf.confidence import Confidence, calibrate
+from irp_hf.configuration_irp import IRPConfig
+from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.inverses.base import Folded, KernelMap, LinearMap
+from irp_hf.inverses.pruned import PrunedInverse
+from irp_hf.options import check_given, check_method, check_objective, head_labels
+from irp_hf.pairs import Pairs
+from irp_hf.pretrained import AnchoredModel
+from irp_hf.selection import METHODS, Choice, select
+from irp_hf.spaces import AnchoredSpace, check_anchors
+from irp_hf.translation import Translation, room, run
+from irp_hf.tuning import Given
+
+if TYPE_CHECKING:
+    from irp_hf.evaluation import Evaluation
+    from irp_hf.report import Report
+
+CHUNK = 4096
+HYPER_PARAMETERS = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
+
+
+@dataclass
+class IRPOutput(ModelOutput):  # type: ignore[misc]
+    """Output of `IRPAdapter.forward`."""
+
+    translated: Tensor | None = None
+    """Vectors of the target space, shape (n, d_Y)."""
+
+
+class IRPAdapter(AnchoredModel):
+    """Translation from a source space to a target space by inverse relative projection (arXiv 2406.15057).
+
+    Tensors, all float32: `source_anchors (k, d_X)`, `target_anchors (k, d_Y)`, `source_mean`, `target_mean`, `target_scale`;
+    the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`; and the
+    confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`.
+    """
+
+    config_class = IRPConfig
+
+    def __init__(self, config: IRPConfig) -> None:
+        super().__init__(config)
+        k, m, source_size, target_size = (
+            config.num_anchors,
+            config.num_landmarks,
+            config.source_size,
+            config.target_size,
+        )
+        self._put("source_anchors", torch.zeros(k, source_size))
+        self._put("target_anchors", torch.zeros(k, target_size))
+        self._put("source_mean", torch.zeros(source_size))
+        self._put("target_mean", torch.zeros(target_size))
+        self._put("target_scale", torch.zeros(()))
+        self._put("landmarks", torch.zeros(m, source_size))
+        if config.method == "kernel":
+            self._put("coefficients", torch.zeros(m, target_size))
+            self._put("intercept", torch.zeros(target_size))
+        else:
+            self._put("weight", torch.zeros(source_size, target_size))
+        self._put("confidence_coefficients", torch.zeros(m))
+        self._put("confidence_bias", torch.zeros(()))
+        self._put("confidence_norm_slope", torch.zeros(()))
+        self.post_init()
+
+    @classmethod
+    def connect(
+        cls,
+        source: AnchoredSpace,
+        target: AnchoredSpace,
+        method: str = "auto",
+        objective: str = "cosine",
+        head: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Connect two spaces that hold the same anchors; no encoder is loaded.
+
+        Args:
+            source: the space to translate from.
+            target: the space to translate to.
+            method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of the three by the objective.
+            objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
+            head: for "agreement": an `nn.Module` or callable from `(n, d_Y)` to logits, or a fitted classifier.
+            **options: `gamma`, `ridge`, `balance`, `restoration`, `num_landmarks`, `num_subspaces`, `pruning_threshold`,
+                `seed`. What is given is kept, what is not is chosen from the anchors.
+
+        Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
+        """
+        for name, space in (("source", source), ("target", target)):
+            if not isinstance(space, AnchoredSpace):
+                raise InputError(
+                    f"{name} is a {type(space).__name__}; an AnchoredSpace is wanted. Make one with "
+                    "AnchoredSpace.encode or AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
+                )
+        fingerprint = _shared_fingerprint(source, target)
+        adapter = cls._fit(source.anchors, target.anchors, method, objective, head, options)
+        adapter.config.anchor_fingerprint = fingerprint
+        adapter.config.source_encoder = source.config.encoder
+        adapter.config.target_encoder = target.config.encoder
+        return adapter
+
+    @classmethod
+    def from_anchors(
+        cls,
+        source_embeddings: Any,
+        target_embeddings: Any,
+        method: str = "auto",
+        objective: str = "cosine",
+        head: Any = None,
+        **options: Any,
+    ) -> Self:
+        """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item."""
+        source = as_matrix(source_embeddings, "source embeddings").float()
+        target = as_matrix(target_embeddings, "target embeddings").float()
+        if len(source) != len(target):
+            raise AnchorMismatchError(
+                f"The source has {len(source)} anchors, the target {len(target)}. "
+                "Encode the same items in the same order on both sides."
+            )
+        check_anchors(source, "source embeddings")
+        check_anchors(target, "target embeddings")
+        return cls._fit(source, target, method, objective, head, options)
+
+    @classmethod
+    def _fit(
+        cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: dict[str, Any]
+    ) -> Self:
+        methods = check_method(method)
+        given = check_given(method, **options)
+        goal = check_objective(objective, head)
+        labels = None if head is None else head_labels(head)
+        pairs = _distinct(source, target)
+        steps = tqdm(methods, desc="Choosing the inverse", leave=False, disable=None)
+        choices = [select(pairs, (name,), goal, given, labels)[0] for name in steps]
+        choice = max(choices, key=lambda candidate: candidate.fold_score)
+        return cls._from_choice(source, target, pairs, choice, objective, given.seed)
+
+    @classmethod
+    def _from_choice(
+        cls, source: Tensor, target: Tensor, pairs: Pairs, choice: Choice, objective: str, seed: int
+    ) -> Self:
+        folded = choice.fold(pairs)
+        confidence, _ = calibrate(choice, pairs)
+        inverse = asdict(choice.inverse)  # type: ignore[call-overload]
+        config = IRPConfig(
+            num_anchors=len(source),
+            source_size=source.shape[1],
+            target_size=target.shape[1],
+            method=choice.method,
+            objective=objective,
+            restoration=choice.restoration,
+            num_landmarks=len(confidence.landmarks),
+            condition_numbers=choice.inverse.condition_numbers(pairs.target_rows)
+            if isinstance(choice.inverse, PrunedInverse)
+            else None,
+            seed=seed,
+            score=choice.score,
+            **{"gamma": confidence.gamma} | {name: inverse[name] for name in HYPER_PARAMETERS if name in inverse},
+        )
+        adapter = cls(config)
+        adapter._put("source_anchors", source)
+        adapter._put("target_anchors", target)
+        adapter._put("source_mean", pairs.source_stats.mean)
+        adapter._put("target_mean", pairs.target_stats.mean)
+        adapter._put("target_scale", pairs.target_stats.scale)
+        adapter._put("landmarks", confidence.landmarks)
+        if isinstance(folded, KernelMap):
+            adapter._put("coefficients", folded.coefficients)
+            adapter._put("intercept", folded.intercept)
+        else:
+            adapter._put("weight", folded.weight)
+        adapter._put("confidence_coefficients", confidence.coefficients)
+        adapter._put("confidence_bias", confidence.bias)
+        adapter._put("confidence_norm_slope", confidence.norm_slope)
+        return adapter
+
+    @torch.no_grad()
+    def translate(self, x: Any, out: Any = None, chunk_size: int = CHUNK) -> Any:
+        """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
+
+        Takes numpy, torch, an Arrow or `datasets` column, or nested lists, in float16, bfloat16, float32 or float64, and
+        gives back the same kind and dtype. Memory maps are read `chunk_size` rows at a time; `out`, an array of the
+        result's shape (a memory map, say), takes the result, after all of `x` was checked.
+
+        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
+        """
+        rows = Rows(x, width=self.config.source_size)
+        result = room(rows, out, self.config.target_size)
+        run(rows, self._translation(rows.dtype).translate, result, self.device, chunk_size)
+        return rows.wrap(result) if out is None else out
+
+    @torch.no_grad()
+    def confidence(self, x: Any, chunk_size: int = CHUNK) -> Any:
+        """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
+
+        `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; low where the input is unlike the anchors.
+        """
+        rows = Rows(x, width=self.config.source_size)
+        expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows[0:1].device)
+        run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
+        return rows.wrap(expected)
+
+    def forward(self, embeddings: Tensor) -> IRPOutput:
+        """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`."""
+        dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
+        translated = self._translation(dtype).translate(embeddings.to(self.device, dtype))
+        return IRPOutput(translated=translated.to(embeddings.dtype))
+
+    def _translation(self, dtype: torch.dtype) -> Translation:
+        """The stored tensors in the dtype that a computation on `dtype` uses."""
+
+        def get(name: str) -> Tensor:
+            tensor: Tensor = self._parameters[name]  # type: ignore[assignment]
+            return tensor.double() if dtype == torch.float64 else tensor
+
+        gamma = self.config.gamma
+        folded: Folded = (
+            KernelMap(get("landmarks"), get("coefficients"), get("intercept"), gamma)
+            if self.config.method == "kernel"
+            else LinearMap(get("weight"))
+        )
+        confidence = Confidence(
+            get("landmarks"), get("confidence_coefficients"), gamma, get("confidence_bias"), get("confidence_norm_slope")
+        )
+        return Translation(folded, confidence, get("source_mean"), get("target_mean"), get("target_scale"))
+
+    @property
+    def source(self) -> AnchoredSpace:
+        """The source's anchors as a space of their own."""
+        return self._space(self.source_anchors, self.config.source_encoder)
+
+    @property
+    def target(self) -> AnchoredSpace:
+        """The target's anchors as a space of their own."""
+        return self._space(self.target_anchors, self.config.target_encoder)
+
+    def _space(self, anchors: Tensor, encoder: dict[str, Any] | None) -> AnchoredSpace:
+        space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
+        space.config.anchor_fingerprint = self.config.anchor_fingerprint
+        return space
+
+    def reverse(self, method: str = "auto", objective: str = "cosine", head: Any = None, **options: Any) -> Self:
+        """The adapter from the target to the source, from the same anchors; the options are those of `connect`."""
+        return self.connect(self.target, self.source, method, objective, head, **options)
+
+    def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:
+        """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
+
+        With a head of the target also how often it says the same of both.
+        """
+        from irp_hf.evaluation import evaluate
+
+        source = as_matrix(x, "x", self.config.source_size)
+        true = as_matrix(y, "y", self.config.target_size)
+        if len(source) != len(true):
+            raise AnchorMismatchError(
+                f"x has {len(source)} rows, y {len(true)}. Give the vectors of the same items in the same order."
+            )
+        translated = self.translate(source).double()
+        return evaluate(translated, true.double(), None if head is None else head_labels(head))
+
+    def report(self, head: Any = None, progress: bool = True) -> Report:
+        """What to expect, from held-out anchors: this inverse, the other two and direct translators; the learning curve.
+
+        With a head of the target also how often it agrees. Prints as a table, shows in notebooks, and `.plot()` draws it.
+        """
+        from irp_hf.report import build_report
+
+        labels = None if head is None else head_labels(head)
+        objective = "cosine" if self.config.objective == "agreement" and head is None else self.config.objective
+        pairs = _distinct(self.source_anchors, self.target_anchors)
+        given = self._given()
+        chosen = select(pairs, (self.config.method,), objective, given, labels)[0]
+        others = [name for name in METHODS if name != self.config.method]
+        steps = tqdm(others, desc="The other inverses", leave=False, disable=None if progress else True)
+        choices = [select(pairs, (name,), objective, Given(seed=given.seed), labels)[0] for name in steps]
+        _, expected = calibrate(chosen, pairs)
+        return build_report(pairs, chosen, choices, objective, labels, given, expected, progress)
+
+    def _given(self) -> Given:
+        """The stored hyper-parameters, as if the user had fixed them all."""
+        config = self.config
+        kernel = config.method == "kernel"
+        whole = config.num_landmarks >= config.num_anchors
+        return Given(
+            gamma=config.gamma if kernel else None,
+            ridge=config.ridge,
+            balance=config.balance,
+            restoration=config.restoration,
+            num_landmarks=config.num_landmarks if kernel and not whole else None,
+            num_subspaces=config.num_subspaces,
+            pruning_threshold=config.pruning_threshold,
+            seed=config.seed,
+        )
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        c = self.config
+        names = [(side or {}).get("id", "unknown encoder") for side in (c.source_encoder, c.target_encoder)]
+        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"
+
+
+def _distinct(source: Tensor, target: Tensor) -> Pairs:
+    """The parallel anchors without copies, which would leak in leave-one-out."""
+    pairs = Pairs(source, target)
+    rows = pairs.distinct()
+    return pairs if len(rows) == len(pairs) else pairs.take(rows)
+
+
+def _shared_fingerprint(source: AnchoredSpace, target: AnchoredSpace) -> str | None:
+    """The anchor set of both; raises `AnchorMismatchError` where they encode different anchors."""
+    sides = [(s.config.anchor_fingerprint, s.config.num_anchors) for s in (source, target)]
+    (source_print, source_count), (target_print, target_count) = sides
+    differ = source_print and target_print and source_print != target_print
+    if differ or source_count != target_count:
+        raise AnchorMismatchError(
+            f"Anchor sets differ: source {_short(source_print)} ({source_count} items), target {_short(target_print)} "
+            f"({target_count} items). Both spaces must encode the same items in the same order; encode one of them again "
+            "with the anchor set of the other."
+        )
+    return source_print or target_print
+
+
+def _short(fingerprint: str | None) -> str:
+    return f"{fingerprint[:8]}…" if fingerprint else "without fingerprint"

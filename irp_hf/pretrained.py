@@ -1,0 +1,114 @@
+"""What both models share of `PreTrainedModel`: tensors that stay float32, saves that are whole, loads that are exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from typing_extensions import Self
+
+from irp_hf.errors import DamagedFolderError, IRPError
+from irp_hf.saving import replaced_folder
+
+WEIGHTS = "model.safetensors"
+
+
+class AnchoredModel(PreTrainedModel):
+    """A model of frozen tensors that were computed, not trained."""
+
+    main_input_name = "embeddings"
+    _supports_flash_attn = False
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing is ever initialised: every tensor comes from anchors or from a file."""
+
+    def _put(self, name: str, value: Tensor) -> None:
+        """Store `value` as a frozen float32 parameter."""
+        self.register_parameter(name, nn.Parameter(value.detach().float().clone(), requires_grad=False))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow moves to another device, but no cast: anchors in half precision would translate otherwise."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device)
+
+        return super()._apply(move, recurse)
+
+    def checksum(self) -> str:
+        """SHA-256 of all tensors, in the order of their names."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save configuration and tensors, whole or not at all; what else stands in the folder stays.
+
+        Takes the keywords of `PreTrainedModel.save_pretrained`.
+        """
+        self.config.weights_sha256 = self.checksum()
+        with replaced_folder(save_directory) as folder:
+            super().save_pretrained(folder, **kwargs)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> Self:
+        """Load from a folder or the Hub, without a refit, bit for bit as it was saved.
+
+        Takes the keywords of `PreTrainedModel.from_pretrained`. The tensors stay float32 whatever `dtype` is asked for, and
+        only safetensors are read.
+
+        Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file.
+        """
+        place = str(pretrained_model_name_or_path)
+        folder = Path(place)
+        if folder.is_dir():
+            _check_files(folder / kwargs.get("subfolder", ""))
+        wants_info = kwargs.pop("output_loading_info", False)
+        kwargs.pop("torch_dtype", None)
+        kwargs |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+        try:
+            model, info = super().from_pretrained(place, *args, **kwargs)
+        except IRPError:
+            raise
+        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise _damaged(place, " ".join(str(error).split())[:300]) from error
+        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if info[what]:
+                names = ", ".join(sorted(str(key) for key in info[what]))
+                raise _damaged(place, f"its tensors do not fit its config.json ({what.replace('_', ' ')}: {names})")
+        if model.config.weights_sha256 != model.checksum():
+            raise _damaged(place, "its tensors are not those that were saved (the checksum differs)")
+        model.requires_grad_(False)  # the loader wraps tensors anew
+        return (model, info) if wants_info else model
+
+
+def _check_files(folder: Path) -> None:
+    """What a local folder lacks, said before transformers looks for substitutes."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise _damaged(folder, "it has no config.json")
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(folder, f"its config.json is no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise _damaged(folder, "its config.json is no JSON object")
+    if not (folder / WEIGHTS).is_file() and not (folder / f"{WEIGHTS}.index.json").is_file():
+        others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+        found = f"; {', '.join(others)} may hold pickled code and is not read" if others else ""
+        raise _damaged(folder, f"it has no {WEIGHTS}{found}")
+
+
+def _damaged(place: str | Path, what: str) -> DamagedFolderError:
+    return DamagedFolderError(f"{place} cannot be loaded: {what}. Save or download it again.")

@@ -1,0 +1,299 @@
+"""What to expect of a translation: the inverses and the direct translators side by side on held-out anchors."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor
+from tqdm import tqdm
+
+from irp_hf.evaluation import (
+    NAMES,
+    NUM_DIRECT,
+    CurvePoint,
+    Reliability,
+    Row,
+    Translator,
+    curve_sizes,
+    direct_rows,
+    inverse_rows,
+    learning_curve,
+    number,
+    translator,
+    words,
+)
+from irp_hf.metrics import cosines
+from irp_hf.pairs import Pairs
+from irp_hf.selection import Choice, Labels, Objective, select
+from irp_hf.tuning import NUM_FOLDS, Given
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 100  # of the terminal
+MARK = "▸ "
+WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
+MEASURES = {"cosine": "cosine", "neighbors": "neighbours", "mrr": "MRR", "agreement": "agreement"}
+LEFT = ("method", "settings")  # columns of words
+
+Item = TypeVar("Item")
+Table = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Hyper-parameters that the selection tried, in words, and their objective out of fold."""
+
+    words: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What to expect of a translation. It prints as a table; `plot()` draws it."""
+
+    num_anchors: int
+    source_width: int
+    target_width: int
+    objective: str
+    chosen: str
+    """The method, as its row is called."""
+    score: float
+    """Its objective out of fold, scale restored."""
+    finalists: tuple[Setting, ...]
+    """The chosen method's settings and their runner-up, if there is one, as the selection scored them."""
+    rows: tuple[Row, ...]
+    learning_curve: tuple[CurvePoint, ...]
+    """Of the chosen method, from few anchors to many; empty where there are too few to hold some out."""
+    reliability: Reliability | None = None
+
+    def __str__(self) -> str:
+        """Tables for the terminal, at most 100 columns wide, and what follows from them."""
+        caption, methods, *rest = self._parts()
+        settings = (
+            "Settings: "
+            + "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
+            + "."
+        )
+        narrow = [[line[0], *line[2:]] for line in methods]
+        return _written(
+            [caption, narrow, settings, *rest], _aligned, lambda text: textwrap.fill(text, WIDTH), "\n\n"
+        )
+
+    def to_markdown(self) -> str:
+        """The same for a model card, settings in the table."""
+        return _written(self._parts(), _markdown, str, "\n\n") + "\n"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return _written(self._parts(), _html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain dicts and lists, ready for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw the methods, the learning curve and, if known, the reliability; also into the file `path`.
+
+        Raises `MissingDependencyError` without matplotlib.
+        """
+        from irp_hf.plots import plot_report
+
+        return plot_report(self, path)
+
+    def caption(self) -> str:
+        """What was compared, and how."""
+        return (
+            f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. Every "
+            f"anchor was translated by a fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds; ± is half the "
+            "95 % interval."
+        )
+
+    def doubling(self) -> dict[str, float]:
+        """What the last doubling of the anchors brought to each measure; empty where the curve is too short.
+
+        Half of the most anchors is read off the curve, straight between its points over the logarithm.
+        """
+        curve = self.learning_curve
+        if len(curve) < 2 or 2 * curve[0].num_anchors > curve[-1].num_anchors:
+            return {}
+        half = curve[-1].num_anchors / 2
+        left, right = next(step for step in pairwise(curve) if step[1].num_anchors >= half)
+        share = math.log(half / left.num_anchors) / math.log(right.num_anchors / left.num_anchors)
+        before, after, most = (point.evaluation.measures() for point in (left, right, curve[-1]))
+        return {
+            name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean
+            for name in most
+        }
+
+    def _parts(self) -> list[str | Table]:
+        """Text and tables, in order: caption and methods first."""
+        parts: list[str | Table] = [self.caption(), self._methods(), self._choice()]
+        if self.learning_curve:
+            parts += [self._curve(), self._anchors_needed()]
+        if self.reliability is not None:
+            parts.append(_confidence(self.reliability))
+        return parts
+
+    def _choice(self) -> str:
+        said = f"Chosen by {self.objective}: {self.chosen}, {number(self.score)} out of fold."
+        if len(self.finalists) == 1:
+            return said
+        best, other = self.finalists
+        return (
+            f"{said} In tuning, {best.words} had {number(best.score)} and the runner-up, {other.words}, "
+            f"{number(other.score)}."
+        )
+
+    def _anchors_needed(self) -> str:
+        num_rows = self.learning_curve[0].evaluation.num_rows
+        held = f"Each line was chosen and fitted anew, and tested among {num_rows:,} others."
+        gains = self.doubling()
+        if not gains:
+            return held
+        more = (
+            "should still help"
+            if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE
+            else "would add little"
+        )
+        return (
+            f"The last doubling of the anchors brought {_signed(gains['cosine'])} cosine and "
+            f"{_signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
+        )
+
+    def _methods(self) -> Table:
+        names = [name for name in MEASURES if any(name in row.evaluation.measures() for row in self.rows)]
+        header = ["method", "settings", *(MEASURES[name] for name in names), "mult-adds", "µs/vector", "size"]
+        lines = []
+        for row in self.rows:
+            measures = row.evaluation.measures()
+            cells = [str(measures[name]) if name in measures else "" for name in names]
+            costs = [
+                _short(row.cost.multiply_adds),
+                f"{row.cost.microseconds:.3g}",
+                f"{_short(row.cost.stored_bytes)}B",
+            ]
+            mark = MARK if row.method == self.chosen else ""
+            lines.append([mark + row.method, row.settings, *cells, *costs])
+        return [header, *lines]
+
+    def _curve(self) -> Table:
+        names = list(self.learning_curve[0].evaluation.measures())
+        lines = [
+            [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())]
+            for point in self.learning_curve
+        ]
+        return [["anchors", *(MEASURES[name] for name in names)], *lines]
+
+
+def build_report(
+    pairs: Pairs,
+    chosen: Choice,
+    others: Sequence[Choice],
+    objective: Objective,
+    labels: Labels | None = None,
+    given: Given | None = None,
+    expected: Tensor | None = None,
+    progress: bool = True,
+) -> Report:
+    """Measure all that a report says, on `pairs` and on what `select` chose from them.
+
+    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
+    and `expected (k,)` are the confidences of `chosen.translated`. `progress` shows a bar on standard error.
+    """
+    given = given or Given()
+
+    def fit(few: Pairs) -> Translator:
+        (choice,) = select(few, (chosen.method,), objective, given, labels)
+        return translator(choice.fold(few), few.source_stats, few.target_stats)
+
+    choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
+    steps = len(choices) + NUM_DIRECT + len(curve_sizes(len(pairs)))
+    with tqdm(total=steps, desc="Measuring", leave=False, disable=not progress) as bar:
+        rows = _counted(
+            chain(inverse_rows(pairs, choices, labels), direct_rows(pairs, labels, given.seed)), bar
+        )
+        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
+    reliability = None
+    if expected is not None:
+        reliability = Reliability(
+            tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist())
+        )
+    return Report(
+        num_anchors=len(pairs),
+        source_width=pairs.source.shape[1],
+        target_width=pairs.target.shape[1],
+        objective=objective,
+        chosen=NAMES[chosen.method],
+        score=chosen.score,
+        finalists=tuple(Setting(words(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
+        rows=rows,
+        learning_curve=curve,
+        reliability=reliability,
+    )
+
+
+def _counted(items: Iterable[Item], bar: tqdm) -> tuple[Item, ...]:
+    done = []
+    for item in items:
+        done.append(item)
+        bar.update()
+    return tuple(done)
+
+
+def _confidence(reliability: Reliability) -> str:
+    expected, true = (number(sum(side) / len(side)) for side in (reliability.expected, reliability.true))
+    correlation = number(reliability.rank_correlation())
+    return f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
+
+
+def _written(
+    parts: Sequence[str | Table], table: Callable[[Table], str], text: Callable[[str], str], between: str
+) -> str:
+    return between.join(text(part) if isinstance(part, str) else table(part) for part in parts)
+
+
+def _aligned(table: Table) -> str:
+    """The first column to the left, with room for the mark; numbers to the right."""
+    first, *numbers = zip(*table, strict=True)
+    names = [cell if cell.startswith(MARK) else " " * len(MARK) + cell for cell in first]
+    columns = [[cell.ljust(max(map(len, names))) for cell in names]]
+    columns += [[cell.rjust(max(map(len, column))) for cell in column] for column in numbers]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _markdown(table: Table) -> str:
+    header, *lines = ([cell.replace("|", "\\|") for cell in line] for line in table)
+    rule = ["---" if name in LEFT else "---:" for name in header]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
+
+
+def _html(table: Table) -> str:
+    tags = ["th", *["td"] * (len(table) - 1)]
+    lines = [
+        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line)
+        for tag, line in zip(tags, table, strict=True)
+    ]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _short(count: float) -> str:
+    """`1.23 M` for 1,230,000."""
+    units = iter(("", "k", "M", "G"))
+    unit = next(units)
+    while count >= 999.5 and unit != "G":
+        count, unit = count / 1000, next(units)
+    return f"{count:.3g} {unit}"
+
+
+def _signed(value: float) -> str:
+    return ("+" if value >= 0 else "") + number(value)

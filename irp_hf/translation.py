@@ -1,0 +1,73 @@
+"""The folded map at work: centre, one or two products, one row norm, one shift; in chunks, from and to any array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irp_hf.arrays import Rows, refuse_not_finite
+from irp_hf.confidence import Confidence
+from irp_hf.errors import InputError
+from irp_hf.inverses.base import Folded, LinearMap
+from irp_hf.projection import unit_rows
+
+
+@dataclass(frozen=True)
+class Translation:
+    """All that a translation needs, in one dtype on one device."""
+
+    folded: Folded
+    confidence: Confidence
+    source_mean: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
+
+    def translate(self, x: Tensor) -> Tensor:
+        """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`."""
+        rows = x - self.source_mean
+        if not isinstance(self.folded, LinearMap):  # a linear map's row norm takes the input's norm away as well
+            rows = unit_rows(rows)
+        directions = self.folded(rows)
+        norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
+        scale = self.target_scale / torch.where(norms > 0, norms, torch.ones_like(norms))
+        return torch.addcmul(self.target_mean, directions, scale)
+
+    def expected_cosine(self, x: Tensor) -> Tensor:
+        """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors."""
+        rows = unit_rows(x - self.source_mean)
+        return self.confidence(rows, torch.linalg.vector_norm(self.folded(rows), dim=1))
+
+
+def run(rows: Rows, step: Callable[[Tensor], Tensor], result: Any, device: torch.device, chunk_size: int) -> None:
+    """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row."""
+    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    for part, chunk in rows.chunks(chunk_size):
+        made = step(chunk.to(device, dtype))
+        if not torch.isfinite(made).all():
+            refuse_not_finite(chunk, rows.name, part.start)
+            raise InputError(
+                f"{rows.name} are too large for {dtype} in rows {part.start} to {part.stop - 1}. "
+                "Scale them to the size of the anchors."
+            )
+        result[part] = made
+
+
+def room(rows: Rows, out: Any, width: int) -> Tensor:
+    """A tensor for the result `(n, width)`: fresh, or a view of `out`, which stays untouched until all input is checked.
+
+    Raises `InputError` where `out` has another shape or dtype than the result.
+    """
+    shape = (rows.num_rows, width)
+    if out is None:
+        return torch.empty(shape, dtype=rows.dtype, device=rows[0:1].device)
+    view = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+    if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:
+        given = f"{tuple(out.shape)} {out.dtype}" if hasattr(out, "dtype") else type(out).__name__
+        raise InputError(f"out is {given}; {shape} {rows.dtype} is wanted. Make it with the shape and dtype of the result.")
+    rows.check_finite()
+    return view
