@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LARGEST = 1e15  # the square of a row's norm must stay far inside float32
 
 
 class Rows:
@@ -54,7 +55,8 @@ class Rows:
         if isinstance(matrix, Tensor):
             return matrix
         array = np.ascontiguousarray(matrix)
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        usable = array.flags.writeable and min(array.strides) >= 0  # one row of a reversed array counts as contiguous
+        return torch.from_numpy(array if usable else array.copy())
 
     def chunks(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows in order, at most `size` at a time."""
@@ -63,20 +65,29 @@ class Rows:
             yield rows, self[rows]
 
     def check_finite(self, size: int = 8192) -> None:
-        """Raise `InputError` with the row number where a value is NaN or infinite."""
+        """Raise `InputError` with the row number where a value is NaN, infinite or above `LARGEST`."""
         for rows, chunk in self.chunks(size):
             refuse_not_finite(chunk, self.name, rows.start)
 
 
 def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
-    """Raise `InputError` where a row of `chunk (n, d)` holds NaN or infinity; the chunk begins at `first_row`."""
-    finite = torch.isfinite(chunk).all(1)
-    if not finite.all():
-        row = int((~finite).nonzero()[0])
-        what = "NaN" if torch.isnan(chunk[row]).any() else "infinity"
+    """Raise `InputError` where a row of `chunk (n, d)` holds NaN, infinity or more than `LARGEST`.
+
+    The chunk begins at `first_row`.
+    """
+    low, high = chunk.aminmax()
+    if low >= -LARGEST and high <= LARGEST:  # NaN is neither
+        return
+    row = int((~(chunk.abs() <= LARGEST)).any(1).nonzero()[0])
+    if torch.isfinite(chunk[row]).all():
         raise InputError(
-            f"{name} hold {what} in row {first_row + row}. Only finite numbers can be used; drop or encode that row again."
+            f"{name} hold {float(chunk[row].abs().max()):.3g} in row {first_row + row}; at most {LARGEST:g} is wanted. "
+            "Scale them to the size of the anchors."
         )
+    what = "NaN" if torch.isnan(chunk[row]).any() else "infinity"
+    raise InputError(
+        f"{name} hold {what} in row {first_row + row}. Only finite numbers can be used; drop or encode that row again."
+    )
 
 
 def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Tensor:
@@ -90,16 +101,22 @@ def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Ten
 def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     """A sliceable matrix, and what turns a result tensor into the kind of `x`."""
     if isinstance(x, Tensor):
+        if x.layout is not torch.strided or x.is_nested or x.is_meta:
+            kind = "nested" if x.is_nested else "meta" if x.is_meta else "sparse"
+            raise InputError(f"{name} are a {kind} tensor; a dense one with values is wanted. Convert it first.")
         if x.dtype not in FLOATS:
             raise _wrong_dtype(name, x.dtype)
         return x.detach(), lambda result: result
+    if np.ma.is_masked(x):
+        raise InputError(f"{name} hold missing values (masked). Drop those rows or encode them again.")
     if isinstance(x, np.ndarray):
         return _floating(x, name), lambda result: result.numpy()
     module = type(x).__module__.partition(".")[0]
     if module == "pyarrow":
         return _arrow_matrix(x, name), _to_arrow
-    if module == "datasets" and hasattr(x, "source"):
-        column = x.source.with_format("arrow")[:][x.column_name] if hasattr(x.source, "with_format") else x[:]
+    source = getattr(x, "source", None)  # of a `datasets` column: the dataset, or the column that this one is nested in
+    if module == "datasets" and hasattr(source, "format") and source.format["type"] != "custom":
+        column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()
     try:
         array = np.asarray(x)
@@ -125,6 +142,8 @@ def _arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
     """An Arrow column of lists as a matrix, without a copy where it is one chunk."""
     import pyarrow as pa
 
+    if not isinstance(column, (pa.Array, pa.ChunkedArray)):
+        raise InputError(f"{name} are a pyarrow {type(column).__name__}; a column of lists is wanted. Give one column.")
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     matrices = [_arrow_chunk(chunk, name) for chunk in chunks if len(chunk)]
     if not matrices:
@@ -140,6 +159,8 @@ def _arrow_chunk(chunk: Any, name: str) -> np.ndarray[Any, Any]:
     if isinstance(chunk, pa.ExtensionArray):
         chunk = chunk.storage
     kind = chunk.type
+    if pa.types.is_floating(kind):
+        raise InputError(f"{name} are a flat column of {kind}; a column of lists is wanted, one list an item. Give that one.")
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise _wrong_dtype(name, kind)
     values = chunk.flatten()  # heeds the slice's offset, drops rows that are null

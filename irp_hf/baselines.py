@@ -33,10 +33,10 @@ class DirectMap:
 
 
 def procrustes(source: Tensor, target: Tensor) -> DirectMap:
-    """Rotate `source (k, d_X)` onto `target (k, d_Y)`, both centred, and scale it to the target's Frobenius norm.
+    """Rotate `source (k, d_X)` onto `target (k, d_Y)`, both centred; scale by the Frobenius norms.
 
-    Where the widths differ the rotation is semi-orthogonal: the corner of the orthogonal one between zero-padded
-    sides (arXiv 2311.00664). Raises `InputError` for sides of unequal length.
+    Where the widths differ the rotation is semi-orthogonal: the corner of the orthogonal one between
+    zero-padded sides (arXiv 2311.00664). Raises `InputError` for sides of unequal length.
     """
     sides = _Centred(source, target)
     left, _, right = torch.linalg.svd(sides.source.T @ sides.target, full_matrices=False)
@@ -67,8 +67,8 @@ class RidgePath:
     """Ridge regression with a free intercept, for every λ from one eigendecomposition of the centred source.
 
     With centred rows `X = U S Vᵀ` the hat matrix is `1/k + U S²/(S² + λ) Uᵀ`. The 1/k, the leverage of the
-    intercept, keeps leave-one-out honest: a centred row is minus the sum of the others, so that without it, and with
-    as many dimensions as rows, a tiny λ looks perfect.
+    intercept, keeps leave-one-out honest: a centred row is minus the sum of the others, so that without it,
+    and with as many dimensions as rows, a tiny λ looks perfect.
     """
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
@@ -103,7 +103,8 @@ class RidgePath:
         residual = self.unreached + self.left @ (kept[:, None] * self.spectral)
         squares = self.left.square()
         unreached = (1 - 1 / len(residual) - squares.sum(1)).clamp(min=0)
-        return residual / (unreached + squares @ kept)[:, None]
+        errors: Tensor = residual / (unreached + squares @ kept)[:, None]
+        return errors
 
 
 class _Centred:

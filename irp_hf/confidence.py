@@ -45,10 +45,7 @@ class Confidence:
 
 def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     """The confidence of a choice, and its out-of-fold values `(k,)` on the pairs themselves."""
-    inverse = choice.inverse
-    if not isinstance(inverse, KernelInverse):
-        inverse = KernelInverse(num_landmarks=NUM_LANDMARKS)
-    path = inverse.path(pairs.source_rows)
+    path = choice.path or KernelInverse(num_landmarks=NUM_LANDMARKS).path(pairs.source_rows)
     true = cosines(choice.translated, pairs.target)
     wanted = (true - true.mean())[:, None]
 
@@ -65,7 +62,7 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     confidence = Confidence(
         landmarks=path.landmarks,
         coefficients=weight * column.coefficients[:, 0],
-        gamma=inverse.gamma,
+        gamma=path.gamma,
         bias=bias + weight * column.intercept[0],
         norm_slope=slope,
     )

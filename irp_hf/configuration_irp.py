@@ -1,8 +1,6 @@
-"""Configurations of the two models."""
+"""Configurations of the two models. Without postponed annotations: `strict` cannot check types that are strings."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -49,7 +47,7 @@ class IRPConfig(PreTrainedConfig):
         condition_numbers: of each anchor subspace of the pruned inverse.
         seed: of folds, starts and samples.
         score: the objective, out of fold.
-        runner_up: the second best hyper-parameters in words, and their score.
+        given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         source_encoder: who encoded the source's anchors.
         target_encoder: who encoded the target's anchors.
@@ -61,8 +59,8 @@ class IRPConfig(PreTrainedConfig):
     num_anchors: int = 0
     source_size: int = 0
     target_size: int = 0
-    method: str = "kernel"
-    objective: str = "cosine"
+    method: Literal["kernel", "whitened", "pruned"] = "kernel"
+    objective: Literal["cosine", "neighbors", "agreement"] = "cosine"
     gamma: float | None = None
     ridge: float | None = None
     balance: float | None = None
@@ -73,7 +71,7 @@ class IRPConfig(PreTrainedConfig):
     condition_numbers: list[float] | None = None
     seed: int = 0
     score: float | None = None
-    runner_up: list[Any] | None = None
+    given: list[str] | None = None
     anchor_fingerprint: str | None = None
     source_encoder: dict[str, Any] | None = None
     target_encoder: dict[str, Any] | None = None

@@ -6,13 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from irp_hf.baselines import DirectMap, RidgePath, procrustes, ridge
 from irp_hf.errors import InputError
-from irp_hf.inverses.base import Folded, Inverse
+from irp_hf.inverses.base import Folded, Inverse, LinearMap
 from irp_hf.inverses.kernel import KernelInverse
 from irp_hf.inverses.pruned import PrunedInverse
 from irp_hf.inverses.whitened import WhitenedInverse
@@ -29,7 +30,8 @@ RESAMPLES = 1000
 SEED = 0
 BLOCK = 2**22  # row numbers drawn at once
 NUM_BINS = 10
-PARTS = (16, 8, 4, 2)  # of the anchors, in the learning curve; its last point is all but the fold held out
+CURVE_FOLDS = 5  # one of them is held out from the learning curve, whose last point is all others
+PARTS = (16, 8, 4, 2)  # of the anchors: its other points
 FEWEST = 20  # anchors that are worth a point in the learning curve
 BATCH, REPEATS = 1000, 7  # rows translated at once, and how often, to measure time
 
@@ -99,7 +101,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A method chosen and fitted on so many anchors, evaluated on others, the same for the whole curve."""
+    """A method fitted on so many anchors and evaluated on others, the same for the whole curve."""
 
     num_anchors: int
     evaluation: Evaluation
@@ -131,13 +133,14 @@ class Row:
 def evaluate(translated: Tensor, true: Tensor, labels: Labels | None = None) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, row by row; the true vectors are the corpus to search.
 
-    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError` for
-    unequal shapes and for fewer than two rows.
+    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError`
+    for unequal shapes and for fewer than two rows.
     """
     if translated.shape != true.shape or true.ndim != 2 or len(true) < 2:
         raise InputError(
-            f"Translated vectors have shape {tuple(translated.shape)} and true ones {tuple(true.shape)}, but both "
-            "must be (n, d) with two rows or more. Pass the true vector of every translated one, in the same order."
+            f"Translated vectors have shape {tuple(translated.shape)} and true ones {tuple(true.shape)}, "
+            "but both must be (n, d) with two rows or more. Pass the true vector of every translated one, "
+            "in the same order."
         )
     translated, true = translated.double(), true.double()
     rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
@@ -181,7 +184,7 @@ def direct_rows(pairs: Pairs, labels: Labels | None, seed: int) -> Iterator[Row]
 
 
 def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
-    """Translations `(k, d_Y)` of every pair by a fit on the other folds, the same that inverses are tuned on."""
+    """Translations `(k, d_Y)` of every pair by a fit on the other folds, which inverses share."""
     translated = torch.empty_like(pairs.target)
     for fold in pairs.folds(NUM_FOLDS, seed):
         others = pairs.without(fold)
@@ -191,7 +194,7 @@ def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed:
 
 def curve_sizes(num_pairs: int) -> list[int]:
     """Numbers of anchors at which the learning curve is measured, ascending."""
-    most = num_pairs - num_pairs // NUM_FOLDS
+    most = num_pairs - num_pairs // CURVE_FOLDS
     return [size for size in (*(num_pairs // part for part in PARTS), most) if size >= FEWEST]
 
 
@@ -199,7 +202,7 @@ def learning_curve(
     pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
 ) -> Iterator[CurvePoint]:
     """Fit on ever more of the pairs and evaluate on one fold that none of them is in."""
-    *train, held = pairs.folds(NUM_FOLDS, seed)
+    *train, held = pairs.folds(CURVE_FOLDS, seed)
     for size in curve_sizes(len(pairs)):
         translate = fit(pairs.take(torch.cat(train)[:size]))
         yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
@@ -207,22 +210,26 @@ def learning_curve(
 
 def translator(folded: Folded, source: Statistics, target: Statistics) -> Translator:
     """A folded inverse between raw spaces."""
+    if isinstance(folded, LinearMap):  # its row norm takes the input's norm away as well
+        return lambda x: denormalize(folded(x - source.mean), target)
     return lambda x: denormalize(folded(normalize(x, source)), target)
 
 
 def cost(fitted: Folded | DirectMap, pairs: Pairs) -> Cost:
     """Count and time what `fitted` does to 1,000 of the source's vectors at once."""
-    weights = {name: value for name, value in vars(fitted).items() if isinstance(value, Tensor)}
-    fitted = replace(fitted, **{name: value.float() for name, value in weights.items()})
+    weights: dict[str, Any] = {
+        name: value.float() for name, value in vars(fitted).items() if isinstance(value, Tensor)
+    }
+    fitted = replace(fitted, **weights)
     stored = list(weights.values())
     if isinstance(fitted, DirectMap):
         translate: Translator = fitted
     else:
-        source, target = (
-            Statistics(*(value.float() for value in s)) for s in (pairs.source_stats, pairs.target_stats)
+        source, target = pairs.source_stats, pairs.target_stats
+        translate = translator(
+            fitted, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target))
         )
-        translate = translator(fitted, source, target)
-        stored += [*source, *target]
+        stored += [source.mean, *target]
     return Cost(
         multiply_adds=sum(weight.numel() for weight in weights.values() if weight.ndim == 2),
         microseconds=_microseconds(translate, pairs.source.float()),
@@ -267,4 +274,5 @@ def _ranks(values: Tensor) -> Tensor:
     """Ranks `(n,)` of `values (n,)`; equal values share their mean rank."""
     _, group, count = values.unique(return_inverse=True, return_counts=True)
     last = count.cumsum(0).double()
-    return (last - (count - 1) / 2)[group]
+    ranks: Tensor = (last - (count - 1) / 2)[group]
+    return ranks

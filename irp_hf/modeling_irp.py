@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from irp_hf.pairs import Pairs
 from irp_hf.pretrained import AnchoredModel
 from irp_hf.selection import METHODS, Choice, select
 from irp_hf.spaces import AnchoredSpace, check_anchors
-from irp_hf.translation import Translation, room, run
+from irp_hf.translation import Translation, refuse_overflow, room, run
 from irp_hf.tuning import Given
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from irp_hf.report import Report
 
 CHUNK = 4096
-HYPER_PARAMETERS = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
+CHOSEN = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
+HYPER_PARAMETERS = (*CHOSEN, "restoration", "num_landmarks")
 
 
 @dataclass
@@ -50,6 +52,7 @@ class IRPAdapter(AnchoredModel):
     """
 
     config_class = IRPConfig
+    sealed = ("method", "gamma")
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
@@ -145,12 +148,14 @@ class IRPAdapter(AnchoredModel):
         steps = tqdm(methods, desc="Choosing the inverse", leave=False, disable=None)
         choices = [select(pairs, (name,), goal, given, labels)[0] for name in steps]
         choice = max(choices, key=lambda candidate: candidate.fold_score)
-        return cls._from_choice(source, target, pairs, choice, objective, given.seed)
+        adapter = cls._from_choice(source, target, pairs, choice)
+        adapter.config.objective = objective
+        adapter.config.seed = given.seed
+        adapter.config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
+        return adapter
 
     @classmethod
-    def _from_choice(
-        cls, source: Tensor, target: Tensor, pairs: Pairs, choice: Choice, objective: str, seed: int
-    ) -> Self:
+    def _from_choice(cls, source: Tensor, target: Tensor, pairs: Pairs, choice: Choice) -> Self:
         folded = choice.fold(pairs)
         confidence, _ = calibrate(choice, pairs)
         inverse = asdict(choice.inverse)  # type: ignore[call-overload]
@@ -159,15 +164,13 @@ class IRPAdapter(AnchoredModel):
             source_size=source.shape[1],
             target_size=target.shape[1],
             method=choice.method,
-            objective=objective,
             restoration=choice.restoration,
             num_landmarks=len(confidence.landmarks),
             condition_numbers=choice.inverse.condition_numbers(pairs.target_rows)
             if isinstance(choice.inverse, PrunedInverse)
             else None,
-            seed=seed,
             score=choice.score,
-            **{"gamma": confidence.gamma} | {name: inverse[name] for name in HYPER_PARAMETERS if name in inverse},
+            **{"gamma": confidence.gamma} | {name: inverse[name] for name in CHOSEN if name in inverse},
         )
         adapter = cls(config)
         adapter._put("source_anchors", source)
@@ -197,6 +200,7 @@ class IRPAdapter(AnchoredModel):
         Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
         """
         rows = Rows(x, width=self.config.source_size)
+        refuse_overflow(rows, self.target_mean, self.target_scale)
         result = room(rows, out, self.config.target_size)
         run(rows, self._translation(rows.dtype).translate, result, self.device, chunk_size)
         return rows.wrap(result) if out is None else out
@@ -214,6 +218,7 @@ class IRPAdapter(AnchoredModel):
 
     def forward(self, embeddings: Tensor) -> IRPOutput:
         """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`."""
+        Rows(embeddings, width=self.config.source_size)  # checks the shape and the dtype
         dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
         translated = self._translation(dtype).translate(embeddings.to(self.device, dtype))
         return IRPOutput(translated=translated.to(embeddings.dtype))
@@ -278,32 +283,25 @@ class IRPAdapter(AnchoredModel):
         """
         from irp_hf.report import build_report
 
-        labels = None if head is None else head_labels(head)
-        objective = "cosine" if self.config.objective == "agreement" and head is None else self.config.objective
-        pairs = _distinct(self.source_anchors, self.target_anchors)
-        given = self._given()
-        chosen = select(pairs, (self.config.method,), objective, given, labels)[0]
-        others = [name for name in METHODS if name != self.config.method]
-        steps = tqdm(others, desc="The other inverses", leave=False, disable=None if progress else True)
-        choices = [select(pairs, (name,), objective, Given(seed=given.seed), labels)[0] for name in steps]
-        _, expected = calibrate(chosen, pairs)
-        return build_report(pairs, chosen, choices, objective, labels, given, expected, progress)
-
-    def _given(self) -> Given:
-        """The stored hyper-parameters, as if the user had fixed them all."""
         config = self.config
-        kernel = config.method == "kernel"
-        whole = config.num_landmarks >= config.num_anchors
-        return Given(
-            gamma=config.gamma if kernel else None,
-            ridge=config.ridge,
-            balance=config.balance,
-            restoration=config.restoration,
-            num_landmarks=config.num_landmarks if kernel and not whole else None,
-            num_subspaces=config.num_subspaces,
-            pruning_threshold=config.pruning_threshold,
-            seed=config.seed,
-        )
+        labels = None if head is None else head_labels(head)
+        objective, given = config.objective, self._given(config.given or [])
+        if objective == "agreement" and head is None:  # what it chose cannot be chosen again without the head
+            objective, given = "cosine", self._given(HYPER_PARAMETERS)
+        pairs = _distinct(self.source_anchors, self.target_anchors)
+        names = (config.method, *(name for name in METHODS if name != config.method))
+        steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
+        free = Given(seed=config.seed)
+        chosen, *others = [
+            select(pairs, (name,), objective, given if name == config.method else free, labels)[0] for name in steps
+        ]
+        _, expected = calibrate(chosen, pairs)
+        return build_report(pairs, chosen, others, objective, labels, given, expected, progress)
+
+    def _given(self, names: Iterable[str]) -> Given:
+        """The stored hyper-parameters of these names, as what the user fixed."""
+        fixed = {name: getattr(self.config, name) for name in names}
+        return Given(**fixed, seed=self.config.seed)
 
     def extra_repr(self) -> str:
         """What `print` shows."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "restoration": (0, 1, True),
     "pruning_threshold": (0, 1, True),
 }
-COUNTS = {"num_landmarks": 1, "num_subspaces": 1, "seed": 0}
+# name: (least, most)
+COUNTS = {"num_landmarks": (1, 2**31), "num_subspaces": (1, 10_000), "seed": (0, 2**63 - 1)}
 BELONGS_TO = {
     "gamma": ("kernel",),
     "ridge": ("kernel", "whitened"),
@@ -55,6 +57,7 @@ def check_objective(objective: str, head: Any) -> Objective:
 
 def check_given(method: str, **options: Any) -> Given:
     """Hyper-parameters that the user fixed; raises `InputError` for an unknown, ill-typed or out-of-range one."""
+    given: dict[str, Any] = {}
     for name, value in options.items():
         if name not in RANGES and name not in COUNTS:
             known = ", ".join((*RANGES, *COUNTS))
@@ -67,55 +70,83 @@ def check_given(method: str, **options: Any) -> Given:
                 f"{name} is given with method={method!r}; it belongs to {' and '.join(map(repr, owners))}. "
                 "Remove it or choose that method."
             )
-        if name in COUNTS:
-            _check_count(name, value)
-        else:
-            _check_range(name, value)
-    given = {name: value for name, value in options.items() if value is not None}
-    if method == "kernel" and given.get("ridge") == 0:
+        plain = value.item() if isinstance(value, np.generic) else value
+        given[name] = _count(name, plain) if name in COUNTS else _number(name, plain)
+    if method in ("auto", "kernel") and given.get("ridge") == 0:
         raise InputError("ridge is 0; the kernel inverse wants one above 0. Give a small one, 1e-6 say.")
     return Given(**given)
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < COUNTS[name]:
-        raise InputError(f"{name} is {value!r}; a whole number of at least {COUNTS[name]} is wanted. Correct it.")
+def _count(name: str, value: Any) -> int:
+    least, most = COUNTS[name]
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+        raise InputError(
+            f"{name} is {value!r}; a whole number of at least {least} and at most {most} is wanted. Correct it."
+        )
+    return int(value)
 
 
-def _check_range(name: str, value: Any) -> None:
+def _number(name: str, value: Any) -> float:
     least, most, inclusive = RANGES[name]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not (least <= value <= most) or (value == least and not inclusive):
         bound = f"at least {least:g}" if inclusive else f"above {least:g}"
         raise InputError(f"{name} is {value!r}; a number {bound} and at most {most:g} is wanted. Correct it.")
+    return float(value)
 
 
 def head_labels(head: Any) -> Labels:
     """The labels `(n,)` that a head gives to target vectors `(n, d_Y)`, as a function.
 
-    `head` is an `nn.Module` or a callable that returns logits `(n, c)`, or a fitted scikit-learn classifier.
+    `head` is an `nn.Module` or a callable that returns logits `(n, c)`, or a fitted scikit-learn classifier. A module is
+    called in evaluation mode. Raises `InputError` for anything else, and the function does so where the head fails.
     """
-    if not callable(head) and not hasattr(head, "predict"):
+    if isinstance(head, type) or not (callable(head) or hasattr(head, "classes_")):
         raise InputError(
-            f"head is a {type(head).__name__}; an nn.Module, a callable or a fitted classifier is wanted. Give one of them."
+            f"head is {_a(head)}; an nn.Module, a callable or a fitted classifier is wanted. Give one of them."
         )
 
     @torch.no_grad()
     def labels(vectors: Tensor) -> Tensor:
-        if not callable(head):
-            classes = head.classes_.tolist()
-            return torch.tensor([classes.index(label) for label in head.predict(vectors.cpu().numpy()).tolist()])
-        if isinstance(head, nn.Module):
-            parameter = next(head.parameters(), None)
-            vectors = vectors.float() if parameter is None else vectors.to(parameter.device, parameter.dtype)
-        else:
-            vectors = vectors.float()
-        logits = torch.as_tensor(head(vectors)).cpu()
+        try:
+            if not callable(head):
+                classes = head.classes_.tolist()
+                return torch.tensor([classes.index(label) for label in head.predict(vectors.cpu().numpy()).tolist()])
+            logits = torch.as_tensor(_in_evaluation(head)(vectors)).cpu()
+        except Exception as error:  # whatever a foreign head may raise
+            raise InputError(
+                f"head failed on vectors of shape {tuple(vectors.shape)}: {error}. Give a head that reads the target's vectors."
+            ) from error
         if logits.ndim != 2 or len(logits) != len(vectors):
             raise InputError(
                 f"head gave shape {tuple(logits.shape)} for {len(vectors)} vectors; logits (n, classes) are wanted. "
                 "Give a head that returns them."
             )
+        if logits.isnan().any():
+            raise InputError(f"head gave NaN for {len(vectors)} vectors; numbers are wanted. Check its weights.")
         return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
     return labels
+
+
+def _in_evaluation(head: Any) -> Callable[[Tensor], Any]:
+    """The head without dropout or batch statistics, on its own device and in its dtype."""
+    if not isinstance(head, nn.Module):
+        return lambda vectors: head(vectors.float())
+
+    def call(vectors: Tensor) -> Any:
+        parameter = next(head.parameters(), None)
+        vectors = vectors.float() if parameter is None else vectors.to(parameter.device, parameter.dtype)
+        training = [module for module in head.modules() if module.training]
+        head.eval()
+        try:
+            return head(vectors)
+        finally:
+            for module in training:
+                module.training = True
+
+    return call
+
+
+def _a(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"

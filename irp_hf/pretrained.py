@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
-from irp_hf.errors import DamagedFolderError, IRPError
+from irp_hf.errors import DamagedFolderError, InputError, IRPError
 from irp_hf.saving import replaced_folder
 
 WEIGHTS = "model.safetensors"
@@ -25,6 +26,8 @@ class AnchoredModel(PreTrainedModel):
     """A model of frozen tensors that were computed, not trained."""
 
     main_input_name = "embeddings"
+    sealed: tuple[str, ...] = ()
+    """Names of what the configuration adds to the translation: the checksum covers them too."""
     _supports_flash_attn = False
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -43,8 +46,8 @@ class AnchoredModel(PreTrainedModel):
         return super()._apply(move, recurse)
 
     def checksum(self) -> str:
-        """SHA-256 of all tensors, in the order of their names."""
-        digest = hashlib.sha256()
+        """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
+        digest = hashlib.sha256(json.dumps([getattr(self.config, name) for name in self.sealed]).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().numpy().data)
@@ -70,30 +73,46 @@ class AnchoredModel(PreTrainedModel):
 
         Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file.
         """
-        place = str(pretrained_model_name_or_path)
-        folder = Path(place)
-        if folder.is_dir():
-            _check_files(folder / kwargs.get("subfolder", ""))
+        place = _place(pretrained_model_name_or_path)
+        if Path(place).is_dir():
+            _check_files(Path(place, kwargs.get("subfolder", "")), cls.config_class.model_type)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs.pop("torch_dtype", None)
         kwargs |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+        kwargs["ignore_mismatched_sizes"] = True  # they are in the loading info, and refused below
         try:
             model, info = super().from_pretrained(place, *args, **kwargs)
         except IRPError:
             raise
-        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        except (SafetensorError, StrictDataclassError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, OSError) and not Path(place).is_dir():
+                raise  # the Hub has its own words
             raise _damaged(place, " ".join(str(error).split())[:300]) from error
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if info[what]:
-                names = ", ".join(sorted(str(key) for key in info[what]))
+                names = ", ".join(sorted(key if isinstance(key, str) else key[0] for key in info[what]))
                 raise _damaged(place, f"its tensors do not fit its config.json ({what.replace('_', ' ')}: {names})")
         if model.config.weights_sha256 != model.checksum():
-            raise _damaged(place, "its tensors are not those that were saved (the checksum differs)")
-        model.requires_grad_(False)  # the loader wraps tensors anew
+            raise _damaged(place, "its tensors, method or gamma are not those that were saved (the checksum differs)")
+        for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
+            model._put(name, tensor)
         return (model, info) if wants_info else model
 
 
-def _check_files(folder: Path) -> None:
+def _place(name: Any) -> str:
+    """A folder that exists, or an id on the Hub."""
+    if not isinstance(name, (str, os.PathLike)) or not str(name):
+        raise InputError(f"The place to load from is {name!r}; a folder or an id on the Hub is wanted. Name one of them.")
+    place = str(name)
+    folder = Path(place)
+    if not folder.is_dir() and (
+        folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) > 2
+    ):
+        raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub.")
+    return place
+
+
+def _check_files(folder: Path, model_type: str) -> None:
     """What a local folder lacks, said before transformers looks for substitutes."""
     config = folder / "config.json"
     if not config.is_file():
@@ -104,6 +123,11 @@ def _check_files(folder: Path) -> None:
         raise _damaged(folder, f"its config.json is no JSON ({error})") from error
     if not isinstance(content, dict):
         raise _damaged(folder, "its config.json is no JSON object")
+    if content.get("model_type") != model_type:
+        raise DamagedFolderError(
+            f"{folder} holds a model of type {content.get('model_type')!r}; {model_type!r} is wanted. "
+            "Load it with AutoModel.from_pretrained or name another folder."
+        )
     if not (folder / WEIGHTS).is_file() and not (folder / f"{WEIGHTS}.index.json").is_file():
         others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
         found = f"; {', '.join(others)} may hold pickled code and is not read" if others else ""

@@ -1,4 +1,4 @@
-"""What to expect of a translation: the inverses and the direct translators side by side on held-out anchors."""
+"""What to expect of a translation: inverses and direct translators side by side on held-out anchors."""
 
 from __future__ import annotations
 
@@ -77,24 +77,22 @@ class Report:
 
     def __str__(self) -> str:
         """Tables for the terminal, at most 100 columns wide, and what follows from them."""
-        caption, methods, *rest = self._parts()
-        settings = (
-            "Settings: "
-            + "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
-            + "."
-        )
-        narrow = [[line[0], *line[2:]] for line in methods]
+        narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
+        settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
+        parts = [self.caption(), narrow, f"Settings: {settings}.", *self._conclusions()]
         return _written(
-            [caption, narrow, settings, *rest], _aligned, lambda text: textwrap.fill(text, WIDTH), "\n\n"
+            parts, _aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n"
         )
 
     def to_markdown(self) -> str:
         """The same for a model card, settings in the table."""
-        return _written(self._parts(), _markdown, str, "\n\n") + "\n"
+        parts = [self.caption(), self._methods(), *self._conclusions()]
+        return _written(parts, _markdown, str, "\n\n") + "\n"
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        return _written(self._parts(), _html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
+        parts = [self.caption(), self._methods(), *self._conclusions()]
+        return _written(parts, _html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -113,9 +111,9 @@ class Report:
     def caption(self) -> str:
         """What was compared, and how."""
         return (
-            f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. Every "
-            f"anchor was translated by a fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds; ± is half the "
-            "95 % interval."
+            f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
+            f"Every anchor was translated by a fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds; "
+            "± is half the 95 % interval."
         )
 
     def doubling(self) -> dict[str, float]:
@@ -135,9 +133,8 @@ class Report:
             for name in most
         }
 
-    def _parts(self) -> list[str | Table]:
-        """Text and tables, in order: caption and methods first."""
-        parts: list[str | Table] = [self.caption(), self._methods(), self._choice()]
+    def _conclusions(self) -> list[str | Table]:
+        parts: list[str | Table] = [self._choice()]
         if self.learning_curve:
             parts += [self._curve(), self._anchors_needed()]
         if self.reliability is not None:
@@ -145,7 +142,7 @@ class Report:
         return parts
 
     def _choice(self) -> str:
-        said = f"Chosen by {self.objective}: {self.chosen}, {number(self.score)} out of fold."
+        said = f"Chosen by {MEASURES[self.objective]}: {self.chosen}, {number(self.score)} out of fold."
         if len(self.finalists) == 1:
             return said
         best, other = self.finalists
@@ -156,7 +153,7 @@ class Report:
 
     def _anchors_needed(self) -> str:
         num_rows = self.learning_curve[0].evaluation.num_rows
-        held = f"Each line was chosen and fitted anew, and tested among {num_rows:,} others."
+        held = f"Each line is a fit of its own, tested on the same {num_rows:,} others and among them."
         gains = self.doubling()
         if not gains:
             return held
@@ -179,7 +176,7 @@ class Report:
             cells = [str(measures[name]) if name in measures else "" for name in names]
             costs = [
                 _short(row.cost.multiply_adds),
-                f"{row.cost.microseconds:.3g}",
+                f"{row.cost.microseconds:.2f}",
                 f"{_short(row.cost.stored_bytes)}B",
             ]
             mark = MARK if row.method == self.chosen else ""
@@ -218,7 +215,7 @@ def build_report(
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     steps = len(choices) + NUM_DIRECT + len(curve_sizes(len(pairs)))
-    with tqdm(total=steps, desc="Measuring", leave=False, disable=not progress) as bar:
+    with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
         rows = _counted(
             chain(inverse_rows(pairs, choices, labels), direct_rows(pairs, labels, given.seed)), bar
         )

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from irp_hf.inverses.base import Folded, Inverse
-from irp_hf.inverses.kernel import KernelInverse
+from irp_hf.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.pairs import Pairs
 from irp_hf.projection import denormalize, unit_rows
@@ -22,7 +22,6 @@ from irp_hf.tuning import (
     NUM_FOLDS,
     Given,
     Trial,
-    kernel_fold_out,
     tune_kernel,
     tune_pruned,
     tune_whitened,
@@ -73,6 +72,8 @@ class Choice:
     """The translations `(k, d_Y)` that `fold_score` comes from."""
     matrix: Tensor
     """The scale restoration `(d_Y, d_Y)`."""
+    path: KernelPath | None
+    """The decomposition behind a kernel inverse."""
 
     @property
     def runner_up(self) -> Candidate | None:
@@ -81,7 +82,11 @@ class Choice:
 
     def fold(self, pairs: Pairs) -> Folded:
         """The inverse over all `pairs`, its scale restoration folded in."""
-        return self.inverse.fold(pairs.source_rows, pairs.target_rows).then(self.matrix)
+        if isinstance(self.inverse, KernelInverse) and self.path is not None:
+            folded: Folded = self.path.fold(pairs.target_rows, self.inverse.ridge)
+        else:
+            folded = self.inverse.fold(pairs.source_rows, pairs.target_rows)
+        return folded.then(self.matrix)
 
 
 def select(
@@ -111,7 +116,7 @@ def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -
 
 
 def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
-    tried, directions = _tune(method, pairs, objective, score, given)
+    tried, directions, path = _tune(method, pairs, objective, score, given)
     inverse = tried[0].inverse
     folds = pairs.folds(NUM_FOLDS, given.seed)
 
@@ -124,12 +129,13 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
         tried += [Candidate(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
-    tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
+        tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
     translated = denormalize(candidates[best], pairs.target_stats)
     fold_translated, fold_score = translated, scores[best]
-    if isinstance(inverse, KernelInverse):
-        (fold_directions,) = restored(kernel_fold_out(inverse, pairs, folds), [restorations[best]])
+    if isinstance(inverse, KernelInverse) and path is not None:
+        fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
+        (fold_directions,) = restored(fold_out, [restorations[best]])
         fold_translated = denormalize(fold_directions, pairs.target_stats)
         fold_score = score(fold_translated)
     return Choice(
@@ -143,13 +149,14 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
         translated=translated,
         fold_translated=fold_translated,
         matrix=Restoration(unit_rows(directions), pairs.target_rows).matrix(restorations[best]),
+        path=path,
     )
 
 
 def _tune(
     method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given
-) -> tuple[list[Candidate], Tensor]:
-    """The hyper-parameters tried, the best finalist by the objective first, and its out-of-fold directions."""
+) -> tuple[list[Candidate], Tensor, KernelPath | None]:
+    """The hyper-parameters tried, the best finalist by the objective first, with its directions and decomposition."""
     trials = TUNERS[method](pairs, given)
     finalists = [(trial, trial.directions) for trial in trials if trial.directions is not None]
     if objective == "cosine":
@@ -158,7 +165,7 @@ def _tune(
         tried = [Candidate(t.inverse, 0.0, score(denormalize(d, pairs.target_stats))) for t, d in finalists]
     scores = {candidate.inverse: candidate.score for candidate in tried}
     best, directions = max(finalists, key=lambda finalist: scores[finalist[0].inverse])
-    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), directions
+    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), directions, best.path
 
 
 def _restorations(method: Method, objective: Objective, given: Given) -> Sequence[float]:

@@ -20,6 +20,7 @@ from irp_hf.options import check_given, check_method
 from irp_hf.pretrained import AnchoredModel
 from irp_hf.projection import Statistics, denormalize, normalize, statistics
 from irp_hf.selection import METHODS
+from irp_hf.translation import refuse_overflow
 
 
 class AnchoredSpace(AnchoredModel):
@@ -110,6 +111,7 @@ class AnchoredSpace(AnchoredModel):
         """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone."""
         inverse = inverse_of(method, **options)
         rows = Rows(z, "relative coordinates", self.config.num_anchors)
+        refuse_overflow(rows, self.mean, self.mean_scale)
         directions = inverse.absolute(self._double(rows), self.unit_anchors)
         return rows.wrap(denormalize(directions, self.statistics).to(rows.dtype))
 
@@ -132,8 +134,11 @@ def inverse_of(method: str, **options: Any) -> Inverse:
     return kinds[method](**{name: value for name, value in given.items() if name in fields})  # type: ignore[no-any-return]
 
 
-def check_anchors(anchors: Tensor, name: str = "anchors") -> None:
-    """Raise `InputError` where `anchors (k, d)` cannot describe a space: fewer than two rows, or all rows alike."""
+SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
+
+
+def check_anchors(anchors: Tensor, name: str = "the embeddings") -> None:
+    """Raise `InputError` where `anchors (k, d)` cannot describe a space: fewer than two rows, all alike, or tiny."""
     if len(anchors) < 2:
         raise InputError(f"There is 1 anchor in {name}; at least 2 are wanted. Some hundred to a few thousand work well.")
     spread = (anchors - anchors[0]).abs().max()
@@ -141,4 +146,10 @@ def check_anchors(anchors: Tensor, name: str = "anchors") -> None:
         raise InputError(
             f"All {len(anchors)} anchors in {name} are the same vector; different ones are wanted. "
             "Check what the encoder was given."
+        )
+    scale = float(statistics(anchors.double()).scale)
+    if scale < SMALLEST:
+        raise InputError(
+            f"The anchors in {name} have a mean scale of {scale:.3g}; at least {SMALLEST:g} is wanted. "
+            "Multiply them by a constant."
         )

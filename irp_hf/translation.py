@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,12 @@ class Translation:
 
 def run(rows: Rows, step: Callable[[Tensor], Tensor], result: Any, device: torch.device, chunk_size: int) -> None:
     """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row."""
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, Integral) or chunk_size < 1:
+        raise InputError(f"chunk_size is {chunk_size!r}; a whole number of at least 1 is wanted. Correct it.")
     dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
-    for part, chunk in rows.chunks(chunk_size):
-        made = step(chunk.to(device, dtype))
-        if not torch.isfinite(made).all():
-            refuse_not_finite(chunk, rows.name, part.start)
-            raise InputError(
-                f"{rows.name} are too large for {dtype} in rows {part.start} to {part.stop - 1}. "
-                "Scale them to the size of the anchors."
-            )
-        result[part] = made
+    for part, chunk in rows.chunks(int(chunk_size)):
+        refuse_not_finite(chunk, rows.name, part.start)
+        result[part] = step(chunk.to(device, dtype))
 
 
 def room(rows: Rows, out: Any, width: int) -> Tensor:
@@ -65,9 +62,22 @@ def room(rows: Rows, out: Any, width: int) -> Tensor:
     shape = (rows.num_rows, width)
     if out is None:
         return torch.empty(shape, dtype=rows.dtype, device=rows[0:1].device)
-    view = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise InputError("out is read-only; an array that can be written is wanted. Open a memory map with mode 'r+'.")
+    try:
+        view = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+    except (TypeError, ValueError):  # no dtype or strides of torch's
+        view = None
     if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:
         given = f"{tuple(out.shape)} {out.dtype}" if hasattr(out, "dtype") else type(out).__name__
         raise InputError(f"out is {given}; {shape} {rows.dtype} is wanted. Make it with the shape and dtype of the result.")
     rows.check_finite()
     return view
+
+
+def refuse_overflow(rows: Rows, mean: Tensor, scale: Tensor) -> None:
+    """Raise `InputError` where the dtype of `rows` cannot hold vectors with this mean `(d,)` and mean scale `()`."""
+    if rows.dtype == torch.float16 and (reach := float(mean.abs().max() + scale)) > torch.finfo(torch.float16).max:
+        raise InputError(
+            f"{rows.name} are float16, which ends at 65504; the results would reach {reach:.3g}. Give them as float32."
+        )

@@ -56,6 +56,8 @@ class Trial(NamedTuple):
     """Mean cosine of out-of-fold translations with the true vectors."""
     directions: Tensor | None = None
     """The inverse's output for every pair, out of fold, shape (k, d_Y): for the finalists only."""
+    path: KernelPath | None = None
+    """The decomposition behind a kernel finalist, for what comes after: it is most of the work."""
 
 
 def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int) -> dict[Point, float]:
@@ -99,12 +101,7 @@ def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
         if point != (gamma, best)
     ]
     directions = path.leave_one_out(pairs.target_rows, best)
-    return [Trial(_kernel(given, gamma, best), gamma_tried[gamma][best], directions), *others]
-
-
-def kernel_fold_out(inverse: KernelInverse, pairs: Pairs, folds: list[Tensor]) -> Tensor:
-    """Directions `(k, d_Y)`, each fold by the others: what compares the kernel with the other inverses fairly."""
-    return inverse.path(pairs.source_rows).leave_fold_out(pairs.target_rows, inverse.ridge, folds)
+    return [Trial(_kernel(given, gamma, best), gamma_tried[gamma][best], directions, path), *others]
 
 
 def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:

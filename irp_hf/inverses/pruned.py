@@ -68,6 +68,7 @@ class PrunedPath:
 
 
 WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
+NOISE = 1e-6  # singular values below this share of the largest are the rounding of float32 anchors, not directions
 
 
 def pseudo_inverse(anchors: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def pseudo_inverse(anchors: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(gram)
     diagonal = factor.diagonal()
     if failed or diagonal.min() < WELL_CONDITIONED * diagonal.max():
-        return torch.linalg.pinv(anchors.T)
+        return torch.linalg.pinv(anchors.T, rtol=NOISE)
     return torch.cholesky_solve(anchors, factor) if m <= d else torch.cholesky_solve(anchors.T, factor).T
 
 

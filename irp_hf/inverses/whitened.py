@@ -14,6 +14,8 @@ from torch import Tensor
 from irp_hf.inverses.base import LinearMap
 from irp_hf.projection import relative_projection
 
+NOISE = 1e-12  # variances below this share of the largest are the rounding of float32 anchors, not directions
+
 
 @dataclass(frozen=True)
 class WhitenedInverse:
@@ -54,10 +56,10 @@ class Spectrum:
         return cls(values.clamp(min=0), vectors)
 
     def factors(self, exponent: float, ridge: float) -> Tensor:
-        """Eigenvalues `(d,)` of `C^exponent`; directions that no anchor has (and no ridge lifts) give 0, as a pseudo-inverse."""
+        """Eigenvalues `(d,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
         lifted = self.values + ridge * self.values.mean()
-        floor = self.values.max() * len(lifted) * torch.finfo(lifted.dtype).eps
-        return torch.where(lifted > floor, lifted, torch.inf if exponent < 0 else 1.0).pow(exponent)
+        floor = self.values.max() * max(NOISE, len(lifted) * torch.finfo(lifted.dtype).eps)
+        return torch.where(self.values > floor, lifted, torch.inf if exponent < 0 else 1.0).pow(exponent)
 
     def power(self, exponent: float, ridge: float) -> Tensor:
         """The matrix `C^exponent (d, d)`."""

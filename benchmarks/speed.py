@@ -1,0 +1,173 @@
+"""Speed, interleaved with a peer and reported as a ratio: `python benchmarks/speed.py [translate row fit memory import]`.
+
+Every pair of contestants takes turns, and the medians are compared, so that a busy machine slows both alike.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeCV
+from scipy.linalg import orthogonal_procrustes
+
+from irp_hf import IRPAdapter
+from irp_hf.pairs import Pairs
+from irp_hf.selection import select
+
+Contest = dict[str, Callable[[], object]]
+
+
+def interleaved(contest: Contest, rounds: int = 15) -> dict[str, float]:
+    """Median seconds of each contestant; they take turns, after one warm-up each."""
+    seconds: dict[str, list[float]] = {name: [] for name in contest}
+    for turn in range(rounds + 1):
+        for name, work in contest.items():
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def show(title: str, medians: dict[str, float], baseline: str) -> None:
+    """Print the medians and their ratio to the baseline."""
+    print(f"\n{title}")
+    for name, seconds in medians.items():
+        print(f"  {name:<44}{1e3 * seconds:>10.3f} ms   ×{seconds / medians[baseline]:.2f}")
+
+
+def anchors(k: int, source_width: int, target_width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two encodings of the same latent items, with the decaying spectrum of real embeddings."""
+    generator = torch.Generator().manual_seed(seed)
+    latent = torch.randn(k, 256, generator=generator) * torch.arange(1, 257).float().pow(-0.5)
+
+    def encode(width: int) -> torch.Tensor:
+        hidden = torch.tanh(latent @ torch.randn(256, 512, generator=generator))
+        return hidden @ torch.randn(512, width, generator=generator) / 512**0.5
+
+    return encode(source_width), encode(target_width)
+
+
+def adapter(method: str, k: int, source_width: int, target_width: int) -> IRPAdapter:
+    """An adapter whose hyper-parameters are given, so that nothing is searched."""
+    fixed = {"gamma": 2.0, "ridge": 1e-2} if method == "kernel" else {"balance": 1.0, "ridge": 1.0}
+    return IRPAdapter.from_anchors(*anchors(k, source_width, target_width), method=method, restoration=0.5, **fixed)
+
+
+def translate() -> None:
+    """Translation against the bare products that it cannot do without."""
+    for source_width, target_width, k in ((384, 768, 1000), (768, 768, 1500)):
+        x = torch.randn(20_000, source_width)
+        linear = adapter("whitened", k, source_width, target_width)
+        weight = linear.weight.detach()
+        medians = interleaved(
+            {
+                "one product and a row norm": lambda x=x, w=weight: torch.linalg.vector_norm(x @ w, dim=1),
+                "translate, linear": lambda x=x, a=linear: a.translate(x),
+            }
+        )
+        show(f"20,000 rows, {source_width} → {target_width}", medians, "one product and a row norm")
+
+        kernel = adapter("kernel", k, source_width, target_width)
+        landmarks, coefficients = kernel.landmarks.detach(), kernel.coefficients.detach()
+        medians = interleaved(
+            {
+                "two products and an exponential": lambda x=x, a=landmarks, b=coefficients: (x @ a.T).exp() @ b,
+                "translate, kernel": lambda x=x, a=kernel: a.translate(x),
+            },
+            rounds=7,
+        )
+        show(f"20,000 rows, {source_width} → {target_width}, {k} anchors", medians, "two products and an exponential")
+
+
+def row() -> None:
+    """One row at a time, as a service would."""
+    x = np.random.default_rng(0).standard_normal((1, 384), dtype=np.float32)
+    contest: Contest = {}
+    for method, k in (("whitened", 1000), ("kernel", 1000), ("kernel", 3500)):
+        one = adapter(method, k, 384, 384)
+        contest[f"{method}, {k} anchors"] = lambda one=one: one.translate(x)
+    show("One row, 384 → 384", interleaved(contest, rounds=500), "whitened, 1000 anchors")
+
+
+def fit() -> None:
+    """Fits with all hyper-parameters chosen, against peers and against one eigendecomposition."""
+    source, target = anchors(1500, 768, 768)
+    pairs = Pairs(source, target)
+    gram = pairs.source_rows @ pairs.source_rows.T
+    x, y = source.numpy(), target.numpy()
+    contest: Contest = {
+        "one eigh, 1500": lambda: torch.linalg.eigh(gram),
+        "scipy orthogonal_procrustes": lambda: orthogonal_procrustes(x - x.mean(0), y - y.mean(0)),
+        "scikit-learn RidgeCV, 7 λ": lambda: RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(x, y),
+        "whitened, b and λ chosen": lambda: select(pairs, ("whitened",)),
+        "kernel, γ, λ chosen": lambda: select(pairs, ("kernel",))[0].fold(pairs),
+        "pruned, δ chosen": lambda: select(pairs, ("pruned",)),
+    }
+    show("Fit of 1,500 anchors, 768 → 768", interleaved(contest, rounds=3), "one eigh, 1500")
+
+
+PEAK = """
+import resource, sys
+import numpy as np, torch
+sys.path[:0] = sys.argv[3:]
+from benchmarks.speed import adapter, anchors
+{work}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+"""
+MEMORY_MAP = """
+one = adapter("whitened", 1000, 768, 768)
+if sys.argv[2] == "translate":
+    x = np.memmap(sys.argv[1] + "/x", np.float32, "r", shape=(200_000, 768))
+    y = np.memmap(sys.argv[1] + "/y", np.float32, "w+", shape=(200_000, 768))
+    one.translate(x, out=y)
+"""
+FIVE_THOUSAND = """
+from irp_hf import IRPAdapter
+source, target = anchors(5000, 768, 768)
+if sys.argv[2] == "fit":
+    IRPAdapter.from_anchors(source, target, method="kernel")
+"""
+
+
+def memory() -> None:
+    """Peak memory of fresh processes; pages of a memory map count as they are touched, and can be given back."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.memmap(f"{folder}/x", np.float32, "w+", shape=(200_000, 768))[:] = 1.0
+        for title, work, step in (
+            ("200,000 × 768 memory map, 586 MiB, to another", MEMORY_MAP, "translate"),
+            ("kernel fit of 5,000 anchors, 768 → 768", FIVE_THOUSAND, "fit"),
+        ):
+            peaks = [
+                float(subprocess.check_output([sys.executable, "-c", PEAK.format(work=work), folder, name, *sys.path]))
+                for name in ("nothing", step)
+            ]
+            print(f"\n{title}\n  peak {peaks[1]:,.0f} MiB, {peaks[1] - peaks[0]:,.0f} MiB over the process without it")
+
+
+def imports() -> None:
+    """Import time in fresh processes."""
+    code = {
+        "PreTrainedModel and Pipeline": "from transformers import PreTrainedModel, Pipeline",
+        "irp_hf": "import irp_hf",
+    }
+    contest: Contest = {
+        name: lambda line=line: subprocess.run([sys.executable, "-c", line], check=True) for name, line in code.items()
+    }
+    show("Import, a fresh process", interleaved(contest, rounds=7), "PreTrainedModel and Pipeline")
+
+
+CONTESTS = {"translate": translate, "row": row, "fit": fit, "memory": memory, "import": imports}
+
+if __name__ == "__main__":
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name in sys.argv[1:] or CONTESTS:
+        CONTESTS[name]()

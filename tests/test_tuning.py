@@ -1,0 +1,213 @@
+"""Hyper-parameters by out-of-fold cosine: the climb, and every tuner against explicit refits."""
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import irp_hf.tuning
+from irp_hf.pairs import Pairs
+from irp_hf.tuning import (
+    BALANCES,
+    FLAT,
+    GAMMAS,
+    KERNEL_RIDGES,
+    NUM_FOLDS,
+    RIDGES,
+    THRESHOLDS,
+    Given,
+    Trial,
+    climb,
+    tune_kernel,
+    tune_pruned,
+    tune_whitened,
+)
+
+FEW = settings(max_examples=20, derandomize=True, deadline=None)
+
+
+def pairs(seed: int = 0, k: int = 24, d_x: int = 5, d_y: int = 6) -> Pairs:
+    random = np.random.RandomState(seed)
+    source = random.randn(k, d_x) * np.linspace(1, 0.3, d_x) + 1
+    target = np.tanh(source @ random.randn(d_x, d_y)) + 0.2 * random.randn(k, d_y) + 0.5
+    return Pairs(torch.from_numpy(source), torch.from_numpy(target))
+
+
+def mean_cosine(translated: np.ndarray, pairs: Pairs) -> float:
+    return np.mean([reference.cosine(a, b) for a, b in zip(translated, pairs.target.numpy(), strict=True)])
+
+
+def refitted(pairs: Pairs, translate, seed: int = 0) -> np.ndarray:
+    """Translations of every fold by `translate(rows, source, target)`, fitted and normalised on the others
+    alone."""
+    source, target = pairs.source.numpy(), pairs.target.numpy()
+    translated = np.zeros_like(target)
+    for fold in pairs.folds(NUM_FOLDS, seed):
+        others = [row for row in range(len(source)) if row not in fold.tolist()]
+        directions = translate(
+            reference.normalize(source[fold], source[others]),
+            reference.normalize(source[others], source[others]),
+            reference.normalize(target[others], target[others]),
+        )
+        translated[fold] = reference.denormalize(directions, target[others])
+    return translated
+
+
+def restored_cosine(trial: Trial, pairs: Pairs) -> float:
+    return mean_cosine(reference.denormalize(trial.directions.numpy(), pairs.target.numpy()), pairs)
+
+
+@FEW
+@examples(top=st.integers(0, 9), start=st.integers(0, 9), width=st.floats(1, 5))
+def test_the_climb_finds_the_top_of_a_hill(top, start, width):
+    """If it fails, tuning stops before the best γ, λ or δ, or asks for the same (costly) point twice."""
+    asked = []
+
+    def hill(point: int) -> float:
+        asked.append(point)
+        return 0.9 - ((point - top) / width / 10) ** 2
+
+    tried = climb(hill, range(10), start)
+    assert next(iter(tried)) == top
+    assert len(asked) == len(set(asked)) == len(tried)
+    values = list(tried.values())
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_climb_stays_where_it_is_flat():
+    """If it fails, an extreme γ or λ wins that gains nothing on the anchors and is worse elsewhere."""
+    slope = FLAT * 0.1 / 2  # half of what a step must gain, where 0.1 is missing
+    tried = climb(lambda point: 0.9 + slope * point, range(10), 4)
+    assert next(iter(tried)) == 4
+    assert list(tried) == [4, 5, 3]
+    tried = climb(lambda point: 0.9 + 4 * slope * point, range(10), 4)
+    assert next(iter(tried)) == 9
+
+
+def test_the_climb_can_start_at_an_end_and_on_one_point():
+    """If it fails, a hyper-parameter that the user fixed, a grid of one, breaks tuning."""
+    assert climb(float, [0.5], 0) == {0.5: 0.5}
+    assert next(iter(climb(lambda point: -point, range(5), 0))) == 0
+    assert next(iter(climb(lambda point: point / 10, range(5), 4))) == 4
+
+
+@pytest.mark.parametrize("num_landmarks", [None, 9])
+def test_kernel_trials_are_leave_one_out(num_landmarks):
+    """If it fails, γ and λ are chosen by a cosine that n explicit refits would not give."""
+    anchors = pairs()
+    trials = tune_kernel(anchors, Given(num_landmarks=num_landmarks))
+    assert [trial.directions is not None for trial in trials] == [True] + [False] * (len(trials) - 1)
+    assert len({trial.inverse for trial in trials}) == len(trials)
+    source, target = anchors.source_rows, anchors.target_rows.numpy()
+    for trial in (trials[0], trials[1], trials[-1]):
+        landmarks = None if num_landmarks is None else trial.inverse.landmarks(source).numpy()
+        assert trial.inverse.gamma in GAMMAS
+        assert trial.inverse.ridge in KERNEL_RIDGES
+        assert trial.inverse.num_landmarks == num_landmarks
+        singles = [[row] for row in range(len(anchors))]
+        directions = reference.kernel_left_out(
+            source.numpy(), target, trial.inverse.gamma, trial.inverse.ridge, singles, landmarks
+        )
+        translated = reference.denormalize(directions, anchors.target.numpy())
+        assert trial.cosine == pytest.approx(mean_cosine(translated, anchors), abs=1e-6)
+    best = trials[0]
+    assert restored_cosine(best, anchors) == pytest.approx(best.cosine, abs=1e-9)
+    assert all(other.cosine - best.cosine <= 2 * FLAT * (1 - best.cosine) for other in trials)
+
+
+def test_kernel_folds_are_refits():
+    """If it fails, the kernel is compared with the other inverses on folds that it has partly seen."""
+    anchors = pairs()
+    trial = tune_kernel(anchors, Given())[0]
+    inverse = trial.inverse
+    folds = anchors.folds(NUM_FOLDS, 0)
+    source, target = anchors.source_rows.numpy(), anchors.target_rows.numpy()
+    lists = [fold.tolist() for fold in folds]
+    expected = reference.kernel_left_out(source, target, inverse.gamma, inverse.ridge, lists)
+    found = trial.path.leave_fold_out(anchors.target_rows, inverse.ridge, folds)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
+    """If it fails, a large anchor set is tuned on its sample alone, and the scores are the sample's."""
+    anchors = pairs(k=60)
+    monkeypatch.setattr(irp_hf.tuning, "GAMMA_ROWS", 25)
+    trials = tune_kernel(anchors, Given())
+    assert len({trial.inverse.gamma for trial in trials}) == 1
+    assert trials[0].directions.shape == (60, 6)
+    for trial in trials:
+        given = Given(gamma=trial.inverse.gamma, ridge=trial.inverse.ridge)
+        monkeypatch.setattr(irp_hf.tuning, "GAMMA_ROWS", 1000)
+        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0].cosine, abs=1e-9)
+
+
+def test_whitened_trials_are_refits_on_the_other_folds():
+    """If it fails, λ and b are chosen by fits that saw the fold, by its mean, its scale or its rows."""
+    anchors = pairs(k=30)
+    trials = tune_whitened(anchors, Given())
+    finalists = [trial for trial in trials if trial.directions is not None]
+    assert sorted(trial.inverse.balance for trial in finalists) == list(BALANCES)
+    for trial in trials[:2] + finalists[1:] + trials[-1:]:
+        b, ridge = trial.inverse.balance, trial.inverse.ridge
+        assert ridge in RIDGES
+        expected = refitted(anchors, lambda *parts, b=b, ridge=ridge: reference.whitened(*parts, b, ridge))
+        assert trial.cosine == pytest.approx(restored_mean(expected, anchors), abs=1e-6)
+    for finalist in finalists:
+        assert restored_cosine(finalist, anchors) == pytest.approx(finalist.cosine, abs=1e-9)
+        rivals = [trial.cosine for trial in trials if trial.inverse.balance == finalist.inverse.balance]
+        assert max(rivals) - finalist.cosine <= 2 * FLAT * (1 - finalist.cosine)
+
+
+def restored_mean(translated: np.ndarray, pairs: Pairs) -> float:
+    """Cosine of fold translations as all anchors see them: at the scale and about the mean of all."""
+    target = pairs.target.numpy()
+    return mean_cosine(reference.denormalize(reference.normalize(translated, target), target), pairs)
+
+
+def test_pruned_trials_are_refits_on_the_other_folds():
+    """If it fails, δ is chosen by subspaces of anchors that include the fold."""
+    anchors = pairs(k=30)
+    trials = tune_pruned(anchors, Given(num_subspaces=3))
+    assert sorted(trial.inverse.pruning_threshold for trial in trials) == list(THRESHOLDS)
+    finalists = [trial for trial in trials if trial.directions is not None]
+    assert finalists == trials[:2]
+    for trial in finalists:
+
+        def translate(rows, source, target, inverse=trial.inverse):
+            path = inverse.path(torch.from_numpy(target))
+            return reference.pruned(
+                rows, source, target, [kept.tolist() for kept in path.subspaces(inverse.pruning_threshold)]
+            )
+
+        assert trial.inverse.num_subspaces == 3
+        assert trial.cosine == pytest.approx(restored_mean(refitted(anchors, translate), anchors), abs=1e-6)
+        assert restored_cosine(trial, anchors) == pytest.approx(trial.cosine, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tune", "given"),
+    [
+        (tune_kernel, Given(gamma=3.3, ridge=0.017, num_landmarks=8, seed=4)),
+        (tune_whitened, Given(balance=0.3, ridge=0.017)),
+        (tune_pruned, Given(pruning_threshold=0.33, num_subspaces=2, seed=4)),
+    ],
+)
+def test_what_is_given_is_kept(tune, given):
+    """If it fails, a hyper-parameter that the user fixed is tuned away or snapped to the grid."""
+    (trial,) = tune(pairs(), given)
+    for name in vars(trial.inverse):
+        assert getattr(trial.inverse, name) == getattr(given, name), name
+    assert trial.directions is not None
+
+
+@pytest.mark.parametrize("tune", [tune_kernel, tune_whitened, tune_pruned])
+def test_the_seed_decides_all(tune):
+    """If it fails, two runs with one seed choose differently."""
+    first, again = (tune(pairs(), Given(seed=3)) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert a[:2] == b[:2]
+        assert (a.directions is None) == (b.directions is None)
+        assert a.directions is None or torch.equal(a.directions, b.directions)
