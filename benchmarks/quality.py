@@ -117,9 +117,7 @@ def main() -> None:
         encoders["mpnet"] = lambda: sentence_transformer(mpnet_folder())
     foreign = [FOREIGN.format(number) for number in range(50)]
     texts = (trec.train_texts, trec.test_texts, foreign)
-    spaces = {
-        name: tuple(cached_embeddings(name, load, part) for part in texts) for name, load in encoders.items()
-    }
+    spaces = {name: tuple(cached_embeddings(name, load, part) for part in texts) for name, load in encoders.items()}
     for num_anchors in options.anchors:
         rows = defaultdict(list)
         for pair in itertools.permutations(encoders, 2):

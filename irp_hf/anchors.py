@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from . import sampling
-from .errors import DamagedFolderError, InputError
-from .saving import replaced_folder
+from irp_hf import sampling
+from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.items import Digests, content, distinct_rows, is_picture, open_picture, set_fingerprint
+from irp_hf.saving import replaced_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,11 +49,9 @@ class AnchorSet:
 
     def __init__(self, items: Sequence[Item] | Mapping[str, Sequence[Item]]) -> None:
         columns = _by_view(items)
-        digests = sampling.distinct_rows(columns)
+        digests = distinct_rows(columns)
         if len(digests) < 2:
-            raise InputError(
-                f"There are {len(digests)} distinct items, but a set needs at least 2. Add more."
-            )
+            raise InputError(f"There are {len(digests)} distinct items, but a set needs at least 2. Add more.")
         self._fill(columns, digests, list(digests), "given", None)
 
     @classmethod
@@ -86,7 +85,7 @@ class AnchorSet:
         num_rows = len(next(iter(columns.values())))
         points = None if embeddings is None else sampling.unit_rows(embeddings, num_rows)
         labels = None if label_column is None else sampling.read_labels(dataset, label_column)
-        digests = sampling.distinct_rows(columns)
+        digests = distinct_rows(columns)
         if len(digests) < num_anchors:
             raise InputError(
                 f"num_anchors is {num_anchors}, but the dataset has {len(digests)} distinct rows "
@@ -111,7 +110,7 @@ class AnchorSet:
         manifest = _read_manifest(manifest_path)
         columns = _read_table(table, manifest["views"])
         try:
-            digests = sampling.distinct_rows(columns)
+            digests = distinct_rows(columns)
         except InputError as error:
             raise _damaged(table, f"holds an item that is no anchor ({error})") from error
         loaded = cls.__new__(cls)
@@ -159,7 +158,7 @@ class AnchorSet:
                 "Name one of them."
             )
         contents = self._contents[name]
-        return [sampling.open_picture(item) if isinstance(item, bytes) else item for item in contents]
+        return [open_picture(item) if isinstance(item, bytes) else item for item in contents]
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -215,13 +214,9 @@ class AnchorSet:
             facts.append(f"{self.num_duplicates} duplicate{'s' if self.num_duplicates > 1 else ''} dropped")
         return f"AnchorSet({', '.join(facts)})"
 
-    def _fill(
-        self, columns: Columns, digests: sampling.Digests, rows: list[int], strategy: str, seed: int | None
-    ) -> None:
-        self._contents = {
-            view: [sampling.content(items[row]) for row in rows] for view, items in columns.items()
-        }
-        self._fingerprint = sampling.fingerprint(list(columns), [digests[row] for row in rows])
+    def _fill(self, columns: Columns, digests: Digests, rows: list[int], strategy: str, seed: int | None) -> None:
+        self._contents = {view: [content(items[row]) for row in rows] for view, items in columns.items()}
+        self._fingerprint = set_fingerprint(list(columns), [digests[row] for row in rows])
         self._indices = tuple(rows)
         self._num_duplicates = len(next(iter(columns.values()))) - len(digests)
         self._strategy = strategy
@@ -253,7 +248,7 @@ def _by_view(items: Any) -> Columns:
         raise InputError(
             f"Each view needs the same items, at least 2, but there are {held}. Pair the views row by row."
         )
-    if not isinstance(items, Mapping) and sampling.is_picture(items[0]):
+    if not isinstance(items, Mapping) and is_picture(items[0]):
         return {"image": items}
     return views
 

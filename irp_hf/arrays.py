@@ -114,7 +114,7 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     module = type(x).__module__.partition(".")[0]
     if module == "pyarrow":
         return _arrow_matrix(x, name), _to_arrow
-    source = getattr(x, "source", None)  # of a `datasets` column: the dataset, or the column that this one is nested in
+    source: Any = getattr(x, "source", None)  # of a `datasets` column: the dataset, or the column that this one is nested in
     if module == "datasets" and hasattr(source, "format") and source.format["type"] != "custom":
         column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()
@@ -160,7 +160,9 @@ def _arrow_chunk(chunk: Any, name: str) -> np.ndarray[Any, Any]:
         chunk = chunk.storage
     kind = chunk.type
     if pa.types.is_floating(kind):
-        raise InputError(f"{name} are a flat column of {kind}; a column of lists is wanted, one list an item. Give that one.")
+        raise InputError(
+            f"{name} are a flat column of {kind}; a column of lists is wanted, one list an item. Give that one."
+        )
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise _wrong_dtype(name, kind)
     values = chunk.flatten()  # heeds the slice's offset, drops rows that are null

@@ -44,9 +44,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
-            raise InputError(
-                f"dtype is {self.dtype!r}; a dtype of torch is wanted. Pass 'float16' or another."
-            )
+            raise InputError(f"dtype is {self.dtype!r}; a dtype of torch is wanted. Pass 'float16' or another.")
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,8 @@ def open_encoder(encoder: Any, options: Options) -> Encoder:
         modular, commit = _find(path, options)
         return _load_modules(path, commit, options) if modular else _load_transformer(path, options)
     for option in ("pooling", "device", "dtype", "revision", "token"):
-        _refuse(
-            option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already"
-        )
-    library = sys.modules.get(
-        "sentence_transformers"
-    )  # slow to import, and without it there is no such object
+        _refuse(option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already")
+    library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
     if library and isinstance(encoder, library.SentenceTransformer):
         config = getattr(encoder.transformers_model, "config", None)
         name = getattr(config, "_name_or_path", None) or "SentenceTransformer"
@@ -194,9 +188,7 @@ def _load_transformer(path: str, options: Options) -> Encoder:
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=commit or options.revision or "main", padding_side="right", **hub
         )
-        model = (model.get_encoder() if model.config.is_encoder_decoder else model).to(
-            _device(options.device)
-        )
+        model = (model.get_encoder() if model.config.is_encoder_decoder else model).to(_device(options.device))
     random = sorted(key for key in info["missing_keys"] if "pooler" not in key or pooling == "pooler")
     if random:
         raise InputError(
@@ -246,9 +238,7 @@ def _function(function: Callable[[list[Any]], Any], options: Options) -> Encoder
 def _device(device: str | torch.device | None) -> torch.device:
     if device is not None:
         return torch.device(device)
-    return torch.device(
-        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    )
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _record(path: str, commit: str | None, dtype: torch.dtype | None, options: Options) -> dict[str, Any]:

@@ -91,9 +91,7 @@ class Reliability:
 
     def rank_correlation(self) -> float:
         """Spearman's ρ; 0 where either side is constant."""
-        ranks = torch.stack(
-            [_ranks(torch.tensor(side, dtype=torch.float64)) for side in (self.expected, self.true)]
-        )
+        ranks = torch.stack([_ranks(torch.tensor(side, dtype=torch.float64)) for side in (self.expected, self.true)])
         centred = ranks - ranks.mean(1, keepdim=True)
         norms = torch.linalg.vector_norm(centred, dim=1)
         return float(centred[0] @ centred[1] / norms.prod()) if norms.all() else 0.0
@@ -217,18 +215,14 @@ def translator(folded: Folded, source: Statistics, target: Statistics) -> Transl
 
 def cost(fitted: Folded | DirectMap, pairs: Pairs) -> Cost:
     """Count and time what `fitted` does to 1,000 of the source's vectors at once."""
-    weights: dict[str, Any] = {
-        name: value.float() for name, value in vars(fitted).items() if isinstance(value, Tensor)
-    }
+    weights: dict[str, Any] = {name: value.float() for name, value in vars(fitted).items() if isinstance(value, Tensor)}
     fitted = replace(fitted, **weights)
     stored = list(weights.values())
     if isinstance(fitted, DirectMap):
         translate: Translator = fitted
     else:
         source, target = pairs.source_stats, pairs.target_stats
-        translate = translator(
-            fitted, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target))
-        )
+        translate = translator(fitted, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target)))
         stored += [source.mean, *target]
     return Cost(
         multiply_adds=sum(weight.numel() for weight in weights.values() if weight.ndim == 2),
@@ -259,9 +253,7 @@ def words(inverse: Inverse, restoration: float) -> str:
         named = {"δ": inverse.pruning_threshold, "ω": inverse.num_subspaces}
     named["q"] = restoration
     return ", ".join(
-        f"{name}={FRACTIONS.get(value) or format(value, '.3g')}"
-        for name, value in named.items()
-        if value is not None
+        f"{name}={FRACTIONS.get(value) or format(value, '.3g')}" for name, value in named.items() if value is not None
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
 from irp_hf.arrays import Rows, as_matrix
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from irp_hf.evaluation import Evaluation
     from irp_hf.report import Report
 
-CHUNK = 4096
 CHOSEN = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
 HYPER_PARAMETERS = (*CHOSEN, "restoration", "num_landmarks")
 
 
 @dataclass
-class IRPOutput(ModelOutput):  # type: ignore[misc]
+class IRPOutput(ModelOutput):
     """Output of `IRPAdapter.forward`."""
 
     translated: Tensor | None = None
@@ -52,6 +51,10 @@ class IRPAdapter(AnchoredModel):
     """
 
     config_class = IRPConfig
+    source_anchors: Tensor
+    target_anchors: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
     sealed = ("method", "gamma")
 
     def __init__(self, config: IRPConfig) -> None:
@@ -190,11 +193,11 @@ class IRPAdapter(AnchoredModel):
         return adapter
 
     @torch.no_grad()
-    def translate(self, x: Any, out: Any = None, chunk_size: int = CHUNK) -> Any:
+    def translate(self, x: Any, out: Any = None, chunk_size: int | None = None) -> Any:
         """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
 
         Takes numpy, torch, an Arrow or `datasets` column, or nested lists, in float16, bfloat16, float32 or float64, and
-        gives back the same kind and dtype. Memory maps are read `chunk_size` rows at a time; `out`, an array of the
+        gives back the same kind and dtype. It works on `chunk_size` rows at a time, by default as many as suit the device; `out`, an array of the
         result's shape (a memory map, say), takes the result, after all of `x` was checked.
 
         Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
@@ -206,7 +209,7 @@ class IRPAdapter(AnchoredModel):
         return rows.wrap(result) if out is None else out
 
     @torch.no_grad()
-    def confidence(self, x: Any, chunk_size: int = CHUNK) -> Any:
+    def confidence(self, x: Any, chunk_size: int | None = None) -> Any:
         """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
 
         `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; low where the input is unlike the anchors.
@@ -237,7 +240,11 @@ class IRPAdapter(AnchoredModel):
             else LinearMap(get("weight"))
         )
         confidence = Confidence(
-            get("landmarks"), get("confidence_coefficients"), gamma, get("confidence_bias"), get("confidence_norm_slope")
+            get("landmarks"),
+            get("confidence_coefficients"),
+            gamma,
+            get("confidence_bias"),
+            get("confidence_norm_slope"),
         )
         return Translation(folded, confidence, get("source_mean"), get("target_mean"), get("target_scale"))
 
@@ -328,7 +335,8 @@ def _shared_fingerprint(source: AnchoredSpace, target: AnchoredSpace) -> str | N
             f"({target_count} items). Both spaces must encode the same items in the same order; encode one of them again "
             "with the anchor set of the other."
         )
-    return source_print or target_print
+    shared: str | None = source_print or target_print
+    return shared
 
 
 def _short(fingerprint: str | None) -> str:

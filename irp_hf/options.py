@@ -52,7 +52,7 @@ def check_objective(objective: str, head: Any) -> Objective:
         raise InputError(
             "objective is 'agreement' and head is None; a head is wanted, to agree with. Give head=, or choose 'cosine'."
         )
-    return cast(Objective, objective)
+    return objective
 
 
 def check_given(method: str, **options: Any) -> Given:
@@ -79,7 +79,7 @@ def check_given(method: str, **options: Any) -> Given:
 
 def _count(name: str, value: Any) -> int:
     least, most = COUNTS[name]
-    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
         raise InputError(
             f"{name} is {value!r}; a whole number of at least {least} and at most {most} is wanted. Correct it."
         )

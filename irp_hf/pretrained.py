@@ -43,7 +43,8 @@ class AnchoredModel(PreTrainedModel):
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device)
 
-        return super()._apply(move, recurse)
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def checksum(self) -> str:
         """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
@@ -53,7 +54,9 @@ class AnchoredModel(PreTrainedModel):
             digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], **kwargs: Any
+    ) -> None:
         """Save configuration and tensors, whole or not at all; what else stands in the folder stays.
 
         Takes the keywords of `PreTrainedModel.save_pretrained`.
@@ -75,19 +78,20 @@ class AnchoredModel(PreTrainedModel):
         """
         place = _place(pretrained_model_name_or_path)
         if Path(place).is_dir():
-            _check_files(Path(place, kwargs.get("subfolder", "")), cls.config_class.model_type)
+            _check_files(Path(place, kwargs.get("subfolder", "")), cls.config_class.model_type)  # type: ignore[union-attr]
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs.pop("torch_dtype", None)
         kwargs |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
         kwargs["ignore_mismatched_sizes"] = True  # they are in the loading info, and refused below
         try:
-            model, info = super().from_pretrained(place, *args, **kwargs)
+            loaded: Any = super().from_pretrained(place, *args, **kwargs)
         except IRPError:
             raise
         except (SafetensorError, StrictDataclassError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             if isinstance(error, OSError) and not Path(place).is_dir():
                 raise  # the Hub has its own words
             raise _damaged(place, " ".join(str(error).split())[:300]) from error
+        model, info = loaded
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if info[what]:
                 names = ", ".join(sorted(key if isinstance(key, str) else key[0] for key in info[what]))
@@ -96,18 +100,18 @@ class AnchoredModel(PreTrainedModel):
             raise _damaged(place, "its tensors, method or gamma are not those that were saved (the checksum differs)")
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._put(name, tensor)
-        return (model, info) if wants_info else model
+        return (model, info) if wants_info else model  # type: ignore[return-value]
 
 
 def _place(name: Any) -> str:
     """A folder that exists, or an id on the Hub."""
     if not isinstance(name, (str, os.PathLike)) or not str(name):
-        raise InputError(f"The place to load from is {name!r}; a folder or an id on the Hub is wanted. Name one of them.")
+        raise InputError(
+            f"The place to load from is {name!r}; a folder or an id on the Hub is wanted. Name one of them."
+        )
     place = str(name)
     folder = Path(place)
-    if not folder.is_dir() and (
-        folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) > 2
-    ):
+    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) > 2):
         raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub.")
     return place
 

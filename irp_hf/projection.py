@@ -49,5 +49,6 @@ def relative_projection(rows: Tensor, anchors: Tensor, gamma: float | None = Non
     Without `gamma` it is the cosine `rows @ anchors.T`, the paper's relative projection; with it, the radial similarity
     `exp(gamma * (cos - 1))` of the same cosines, which is 1 for equal directions.
     """
-    cosines = rows @ anchors.T
-    return cosines if gamma is None else torch.exp_(cosines.sub_(1).mul_(gamma))
+    if gamma is None:
+        return rows @ anchors.T
+    return ((gamma * rows) @ anchors.T).sub_(gamma).exp_()

@@ -80,9 +80,7 @@ class Report:
         narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
         settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
         parts = [self.caption(), narrow, f"Settings: {settings}.", *self._conclusions()]
-        return _written(
-            parts, _aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n"
-        )
+        return _written(parts, _aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n")
 
     def to_markdown(self) -> str:
         """The same for a model card, settings in the table."""
@@ -128,10 +126,7 @@ class Report:
         left, right = next(step for step in pairwise(curve) if step[1].num_anchors >= half)
         share = math.log(half / left.num_anchors) / math.log(right.num_anchors / left.num_anchors)
         before, after, most = (point.evaluation.measures() for point in (left, right, curve[-1]))
-        return {
-            name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean
-            for name in most
-        }
+        return {name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean for name in most}
 
     def _conclusions(self) -> list[str | Table]:
         parts: list[str | Table] = [self._choice()]
@@ -157,11 +152,7 @@ class Report:
         gains = self.doubling()
         if not gains:
             return held
-        more = (
-            "should still help"
-            if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE
-            else "would add little"
-        )
+        more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
         return (
             f"The last doubling of the anchors brought {_signed(gains['cosine'])} cosine and "
             f"{_signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
@@ -186,8 +177,7 @@ class Report:
     def _curve(self) -> Table:
         names = list(self.learning_curve[0].evaluation.measures())
         lines = [
-            [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())]
-            for point in self.learning_curve
+            [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
         ]
         return [["anchors", *(MEASURES[name] for name in names)], *lines]
 
@@ -216,15 +206,11 @@ def build_report(
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     steps = len(choices) + NUM_DIRECT + len(curve_sizes(len(pairs)))
     with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
-        rows = _counted(
-            chain(inverse_rows(pairs, choices, labels), direct_rows(pairs, labels, given.seed)), bar
-        )
+        rows = _counted(chain(inverse_rows(pairs, choices, labels), direct_rows(pairs, labels, given.seed)), bar)
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
     reliability = None
     if expected is not None:
-        reliability = Reliability(
-            tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist())
-        )
+        reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
     return Report(
         num_anchors=len(pairs),
         source_width=pairs.source.shape[1],
@@ -277,8 +263,7 @@ def _markdown(table: Table) -> str:
 def _html(table: Table) -> str:
     tags = ["th", *["td"] * (len(table) - 1)]
     lines = [
-        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line)
-        for tag, line in zip(tags, table, strict=True)
+        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line) for tag, line in zip(tags, table, strict=True)
     ]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 

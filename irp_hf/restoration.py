@@ -21,6 +21,9 @@ LARGEST = 1e4  # of w_j / v_j: a direction that cannot be predicted at all is no
 class Restoration:
     """The stretch of every principal direction, for any q from one decomposition."""
 
+    directions: Tensor
+    ratio: Tensor
+
     def __init__(self, translated: Tensor, target: Tensor) -> None:
         """Compare out-of-fold `translated (k, d)` with `target (k, d)`, both unit rows.
 

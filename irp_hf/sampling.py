@@ -8,31 +8,19 @@ set are a fair sample of their own, even of a sorted table, and a study of the n
 
 from __future__ import annotations
 
-import hashlib
-import io
 import sys
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, MissingDependencyError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Digests: TypeAlias = dict[int, tuple[bytes, ...]]  # a row and the sha256 of its item in each view
+from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.items import is_row
 
 STRATEGIES = ("uniform", "kmeans", "farthest", "stratified")
 MAX_SEED = 2**32 - 1
-
-# Pixel modes that a file format keeps bit for bit. Pictures of other modes become RGB or RGBA.
-PNG_MODES = {"1", "L", "LA", "I;16", "RGB", "RGBA"}
-TIFF_MODES = {"I", "I;16B", "F", "CMYK", "LAB", "YCbCr"}
-EXIF_ORIENTATION = 0x0112
 
 
 def read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
@@ -67,15 +55,9 @@ def read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
         return [_of_rows(dataset, name) for name in names]
     if len(names) != 1:
         raise InputError(
-            f"{len(names)} columns are asked for, but the dataset is a list of bare items. "
-            "Pass a list of dicts."
+            f"{len(names)} columns are asked for, but the dataset is a list of bare items. Pass a list of dicts."
         )
     return [dataset]
-
-
-def is_row(item: object) -> bool:
-    """Tell a dict of columns from the {"bytes", "path"} dict that `datasets` makes of a picture."""
-    return isinstance(item, Mapping) and not set(item) <= {"bytes", "path"}
 
 
 def _check_names(names: Iterable[str], known: Sequence[object]) -> None:
@@ -117,133 +99,12 @@ def _is_no_label(label: Any) -> bool:
         return True
 
 
-def distinct_rows(columns: Mapping[str, Sequence[Any]]) -> Digests:
-    """Map each row that repeats no earlier one in any view to its digests, one for each view."""
-    seen: list[set[bytes]] = [set() for _ in columns]
-    distinct: Digests = {}
-    for row, digests in enumerate(zip(*(_digests(*view) for view in columns.items()), strict=True)):
-        if all(digest not in known for digest, known in zip(digests, seen, strict=True)):
-            distinct[row] = digests
-            for digest, known in zip(digests, seen, strict=True):
-                known.add(digest)
-    return distinct
-
-
-def _digests(view: str, column: Sequence[Any]) -> Iterator[bytes]:
-    """Yield the sha256 of each item of one view; raise `InputError` for an item that cannot be an anchor."""
-    texts = isinstance(column[0], str)
-    for row, item in enumerate(column):
-        place = f"Row {row} of view {view!r}"
-        if isinstance(item, str):
-            parts = _text_parts(item, place)
-        elif is_picture(item):
-            parts = _picture_parts(item, place)
-        else:
-            raise _unfit(place, f"of type {type(item).__name__} ({str(item)[:40]})")
-        if isinstance(item, str) != texts:
-            raise InputError(
-                f"{place} is a {'picture' if texts else 'text'}, but the view began with a "
-                f"{'text' if texts else 'picture'}. Put texts and pictures into two views."
-            )
-        yield hashlib.sha256(_packed(parts)).digest()
-
-
-def _text_parts(text: str, place: str) -> list[bytes]:
-    if not text.strip():
-        raise _unfit(place, "an empty text")
-    try:
-        return [b"text", text.encode()]
-    except UnicodeEncodeError as error:
-        raise _unfit(place, f"no valid Unicode ({error.reason} at {error.start})") from error
-
-
-def _picture_parts(item: Any, place: str) -> list[bytes]:
-    try:
-        picture = open_picture(item)
-        if 0 in picture.size:
-            raise ValueError("it has no pixels")
-        size = [side.to_bytes(8, "big") for side in picture.size]
-        return [b"image", picture.mode.encode(), *size, picture.tobytes()]
-    except MissingDependencyError:
-        raise
-    except Exception as error:  # a broken file makes Pillow raise almost anything
-        raise _unfit(place, f"no picture that Pillow can read ({error})") from error
-
-
-def _unfit(place: str, what: str) -> InputError:
-    return InputError(
-        f"{place} is {what}, but an anchor is a picture or a text with something in it. "
-        "Drop or mend such rows."
-    )
-
-
-def is_picture(item: Any) -> bool:
-    """Tell a PIL image, the bytes of a picture file or the dict that `datasets` makes of it from others."""
-    if isinstance(item, Mapping):
-        return not is_row(item)
-    pillow = sys.modules.get("PIL.Image")  # no item is Pillow's before somebody has imported it
-    return isinstance(item, bytes) or (pillow is not None and isinstance(item, pillow.Image))
-
-
-def open_picture(item: Any) -> Image:
-    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Pictures need Pillow, which is not installed. Run: pip install pillow"
-        ) from error
-    picture = item if isinstance(item, Image.Image) else Image.open(io.BytesIO(_file_bytes(item)))
-    picture.load()
-    if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode not in PNG_MODES | TIFF_MODES:
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    return picture
-
-
-def _file_bytes(item: bytes | Mapping[str, Any]) -> bytes:
-    if isinstance(item, bytes):
-        return item
-    data = item.get("bytes")
-    return data if data is not None else Path(item["path"]).read_bytes()
-
-
-def content(item: Any) -> str | bytes:
-    """Return what is kept of an item: its text, or the bytes of a picture file without loss."""
-    if isinstance(item, str):
-        return str(item)
-    if isinstance(item, bytes | Mapping):
-        return _file_bytes(item)
-    picture = open_picture(item)
-    file = io.BytesIO()
-    picture.save(file, format="PNG" if picture.mode in PNG_MODES else "TIFF")
-    return file.getvalue()
-
-
-def fingerprint(views: Sequence[str], rows: Iterable[tuple[bytes, ...]]) -> str:
-    """Return the sha256, in hex, of the names of `views` and the digests of all rows, sorted by name."""
-    order = sorted(range(len(views)), key=views.__getitem__)
-    names = [views[place].encode() for place in order]
-    items = [digests[place] for digests in rows for place in order]
-    return hashlib.sha256(_packed([b"AnchorSet", str(len(names)).encode(), *names, *items])).hexdigest()
-
-
-def _packed(parts: Iterable[bytes]) -> bytes:
-    """Join with the length before each part, so that no two lists of parts give the same bytes."""
-    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-
-
-def check_request(
-    strategy: str, num_anchors: object, seed: object, embeddings: Any, label_column: object
-) -> None:
+def check_request(strategy: str, num_anchors: object, seed: object, embeddings: Any, label_column: object) -> None:
     """Raise `InputError` for options that are wrong whatever the table holds."""
     if strategy not in STRATEGIES:
         raise InputError(f"strategy is {strategy!r}, which is unknown. Use one of {', '.join(STRATEGIES)}.")
     if not isinstance(num_anchors, int | np.integer) or num_anchors < 2:
-        raise InputError(
-            f"num_anchors is {num_anchors!r}, but at least 2 anchors are needed. Ask for hundreds."
-        )
+        raise InputError(f"num_anchors is {num_anchors!r}, but at least 2 anchors are needed. Ask for hundreds.")
     if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed is {seed!r}, but a whole number from 0 to {MAX_SEED} is needed. Use seed=0.")
     for name, value, readers in (
@@ -251,9 +112,7 @@ def check_request(
         ("label_column", label_column, ("stratified",)),
     ):
         if strategy in readers and value is None:
-            raise InputError(
-                f"strategy {strategy!r} needs {name}=, but none is given. Give it, or use 'uniform'."
-            )
+            raise InputError(f"strategy {strategy!r} needs {name}=, but none is given. Give it, or use 'uniform'.")
         if strategy not in readers and value is not None:
             raise InputError(
                 f"{name}= is given, but strategy {strategy!r} does not read it. "
@@ -275,9 +134,7 @@ def unit_rows(embeddings: Any, num_rows: int) -> NDArray[np.float32]:
             "Encode every row of the dataset, in its order."
         )
     if points.dtype.kind not in "fiu":
-        raise InputError(
-            f"embeddings hold {points.dtype}, but real numbers are needed. Convert them to float32."
-        )
+        raise InputError(f"embeddings hold {points.dtype}, but real numbers are needed. Convert them to float32.")
     points = points.astype(np.float64)  # half precision overflows in the norm
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     wrong = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))

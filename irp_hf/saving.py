@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import InputError
+from irp_hf.errors import InputError
 
 STALE_SECONDS = 3600.0  # a temporary folder that nobody touched for so long was left by a killed save
 
@@ -32,9 +32,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_dir():
-        raise InputError(
-            f"{path} is a file, but a folder is to be written. Name another place or move the file."
-        )
+        raise InputError(f"{path} is a file, but a folder is to be written. Name another place or move the file.")
     in_place = _cannot_be_swapped(target)
     home = target if in_place else target.parent
     try:

@@ -30,6 +30,9 @@ class AnchoredSpace(AnchoredModel):
     """
 
     config_class = AnchoredSpaceConfig
+    anchors: Tensor
+    mean: Tensor
+    mean_scale: Tensor
 
     def __init__(self, config: AnchoredSpaceConfig) -> None:
         super().__init__(config)
@@ -140,7 +143,9 @@ SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside 
 def check_anchors(anchors: Tensor, name: str = "the embeddings") -> None:
     """Raise `InputError` where `anchors (k, d)` cannot describe a space: fewer than two rows, all alike, or tiny."""
     if len(anchors) < 2:
-        raise InputError(f"There is 1 anchor in {name}; at least 2 are wanted. Some hundred to a few thousand work well.")
+        raise InputError(
+            f"There is 1 anchor in {name}; at least 2 are wanted. Some hundred to a few thousand work well."
+        )
     spread = (anchors - anchors[0]).abs().max()
     if spread <= 1e-6 * anchors.abs().max():
         raise InputError(

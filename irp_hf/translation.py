@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +17,10 @@ from irp_hf.inverses.base import Folded, LinearMap
 from irp_hf.projection import unit_rows
 
 
+CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
+DEVICE_CHUNK = 65536  # rows that keep a GPU busy
+
+
 @dataclass(frozen=True)
 class Translation:
     """All that a translation needs, in one dtype on one device."""
@@ -28,30 +31,44 @@ class Translation:
     target_mean: Tensor
     target_scale: Tensor
 
-    def translate(self, x: Tensor) -> Tensor:
-        """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`."""
+    def translate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
         rows = x - self.source_mean
         if not isinstance(self.folded, LinearMap):  # a linear map's row norm takes the input's norm away as well
             rows = unit_rows(rows)
         directions = self.folded(rows)
         norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
         scale = self.target_scale / torch.where(norms > 0, norms, torch.ones_like(norms))
-        return torch.addcmul(self.target_mean, directions, scale)
+        return torch.addcmul(self.target_mean, directions, scale, out=out)
 
-    def expected_cosine(self, x: Tensor) -> Tensor:
-        """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors."""
+    def expected_cosine(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given."""
         rows = unit_rows(x - self.source_mean)
-        return self.confidence(rows, torch.linalg.vector_norm(self.folded(rows), dim=1))
+        expected = self.confidence(rows, torch.linalg.vector_norm(self.folded(rows), dim=1))
+        return expected if out is None else out.copy_(expected)
 
 
-def run(rows: Rows, step: Callable[[Tensor], Tensor], result: Any, device: torch.device, chunk_size: int) -> None:
+class Step(Protocol):
+    """What is done to a chunk `(n, d_X)`."""
+
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """The result, written into `out` if it is given."""
+
+
+def run(rows: Rows, step: Step, result: Tensor, device: torch.device, chunk_size: int | None) -> None:
     """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row."""
+    if chunk_size is None:
+        chunk_size = CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, Integral) or chunk_size < 1:
         raise InputError(f"chunk_size is {chunk_size!r}; a whole number of at least 1 is wanted. Correct it.")
     dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
     for part, chunk in rows.chunks(int(chunk_size)):
         refuse_not_finite(chunk, rows.name, part.start)
-        result[part] = step(chunk.to(device, dtype))
+        place = result[part]
+        if (place.device, place.dtype) == (device, dtype):
+            step(chunk.to(device, dtype), out=place)
+        else:
+            place.copy_(step(chunk.to(device, dtype)))
 
 
 def room(rows: Rows, out: Any, width: int) -> Tensor:
@@ -70,7 +87,9 @@ def room(rows: Rows, out: Any, width: int) -> Tensor:
         view = None
     if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:
         given = f"{tuple(out.shape)} {out.dtype}" if hasattr(out, "dtype") else type(out).__name__
-        raise InputError(f"out is {given}; {shape} {rows.dtype} is wanted. Make it with the shape and dtype of the result.")
+        raise InputError(
+            f"out is {given}; {shape} {rows.dtype} is wanted. Make it with the shape and dtype of the result."
+        )
     rows.check_finite()
     return view
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -127,12 +128,17 @@ def tune_whitened(pairs: Pairs, given: Given) -> list[Trial]:
     rotated = [path.rotate_source(fold.rows) for path, fold in zip(paths, folds, strict=True)]
 
     def directions(balance: float, ridge: float) -> Tensor:
-        return _gather(pairs, folds, [path.directions(r, balance, ridge) for path, r in zip(paths, rotated, strict=True)])
+        return _gather(
+            pairs, folds, [path.directions(r, balance, ridge) for path, r in zip(paths, rotated, strict=True)]
+        )
 
-    trials = []
+    def cosine(balance: float, ridge: float) -> float:
+        return mean_cosine(directions(balance, ridge), pairs)
+
+    trials: list[Trial] = []
     grid, start = (RIDGES, RIDGES.index(1e-1)) if given.ridge is None else ((given.ridge,), 0)
     for balance in BALANCES if given.balance is None else (given.balance,):
-        tried = climb(lambda ridge, b=balance: mean_cosine(directions(b, ridge), pairs), grid, start)
+        tried = climb(partial(cosine, balance), grid, start)
         best = next(iter(tried))
         trials += [
             Trial(WhitenedInverse(balance, ridge), cosine, directions(balance, ridge) if ridge == best else None)
@@ -164,7 +170,7 @@ def tune_pruned(pairs: Pairs, given: Given) -> list[Trial]:
 
     scores = {threshold: cosine(threshold) for threshold in thresholds}
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
-    trials = []
+    trials: list[Trial] = []
     for threshold in ranked:
         inverse = PrunedInverse(threshold, num_subspaces, given.seed)
         if len(trials) < 2:

@@ -94,9 +94,7 @@ def saved(saved_once: Path, tmp_path: Path) -> Callable[[str], Path]:
 def refusal() -> Callable[..., str]:
     """Call, and return the words of the `IRPError` that must follow: two sentences."""
 
-    def refused(
-        call: Callable[..., Any], *args: Any, error: type[IRPError] = IRPError, **options: Any
-    ) -> str:
+    def refused(call: Callable[..., Any], *args: Any, error: type[IRPError] = IRPError, **options: Any) -> str:
         with pytest.raises(error) as caught:
             call(*args, **options)
         text = str(caught.value)

@@ -111,10 +111,7 @@ def test_a_given_option_takes_part(digits):
             (1, 0.1, 60, 1),
         ]
     ]
-    makes += [
-        fit(method="whitened", balance=b, ridge=ridge).translate(X)
-        for b, ridge in [(0, 0.1), (1, 0.1), (1, 1)]
-    ]
+    makes += [fit(method="whitened", balance=b, ridge=ridge).translate(X) for b, ridge in [(0, 0.1), (1, 0.1), (1, 1)]]
     makes += [
         fit(method="pruned", pruning_threshold=threshold, num_subspaces=omega, seed=seed).translate(X)
         for threshold, omega, seed in [(0.5, 2, 0), (0.8, 2, 0), (0.5, 3, 0), (0.5, 2, 1)]
@@ -186,9 +183,7 @@ def test_a_translation_between_rotated_copies_is_exact(digits):
     y = 3 * digits.held_target @ rotation + 1
     translated = made.translate(digits.held_target.astype(np.float64))
     centred = [side - target.mean(0, dtype=np.float64) for side in (translated, y)]
-    cosine = (centred[0] * centred[1]).sum(1) / np.prod(
-        [np.linalg.norm(side, axis=1) for side in centred], axis=0
-    )
+    cosine = (centred[0] * centred[1]).sum(1) / np.prod([np.linalg.norm(side, axis=1) for side in centred], axis=0)
     assert cosine.min() > 0.9999
 
 
@@ -315,8 +310,7 @@ def test_bad_anchors_are_named_with_their_side(x, words, refusal):
 def test_one_anchor(refusal):
     """One pair cannot be centred."""
     assert refusal(fit, X[:1], Y[:1]) == (
-        "There is 1 anchor in source embeddings; at least 2 are wanted. Some "
-        "hundred to a few thousand work well."
+        "There is 1 anchor in source embeddings; at least 2 are wanted. Some hundred to a few thousand work well."
     )
 
 
@@ -365,13 +359,9 @@ def test_gradients_are_right(adapter, digits):
 
 def test_forward_checks_shape_and_dtype(adapter, refusal):
     """A wrong width would end in torch's words."""
-    assert refusal(adapter, torch.zeros(2, 9), error=InputError).startswith(
-        "embeddings are 9 wide, 64 is wanted. "
-    )
+    assert refusal(adapter, torch.zeros(2, 9), error=InputError).startswith("embeddings are 9 wide, 64 is wanted. ")
     assert refusal(adapter, torch.zeros(64), error=InputError).startswith("embeddings have shape (64,); ")
-    assert refusal(adapter, torch.zeros(2, 64).long(), error=InputError).startswith(
-        "embeddings have dtype int64; "
-    )
+    assert refusal(adapter, torch.zeros(2, 64).long(), error=InputError).startswith("embeddings have dtype int64; ")
 
 
 def test_source_and_target_come_back_as_spaces(adapter, spaces):

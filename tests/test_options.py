@@ -45,8 +45,7 @@ def test_an_unknown_objective_is_refused(objective, refusal):
 def test_agreement_wants_a_head(refusal):
     """There would be nothing to agree with."""
     assert refusal(check_objective, "agreement", None, error=InputError) == (
-        "objective is 'agreement' and head is None; a head is wanted, to agree "
-        "with. Give head=, or choose 'cosine'."
+        "objective is 'agreement' and head is None; a head is wanted, to agree with. Give head=, or choose 'cosine'."
     )
     assert check_objective("agreement", nn.Identity()) == "agreement"
 
@@ -102,8 +101,7 @@ def test_a_count_that_is_none_is_refused(name, value, refusal):
         (
             "kernel",
             {"balance": 0.5},
-            "balance is given with method='kernel'; it belongs to 'whitened'. Remove it "
-            "or choose that method.",
+            "balance is given with method='kernel'; it belongs to 'whitened'. Remove it or choose that method.",
         ),
         (
             "pruned",
@@ -137,9 +135,7 @@ def test_an_option_of_another_method_is_refused(name, method, refusal):
     assert getattr(check_given("auto", **{name: 1}), name) == 1
 
 
-@pytest.mark.parametrize(
-    "value", [1, 1.0, np.float32(1), np.float64(1), np.float16(1), np.int64(1), Fraction(1)]
-)
+@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.float64(1), np.float16(1), np.int64(1), Fraction(1)])
 @pytest.mark.parametrize("name", RANGES)
 def test_every_kind_of_number_is_a_plain_float_afterwards(name, value):
     """Numpy scalars would be refused, or break the JSON of the configuration."""
@@ -160,9 +156,7 @@ def test_none_means_not_given():
 
 def test_bounds_that_are_allowed():
     """The ends of the ranges would be refused."""
-    assert check_given("whitened", ridge=0, balance=0, restoration=1) == Given(
-        ridge=0, balance=0, restoration=1
-    )
+    assert check_given("whitened", ridge=0, balance=0, restoration=1) == Given(ridge=0, balance=0, restoration=1)
     assert check_given("pruned", pruning_threshold=1, num_subspaces=1, seed=2**63 - 1).pruning_threshold == 1
 
 
@@ -243,9 +237,7 @@ def test_a_head_without_logits_is_refused(refusal):
     assert refusal(head_labels(lambda v: v[:, 0]), VECTORS, error=InputError) == (
         "head gave shape (20,) for 20 vectors; logits (n, classes) are wanted. Give a head that returns them."
     )
-    assert refusal(head_labels(lambda v: v[:3]), VECTORS, error=InputError).startswith(
-        "head gave shape (3, 6)"
-    )
+    assert refusal(head_labels(lambda v: v[:3]), VECTORS, error=InputError).startswith("head gave shape (3, 6)")
     assert refusal(head_labels(lambda v: v * np.nan), VECTORS, error=InputError) == (
         "head gave NaN for 20 vectors; numbers are wanted. Check its weights."
     )

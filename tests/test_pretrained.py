@@ -207,9 +207,7 @@ def test_code_beside_the_weights_never_runs(saved, tmp_path, digits, adapters):
     config(auto_map={"AutoModel": "trap.Trap", "AutoConfig": "trap.Trap"})(folder)
     (folder / "trap.py").write_text(f"import os; os.mkdir({str(marker)!r})")
     loaded = IRPAdapter.from_pretrained(folder)
-    np.testing.assert_array_equal(
-        loaded.translate(digits.source), adapters["kernel"].translate(digits.source)
-    )
+    np.testing.assert_array_equal(loaded.translate(digits.source), adapters["kernel"].translate(digits.source))
     assert not marker.exists()
 
 
@@ -309,9 +307,7 @@ def test_casts_leave_the_tensors(cast, adapter, digits):
 def test_moves_are_followed(adapter):
     """The adapter would stay on the CPU beside an encoder on a GPU."""
     model = copy.deepcopy(adapter).to("meta", torch.bfloat16)
-    assert {(tensor.device.type, tensor.dtype) for tensor in model.state_dict().values()} == {
-        ("meta", torch.float32)
-    }
+    assert {(tensor.device.type, tensor.dtype) for tensor in model.state_dict().values()} == {("meta", torch.float32)}
     assert model.device.type == "meta"
     assert copy.deepcopy(adapter).to("meta").config.to_dict() == adapter.config.to_dict()
 

@@ -75,8 +75,7 @@ def test_who_encoded_what_is_kept():
     [
         (
             X[:1],
-            "There is 1 anchor in the embeddings; at least 2 are wanted. Some hundred "
-            "to a few thousand work well.",
+            "There is 1 anchor in the embeddings; at least 2 are wanted. Some hundred to a few thousand work well.",
         ),
         (
             X[[3] * 5],
@@ -111,8 +110,7 @@ def test_as_many_rows_as_items(refusal):
     """Anchors of other items, or in another order, would be published under the fingerprint."""
     anchors = AnchorSet(["a", "b", "c"])
     assert refusal(space, X, anchor_set=anchors, error=AnchorMismatchError) == (
-        "The embeddings have 30 rows, the anchor set 3 items. Encode "
-        "anchor_set.view(), all of it and in its order."
+        "The embeddings have 30 rows, the anchor set 3 items. Encode anchor_set.view(), all of it and in its order."
     )
 
 
@@ -156,9 +154,7 @@ def test_the_halves_have_sane_defaults(method, spaces, digits):
     source, target = spaces
     made = target.to_absolute(source.to_relative(digits.held_source, method), method)
     centred = [side - digits.target.mean(0) for side in (made, digits.held_target)]
-    cosine = (centred[0] * centred[1]).sum(1) / np.prod(
-        [np.linalg.norm(side, axis=1) for side in centred], axis=0
-    )
+    cosine = (centred[0] * centred[1]).sum(1) / np.prod([np.linalg.norm(side, axis=1) for side in centred], axis=0)
     assert cosine.mean() > 0.6
 
 
@@ -199,9 +195,7 @@ def test_halves_check_their_input(refusal):
     )
     assert refusal(made.to_absolute, X).startswith("relative coordinates are 4 wide, 30 is wanted. ")
     assert refusal(made.to_relative, X * np.nan).startswith("embeddings hold NaN in row 0. ")
-    assert refusal(made.to_absolute, np.full((2, 30), np.inf)).startswith(
-        "relative coordinates hold infinity "
-    )
+    assert refusal(made.to_absolute, np.full((2, 30), np.inf)).startswith("relative coordinates hold infinity ")
 
 
 def test_half_precision_that_cannot_hold_the_space_is_refused(refusal):
@@ -209,9 +203,7 @@ def test_half_precision_that_cannot_hold_the_space_is_refused(refusal):
     made = space(X * 1e6)
     coordinates = made.to_relative(X, "pruned").astype(np.float16)
     words = refusal(made.to_absolute, coordinates, "pruned")
-    assert words.startswith(
-        "relative coordinates are float16, which ends at 65504; the results would reach 2."
-    )
+    assert words.startswith("relative coordinates are float16, which ends at 65504; the results would reach 2.")
     assert words.endswith(". Give them as float32.")
 
 
@@ -228,7 +220,5 @@ def test_a_saved_space_is_the_same(tmp_path, spaces, digits):
         assert type(loaded) is AnchoredSpace
         assert loaded.config.encoder == {"id": "me/pixels"}
         assert loaded.config.anchor_fingerprint == spaces[0].config.anchor_fingerprint
-        np.testing.assert_array_equal(
-            loaded.to_relative(digits.held_source), spaces[0].to_relative(digits.held_source)
-        )
+        np.testing.assert_array_equal(loaded.to_relative(digits.held_source), spaces[0].to_relative(digits.held_source))
     assert type(AutoConfig.from_pretrained(tmp_path)) is AnchoredSpaceConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from irp_hf.projection import relative_projection
@@ -53,7 +54,7 @@ class KernelMap:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of unit `rows (n, d_X)`."""
-        return relative_projection(rows, self.landmarks, self.gamma) @ self.coefficients + self.intercept
+        return torch.addmm(self.intercept, relative_projection(rows, self.landmarks, self.gamma), self.coefficients)
 
     def then(self, matrix: Tensor) -> KernelMap:
         """This map followed by `matrix (d_Y, d_Y)`."""

@@ -15,7 +15,9 @@ from irp_hf.inverses.base import KernelMap
 from irp_hf.projection import relative_projection
 from irp_hf.subspaces import landmarks
 
-INTERCEPT = 1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
+INTERCEPT = (
+    1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
+)
 SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
@@ -61,6 +63,10 @@ class KernelPath:
     With features `Φ = K_km K_mm^(-1/2)`, `Φ = U S Vᵀ`: with all anchors as landmarks, U and S² are K's eigenvectors and
     eigenvalues.
     """
+
+    values: Tensor
+    left: Tensor
+    right: Tensor
 
     def __init__(self, source: Tensor, landmarks: Tensor, gamma: float) -> None:
         self.landmarks, self.gamma = landmarks, gamma

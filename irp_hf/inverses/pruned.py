@@ -67,7 +67,9 @@ class PrunedPath:
         return inverse / len(subspaces)
 
 
-WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
+WELL_CONDITIONED = (
+    1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
+)
 NOISE = 1e-6  # singular values below this share of the largest are the rounding of float32 anchors, not directions
 
 
@@ -78,8 +80,9 @@ def pseudo_inverse(anchors: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(gram)
     diagonal = factor.diagonal()
     if failed or diagonal.min() < WELL_CONDITIONED * diagonal.max():
-        return torch.linalg.pinv(anchors.T, rtol=NOISE)
-    return torch.cholesky_solve(anchors, factor) if m <= d else torch.cholesky_solve(anchors.T, factor).T
+        return torch.linalg.pinv(anchors.T, rtol=NOISE)  # type: ignore[no-any-return]
+    inverse: Tensor = torch.cholesky_solve(anchors if m <= d else anchors.T, factor)
+    return inverse if m <= d else inverse.T
 
 
 def condition_number(anchors: Tensor) -> float:
