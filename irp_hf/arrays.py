@@ -114,7 +114,9 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     module = type(x).__module__.partition(".")[0]
     if module == "pyarrow":
         return _arrow_matrix(x, name), _to_arrow
-    source: Any = getattr(x, "source", None)  # of a `datasets` column: the dataset, or the column that this one is nested in
+    source: Any = getattr(
+        x, "source", None
+    )  # of a `datasets` column: the dataset, or the column that this one is nested in
     if module == "datasets" and hasattr(source, "format") and source.format["type"] != "custom":
         column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()

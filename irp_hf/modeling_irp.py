@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +16,11 @@ from irp_hf.arrays import Rows, as_matrix
 from irp_hf.confidence import Confidence, calibrate
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.fitting import HYPER_PARAMETERS, distinct_pairs, fit
 from irp_hf.inverses.base import Folded, KernelMap, LinearMap
-from irp_hf.inverses.pruned import PrunedInverse
-from irp_hf.options import check_given, check_method, check_objective, head_labels
-from irp_hf.pairs import Pairs
+from irp_hf.options import head_labels
 from irp_hf.pretrained import AnchoredModel
-from irp_hf.selection import METHODS, Choice, select
+from irp_hf.selection import METHODS, select
 from irp_hf.spaces import AnchoredSpace, check_anchors
 from irp_hf.translation import Translation, refuse_overflow, room, run
 from irp_hf.tuning import Given
@@ -29,9 +28,6 @@ from irp_hf.tuning import Given
 if TYPE_CHECKING:
     from irp_hf.evaluation import Evaluation
     from irp_hf.report import Report
-
-CHOSEN = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
-HYPER_PARAMETERS = (*CHOSEN, "restoration", "num_landmarks")
 
 
 @dataclass
@@ -143,53 +139,10 @@ class IRPAdapter(AnchoredModel):
     def _fit(
         cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: dict[str, Any]
     ) -> Self:
-        methods = check_method(method)
-        given = check_given(method, **options)
-        goal = check_objective(objective, head)
-        labels = None if head is None else head_labels(head)
-        pairs = _distinct(source, target)
-        steps = tqdm(methods, desc="Choosing the inverse", leave=False, disable=None)
-        choices = [select(pairs, (name,), goal, given, labels)[0] for name in steps]
-        choice = max(choices, key=lambda candidate: candidate.fold_score)
-        adapter = cls._from_choice(source, target, pairs, choice)
-        adapter.config.objective = objective
-        adapter.config.seed = given.seed
-        adapter.config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
-        return adapter
-
-    @classmethod
-    def _from_choice(cls, source: Tensor, target: Tensor, pairs: Pairs, choice: Choice) -> Self:
-        folded = choice.fold(pairs)
-        confidence, _ = calibrate(choice, pairs)
-        inverse = asdict(choice.inverse)  # type: ignore[call-overload]
-        config = IRPConfig(
-            num_anchors=len(source),
-            source_size=source.shape[1],
-            target_size=target.shape[1],
-            method=choice.method,
-            restoration=choice.restoration,
-            num_landmarks=len(confidence.landmarks),
-            condition_numbers=choice.inverse.condition_numbers(pairs.target_rows)
-            if isinstance(choice.inverse, PrunedInverse)
-            else None,
-            score=choice.score,
-            **{"gamma": confidence.gamma} | {name: inverse[name] for name in CHOSEN if name in inverse},
-        )
+        config, tensors = fit(source, target, method, objective, head, options)
         adapter = cls(config)
-        adapter._put("source_anchors", source)
-        adapter._put("target_anchors", target)
-        adapter._put("source_mean", pairs.source_stats.mean)
-        adapter._put("target_mean", pairs.target_stats.mean)
-        adapter._put("target_scale", pairs.target_stats.scale)
-        adapter._put("landmarks", confidence.landmarks)
-        if isinstance(folded, KernelMap):
-            adapter._put("coefficients", folded.coefficients)
-            adapter._put("intercept", folded.intercept)
-        else:
-            adapter._put("weight", folded.weight)
-        adapter._put("confidence_coefficients", confidence.coefficients)
-        adapter._put("confidence_bias", confidence.bias)
-        adapter._put("confidence_norm_slope", confidence.norm_slope)
+        for name, tensor in tensors.items():
+            adapter._put(name, tensor)
         return adapter
 
     @torch.no_grad()
@@ -295,7 +248,7 @@ class IRPAdapter(AnchoredModel):
         objective, given = config.objective, self._given(config.given or [])
         if objective == "agreement" and head is None:  # what it chose cannot be chosen again without the head
             objective, given = "cosine", self._given(HYPER_PARAMETERS)
-        pairs = _distinct(self.source_anchors, self.target_anchors)
+        pairs = distinct_pairs(self.source_anchors, self.target_anchors)
         names = (config.method, *(name for name in METHODS if name != config.method))
         steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
         free = Given(seed=config.seed)
@@ -315,13 +268,6 @@ class IRPAdapter(AnchoredModel):
         c = self.config
         names = [(side or {}).get("id", "unknown encoder") for side in (c.source_encoder, c.target_encoder)]
         return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"
-
-
-def _distinct(source: Tensor, target: Tensor) -> Pairs:
-    """The parallel anchors without copies, which would leak in leave-one-out."""
-    pairs = Pairs(source, target)
-    rows = pairs.distinct()
-    return pairs if len(rows) == len(pairs) else pairs.take(rows)
 
 
 def _shared_fingerprint(source: AnchoredSpace, target: AnchoredSpace) -> str | None:

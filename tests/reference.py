@@ -61,9 +61,7 @@ def pinv(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.pinv(matrix, rcond=max(matrix.shape) * np.finfo(float).eps)
 
 
-def pruned(
-    rows: np.ndarray, source: np.ndarray, target: np.ndarray, subspaces: list[list[int]]
-) -> np.ndarray:
+def pruned(rows: np.ndarray, source: np.ndarray, target: np.ndarray, subspaces: list[list[int]]) -> np.ndarray:
     """Mean over the subspaces of the reconstructions from the cosines with the anchors kept there."""
     reconstructions = []
     for kept in subspaces:
@@ -88,9 +86,7 @@ def power(anchors: np.ndarray, exponent: float, ridge: float) -> np.ndarray:
     return result
 
 
-def whitened(
-    rows: np.ndarray, source: np.ndarray, target: np.ndarray, balance: float, ridge: float
-) -> np.ndarray:
+def whitened(rows: np.ndarray, source: np.ndarray, target: np.ndarray, balance: float, ridge: float) -> np.ndarray:
     coordinates = relative(rows @ power(source, -balance, ridge), source)
     return coordinates @ (target @ power(target, -(1 - balance), ridge) / len(target))
 
@@ -109,9 +105,7 @@ def kernel(
     With all anchors as landmarks that is `c = (K + λI)⁻¹ y`.
     """
     if landmarks is None:
-        coefficients = np.linalg.solve(
-            relative(source, source, gamma) + 1 + ridge * np.eye(len(source)), target
-        )
+        coefficients = np.linalg.solve(relative(source, source, gamma) + 1 + ridge * np.eye(len(source)), target)
         return (relative(rows, source, gamma) + 1) @ coefficients
     k_mm = relative(landmarks, landmarks, gamma) + 1
     k_km = relative(source, landmarks, gamma) + 1
@@ -168,8 +162,6 @@ def reciprocal_ranks(translated: np.ndarray, true: np.ndarray) -> np.ndarray:
     ranks = []
     for row in range(len(true)):
         own = cosine(translated[row], true[row])
-        better = [
-            other for other in range(len(true)) if other != row and cosine(translated[row], true[other]) > own
-        ]
+        better = [other for other in range(len(true)) if other != row and cosine(translated[row], true[other]) > own]
         ranks.append(1 / (1 + len(better)))
     return np.array(ranks)

@@ -67,8 +67,7 @@ def test_as_many_landmarks_as_anchors_are_all_of_them(num_landmarks):
     """If it fails, a budget that is larger than the anchor set crashes or drops anchors."""
     anchors, rows = pairs(1, 24, 6, 5)
     plain, capped = (
-        KernelInverse(2.0, 1e-2, m).fold(anchors.source_rows, anchors.target_rows)(rows)
-        for m in (None, num_landmarks)
+        KernelInverse(2.0, 1e-2, m).fold(anchors.source_rows, anchors.target_rows)(rows) for m in (None, num_landmarks)
     )
     assert torch.equal(plain, capped)
 

@@ -58,9 +58,7 @@ def test_pruning_looks_at_the_target_alone():
     torch.testing.assert_close(matrix, other.source_rows.T @ half)
 
 
-@pytest.mark.parametrize(
-    ("m", "d", "rank"), [(4, 9, 4), (9, 9, 9), (40, 9, 9), (9, 9, 4), (5, 12, 3), (40, 9, 2)]
-)
+@pytest.mark.parametrize(("m", "d", "rank"), [(4, 9, 4), (9, 9, 9), (40, 9, 9), (9, 9, 4), (5, 12, 3), (40, 9, 2)])
 def test_the_fast_pseudo_inverse_is_numpys(m, d, rank):
     """If it fails, the Cholesky route serves anchors that it must not, and noise is blown up."""
     random = np.random.RandomState(m + d + rank)
@@ -112,9 +110,7 @@ def test_condition_numbers_are_numpys(shape):
 def test_pruning_conditions_the_anchors():
     """If it fails, pruning makes the anchors no better conditioned, and the paper's cure is none."""
     random = np.random.RandomState(0)
-    manifold = torch.from_numpy(
-        np.tanh(random.randn(60, 3) @ random.randn(3, 20)) + 0.05 * random.randn(60, 20)
-    )
+    manifold = torch.from_numpy(np.tanh(random.randn(60, 3) @ random.randn(3, 20)) + 0.05 * random.randn(60, 20))
     target = Pairs(manifold, manifold).target_rows
     loose, tight = (PrunedInverse(threshold, 4).condition_numbers(target) for threshold in (0.0, 0.6))
     assert max(tight) < min(loose) / 5
@@ -125,6 +121,4 @@ def test_one_path_serves_every_threshold():
     anchors, _ = pairs(6, 25, 6, 6)
     path = PrunedPath(anchors.target_rows, 4, 7, until=0.2)
     for threshold in (0.2, 0.5, 0.9):
-        torch.testing.assert_close(
-            path.inverse(threshold), PrunedInverse(threshold, 4, 7).inverse(anchors.target_rows)
-        )
+        torch.testing.assert_close(path.inverse(threshold), PrunedInverse(threshold, 4, 7).inverse(anchors.target_rows))

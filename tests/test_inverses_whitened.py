@@ -85,9 +85,7 @@ def test_copies_of_all_anchors_change_nothing(ridge):
     """If it fails, the ridge or the division by k counts anchors instead of measuring their variance."""
     anchors, rows = pairs(5, 12, 4, 5)
     single = WhitenedInverse(0.5, ridge).fold(anchors.source_rows, anchors.target_rows)(rows)
-    twice = WhitenedInverse(0.5, ridge).fold(
-        anchors.source_rows.repeat(2, 1), anchors.target_rows.repeat(2, 1)
-    )(rows)
+    twice = WhitenedInverse(0.5, ridge).fold(anchors.source_rows.repeat(2, 1), anchors.target_rows.repeat(2, 1))(rows)
     torch.testing.assert_close(twice, single)
 
 

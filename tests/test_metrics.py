@@ -77,9 +77,7 @@ def test_few_rows_leave_something_to_miss(n):
     count = max(1, n - 2) if n < 12 else 10
     found = neighbors_kept(translated, true)
     assert found.shape == (n,)
-    np.testing.assert_allclose(
-        found, reference.neighbors_kept(translated.numpy(), true.numpy(), min(count, 10))
-    )
+    np.testing.assert_allclose(found, reference.neighbors_kept(translated.numpy(), true.numpy(), min(count, 10)))
 
 
 @pytest.mark.parametrize("metric", [cosines, neighbors_kept, reciprocal_ranks])

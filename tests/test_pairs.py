@@ -14,9 +14,7 @@ FEW = settings(max_examples=15, derandomize=True, deadline=None)
 
 def pairs(seed: int = 0, k: int = 12, dtype: torch.dtype = torch.float64) -> Pairs:
     random = np.random.RandomState(seed)
-    return Pairs(
-        torch.from_numpy(random.randn(k, 3) + 2).to(dtype), torch.from_numpy(random.randn(k, 5)).to(dtype)
-    )
+    return Pairs(torch.from_numpy(random.randn(k, 3) + 2).to(dtype), torch.from_numpy(random.randn(k, 5)).to(dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
@@ -25,9 +23,7 @@ def test_each_side_is_normalised_by_its_own_anchors_in_float64(dtype):
     found = pairs(dtype=dtype)
     for rows, anchors in ((found.source_rows, found.source), (found.target_rows, found.target)):
         assert rows.dtype == torch.float64
-        np.testing.assert_allclose(
-            rows, reference.normalize(anchors.numpy(), anchors.numpy()), rtol=1e-10, atol=1e-14
-        )
+        np.testing.assert_allclose(rows, reference.normalize(anchors.numpy(), anchors.numpy()), rtol=1e-10, atol=1e-14)
     assert len(found) == 12
 
 
@@ -78,6 +74,7 @@ def test_distinct_keeps_the_first_of_each_pair(items):
 
 def test_distinct_takes_both_zeros_for_one():
     """If it fails, a copy whose zero has another sign leaks."""
-    assert Pairs(
-        torch.tensor([[0.0], [-0.0], [1.0]]), torch.tensor([[1.0], [1.0], [0.0]])
-    ).distinct().tolist() == [0, 2]
+    assert Pairs(torch.tensor([[0.0], [-0.0], [1.0]]), torch.tensor([[1.0], [1.0], [0.0]])).distinct().tolist() == [
+        0,
+        2,
+    ]

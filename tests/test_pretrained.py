@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-import irp_hf.modeling_irp
+import irp_hf.fitting
 from irp_hf import AnchoredSpace, IRPAdapter, IRPConfig
 from irp_hf.errors import DamagedFolderError, InputError
 from irp_hf.pretrained import WEIGHTS
@@ -222,7 +222,7 @@ def test_what_is_loaded_is_what_was_saved(adapter, tmp_path, digits, monkeypatch
     """Loading would fit again, or change a bit: what a user measured would no longer hold."""
     adapter.save_pretrained(tmp_path)
     for name in ("select", "calibrate"):
-        monkeypatch.setattr(irp_hf.modeling_irp, name, lambda *args: pytest.fail("a fit began"))
+        monkeypatch.setattr(irp_hf.fitting, name, lambda *args: pytest.fail("a fit began"))
     loaded = IRPAdapter.from_pretrained(tmp_path)
     assert same(loaded, adapter, digits.held_source)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())

@@ -32,12 +32,8 @@ def test_normalize_and_denormalize_match_the_paper():
     """If it fails, vectors enter or leave the relative space by another centre or scale than the paper's."""
     anchors, x = vectors(1, 6, 5), vectors(2, 9, 5)
     stats = statistics(anchors)
-    np.testing.assert_allclose(
-        normalize(x, stats), reference.normalize(x.numpy(), anchors.numpy()), rtol=1e-12
-    )
-    np.testing.assert_allclose(
-        denormalize(x, stats), reference.denormalize(x.numpy(), anchors.numpy()), rtol=1e-12
-    )
+    np.testing.assert_allclose(normalize(x, stats), reference.normalize(x.numpy(), anchors.numpy()), rtol=1e-12)
+    np.testing.assert_allclose(denormalize(x, stats), reference.denormalize(x.numpy(), anchors.numpy()), rtol=1e-12)
 
 
 @pytest.mark.parametrize("gamma", [None, 0.0625, 2.0, 64.0])
@@ -47,9 +43,7 @@ def test_relative_projection_matches_the_loops(gamma):
     rows, anchors = unit_rows(vectors(3, 8, 5)), unit_rows(vectors(4, 6, 5))
     before = rows.clone(), anchors.clone()
     found = relative_projection(rows, anchors, gamma)
-    np.testing.assert_allclose(
-        found, reference.relative(rows.numpy(), anchors.numpy(), gamma), rtol=1e-10, atol=1e-14
-    )
+    np.testing.assert_allclose(found, reference.relative(rows.numpy(), anchors.numpy(), gamma), rtol=1e-10, atol=1e-14)
     assert torch.equal(rows, before[0])  # it works in place, but on its own numbers
     assert torch.equal(anchors, before[1])
 

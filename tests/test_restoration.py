@@ -77,9 +77,7 @@ def test_no_row_scales_itself():
         for fold in folds:
             others = [row for row in range(30) if row not in fold.tolist()]
             matrix = reference.restoration(translated[others].numpy(), target[others].numpy(), q)
-            np.testing.assert_allclose(
-                rows[fold], (translated[fold] * 3).numpy() @ matrix, rtol=1e-7, atol=1e-10
-            )
+            np.testing.assert_allclose(rows[fold], (translated[fold] * 3).numpy() @ matrix, rtol=1e-7, atol=1e-10)
     wild = target.clone()
     wild[folds[0]] = unit_rows(wild[folds[0]] + 5)
     again = restore_out_of_fold(translated * 3, wild, folds, restorations)
