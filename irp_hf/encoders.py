@@ -68,7 +68,7 @@ def open_encoder(encoder: Any, options: Options) -> Encoder:
     if isinstance(encoder, str | os.PathLike):
         path = os.fspath(encoder)
         modular, commit = _find(path, options)
-        return _load_modules(path, commit, options) if modular else _load_transformer(path, options)
+        return (_load_modules if modular else _load_transformer)(path, commit, options)
     for option in ("pooling", "device", "dtype", "revision", "token"):
         _refuse(option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already")
     library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
@@ -106,22 +106,28 @@ def _find(path: str, options: Options) -> tuple[bool, str | None]:
                 "Load it where you trust it; its save_pretrained writes safetensors."
             )
         return (folder / "modules.json").is_file(), None
+    hub: dict[str, Any] = dict(revision=options.revision, token=options.token)
     try:
-        modules = hf_hub_download(path, "modules.json", revision=options.revision, token=options.token)
-        return True, Path(modules).parent.name
-    except LocalEntryNotFoundError as error:
-        # Offline, the cache may hold a model and know nothing of a file that was never asked for.
-        if isinstance(try_to_load_from_cache(path, "config.json", revision=options.revision), str):
-            return False, None
-        failure: Exception = error
-    except EntryNotFoundError:
-        return False, None
-    except (HFValidationError, HfHubHTTPError) as error:
-        failure = error
-    raise InputError(
-        f"The encoder {path!r} is no folder here, and the Hub did not give it ({type(failure).__name__}). "
-        "Check the name, the token and the connection."
-    ) from failure
+        try:
+            return True, _commit(hf_hub_download(path, "modules.json", **hub))
+        except LocalEntryNotFoundError as error:
+            # Offline, the cache may hold a model and know nothing of a file that was never asked for.
+            config = try_to_load_from_cache(path, "config.json", revision=options.revision)
+            if not isinstance(config, str):
+                raise error
+            return False, _commit(config)
+        except EntryNotFoundError:
+            return False, _commit(hf_hub_download(path, "config.json", **hub))
+    except (EntryNotFoundError, HFValidationError, HfHubHTTPError) as error:
+        raise InputError(
+            f"The encoder {path!r} is no folder here, and the Hub did not give it ({type(error).__name__}). "
+            "Check the name, the token and the connection."
+        ) from error
+
+
+def _commit(file: str) -> str:
+    """The commit that a file in the cache of the Hub belongs to: its snapshot's name."""
+    return Path(file).parent.name
 
 
 def _load_modules(path: str, commit: str | None, options: Options) -> Encoder:
@@ -166,7 +172,7 @@ def _sentence_transformer(model: Any, path: str, commit: str | None, options: Op
     return Encoder(embed, _record(path, commit, model.dtype, options))
 
 
-def _load_transformer(path: str, options: Options) -> Encoder:
+def _load_transformer(path: str, commit: str | None, options: Options) -> Encoder:
     name, pooling = _public(path), options.pooling
     if pooling not in POOLINGS:
         raise InputError(

@@ -26,9 +26,7 @@ class Pairs:
 
     def without(self, rows: Tensor) -> Pairs:
         """All other pairs, normalised by themselves."""
-        others = torch.ones(len(self), dtype=torch.bool, device=rows.device)
-        others[rows] = False
-        return self.take(others.nonzero()[:, 0])
+        return self.take(others(rows, len(self)))
 
     def folds(self, num_folds: int, seed: int) -> list[Tensor]:
         """Seeded folds of row numbers, every pair in one of them."""
@@ -45,3 +43,10 @@ class Pairs:
         first = torch.full((int(group.max()) + 1,), len(self), device=group.device)
         first.scatter_reduce_(0, group, torch.arange(len(self), device=group.device), "amin")
         return first.sort().values
+
+
+def others(rows: Tensor, count: int) -> Tensor:
+    """The row numbers below `count` that are not among `rows`."""
+    kept = torch.ones(count, dtype=torch.bool, device=rows.device)
+    kept[rows] = False
+    return kept.nonzero()[:, 0]

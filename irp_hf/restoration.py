@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from irp_hf.pairs import others
 from irp_hf.projection import unit_rows
 
 LARGEST = 1e4  # of w_j / v_j: a direction that cannot be predicted at all is not blown up
@@ -47,9 +48,8 @@ def restore_out_of_fold(
     """For each q, `translated (k, d)` of unit rows `target`, restored by what the other folds tell: no row scales itself."""
     restored = [torch.empty_like(translated) for _ in restorations]
     for fold in folds:
-        others = torch.ones(len(target), dtype=torch.bool, device=target.device)
-        others[fold] = False
-        restoration = Restoration(unit_rows(translated[others]), target[others])
+        rest = others(fold, len(target))
+        restoration = Restoration(unit_rows(translated[rest]), target[rest])
         for rows, q in zip(restored, restorations, strict=True):
             rows[fold] = translated[fold] @ restoration.matrix(q)
     return restored

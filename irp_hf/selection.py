@@ -10,16 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
+from irp_hf.errors import InputError
 from irp_hf.inverses.base import Folded, Inverse
 from irp_hf.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.metrics import cosines, neighbors_kept
-from irp_hf.pairs import Pairs
-from irp_hf.projection import denormalize, unit_rows
+from irp_hf.pairs import Pairs, others
+from irp_hf.projection import denormalize, statistics, unit_rows
 from irp_hf.restoration import Restoration, restore_out_of_fold
 from irp_hf.tuning import (
     NUM_FOLDS,
+    Finalist,
     Given,
     Trial,
     tune_kernel,
@@ -33,7 +36,7 @@ METHODS: tuple[Method, ...] = ("kernel", "whitened", "pruned")
 OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-TUNERS: dict[Method, Callable[[Pairs, Given], list[Trial]]] = {
+TUNERS: dict[Method, Callable[[Pairs, Given], tuple[list[Finalist], list[Trial]]]] = {
     "kernel": tune_kernel,
     "whitened": tune_whitened,
     "pruned": tune_pruned,
@@ -109,34 +112,35 @@ def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -
     """The objective as a function of translations `(k, d_Y)` of all anchors."""
     if objective == "neighbors":
         return lambda translated: float(neighbors_kept(translated, pairs.target).mean())
-    if objective == "agreement" and labels is not None:
+    if objective == "agreement":
+        if labels is None:
+            raise InputError(
+                "The objective is 'agreement' and there are no labels. Give the labels that the head gives."
+            )
         native = labels(pairs.target)
         return lambda translated: float((labels(translated) == native).double().mean())
     return lambda translated: float(cosines(translated, pairs.target).mean())
 
 
 def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
-    tried, directions, path = _tune(method, pairs, objective, score, given)
-    inverse = tried[0].inverse
     folds = pairs.folds(NUM_FOLDS, given.seed)
-
-    def restored(directions: Tensor, restorations: Sequence[float]) -> list[Tensor]:
-        return restore_out_of_fold(directions, pairs.target_rows, folds, restorations)
+    tried, finalist = _tune(method, pairs, folds, objective, score, given)
+    inverse, directions, true, path = finalist.inverse, finalist.directions, finalist.true, finalist.path
 
     restorations = _restorations(method, objective, given)
-    candidates = restored(directions, restorations)
-    scores = [score(denormalize(candidate, pairs.target_stats)) for candidate in candidates]
+    candidates = restore_out_of_fold(directions, true, folds, restorations)
+    scores = [score(_vectors(candidate, pairs, folds)) for candidate in candidates]
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
         tried += [Candidate(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated = denormalize(candidates[best], pairs.target_stats)
+    translated = _vectors(candidates[best], pairs, folds)
     fold_translated, fold_score = translated, scores[best]
     if isinstance(inverse, KernelInverse) and path is not None:
         fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
-        (fold_directions,) = restored(fold_out, [restorations[best]])
-        fold_translated = denormalize(fold_directions, pairs.target_stats)
+        (fold_directions,) = restore_out_of_fold(fold_out, true, folds, [restorations[best]])
+        fold_translated = _vectors(fold_directions, pairs, folds)
         fold_score = score(fold_translated)
     return Choice(
         method=method,
@@ -148,24 +152,32 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
         directions=candidates[best],
         translated=translated,
         fold_translated=fold_translated,
-        matrix=Restoration(unit_rows(directions), pairs.target_rows).matrix(restorations[best]),
+        matrix=Restoration(unit_rows(directions), true).matrix(restorations[best]),
         path=path,
     )
 
 
 def _tune(
-    method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given
-) -> tuple[list[Candidate], Tensor, KernelPath | None]:
-    """The hyper-parameters tried, the best finalist by the objective first, with its directions and decomposition."""
-    trials = TUNERS[method](pairs, given)
-    finalists = [(trial, trial.directions) for trial in trials if trial.directions is not None]
+    method: Method, pairs: Pairs, folds: list[Tensor], objective: Objective, score: Score, given: Given
+) -> tuple[list[Candidate], Finalist]:
+    """The hyper-parameters tried, the best finalist by the objective first, and that finalist."""
+    finalists, trials = TUNERS[method](pairs, given)
     if objective == "cosine":
-        tried = [Candidate(trial.inverse, 0.0, trial.cosine) for trial in trials]
+        tried = [Candidate(f.inverse, 0.0, f.cosine) for f in finalists]
+        tried += [Candidate(trial.inverse, 0.0, trial.cosine) for trial in trials]
     else:
-        tried = [Candidate(t.inverse, 0.0, score(denormalize(d, pairs.target_stats))) for t, d in finalists]
+        tried = [Candidate(f.inverse, 0.0, score(_vectors(f.directions, pairs, folds))) for f in finalists]
     scores = {candidate.inverse: candidate.score for candidate in tried}
-    best, directions = max(finalists, key=lambda finalist: scores[finalist[0].inverse])
-    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), directions, best.path
+    best = max(finalists, key=lambda finalist: scores[finalist.inverse])
+    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
+
+
+def _vectors(directions: Tensor, pairs: Pairs, folds: list[Tensor]) -> Tensor:
+    """Out-of-fold directions `(k, d_Y)` as vectors, each fold with the mean and scale that the others have."""
+    vectors = torch.empty_like(directions)
+    for fold in folds:
+        vectors[fold] = denormalize(directions[fold], statistics(pairs.target[others(fold, len(pairs))]))
+    return vectors
 
 
 def _restorations(method: Method, objective: Objective, given: Given) -> Sequence[float]:

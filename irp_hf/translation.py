@@ -16,7 +16,6 @@ from irp_hf.errors import InputError
 from irp_hf.inverses.base import Folded, LinearMap
 from irp_hf.projection import unit_rows
 
-
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
 DEVICE_CHUNK = 65536  # rows that keep a GPU busy
 

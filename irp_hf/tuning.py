@@ -20,13 +20,13 @@ from irp_hf.inverses.pruned import PrunedInverse, PrunedPath
 from irp_hf.inverses.whitened import WhitenedInverse, WhitenedPath
 from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
-from irp_hf.projection import denormalize, normalize
+from irp_hf.projection import normalize
 
 GAMMAS = tuple(2.0**e for e in range(-4, 7))
 KERNEL_RIDGES = tuple(10.0 ** (e / 2) for e in range(-14, 5))
 RIDGES = tuple(10.0**e for e in range(-12, 3))
 BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
-THRESHOLDS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
+THRESHOLDS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
 NUM_FOLDS = 10
 FEW_FOLDS = 2
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
@@ -54,11 +54,24 @@ class Trial(NamedTuple):
 
     inverse: Inverse
     cosine: float
-    """Mean cosine of out-of-fold translations with the true vectors."""
-    directions: Tensor | None = None
-    """The inverse's output for every pair, out of fold, shape (k, d_Y): for the finalists only."""
+    """Mean cosine of out-of-fold directions with the true ones."""
+
+
+class Finalist(NamedTuple):
+    """A trial that stays in the race, for the objective to choose."""
+
+    inverse: Inverse
+    cosine: float
+    directions: Tensor
+    """The inverse's output for every pair, out of fold, shape (k, d_Y)."""
+    true: Tensor
+    """The unit rows `(k, d_Y)` that it should be, centred as the fit that made the output centred."""
     path: KernelPath | None = None
-    """The decomposition behind a kernel finalist, for what comes after: it is most of the work."""
+    """The decomposition behind a kernel, for what comes after: it is most of the work."""
+
+
+Race = tuple[list[Finalist], list[Trial]]
+"""The finalists and all other trials."""
 
 
 def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int) -> dict[Point, float]:
@@ -80,7 +93,7 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
     return {top: tried.pop(top), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
 
 
-def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
+def tune_kernel(pairs: Pairs, given: Given) -> Race:
     """γ and λ by leave-one-out: one finalist."""
     sample = pairs if len(pairs) <= GAMMA_ROWS else pairs.take(pairs.permutation(given.seed)[:GAMMA_ROWS])
     gamma_tried: dict[float, dict[float, float]] = {}
@@ -102,7 +115,8 @@ def tune_kernel(pairs: Pairs, given: Given) -> list[Trial]:
         if point != (gamma, best)
     ]
     directions = path.leave_one_out(pairs.target_rows, best)
-    return [Trial(_kernel(given, gamma, best), gamma_tried[gamma][best], directions, path), *others]
+    finalist = Finalist(_kernel(given, gamma, best), gamma_tried[gamma][best], directions, pairs.target_rows, path)
+    return [finalist], others
 
 
 def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:
@@ -113,92 +127,82 @@ def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: f
     spectral = path.spectral(pairs.target_rows)
 
     def evaluate(ridge: float) -> float:
-        rows = path.leave_one_out(pairs.target_rows, ridge, spectral)
-        return mean_cosine(rows, pairs)
+        return mean_cosine(path.leave_one_out(pairs.target_rows, ridge, spectral), pairs.target_rows)
 
     if ridge is not None:
         return {ridge: evaluate(ridge)}
     return climb(evaluate, KERNEL_RIDGES, KERNEL_RIDGES.index(start))
 
 
-def tune_whitened(pairs: Pairs, given: Given) -> list[Trial]:
+def tune_whitened(pairs: Pairs, given: Given) -> Race:
     """λ for each balance by K folds: a finalist for each balance."""
-    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
-    paths = [WhitenedPath(fold.train.source_rows, fold.train.target_rows) for fold in folds]
-    rotated = [path.rotate_source(fold.rows) for path, fold in zip(paths, folds, strict=True)]
+    folds = _Folds(pairs, given.seed)
+    paths = [WhitenedPath(train.source_rows, train.target_rows) for train in folds.train]
+    rotated = [path.rotate_source(rows) for path, rows in zip(paths, folds.rows, strict=True)]
+    true = folds.gather(folds.true)
 
     def directions(balance: float, ridge: float) -> Tensor:
-        return _gather(
-            pairs, folds, [path.directions(r, balance, ridge) for path, r in zip(paths, rotated, strict=True)]
-        )
+        return folds.gather([path.directions(r, balance, ridge) for path, r in zip(paths, rotated, strict=True)])
 
     def cosine(balance: float, ridge: float) -> float:
-        return mean_cosine(directions(balance, ridge), pairs)
+        return mean_cosine(directions(balance, ridge), true)
 
-    trials: list[Trial] = []
+    finalists, others = [], []
     grid, start = (RIDGES, RIDGES.index(1e-1)) if given.ridge is None else ((given.ridge,), 0)
     for balance in BALANCES if given.balance is None else (given.balance,):
         tried = climb(partial(cosine, balance), grid, start)
-        best = next(iter(tried))
-        trials += [
-            Trial(WhitenedInverse(balance, ridge), cosine, directions(balance, ridge) if ridge == best else None)
-            for ridge, cosine in tried.items()
-        ]
-    return trials
+        (ridge, value), *rest = tried.items()
+        finalists.append(Finalist(WhitenedInverse(balance, ridge), value, directions(balance, ridge), true))
+        others += [Trial(WhitenedInverse(balance, ridge), value) for ridge, value in rest]
+    return finalists, others
 
 
-def tune_pruned(pairs: Pairs, given: Given) -> list[Trial]:
+def tune_pruned(pairs: Pairs, given: Given) -> Race:
     """δ over the whole grid, for it can have two tops (few anchors, or many more than d_Y): two finalists.
 
     The grid is scored on a few folds, since near-singular subspaces are slow to invert; the finalists on all.
     """
     num_subspaces = PrunedInverse.num_subspaces if given.num_subspaces is None else given.num_subspaces
     thresholds = THRESHOLDS if given.pruning_threshold is None else (given.pruning_threshold,)
-    folds = [_Fold(pairs, held) for held in pairs.folds(NUM_FOLDS, given.seed)]
-    paths = [PrunedPath(fold.train.target_rows, num_subspaces, given.seed, until=min(thresholds)) for fold in folds]
+    folds = _Folds(pairs, given.seed)
+    until = min((threshold for threshold in thresholds if threshold), default=1.0)
+    paths = [PrunedPath(train.target_rows, num_subspaces, given.seed, until) for train in folds.train]
+    true = folds.gather(folds.true)
 
-    def directions(threshold: float, count: int = NUM_FOLDS) -> list[Tensor]:
-        return [
-            (fold.rows @ fold.train.source_rows.T) @ path.inverse(threshold)
-            for fold, path in zip(folds[:count], paths[:count], strict=True)
-        ]
+    def directions(threshold: float, count: int) -> list[Tensor]:
+        parts = zip(folds.rows[:count], folds.train[:count], paths[:count], strict=True)
+        return [(rows @ train.source_rows.T) @ path.inverse(threshold) for rows, train, path in parts]
 
     def cosine(threshold: float) -> float:
-        few = _gather(pairs, folds[:FEW_FOLDS], directions(threshold, FEW_FOLDS))
-        held = torch.cat([fold.held for fold in folds[:FEW_FOLDS]])
-        return float(cosines(denormalize(few[held], pairs.target_stats), pairs.target[held]).mean())
+        return mean_cosine(torch.cat(directions(threshold, FEW_FOLDS)), torch.cat(folds.true[:FEW_FOLDS]))
 
     scores = {threshold: cosine(threshold) for threshold in thresholds}
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
-    trials: list[Trial] = []
-    for threshold in ranked:
-        inverse = PrunedInverse(threshold, num_subspaces, given.seed)
-        if len(trials) < 2:
-            gathered = _gather(pairs, folds, directions(threshold))
-            trials.append(Trial(inverse, mean_cosine(gathered, pairs), gathered))
-        else:
-            trials.append(Trial(inverse, scores[threshold]))
-    return trials
+    inverses = [PrunedInverse(threshold, num_subspaces, given.seed) for threshold in ranked]
+    finalists = []
+    for inverse in inverses[:2]:
+        gathered = folds.gather(directions(inverse.pruning_threshold, NUM_FOLDS))
+        finalists.append(Finalist(inverse, mean_cosine(gathered, true), gathered, true))
+    return finalists, [Trial(inverse, scores[inverse.pruning_threshold]) for inverse in inverses[2:]]
 
 
-def mean_cosine(directions: Tensor, pairs: Pairs) -> float:
-    """Mean cosine of translations with the target's anchors, from `directions (k, d_Y)`."""
-    return float(cosines(denormalize(directions, pairs.target_stats), pairs.target).mean())
+def mean_cosine(directions: Tensor, true: Tensor) -> float:
+    """Mean cosine of `directions (n, d_Y)` with the unit rows `true (n, d_Y)`: angles alone, whatever the mean."""
+    return float(cosines(directions, true).mean())
 
 
-class _Fold:
-    """The pairs outside of one fold, and the rows inside as the source sees them from there."""
+class _Folds:
+    """K folds; all of a fold is seen with the statistics of the pairs outside of it."""
 
-    def __init__(self, pairs: Pairs, held: Tensor) -> None:
-        self.held, self.train = held, pairs.without(held)
-        self.rows = normalize(pairs.source[held], self.train.source_stats)
+    def __init__(self, pairs: Pairs, seed: int) -> None:
+        self.held = pairs.folds(NUM_FOLDS, seed)
+        self.train = [pairs.without(held) for held in self.held]
+        self.rows = [normalize(pairs.source[h], t.source_stats) for h, t in zip(self.held, self.train, strict=True)]
+        self.true = [normalize(pairs.target[h], t.target_stats) for h, t in zip(self.held, self.train, strict=True)]
 
-
-def _gather(pairs: Pairs, folds: list[_Fold], directions: list[Tensor]) -> Tensor:
-    """Each fold's directions as all pairs see them, in the order of the pairs, shape (k, d_Y)."""
-    gathered = torch.zeros_like(pairs.target)
-    for fold, rows in zip(folds, directions, strict=True):
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        translated = denormalize(rows, fold.train.target_stats)
-        gathered[fold.held] = normalize(translated, pairs.target_stats) * norms
-    return gathered
+    def gather(self, parts: list[Tensor]) -> Tensor:
+        """One part `(n_f, d)` of each fold, in the order of the pairs, shape (k, d)."""
+        gathered = torch.empty(sum(map(len, parts)), parts[0].shape[1], dtype=parts[0].dtype, device=parts[0].device)
+        for held, part in zip(self.held, parts, strict=True):
+            gathered[held] = part
+        return gathered

@@ -7,6 +7,12 @@ import torch
 from scipy.stats import spearmanr
 
 from irp_hf import IRPAdapter
+from irp_hf.confidence import RIDGES, calibrate
+from irp_hf.inverses.kernel import KernelInverse
+from irp_hf.metrics import cosines
+from irp_hf.pairs import Pairs
+from irp_hf.selection import select
+from irp_hf.tuning import Given
 
 
 def true_cosines(adapter: IRPAdapter, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -79,3 +85,23 @@ def test_it_ignores_the_size_of_the_input(adapter, digits, scale):
     mean = adapter.source_mean.double().numpy()
     far = (digits.held_source - mean) * scale + mean
     np.testing.assert_allclose(adapter.confidence(far), adapter.confidence(digits.held_source), atol=1e-4)
+
+
+def test_it_is_the_regression_that_was_calibrated(digits):
+    """What is stored would be another function than the one whose out-of-fold values were checked."""
+    pairs = Pairs(torch.from_numpy(digits.source), torch.from_numpy(digits.target))
+    choice = select(pairs, ("kernel",), "cosine", Given(gamma=1.0, ridge=1e-3))[0]
+    confidence, expected = calibrate(choice, pairs)
+    path = KernelInverse(1.0, 1e-3).path(pairs.source_rows)
+    true = cosines(choice.translated, pairs.target)
+    wanted = (true - true.mean())[:, None]
+    norms, inside = torch.linalg.vector_norm(choice.directions, dim=1), expected.abs() < 1
+    fits = []
+    for ridge in RIDGES:
+        features = torch.stack([torch.ones_like(norms), norms, path.leave_one_out(wanted, ridge)[:, 0]], dim=1)
+        weights = torch.linalg.lstsq(features[inside], expected[inside, None], driver="gelsd").solution[:, 0]
+        fits.append((float((features @ weights - expected)[inside].abs().max()), ridge, weights))
+    error, ridge, (bias, slope, weight) = min(fits, key=lambda fit: fit[0])
+    assert error < 1e-9
+    by_hand = bias + slope * norms + weight * path.fold(wanted, ridge)(pairs.source_rows)[:, 0]
+    torch.testing.assert_close(confidence(pairs.source_rows, norms), by_hand.clamp(-1, 1))

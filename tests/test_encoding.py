@@ -116,9 +116,7 @@ def test_a_default_prompt_is_recorded(minilm):
     )
     by_default, record = encode(model, TEXTS[:3])
     assert record["prompt"] == "passage: "
-    torch.testing.assert_close(
-        by_default, encode(minilm, TEXTS[:3], prompt="passage: ")[0], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(by_default, encode(minilm, TEXTS[:3], prompt="passage: ")[0], atol=1e-5, rtol=0)
     without, record = encode(model, TEXTS[:3], prompt="")
     assert record["prompt"] is None
     torch.testing.assert_close(without, encode(minilm, TEXTS[:3])[0], atol=1e-5, rtol=0)
@@ -174,8 +172,7 @@ def test_options_that_do_not_fit(minilm, plain, loaded):
     )
     assert refusal(plain, TEXTS, pooling="max").startswith("pooling is 'max', but plain-minilm is a plain")
     assert refusal(minilm, TEXTS, pooling="mean") == (
-        "pooling is 'mean', but model is a sentence-transformers model and pools in its own way. "
-        "Leave pooling out."
+        "pooling is 'mean', but model is a sentence-transformers model and pools in its own way. Leave pooling out."
     )
     assert refusal(minilm, TEXTS, normalize=False) == (
         "normalize is 'False', but model makes unit vectors by itself. Leave normalize out."
@@ -189,17 +186,13 @@ def test_options_that_do_not_fit(minilm, plain, loaded):
     assert refusal(plain, TEXTS, pooling="mean", dtype="float12") == (
         "dtype is 'float12'; a dtype of torch is wanted. Pass 'float16' or another."
     )
-    assert refusal(lengths, TEXTS, batch_size=0) == (
-        "batch_size is 0; at least 1 is wanted. 32 suits most encoders."
-    )
+    assert refusal(lengths, TEXTS, batch_size=0) == ("batch_size is 0; at least 1 is wanted. 32 suits most encoders.")
 
 
 def test_items_that_do_not_fit(minilm, plain):
     """A string is no list, and a picture no text."""
     assert refusal(lengths, []) == "The items are []; a list of at least one is wanted. Pass [item, ...]."
-    assert refusal(lengths, "word") == (
-        "The items are 'word'; a list of at least one is wanted. Pass [item, ...]."
-    )
+    assert refusal(lengths, "word") == ("The items are 'word'; a list of at least one is wanted. Pass [item, ...].")
     assert refusal(minilm, ["a", 1]) == (
         "Item 1 is a int, but model reads texts. Pass strings, or name the view that holds them."
     )
@@ -274,8 +267,7 @@ def test_sentence_transformers_is_optional(minilm, monkeypatch):
     with pytest.raises(MissingDependencyError) as caught:
         encode(minilm, TEXTS)
     assert str(caught.value) == (
-        "model is read by sentence-transformers, which is not installed. "
-        "Run: pip install irp_hf[sentence-transformers]"
+        "model is read by sentence-transformers, which is not installed. Run: pip install irp_hf[sentence-transformers]"
     )
     assert encode(lengths, TEXTS)[0].shape == (len(TEXTS), 2)
 

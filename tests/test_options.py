@@ -135,6 +135,7 @@ def test_an_option_of_another_method_is_refused(name, method, refusal):
     assert getattr(check_given("auto", **{name: 1}), name) == 1
 
 
+@pytest.mark.filterwarnings("error")  # numpy warns where float16 meets a bound that it cannot hold
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.float64(1), np.float16(1), np.int64(1), Fraction(1)])
 @pytest.mark.parametrize("name", RANGES)
 def test_every_kind_of_number_is_a_plain_float_afterwards(name, value):

@@ -89,13 +89,12 @@ def test_a_tiny_ridge_lifts_no_direction_that_anchors_lack(ridge, balance):
 @pytest.mark.parametrize("widths", WIDTHS[:3])
 @pytest.mark.parametrize("seed", range(3))
 def test_selection_finds_exactness_by_itself(widths, seed):
-    """If it fails, the defaults lose an isometry: pruning keeps too few anchors, or the ridge stays too
-    large."""
+    """If it fails, the defaults lose an isometry: pruning keeps too few anchors, the ridge stays too large, or scale
+    restoration stretches what needs no stretching."""
     anchors, unseen = isometric(seed, *widths)
-    pruned = select(anchors, ("pruned",))[0]
-    assert float(direction_errors(pruned, anchors, unseen).max()) < 1e-5
-    whitened = select(anchors, ("whitened",))[0]  # scale restoration and a ridge that gains no more cost a little
-    assert float(direction_errors(whitened, anchors, unseen).mean()) < 1e-2
+    for method in ("pruned", "whitened"):
+        (choice,) = select(anchors, (method,))
+        assert float(direction_errors(choice, anchors, unseen).max()) < 1e-5, method
 
 
 @pytest.mark.parametrize("widths", WIDTHS[:4])
@@ -245,7 +244,8 @@ def test_scores_predict_unseen_rows(encoders, source, target, k):
         found = cosine(translate(choice, anchors, encoders[source][-600:]), encoders[target][-600:].double())
         assert choice.score == pytest.approx(found, abs=0.02), choice.inverse
         assert choice.fold_score == pytest.approx(found, abs=0.02), choice.inverse
-    assert choices[0].method == "kernel"  # these encoders are curved, and all three methods can tell
+    if k > 60:  # these encoders are curved, and with enough anchors all three methods can tell
+        assert choices[0].method == "kernel"
     assert choices[-1].method == "pruned"
 
 

@@ -18,8 +18,8 @@ from irp_hf.tuning import (
     NUM_FOLDS,
     RIDGES,
     THRESHOLDS,
+    Finalist,
     Given,
-    Trial,
     climb,
     tune_kernel,
     tune_pruned,
@@ -36,28 +36,27 @@ def pairs(seed: int = 0, k: int = 24, d_x: int = 5, d_y: int = 6) -> Pairs:
     return Pairs(torch.from_numpy(source), torch.from_numpy(target))
 
 
-def mean_cosine(translated: np.ndarray, pairs: Pairs) -> float:
-    return np.mean([reference.cosine(a, b) for a, b in zip(translated, pairs.target.numpy(), strict=True)])
+def mean_cosine(directions: np.ndarray, true: np.ndarray) -> float:
+    return np.mean([reference.cosine(a, b) for a, b in zip(directions, true, strict=True)])
 
 
-def refitted(pairs: Pairs, translate, seed: int = 0) -> np.ndarray:
-    """Translations of every fold by `translate(rows, source, target)`, fitted and normalised on the others
-    alone."""
+def refitted(pairs: Pairs, translate, seed: int = 0) -> float:
+    """Cosine of the directions of every fold with the true ones, all fitted and normalised on the others alone."""
     source, target = pairs.source.numpy(), pairs.target.numpy()
-    translated = np.zeros_like(target)
+    directions, true = np.zeros_like(target), np.zeros_like(target)
     for fold in pairs.folds(NUM_FOLDS, seed):
         others = [row for row in range(len(source)) if row not in fold.tolist()]
-        directions = translate(
+        directions[fold] = translate(
             reference.normalize(source[fold], source[others]),
             reference.normalize(source[others], source[others]),
             reference.normalize(target[others], target[others]),
         )
-        translated[fold] = reference.denormalize(directions, target[others])
-    return translated
+        true[fold] = reference.normalize(target[fold], target[others])
+    return mean_cosine(directions, true)
 
 
-def restored_cosine(trial: Trial, pairs: Pairs) -> float:
-    return mean_cosine(reference.denormalize(trial.directions.numpy(), pairs.target.numpy()), pairs)
+def own_cosine(finalist: Finalist) -> float:
+    return mean_cosine(finalist.directions.numpy(), finalist.true.numpy())
 
 
 @FEW
@@ -98,8 +97,8 @@ def test_the_climb_can_start_at_an_end_and_on_one_point():
 def test_kernel_trials_are_leave_one_out(num_landmarks):
     """If it fails, γ and λ are chosen by a cosine that n explicit refits would not give."""
     anchors = pairs()
-    trials = tune_kernel(anchors, Given(num_landmarks=num_landmarks))
-    assert [trial.directions is not None for trial in trials] == [True] + [False] * (len(trials) - 1)
+    (best,), others = tune_kernel(anchors, Given(num_landmarks=num_landmarks))
+    trials = [best, *others]
     assert len({trial.inverse for trial in trials}) == len(trials)
     source, target = anchors.source_rows, anchors.target_rows.numpy()
     for trial in (trials[0], trials[1], trials[-1]):
@@ -111,17 +110,15 @@ def test_kernel_trials_are_leave_one_out(num_landmarks):
         directions = reference.kernel_left_out(
             source.numpy(), target, trial.inverse.gamma, trial.inverse.ridge, singles, landmarks
         )
-        translated = reference.denormalize(directions, anchors.target.numpy())
-        assert trial.cosine == pytest.approx(mean_cosine(translated, anchors), abs=1e-6)
-    best = trials[0]
-    assert restored_cosine(best, anchors) == pytest.approx(best.cosine, abs=1e-9)
+        assert trial.cosine == pytest.approx(mean_cosine(directions, target), abs=1e-6)
+    assert own_cosine(best) == pytest.approx(best.cosine, abs=1e-9)
     assert all(other.cosine - best.cosine <= 2 * FLAT * (1 - best.cosine) for other in trials)
 
 
 def test_kernel_folds_are_refits():
     """If it fails, the kernel is compared with the other inverses on folds that it has partly seen."""
     anchors = pairs()
-    trial = tune_kernel(anchors, Given())[0]
+    (trial,), _ = tune_kernel(anchors, Given())
     inverse = trial.inverse
     folds = anchors.folds(NUM_FOLDS, 0)
     source, target = anchors.source_rows.numpy(), anchors.target_rows.numpy()
@@ -135,45 +132,38 @@ def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
     """If it fails, a large anchor set is tuned on its sample alone, and the scores are the sample's."""
     anchors = pairs(k=60)
     monkeypatch.setattr(irp_hf.tuning, "GAMMA_ROWS", 25)
-    trials = tune_kernel(anchors, Given())
-    assert len({trial.inverse.gamma for trial in trials}) == 1
-    assert trials[0].directions.shape == (60, 6)
-    for trial in trials:
+    (best,), others = tune_kernel(anchors, Given())
+    assert {trial.inverse.gamma for trial in others} == {best.inverse.gamma}
+    assert best.directions.shape == (60, 6)
+    for trial in (best, *others):
         given = Given(gamma=trial.inverse.gamma, ridge=trial.inverse.ridge)
         monkeypatch.setattr(irp_hf.tuning, "GAMMA_ROWS", 1000)
-        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0].cosine, abs=1e-9)
+        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0][0].cosine, abs=1e-9)
 
 
 def test_whitened_trials_are_refits_on_the_other_folds():
     """If it fails, λ and b are chosen by fits that saw the fold, by its mean, its scale or its rows."""
     anchors = pairs(k=30)
-    trials = tune_whitened(anchors, Given())
-    finalists = [trial for trial in trials if trial.directions is not None]
+    finalists, others = tune_whitened(anchors, Given())
+    trials = [*finalists, *others]
     assert sorted(trial.inverse.balance for trial in finalists) == list(BALANCES)
-    for trial in trials[:2] + finalists[1:] + trials[-1:]:
+    for trial in (*finalists, others[0], others[-1]):
         b, ridge = trial.inverse.balance, trial.inverse.ridge
         assert ridge in RIDGES
         expected = refitted(anchors, lambda *parts, b=b, ridge=ridge: reference.whitened(*parts, b, ridge))
-        assert trial.cosine == pytest.approx(restored_mean(expected, anchors), abs=1e-6)
+        assert trial.cosine == pytest.approx(expected, abs=1e-6)
     for finalist in finalists:
-        assert restored_cosine(finalist, anchors) == pytest.approx(finalist.cosine, abs=1e-9)
+        assert own_cosine(finalist) == pytest.approx(finalist.cosine, abs=1e-9)
         rivals = [trial.cosine for trial in trials if trial.inverse.balance == finalist.inverse.balance]
         assert max(rivals) - finalist.cosine <= 2 * FLAT * (1 - finalist.cosine)
-
-
-def restored_mean(translated: np.ndarray, pairs: Pairs) -> float:
-    """Cosine of fold translations as all anchors see them: at the scale and about the mean of all."""
-    target = pairs.target.numpy()
-    return mean_cosine(reference.denormalize(reference.normalize(translated, target), target), pairs)
 
 
 def test_pruned_trials_are_refits_on_the_other_folds():
     """If it fails, δ is chosen by subspaces of anchors that include the fold."""
     anchors = pairs(k=30)
-    trials = tune_pruned(anchors, Given(num_subspaces=3))
-    assert sorted(trial.inverse.pruning_threshold for trial in trials) == list(THRESHOLDS)
-    finalists = [trial for trial in trials if trial.directions is not None]
-    assert finalists == trials[:2]
+    finalists, others = tune_pruned(anchors, Given(num_subspaces=3))
+    assert sorted(trial.inverse.pruning_threshold for trial in (*finalists, *others)) == list(THRESHOLDS)
+    assert len(finalists) == 2
     for trial in finalists:
 
         def translate(rows, source, target, inverse=trial.inverse):
@@ -183,8 +173,8 @@ def test_pruned_trials_are_refits_on_the_other_folds():
             )
 
         assert trial.inverse.num_subspaces == 3
-        assert trial.cosine == pytest.approx(restored_mean(refitted(anchors, translate), anchors), abs=1e-6)
-        assert restored_cosine(trial, anchors) == pytest.approx(trial.cosine, abs=1e-9)
+        assert trial.cosine == pytest.approx(refitted(anchors, translate), abs=1e-6)
+        assert own_cosine(trial) == pytest.approx(trial.cosine, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +187,17 @@ def test_pruned_trials_are_refits_on_the_other_folds():
 )
 def test_what_is_given_is_kept(tune, given):
     """If it fails, a hyper-parameter that the user fixed is tuned away or snapped to the grid."""
-    (trial,) = tune(pairs(), given)
+    (trial,), others = tune(pairs(), given)
+    assert not others
     for name in vars(trial.inverse):
         assert getattr(trial.inverse, name) == getattr(given, name), name
-    assert trial.directions is not None
 
 
 @pytest.mark.parametrize("tune", [tune_kernel, tune_whitened, tune_pruned])
 def test_the_seed_decides_all(tune):
     """If it fails, two runs with one seed choose differently."""
-    first, again = (tune(pairs(), Given(seed=3)) for _ in range(2))
+    (first, others), (again, others_again) = (tune(pairs(), Given(seed=3)) for _ in range(2))
+    assert others == others_again
     for a, b in zip(first, again, strict=True):
         assert a[:2] == b[:2]
-        assert (a.directions is None) == (b.directions is None)
-        assert a.directions is None or torch.equal(a.directions, b.directions)
+        assert torch.equal(a.directions, b.directions)

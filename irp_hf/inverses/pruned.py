@@ -24,7 +24,7 @@ class PrunedInverse:
 
     def path(self, target: Tensor) -> PrunedPath:
         """The prunings of the target's anchors `(k, d_Y)`: only the inverse needs conditioning."""
-        return PrunedPath(target, self.num_subspaces, self.seed, until=self.pruning_threshold)
+        return PrunedPath(target, self.num_subspaces, self.seed, until=self.pruning_threshold or 1.0)
 
     def condition_numbers(self, target: Tensor) -> list[float]:
         """Condition number of each anchor subspace, largest over smallest non-zero singular value."""
@@ -55,7 +55,9 @@ class PrunedPath:
         self.walks = farthest_points(target, num_subspaces, seed, until=until)
 
     def subspaces(self, pruning_threshold: float) -> list[Tensor]:
-        """Row numbers of each pruning."""
+        """Row numbers of each pruning; δ = 0 keeps all anchors, and one subspace then says it all."""
+        if pruning_threshold == 0:
+            return [torch.arange(len(self.target), device=self.target.device)]
         return [prefix(order, apart, pruning_threshold) for order, apart in zip(*self.walks, strict=True)]
 
     def inverse(self, pruning_threshold: float) -> Tensor:
@@ -88,5 +90,4 @@ def pseudo_inverse(anchors: Tensor) -> Tensor:
 def condition_number(anchors: Tensor) -> float:
     """Largest over smallest non-zero singular value of `anchors (m, d)`."""
     values = torch.linalg.svdvals(anchors)
-    floor = values[0] * max(anchors.shape) * torch.finfo(anchors.dtype).eps
-    return float(values[0] / values[values > floor][-1])
+    return float(values[0] / values[values > NOISE * values[0]][-1])

@@ -1,0 +1,150 @@
+"""Stitch a real encoder to a real head that was trained for another one, and see what survives.
+
+Two encoders that share nothing, a table of token vectors (256 wide) and the transformer MiniLM (384 wide), encode
+the same 3,500 training questions of TREC, the anchors. A linear head is trained on each encoder's own vectors and
+then reads the other's, translated. No head is trained again, and no test question is an anchor.
+
+`make demo` installs the data and the encoders and runs this file.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sklearn.linear_model import LogisticRegression
+from stitch_text_plot import draw
+from torch import Tensor
+from tqdm import tqdm
+from transformers.utils import logging
+from trec import CACHE, ROOT, SEED, StaticEncoder, Trec, embed, fingerprint, load_trec
+
+import irp_hf
+from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
+from irp_hf.baselines import procrustes, ridge
+from irp_hf.evaluation import Measure, bootstrap, number
+
+NUM_ANCHORS = 3500
+SOURCES = {"MiniLM-384": "static-256", "static-256": "MiniLM-384"}  # what each head reads instead of its own
+DIRECT = {"Procrustes (direct)": procrustes, "ridge (direct)": ridge}  # fitted with both encoders at hand
+METHODS = {"the paper's inverse": "pruned", "irp_hf": "auto"}
+OWN, NEW = "its own encoder", "a new head, trained on the other"
+QUESTIONS = (
+    "Who painted the ceiling of the Sistine Chapel?",
+    "How many moons does Jupiter have?",
+    "Where is the deepest lake on Earth?",
+    "What does HTML stand for?",
+    "Why do cats purr?",
+    "¿Quién pintó el techo de la Capilla Sixtina?",
+    "zxq blorf 77 %% vlimp",
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """An encoder's vectors of all questions, its anchors, and the head that was trained on its vectors."""
+
+    vectors: Tensor
+    space: AnchoredSpace
+    head: LogisticRegression
+
+    def correct(self, vectors: Tensor, labels: object) -> Tensor:
+        """Whether the head is right about each of `vectors (n, d)`."""
+        return torch.from_numpy(self.head.predict(vectors.numpy()) == labels).double()
+
+
+def main() -> None:
+    start = time.perf_counter()
+    logging.disable_progress_bar()
+    trec = load_trec()
+    test, labels = slice(trec.num_train, None), trec.labels[trec.num_train :]
+    anchors = AnchorSet.sample(trec.texts[: trec.num_train], num_anchors=NUM_ANCHORS, seed=SEED)
+    print(f"TREC: {trec.num_train:,} training questions, {len(labels):,} test questions, {len(anchors):,} anchors")
+    sides = {name: prepare(name, trec, anchors) for name in SOURCES}
+    adapters = connect_all(sides)
+
+    results: dict[str, dict[str, Measure]] = {}
+    for name, source in SOURCES.items():
+        own, other = sides[name], sides[source]
+        correct = {OWN: own.correct(own.vectors[test], labels), NEW: other.correct(other.vectors[test], labels)}
+        for title, fit in DIRECT.items():
+            translated = fit(other.space.anchors, own.space.anchors)(other.vectors[test]).float()
+            correct[title] = own.correct(translated, labels)
+        for title in METHODS:
+            correct[title] = own.correct(adapters[name, title].translate(other.vectors[test]), labels)
+        measures = bootstrap(torch.stack(list(correct.values())))
+        results[name] = dict(zip(correct, measures, strict=True))
+    print_table(results, adapters)
+
+    adapter, reader = adapters["MiniLM-384", "irp_hf"], sides["MiniLM-384"]
+    questions = sides["static-256"].vectors[test]
+    confidence = adapter.confidence(questions)
+    ask(adapter, reader.head, confidence)
+    path = Path(__file__).with_suffix(".png")
+    draw(results, SOURCES, confidence, reader.correct(adapter.translate(questions), labels), path)
+    print(f"\nPicture: {path.relative_to(ROOT)} ({time.perf_counter() - start:.0f} s in all)")
+
+
+def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:
+    """Encode all questions, and train a head on the training ones."""
+    print(f"{name}: encoding, and training its head")
+    vectors, record = embed(name, trec.texts)
+    space = AnchoredSpace.from_embeddings(vectors[list(anchors.indices)], anchors, record)
+    train = slice(trec.num_train)
+    head = LogisticRegression(max_iter=3000).fit(vectors[train].numpy(), trec.labels[train])
+    return Side(vectors, space, head)
+
+
+def connect_all(sides: dict[str, Side]) -> dict[tuple[str, str], IRPAdapter]:
+    """Adapters to each head, all their hyper-parameters chosen from the anchors alone; fitted once, then read."""
+    code = [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
+    adapters = {}
+    with tqdm([(name, title) for name in SOURCES for title in METHODS], leave=False) as steps:
+        for name, title in steps:
+            steps.set_description(f"Fitting {title} to {name}")
+            source, target, method = sides[SOURCES[name]].space, sides[name].space, METHODS[title]
+            key = fingerprint([str(source.config), str(target.config), *code])
+            folder = CACHE / f"to-{name}-{method}-{key}"
+            if not folder.exists():
+                IRPAdapter.connect(source, target, method=method).save_pretrained(folder)
+            adapters[name, title] = IRPAdapter.from_pretrained(folder)
+    return adapters
+
+
+def print_table(results: dict[str, dict[str, Measure]], adapters: dict[tuple[str, str], IRPAdapter]) -> None:
+    """Accuracies with half their 95 % intervals, and which inverse was chosen."""
+
+    def line(title: str, *cells: object) -> None:
+        print(f"{title:<33}" + "".join(f"{cell!s:>14}" for cell in cells))
+
+    print()
+    line("test accuracy of the head of", *results)
+    print("─" * 61)
+    line(OWN, *(rows[OWN] for rows in results.values()))
+    print()
+    line("head fed by", *SOURCES.values())
+    line("  without translation", *["–"] * len(results))  # its width is not the head's
+    for title in (*DIRECT, *METHODS):
+        line(f"  {title}", *(rows[title] for rows in results.values()))
+    print()
+    line(NEW, *(rows[NEW] for rows in results.values()))
+    line("inverse that irp_hf chose", *(adapters[name, "irp_hf"].config.method for name in results))
+
+
+def ask(adapter: IRPAdapter, head: LogisticRegression, usual: Tensor) -> None:
+    """Let the head of MiniLM, which is not loaded, answer by static token vectors."""
+    vectors = StaticEncoder()(list(QUESTIONS))
+    answers, confidences = head.predict(adapter.translate(vectors).numpy()), adapter.confidence(vectors)
+    print("\nMiniLM's head, fed by static vectors                 class     confidence")
+    for question, answer, confidence in zip(QUESTIONS, answers, confidences.tolist(), strict=True):
+        print(f"  {question:<49} {answer:<13} {number(confidence)}")
+    low, middle, high = (number(float(usual.quantile(share))) for share in (0.1, 0.5, 0.9))
+    print(
+        f"Confidence is the expected cosine with MiniLM's own vector; test questions: {low} to {high}, median {middle}"
+    )
+
+
+if __name__ == "__main__":
+    main()

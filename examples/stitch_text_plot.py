@@ -1,0 +1,110 @@
+"""The picture of `stitch_text.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from irp_hf.evaluation import Measure, bootstrap, number
+
+OURS, OTHER, NATIVE = "#1f5a85", "#98a3af", "#c65f2c"
+INK, MUTED, GRID = "#222831", "#68717d", "#e9ecef"
+STYLE = {
+    "font.size": 12,
+    "text.color": INK,
+    "axes.edgecolor": "#b4bac2",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.labelcolor": MUTED,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.solid_capstyle": "round",
+}
+NUM_BINS = 5
+
+
+def draw(
+    results: dict[str, dict[str, Measure]],
+    sources: dict[str, str],
+    confidence: Tensor,
+    correct: Tensor,
+    path: Path,
+) -> None:
+    """Accuracy of each head by translation; for the first head also by confidence."""
+    means = [measure.mean for rows in results.values() for measure in rows.values()]
+    with rc_context(STYLE):
+        figure = Figure((11, 4.4), 128, facecolor="white")
+        places = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.2, 1.2, 1]})
+        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.15, wspace=0.18)
+        subtitles = ("accuracy on new questions", "bars: 95 % intervals")
+        for axes, (name, rows), subtitle in zip(places, results.items(), subtitles, strict=False):
+            title = f"{name.partition('-')[0]}'s head reads {sources[name].partition('-')[0]}"
+            _title(axes, title[0].upper() + title[1:], subtitle)
+            _translations(axes, rows)
+            axes.set_xlim(min(means) - 0.04, max(means) + 0.03)
+        places[1].set_yticklabels([])
+        _title(places[2], "Confidence tells", "first panel, in fifths")
+        _confidence(places[2], confidence, correct)
+        figure.savefig(path)
+
+
+def _title(axes: Axes, title: str, subtitle: str) -> None:
+    axes.text(0, 1.14, title, transform=axes.transAxes, fontsize=13.5, fontweight="bold")
+    axes.text(0, 1.06, subtitle, transform=axes.transAxes, fontsize=11, color=MUTED)
+
+
+def _translations(axes: Axes, rows: dict[str, Measure]) -> None:
+    """A dot for each translation, the last one being ours, between two lines: the head at home, and a new head."""
+    (_, home), (_, new), *translations = rows.items()
+    axes.axvline(home.mean, color=NATIVE, linewidth=2)
+    axes.axvline(new.mean, color=MUTED, linewidth=1.5, linestyle=(0, (4, 3)))
+    top = len(translations) - 0.2
+    for measure, words, color in ((home, "its own encoder", NATIVE), (new, "a new head", MUTED)):
+        axes.annotate(
+            f"{words}\n{number(measure.mean)}", (measure.mean, top), (-7, 0),
+            textcoords="offset points", ha="right", va="center", color=color, fontsize=10.5,
+        )  # fmt: skip
+    for place, (title, measure) in enumerate(reversed(translations)):
+        ours = title == translations[-1][0]
+        color, weight = (OURS, "bold") if ours else (OTHER, "normal")
+        axes.plot([measure.low, measure.high], [place, place], color=color, linewidth=5, alpha=0.35)
+        axes.plot(measure.mean, place, "o", color=color, markersize=11 if ours else 8)
+        axes.annotate(
+            number(measure.mean), (measure.mean, place), (0, 10), textcoords="offset points", ha="center",
+            color=OURS if ours else MUTED, fontweight=weight, fontsize=13.5 if ours else 11.5,
+            bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
+        )  # fmt: skip
+    axes.set_yticks(range(len(translations)), [title for title, _ in reversed(translations)])
+    axes.get_yticklabels()[0].set(color=OURS, fontweight="bold", fontsize=14)
+    axes.set_ylim(-0.45, len(translations) + 0.15)
+    axes.grid(axis="x")
+
+
+def _confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
+    """Accuracy of equally many questions, from the least to the most confident ones."""
+    bins = confidence.argsort(stable=True).tensor_split(NUM_BINS)
+    expected = [float(confidence[rows].mean()) for rows in bins]
+    measures = [bootstrap(correct[rows][None])[0] for rows in bins]
+    axes.fill_between(
+        expected, [m.low for m in measures], [m.high for m in measures], color=OURS, alpha=0.13, linewidth=0
+    )
+    axes.plot(expected, [m.mean for m in measures], "o-", color=OURS, linewidth=2.5, markersize=7)
+    for x, measure, above in ((expected[0], measures[0], -22), (expected[-1], measures[-1], 12)):
+        axes.annotate(
+            number(measure.mean), (x, measure.mean), (0, above), textcoords="offset points", ha="center",
+            color=OURS, fontweight="bold", fontsize=13.5,
+        )  # fmt: skip
+    axes.margins(x=0.14, y=0.14)
+    axes.set_xlabel("confidence (expected cosine)")
+    axes.set_ylabel("accuracy")
+    axes.tick_params(axis="y", labelcolor=MUTED)
+    axes.grid()
