@@ -75,7 +75,7 @@ def open_encoder(encoder: Any, options: Options) -> Encoder:
     if library and isinstance(encoder, library.SentenceTransformer):
         config = getattr(encoder.transformers_model, "config", None)
         name = getattr(config, "_name_or_path", None) or "SentenceTransformer"
-        return _sentence_transformer(encoder, name, getattr(config, "_commit_hash", None), options)
+        return _sentence_transformer(encoder, name, None, options)
     if isinstance(encoder, torch.nn.Module) or not callable(encoder):
         raise InputError(
             f"The encoder is a {type(encoder).__name__}; a folder, an id, a SentenceTransformer or a "
@@ -106,23 +106,27 @@ def _find(path: str, options: Options) -> tuple[bool, str | None]:
                 "Load it where you trust it; its save_pretrained writes safetensors."
             )
         return (folder / "modules.json").is_file(), None
-    hub: dict[str, Any] = dict(revision=options.revision, token=options.token)
     try:
-        try:
-            return True, _commit(hf_hub_download(path, "modules.json", **hub))
-        except LocalEntryNotFoundError as error:
-            # Offline, the cache may hold a model and know nothing of a file that was never asked for.
-            config = try_to_load_from_cache(path, "config.json", revision=options.revision)
-            if not isinstance(config, str):
-                raise error
-            return False, _commit(config)
-        except EntryNotFoundError:
-            return False, _commit(hf_hub_download(path, "config.json", **hub))
+        return _find_on_hub(path, options)
     except (EntryNotFoundError, HFValidationError, HfHubHTTPError) as error:
         raise InputError(
             f"The encoder {path!r} is no folder here, and the Hub did not give it ({type(error).__name__}). "
             "Check the name, the token and the connection."
         ) from error
+
+
+def _find_on_hub(path: str, options: Options) -> tuple[bool, str]:
+    hub: dict[str, Any] = dict(revision=options.revision, token=options.token)
+    try:
+        return True, _commit(hf_hub_download(path, "modules.json", **hub))
+    except LocalEntryNotFoundError:
+        # Offline, the cache may hold a model and know nothing of a file that was never asked for.
+        config = try_to_load_from_cache(path, "config.json", revision=options.revision)
+        if not isinstance(config, str):
+            raise
+        return False, _commit(config)
+    except EntryNotFoundError:
+        return False, _commit(hf_hub_download(path, "config.json", **hub))
 
 
 def _commit(file: str) -> str:
@@ -144,7 +148,7 @@ def _load_modules(path: str, commit: str | None, options: Options) -> Encoder:
         model = SentenceTransformer(
             path,
             device=None if options.device is None else str(options.device),
-            revision=commit or options.revision,
+            revision=commit,
             token=options.token,
             model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"},
         )
@@ -179,21 +183,13 @@ def _load_transformer(path: str, commit: str | None, options: Options) -> Encode
             f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of "
             f"{', '.join(map(repr, POOLINGS))}. Name the one that its model card or its head uses."
         )
-    hub: dict[str, Any] = dict(token=options.token, trust_remote_code=False)
+    hub: dict[str, Any] = dict(revision=commit or "main", token=options.token, trust_remote_code=False)
     with _loading(name):
         model, info = AutoModel.from_pretrained(
-            path,
-            revision=options.revision or "main",
-            dtype=options.dtype or "auto",
-            use_safetensors=True,
-            output_loading_info=True,
-            **hub,
+            path, dtype=options.dtype or "auto", use_safetensors=True, output_loading_info=True, **hub
         )
-        commit = getattr(model.config, "_commit_hash", None)
         # With padding on the right, every kind of attention and of position sees a text as if it were alone.
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, revision=commit or options.revision or "main", padding_side="right", **hub
-        )
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="right", **hub)
         model = (model.get_encoder() if model.config.is_encoder_decoder else model).to(_device(options.device))
     random = sorted(key for key in info["missing_keys"] if "pooler" not in key or pooling == "pooler")
     if random:
