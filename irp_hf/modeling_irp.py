@@ -150,8 +150,8 @@ class IRPAdapter(AnchoredModel):
         """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
 
         Takes numpy, torch, an Arrow or `datasets` column, or nested lists, in float16, bfloat16, float32 or float64, and
-        gives back the same kind and dtype. It works on `chunk_size` rows at a time, by default as many as suit the device; `out`, an array of the
-        result's shape (a memory map, say), takes the result, after all of `x` was checked.
+        gives back the same kind and dtype. It works on `chunk_size` rows at a time, by default as many as suit the
+        device; `out`, an array of the result's shape (a memory map, say), takes the result, after all of `x` was checked.
 
         Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
         """

@@ -208,10 +208,7 @@ def test_a_wrong_view_is_refused_in_words():
 
 def test_a_saved_set_is_the_same_after_loading(tmp_path):
     """What was published would not be what was encoded."""
-    rows = [
-        {"en": f"dog {row % 50}", "photo": {"bytes": file_of(picture(row)), "path": None}}
-        for row in range(60)
-    ]
+    rows = [{"en": f"dog {row % 50}", "photo": {"bytes": file_of(picture(row)), "path": None}} for row in range(60)]
     anchors = AnchorSet.sample(rows, column=["en", "photo"], num_anchors=20, seed=3)
     anchors.save_pretrained(tmp_path / "set")
     loaded = AnchorSet.from_pretrained(str(tmp_path / "set"))
@@ -262,16 +259,14 @@ DAMAGE = {
     "not the views ['en']": edited(views=["en"]),
     "but anchor_set.json promises 4 with 000000…": edited(fingerprint="0" * 64),
     "but anchor_set.json promises 3 with": edited(num_items=3, indices=[0, 1, 2]),
-    "is no whole Parquet file": lambda folder: (folder / TABLE).write_bytes(
-        (folder / TABLE).read_bytes()[:-20]
-    ),
+    "is no whole Parquet file": lambda folder: (folder / TABLE).write_bytes((folder / TABLE).read_bytes()[:-20]),
     "is no whole Parquet file (": lambda folder: (folder / TABLE).write_bytes(b""),
-    "holds 4 items with fingerprint": lambda folder: pandas.DataFrame(
-        {"text": [*TEXTS[:3], "five"]}
-    ).to_parquet(folder / TABLE),
-    "holds an item that is no anchor (Row 3": lambda folder: pandas.DataFrame(
-        {"text": [*TEXTS[:3], None]}
-    ).to_parquet(folder / TABLE),
+    "holds 4 items with fingerprint": lambda folder: pandas.DataFrame({"text": [*TEXTS[:3], "five"]}).to_parquet(
+        folder / TABLE
+    ),
+    "holds an item that is no anchor (Row 3": lambda folder: pandas.DataFrame({"text": [*TEXTS[:3], None]}).to_parquet(
+        folder / TABLE
+    ),
     "holds 0 rows": lambda folder: pandas.DataFrame({"text": []}).to_parquet(folder / TABLE),
 }
 

@@ -32,9 +32,7 @@ def test_procrustes_is_scipys_on_zero_padded_sides(widths: tuple[int, int]):
     x, y = source.numpy() - source.numpy().mean(0), target.numpy() - target.numpy().mean(0)
     rotation, _ = orthogonal_procrustes(padded(x, max(widths)), padded(y, max(widths)))
     expected = (padded(x, max(widths)) @ rotation)[:, : widths[1]] * np.linalg.norm(y) / np.linalg.norm(x)
-    np.testing.assert_allclose(
-        procrustes(source, target)(source), expected + target.numpy().mean(0), atol=1e-10
-    )
+    np.testing.assert_allclose(procrustes(source, target)(source), expected + target.numpy().mean(0), atol=1e-10)
 
 
 def test_procrustes_finds_a_similarity_exactly():

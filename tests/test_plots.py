@@ -36,9 +36,7 @@ def test_every_number_of_the_first_panel_is_the_measured_one():
     said = [text.get_text() for text in axes.texts]
     for number in ("cosine .552", "neighbours .346", ".420", ".200", "-.050", ".310"):
         assert number in said
-    names = {
-        tick: label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
-    }
+    names = {tick: label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
     assert names == {2: "kernel", 1: "pruned (paper)", 0: "Procrustes"}
 
 

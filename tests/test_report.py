@@ -17,9 +17,7 @@ from irp_hf.report import WIDTH, Report, Setting, build_report
 from irp_hf.selection import select
 
 
-def evaluation(
-    cosine: float, neighbors: float, num_rows: int = 1000, agreement: float | None = None
-) -> Evaluation:
+def evaluation(cosine: float, neighbors: float, num_rows: int = 1000, agreement: float | None = None) -> Evaluation:
     def measure(mean: float) -> Measure:
         return Measure(mean, mean - 0.012, mean + 0.012)
 

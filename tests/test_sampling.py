@@ -153,9 +153,7 @@ def test_stratified_keeps_shares(labels, data):
 
 def test_stratified_reads_labels_of_the_table():
     """The labels would belong to other rows."""
-    anchors = AnchorSet.sample(
-        pandas.DataFrame(TABLE), num_anchors=10, strategy="stratified", label_column="label"
-    )
+    anchors = AnchorSet.sample(pandas.DataFrame(TABLE), num_anchors=10, strategy="stratified", label_column="label")
     assert Counter(LABELS[row] for row in anchors.indices) == {"rare": 1, "some": 3, "many": 6}
 
 
@@ -211,9 +209,7 @@ def test_wrong_tables_are_refused_in_words():
     assert refusal(TEXTS, column=["a", "b"]) == (
         "2 columns are asked for, but the dataset is a list of bare items. Pass a list of dicts."
     )
-    assert refusal(pandas.DataFrame([["a", "b"]], columns=["text", "text"])).startswith(
-        "The dataset has 2 columns"
-    )
+    assert refusal(pandas.DataFrame([["a", "b"]], columns=["text", "text"])).startswith("The dataset has 2 columns")
     assert refusal([]).startswith("Each view needs the same items")
 
 

@@ -184,9 +184,7 @@ def test_in_place_the_weights_come_first_and_the_configuration_last(tmp_path, mo
     """A save that dies half way would leave a new configuration over old weights."""
     monkeypatch.chdir(tmp_path)
     order = []
-    monkeypatch.setattr(
-        Path, "replace", lambda file, place: order.append(place.name) or os.replace(file, place)
-    )
+    monkeypatch.setattr(Path, "replace", lambda file, place: order.append(place.name) or os.replace(file, place))
     with replaced_folder(tmp_path) as fresh:
         (fresh / "config.json").write_text("long" * 100)
         (fresh / "card.md").write_text("short")
@@ -274,9 +272,7 @@ def test_a_kill_from_outside_leaves_the_old_folder_or_the_new_one(tmp_path):
     loop = CHILD_HEAD + "\nfor number in range(10**9): save(sys.argv[1], str(number % 10)); print(flush=True)"
     save(tmp_path / "model", config="0")
     for delay in range(12):
-        with subprocess.Popen(
-            [sys.executable, "-c", loop, str(tmp_path / "model")], stdout=subprocess.PIPE
-        ) as child:
+        with subprocess.Popen([sys.executable, "-c", loop, str(tmp_path / "model")], stdout=subprocess.PIPE) as child:
             child.stdout.readline()
             time.sleep(delay * 0.0007)
             child.kill()
