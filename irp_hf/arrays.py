@@ -44,11 +44,8 @@ class Rows:
             raise InputError(
                 f"{name} are {self.width} wide, {width} is wanted. Encode them with the encoder whose anchors these are."
             )
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating dtype of the rows."""
-        return self[0:1].dtype
+        first = self[0:1]
+        self.dtype, self.device = first.dtype, first.device
 
     def __getitem__(self, rows: slice) -> Tensor:
         matrix = self._matrix[rows]

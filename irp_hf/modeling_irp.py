@@ -168,7 +168,7 @@ class IRPAdapter(AnchoredModel):
         `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; low where the input is unlike the anchors.
         """
         rows = Rows(x, width=self.config.source_size)
-        expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows[0:1].device)
+        expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
         run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
         return rows.wrap(expected)
 

@@ -30,7 +30,7 @@ def statistics(anchors: Tensor) -> Statistics:
 def unit_rows(x: Tensor) -> Tensor:
     """Rows of `x (n, d)` at unit length, shape (n, d); a zero row has no direction and stays zero."""
     norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x / torch.where(norms > 0, norms, torch.ones_like(norms))
+    return x / norms.clamp(min=torch.finfo(x.dtype).tiny)
 
 
 def normalize(x: Tensor, stats: Statistics) -> Tensor:

@@ -19,19 +19,29 @@ from irp_hf.projection import unit_rows
 LARGEST = 1e4  # of w_j / v_j: a direction that cannot be predicted at all is not blown up
 
 
+Spectrum = tuple[Tensor, Tensor]
+"""Variance `(d,)` along each principal direction, and the directions `(d, d)`."""
+
+
+def spectrum_of(target: Tensor) -> Spectrum:
+    """The principal directions of unit rows `target (k, d)`, about the origin."""
+    variance, directions = torch.linalg.eigh(target.T @ target / len(target))
+    return variance, directions
+
+
 class Restoration:
     """The stretch of every principal direction, for any q from one decomposition."""
 
     directions: Tensor
     ratio: Tensor
 
-    def __init__(self, translated: Tensor, target: Tensor) -> None:
+    def __init__(self, translated: Tensor, target: Tensor, spectrum: Spectrum | None = None) -> None:
         """Compare out-of-fold `translated (k, d)` with `target (k, d)`, both unit rows.
 
-        The row norm that follows makes the overall scale irrelevant.
+        The row norm that follows makes the overall scale irrelevant. `spectrum` is the target's, where it is known.
         """
-        k, d = target.shape
-        variance, self.directions = torch.linalg.eigh(target.T @ target / k)
+        d = target.shape[1]
+        variance, self.directions = spectrum or spectrum_of(target)
         translated_variance = (translated @ self.directions).square().mean(0)
         ratio = variance / translated_variance.clamp(min=torch.finfo(target.dtype).tiny)
         known = variance > variance[-1] * d * torch.finfo(target.dtype).eps
@@ -42,14 +52,20 @@ class Restoration:
         return (self.directions * self.ratio.pow(restoration / 2)) @ self.directions.T
 
 
-def restore_out_of_fold(
-    translated: Tensor, target: Tensor, folds: list[Tensor], restorations: Sequence[float]
-) -> list[Tensor]:
-    """For each q, `translated (k, d)` of unit rows `target`, restored by what the other folds tell: no row scales itself."""
-    restored = [torch.empty_like(translated) for _ in restorations]
-    for fold in folds:
-        rest = others(fold, len(target))
-        restoration = Restoration(unit_rows(translated[rest]), target[rest])
-        for rows, q in zip(restored, restorations, strict=True):
-            rows[fold] = translated[fold] @ restoration.matrix(q)
-    return restored
+class FoldRestoration:
+    """Restoration of out-of-fold translations by what the other folds tell: no row scales itself."""
+
+    def __init__(self, target: Tensor, folds: list[Tensor]) -> None:
+        """Decompose unit rows `target (k, d)` once per fold, for all translations that will be compared with them."""
+        self.target, self.folds = target, folds
+        self.rest = [others(fold, len(target)) for fold in folds]
+        self.spectra = [spectrum_of(target[rest]) for rest in self.rest]
+
+    def restore(self, translated: Tensor, restorations: Sequence[float]) -> list[Tensor]:
+        """`translated (k, d)` restored, for each q."""
+        restored = [torch.empty_like(translated) for _ in restorations]
+        for fold, rest, spectrum in zip(self.folds, self.rest, self.spectra, strict=True):
+            restoration = Restoration(unit_rows(translated[rest]), self.target[rest], spectrum)
+            for rows, q in zip(restored, restorations, strict=True):
+                rows[fold] = translated[fold] @ restoration.matrix(q)
+        return restored

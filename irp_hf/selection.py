@@ -19,7 +19,7 @@ from irp_hf.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.pairs import Pairs, others
 from irp_hf.projection import denormalize, statistics, unit_rows
-from irp_hf.restoration import Restoration, restore_out_of_fold
+from irp_hf.restoration import FoldRestoration, Restoration
 from irp_hf.tuning import (
     NUM_FOLDS,
     Finalist,
@@ -34,6 +34,7 @@ Method = Literal["kernel", "whitened", "pruned"]
 Objective = Literal["cosine", "neighbors", "agreement"]
 METHODS: tuple[Method, ...] = ("kernel", "whitened", "pruned")
 OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
+RESTORATION_FOLDS = 5  # few, for each wants a decomposition of the target
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 TUNERS: dict[Method, Callable[[Pairs, Given], tuple[list[Finalist], list[Trial]]]] = {
@@ -128,7 +129,8 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
     inverse, directions, true, path = finalist.inverse, finalist.directions, finalist.true, finalist.path
 
     restorations = _restorations(method, objective, given)
-    candidates = restore_out_of_fold(directions, true, folds, restorations)
+    restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed))
+    candidates = restoration.restore(directions, restorations)
     scores = [score(_vectors(candidate, pairs, folds)) for candidate in candidates]
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
@@ -139,7 +141,7 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
     fold_translated, fold_score = translated, scores[best]
     if isinstance(inverse, KernelInverse) and path is not None:
         fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
-        (fold_directions,) = restore_out_of_fold(fold_out, true, folds, [restorations[best]])
+        (fold_directions,) = restoration.restore(fold_out, [restorations[best]])
         fold_translated = _vectors(fold_directions, pairs, folds)
         fold_score = score(fold_translated)
     return Choice(

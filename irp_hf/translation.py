@@ -17,6 +17,7 @@ from irp_hf.inverses.base import Folded, LinearMap
 from irp_hf.projection import unit_rows
 
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
+TINY = 1e-20  # a direction of norm 0 gives the target's mean
 DEVICE_CHUNK = 65536  # rows that keep a GPU busy
 
 
@@ -37,7 +38,7 @@ class Translation:
             rows = unit_rows(rows)
         directions = self.folded(rows)
         norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
-        scale = self.target_scale / torch.where(norms > 0, norms, torch.ones_like(norms))
+        scale = self.target_scale / norms.clamp(min=TINY)
         return torch.addcmul(self.target_mean, directions, scale, out=out)
 
     def expected_cosine(self, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -77,7 +78,7 @@ def room(rows: Rows, out: Any, width: int) -> Tensor:
     """
     shape = (rows.num_rows, width)
     if out is None:
-        return torch.empty(shape, dtype=rows.dtype, device=rows[0:1].device)
+        return torch.empty(shape, dtype=rows.dtype, device=rows.device)
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise InputError("out is read-only; an array that can be written is wanted. Open a memory map with mode 'r+'.")
     try:

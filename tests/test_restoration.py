@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irp_hf.projection import unit_rows
-from irp_hf.restoration import LARGEST, Restoration, restore_out_of_fold
+from irp_hf.restoration import LARGEST, FoldRestoration, Restoration
 
 FEW = settings(max_examples=10, derandomize=True, deadline=None)
 
@@ -72,7 +72,7 @@ def test_no_row_scales_itself():
     translated, target = shrunk(2)
     folds = list(torch.randperm(30, generator=torch.Generator().manual_seed(0)).tensor_split(4))
     restorations = (0.0, 0.5, 1.0)
-    found = restore_out_of_fold(translated * 3, target, folds, restorations)
+    found = FoldRestoration(target, folds).restore(translated * 3, restorations)
     for q, rows in zip(restorations, found, strict=True):
         for fold in folds:
             others = [row for row in range(30) if row not in fold.tolist()]
@@ -80,6 +80,6 @@ def test_no_row_scales_itself():
             np.testing.assert_allclose(rows[fold], (translated[fold] * 3).numpy() @ matrix, rtol=1e-7, atol=1e-10)
     wild = target.clone()
     wild[folds[0]] = unit_rows(wild[folds[0]] + 5)
-    again = restore_out_of_fold(translated * 3, wild, folds, restorations)
+    again = FoldRestoration(wild, folds).restore(translated * 3, restorations)
     assert torch.equal(again[1][folds[0]], found[1][folds[0]])
     assert not torch.equal(again[1][folds[1]], found[1][folds[1]])
