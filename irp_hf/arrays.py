@@ -111,9 +111,7 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     module = type(x).__module__.partition(".")[0]
     if module == "pyarrow":
         return _arrow_matrix(x, name), _to_arrow
-    source: Any = getattr(
-        x, "source", None
-    )  # of a `datasets` column: the dataset, or the column that this one is nested in
+    source: Any = getattr(x, "source", None)  # of a `datasets` column: the dataset, or the column around it
     if module == "datasets" and hasattr(source, "format") and source.format["type"] != "custom":
         column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()
@@ -137,8 +135,26 @@ def _wrong_dtype(name: str, dtype: object) -> InputError:
     )
 
 
-def _arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
-    """An Arrow column of lists as a matrix, without a copy where it is one chunk."""
+class _Stacked:
+    """Matrices on top of each other, `(n, d)` in all, that are joined only where they are read."""
+
+    def __init__(self, matrices: list[np.ndarray[Any, Any]]) -> None:
+        self.matrices = matrices
+        self.ends = np.cumsum([len(matrix) for matrix in matrices])
+        self.shape = (int(self.ends[-1]), matrices[0].shape[1])
+
+    def __getitem__(self, rows: slice) -> np.ndarray[Any, Any]:
+        start, stop, _ = rows.indices(self.shape[0])
+        first, last = np.searchsorted(self.ends, [start, stop - 1], side="right")
+        parts = []
+        for index in range(first, last + 1):
+            begin = int(self.ends[index]) - len(self.matrices[index])
+            parts.append(self.matrices[index][max(start - begin, 0) : stop - begin])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | _Stacked:
+    """An Arrow column of lists as a matrix, without a copy of it."""
     import pyarrow as pa
 
     if not isinstance(column, (pa.Array, pa.ChunkedArray)):
@@ -149,7 +165,7 @@ def _arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any]:
         raise InputError(f"{name} are empty. Give at least one row.")
     if len({matrix.shape[1] for matrix in matrices}) > 1:
         raise InputError(f"{name} have rows of unequal length. Give every item a vector of the same width.")
-    return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+    return matrices[0] if len(matrices) == 1 else _Stacked(matrices)
 
 
 def _arrow_chunk(chunk: Any, name: str) -> np.ndarray[Any, Any]:

@@ -29,7 +29,7 @@ def statistics(anchors: Tensor) -> Statistics:
 
 def unit_rows(x: Tensor) -> Tensor:
     """Rows of `x (n, d)` at unit length, shape (n, d); a zero row has no direction and stays zero."""
-    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / norms.clamp(min=torch.finfo(x.dtype).tiny)
 
 

@@ -261,3 +261,19 @@ def test_large_values_up_to_the_limit_pass():
     """The bound would refuse what float32 still handles."""
     np.testing.assert_array_equal(read(np.full((2, 2), LARGEST)), np.full((2, 2), LARGEST))
     assert torch.isfinite(read(np.full((2, 2), 65504, np.float16))).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 11, 100])
+def test_an_arrow_column_of_many_chunks_is_read_chunk_by_chunk(size):
+    """If it fails, rows are lost or doubled where Arrow chunks meet, or a column larger than memory is copied whole."""
+    matrix = np.random.RandomState(0).randn(11, 3).astype(np.float32)
+    parts = [matrix[:1], matrix[1:4], matrix[4:4], matrix[4:9], matrix[9:]]
+    column = pa.chunked_array([pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), 3) for part in parts])
+    rows = Rows(column)
+    assert (rows.num_rows, rows.width) == (11, 3)
+    read = [(part, chunk) for part, chunk in rows.chunks(size)]
+    np.testing.assert_array_equal(torch.cat([chunk for _, chunk in read]), matrix)
+    for part, chunk in read:
+        np.testing.assert_array_equal(chunk, matrix[part])
+    address = column.chunk(1).flatten().buffers()[1].address
+    assert rows._matrix.matrices[1].ctypes.data == address  # the column's own memory
