@@ -270,6 +270,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             raise _damaged(path, f"has {key} = {manifest.get(key)!r}")
     if len(manifest["indices"]) != manifest["num_items"]:
         raise _damaged(path, f"has {len(manifest['indices'])} indices for {manifest['num_items']} items")
+    if not all(type(index) is int and index >= 0 for index in manifest["indices"]):
+        raise _damaged(path, "has indices that are no row numbers")
     return manifest
 
 

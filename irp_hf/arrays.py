@@ -55,6 +55,15 @@ class Rows:
         usable = array.flags.writeable and min(array.strides) >= 0  # one row of a reversed array counts as contiguous
         return torch.from_numpy(array if usable else array.copy())
 
+    def overlaps(self, other: Tensor) -> bool:
+        """Whether writing to `other` would change rows that are still to be read."""
+        if isinstance(self._matrix, _Stacked):
+            mine: list[Any] = self._matrix.matrices
+        else:
+            mine = [self._matrix]
+        theirs = other.detach().numpy()
+        return any(np.may_share_memory(m.numpy() if isinstance(m, Tensor) else m, theirs) for m in mine)
+
     def chunks(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows in order, at most `size` at a time."""
         for start in range(0, self.num_rows, size):

@@ -35,11 +35,11 @@ def neighbors_kept(translated: Tensor, true: Tensor, num_neighbors: int = NEIGHB
 
 
 def reciprocal_ranks(translated: Tensor, true: Tensor) -> Tensor:
-    """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine with the translated one."""
+    """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine; a tie counts against it."""
     ranks = []
     for block in _similarities(translated, true):
         own = block.similarity.gather(1, block.rows[:, None])
-        ranks.append((block.similarity > own).sum(1) + 1)
+        ranks.append((block.similarity >= own).sum(1))
     return 1 / torch.cat(ranks).to(true.dtype)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from irp_hf.report import Report
 
 
+LEAST_FOR_REPORT = 3
+
+
 @dataclass
 class IRPOutput(ModelOutput):
     """Output of `IRPAdapter.forward`."""
@@ -51,7 +54,7 @@ class IRPAdapter(AnchoredModel):
     target_anchors: Tensor
     target_mean: Tensor
     target_scale: Tensor
-    sealed = ("method", "gamma")
+    sealed = ("method", "objective", "given", "seed", "anchor_fingerprint", *HYPER_PARAMETERS)
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
@@ -174,7 +177,13 @@ class IRPAdapter(AnchoredModel):
 
     def forward(self, embeddings: Tensor) -> IRPOutput:
         """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`."""
-        Rows(embeddings, width=self.config.source_size)  # checks the shape and the dtype
+        if not isinstance(embeddings, Tensor):
+            raise InputError(
+                f"embeddings are a {type(embeddings).__name__}; a tensor is wanted. Call translate, which takes any array."
+            )
+        rows = Rows(embeddings, width=self.config.source_size)
+        rows.check_finite()
+        refuse_overflow(rows, self.target_mean, self.target_scale)
         dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
         translated = self._translation(dtype).translate(embeddings.to(self.device, dtype))
         return IRPOutput(translated=translated.to(embeddings.dtype))
@@ -249,6 +258,11 @@ class IRPAdapter(AnchoredModel):
         if objective == "agreement" and head is None:  # what it chose cannot be chosen again without the head
             objective, given = "cosine", self._given(HYPER_PARAMETERS)
         pairs = distinct_pairs(self.source_anchors, self.target_anchors)
+        if len(pairs) < LEAST_FOR_REPORT:
+            raise InputError(
+                f"There are {len(pairs)} different anchors; a report wants at least {LEAST_FOR_REPORT} to hold some out. "
+                "Give more anchors."
+            )
         names = (config.method, *(name for name in METHODS if name != config.method))
         steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
         free = Given(seed=config.seed)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, IRPError
 from irp_hf.selection import METHODS, OBJECTIVES, Method, Objective
 from irp_hf.tuning import Given
 
@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "pruning_threshold": (0, 1, True),
 }
 # name: (least, most)
+LEAST_KERNEL_RIDGE = 1e-12  # below it a singular kernel is inverted to infinity
 COUNTS = {"num_landmarks": (1, 2**31), "num_subspaces": (1, 10_000), "seed": (0, 2**63 - 1)}
 BELONGS_TO = {
     "gamma": ("kernel",),
@@ -38,14 +39,14 @@ BELONGS_TO = {
 
 def check_method(method: str, allowed: Sequence[str] = ("auto", *METHODS)) -> tuple[Method, ...]:
     """The inverses that `method` names; raises `InputError` where there is no such method."""
-    if method not in allowed:
+    if not isinstance(method, str) or method not in allowed:
         raise InputError(f"method is {method!r}; one of {', '.join(map(repr, allowed))} is wanted. Choose one of them.")
     return METHODS if method == "auto" else (cast(Method, method),)
 
 
 def check_objective(objective: str, head: Any) -> Objective:
     """The objective; raises `InputError` where it is unknown, or is "agreement" and no head is given."""
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         allowed = ", ".join(map(repr, OBJECTIVES))
         raise InputError(f"objective is {objective!r}; one of {allowed} is wanted. Choose one of them.")
     if objective == "agreement" and head is None:
@@ -72,8 +73,11 @@ def check_given(method: str, **options: Any) -> Given:
             )
         plain = value.item() if isinstance(value, np.generic) else value
         given[name] = _count(name, plain) if name in COUNTS else _number(name, plain)
-    if method in ("auto", "kernel") and given.get("ridge") == 0:
-        raise InputError("ridge is 0; the kernel inverse wants one above 0. Give a small one, 1e-6 say.")
+    ridge = given.get("ridge")
+    if method in ("auto", "kernel") and ridge is not None and ridge < LEAST_KERNEL_RIDGE:
+        raise InputError(
+            f"ridge is {ridge:g}; the kernel inverse wants at least {LEAST_KERNEL_RIDGE:g}. Give a small one, 1e-6 say."
+        )
     return Given(**given)
 
 
@@ -111,13 +115,16 @@ def head_labels(head: Any) -> Labels:
         try:
             if not callable(head):
                 classes = head.classes_.tolist()
-                return torch.tensor([classes.index(label) for label in head.predict(vectors.cpu().numpy()).tolist()])
-            logits = torch.as_tensor(_in_evaluation(head)(vectors)).cpu()
+                predicted = torch.tensor([classes.index(c) for c in head.predict(vectors.cpu().numpy()).tolist()])
+                return _one_each(predicted, vectors)
+            logits = torch.as_tensor(_in_evaluation(head)(vectors)).cpu().double()
+        except IRPError:
+            raise
         except Exception as error:  # whatever a foreign head may raise
             raise InputError(
                 f"head failed on vectors of shape {tuple(vectors.shape)}: {error}. Give a head that reads the target's vectors."
             ) from error
-        if logits.ndim != 2 or len(logits) != len(vectors):
+        if logits.ndim != 2 or len(logits) != len(vectors) or not logits.shape[1]:
             raise InputError(
                 f"head gave shape {tuple(logits.shape)} for {len(vectors)} vectors; logits (n, classes) are wanted. "
                 "Give a head that returns them."
@@ -127,6 +134,15 @@ def head_labels(head: Any) -> Labels:
         return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
     return labels
+
+
+def _one_each(predicted: Tensor, vectors: Tensor) -> Tensor:
+    if predicted.shape != (len(vectors),):
+        raise InputError(
+            f"head predicted shape {tuple(predicted.shape)} for {len(vectors)} vectors; one class each is wanted. "
+            "Give a fitted classifier of one label."
+        )
+    return predicted
 
 
 def _in_evaluation(head: Any) -> Callable[[Tensor], Any]:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
@@ -59,11 +57,18 @@ class AnchoredModel(PreTrainedModel):
     ) -> None:
         """Save configuration and tensors, whole or not at all; what else stands in the folder stays.
 
-        Takes the keywords of `PreTrainedModel.save_pretrained`.
+        Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file.
         """
+        if not kwargs.pop("is_main_process", True):
+            return
+        kwargs.pop("state_dict", None)
+        kwargs["max_shard_size"] = "1TB"  # shards would be mixed with those of an earlier save
+        if kwargs.get("push_to_hub"):
+            kwargs.setdefault("repo_id", Path(save_directory).name)
         self.config.weights_sha256 = self.checksum()
         with replaced_folder(save_directory) as folder:
             super().save_pretrained(folder, **kwargs)
+            (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)  # safetensors lets nobody else read
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -78,7 +83,7 @@ class AnchoredModel(PreTrainedModel):
         """
         place = _place(pretrained_model_name_or_path)
         if Path(place).is_dir():
-            _check_files(Path(place, kwargs.get("subfolder", "")), cls.config_class.model_type)  # type: ignore[union-attr]
+            _check_files(Path(place, kwargs.get("subfolder") or ""), cls.config_class.model_type)  # type: ignore[union-attr]
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs.pop("torch_dtype", None)
         kwargs |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
@@ -87,7 +92,7 @@ class AnchoredModel(PreTrainedModel):
             loaded: Any = super().from_pretrained(place, *args, **kwargs)
         except IRPError:
             raise
-        except (SafetensorError, StrictDataclassError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # an altered file makes the loader raise almost anything
             if isinstance(error, OSError) and not Path(place).is_dir():
                 raise  # the Hub has its own words
             raise _damaged(place, " ".join(str(error).split())[:300]) from error
@@ -97,7 +102,9 @@ class AnchoredModel(PreTrainedModel):
                 names = ", ".join(sorted(key if isinstance(key, str) else key[0] for key in info[what]))
                 raise _damaged(place, f"its tensors do not fit its config.json ({what.replace('_', ' ')}: {names})")
         if model.config.weights_sha256 != model.checksum():
-            raise _damaged(place, "its tensors, method or gamma are not those that were saved (the checksum differs)")
+            raise _damaged(
+                place, "its tensors or its configuration are not those that were saved (the checksum differs)"
+            )
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._put(name, tensor)
         return (model, info) if wants_info else model  # type: ignore[return-value]
@@ -123,7 +130,9 @@ def _check_files(folder: Path, model_type: str) -> None:
         raise _damaged(folder, "it has no config.json")
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise _damaged(folder, f"its config.json cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
         raise _damaged(folder, f"its config.json is no JSON ({error})") from error
     if not isinstance(content, dict):
         raise _damaged(folder, "its config.json is no JSON object")

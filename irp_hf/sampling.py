@@ -32,6 +32,11 @@ def read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
     # Both are slow to import, and a table of theirs exists only where somebody did.
     datasets, pandas = sys.modules.get("datasets"), sys.modules.get("pandas")
     if datasets and isinstance(dataset, datasets.Dataset):
+        if dataset.format["type"] == "custom":
+            raise InputError(
+                "dataset has a transform, but anchors are items as they are stored. Apply it with dataset.map, or take "
+                "it off with dataset.reset_format()."
+            )
         _check_names(names, dataset.column_names)
         table = dataset.with_format(None).select_columns(list(dict.fromkeys(names)))
         for name, feature in table.features.items():
@@ -82,6 +87,10 @@ def _of_rows(rows: Sequence[Any], name: str) -> list[Any]:
 
 def read_labels(dataset: Any, column: str) -> Sequence[Any]:
     """Return the label of every row; raise `InputError` where one is missing or cannot be compared."""
+    if isinstance(dataset, list | tuple) and not any(is_row(item) for item in dataset):
+        raise InputError(
+            f"label_column is {column!r}, but the dataset is a list of bare items. Pass a list of dicts with that column."
+        )
     labels = list(read_columns(dataset, [column])[0])
     for number, label in enumerate(labels):
         if _is_no_label(label):
@@ -127,6 +136,8 @@ def unit_rows(embeddings: Any, num_rows: int) -> NDArray[np.float32]:
     """
     if hasattr(embeddings, "detach"):
         embeddings = embeddings.detach().cpu().double()  # numpy lacks bfloat16
+    if np.ma.is_masked(embeddings):
+        raise InputError("embeddings hold masked values, but every row needs a vector. Drop those rows or fill them.")
     points = np.asarray(embeddings)
     if points.ndim != 2 or len(points) != num_rows or points.shape[1] == 0:
         raise InputError(

@@ -28,31 +28,57 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     folders cannot be swapped: the working directory or one above it, a mount point, a folder whose parent is
     read-only. There the files are put in place one by one, the largest first and config.json last.
 
-    Raises `InputError` where a file stands at `path` or at one of its parents.
+    Raises `InputError` where `path` is no path or cannot be written, where a file stands at it or at one of its
+    parents, and where a file that is to be written meets a folder of the same name, or the other way round.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{path} is a file, but a folder is to be written. Name another place or move the file.")
-    in_place = _cannot_be_swapped(target)
-    home = target if in_place else target.parent
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"The folder to save to is {path!r}; a path is wanted. Name a folder.")
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        fresh, target, in_place = _prepare(path)
+    except InputError:
+        raise
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{home} cannot be made, a file is in the way. Name another place.") from error
-    _tidy(home, target)
-    fresh = home / f".{target.name}.irp-{secrets.token_hex(4)}"
-    fresh.mkdir()
+        raise InputError(f"{path} cannot be made, a file is in the way. Name another place.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be written ({reason}). Name a folder that can be.") from error
     try:
         yield fresh
+        _refuse_clashes(fresh, target)
         for item in (*fresh.rglob("*"), fresh):
             _sync(item)
         if in_place:
             _move_files(fresh, target)
         else:
             _swap(fresh, target)
-        _sync(home)
+        _sync(target.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _prepare(path: str | os.PathLike[str]) -> tuple[Path, Path, bool]:
+    """An empty folder to write into, the folder that it shall replace, and whether that must be done file by file."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{path} is a file, but a folder is to be written. Name another place or move the file.")
+    in_place = _cannot_be_swapped(target)
+    home = target if in_place else target.parent
+    home.mkdir(parents=True, exist_ok=True)
+    _tidy(home, target)
+    fresh = home / f".{target.name}.irp-{secrets.token_hex(4)}"
+    fresh.mkdir()
+    return fresh, target, in_place
+
+
+def _refuse_clashes(fresh: Path, target: Path) -> None:
+    """Raise `InputError` where a file would take a folder's place, or a folder a file's: the old one would be lost."""
+    for item in fresh.rglob("*"):
+        old = target / item.relative_to(fresh)
+        if os.path.lexists(old) and not old.is_symlink() and old.is_dir() != item.is_dir():
+            kinds = ("folder", "file") if old.is_dir() else ("file", "folder")
+            raise InputError(
+                f"{old} is a {kinds[0]}, but a {kinds[1]} is to be written there. Move it or name another place."
+            )
 
 
 def _cannot_be_swapped(target: Path) -> bool:

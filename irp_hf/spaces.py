@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class AnchoredSpace(AnchoredModel):
     """
 
     config_class = AnchoredSpaceConfig
+    sealed = ("anchor_fingerprint",)
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
@@ -52,6 +54,8 @@ class AnchoredSpace(AnchoredModel):
 
         Raises `InputError` for anything but a finite floating-point matrix of at least two different rows.
         """
+        if anchor_set is not None and not isinstance(anchor_set, AnchorSet):
+            raise _no_anchor_set("anchor_set", anchor_set)
         anchors = as_matrix(embeddings).detach().float()
         if anchor_set is not None and len(anchor_set) != len(anchors):
             raise AnchorMismatchError(
@@ -63,7 +67,7 @@ class AnchoredSpace(AnchoredModel):
             num_anchors=anchors.shape[0],
             hidden_size=anchors.shape[1],
             anchor_fingerprint=anchor_set.fingerprint if anchor_set is not None else None,
-            encoder={"id": encoder} if isinstance(encoder, str) else encoder,
+            encoder=_encoder_record(encoder),
         )
         return cls(config)._fill(anchors)
 
@@ -85,6 +89,8 @@ class AnchoredSpace(AnchoredModel):
         """
         from irp_hf.encoding import encode
 
+        if not isinstance(anchors, AnchorSet):
+            raise _no_anchor_set("anchors", anchors)
         embeddings, record = encode(encoder, anchors.view(view), **options)
         record["view"] = view if view is not None else anchors.views[0]
         return cls.from_embeddings(embeddings, anchors, record)
@@ -138,6 +144,25 @@ def inverse_of(method: str, **options: Any) -> Inverse:
 
 
 SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
+
+
+def _no_anchor_set(name: str, given: Any) -> InputError:
+    return InputError(f"{name} is a {type(given).__name__}; an AnchorSet is wanted. Make one: AnchorSet(items).")
+
+
+def _encoder_record(encoder: Any) -> dict[str, Any] | None:
+    """Who encoded, as it goes into a configuration; raises `InputError` where JSON cannot hold it."""
+    if encoder is None:
+        return None
+    record = {"id": encoder} if isinstance(encoder, str) else encoder
+    try:
+        if isinstance(record, dict) and json.loads(json.dumps(record)) == record:
+            return record
+    except (TypeError, ValueError):
+        pass
+    raise InputError(
+        f"encoder is {encoder!r:.80}; an id or a dictionary of plain values is wanted. Give the encoder's id, say."
+    )
 
 
 def check_anchors(anchors: Tensor, name: str = "the embeddings") -> None:

@@ -90,8 +90,18 @@ def room(rows: Rows, out: Any, width: int) -> Tensor:
         raise InputError(
             f"out is {given}; {shape} {rows.dtype} is wanted. Make it with the shape and dtype of the result."
         )
+    if view.device.type == "cpu" and (_overlaps_itself(view) or rows.overlaps(view)):
+        raise InputError(
+            "out shares memory with itself or with the input; memory of its own is wanted. Make a new array."
+        )
     rows.check_finite()
     return view
+
+
+def _overlaps_itself(view: Tensor) -> bool:
+    """Whether two places of `view (n, d)` are one; a matrix never does, a view with strange strides can."""
+    (n, d), (down, across) = view.shape, view.stride()
+    return (n > 1 and d > 1 and not (down >= d * across > 0 or across >= n * down > 0)) or (n > 1 and not down)
 
 
 def refuse_overflow(rows: Rows, mean: Tensor, scale: Tensor) -> None:

@@ -91,3 +91,9 @@ def test_metrics_keep_dtype_and_input(metric, dtype):
     assert found.shape == (15,)
     assert torch.equal(translated, before[0])
     assert torch.equal(true, before[1])
+
+
+def test_a_tie_counts_against_the_translation():
+    """If it fails, translations that say nothing at all retrieve perfectly."""
+    true = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).double()
+    assert float(reciprocal_ranks(torch.zeros_like(true), true).mean()) == pytest.approx(1 / 40)

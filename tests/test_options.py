@@ -91,12 +91,12 @@ def test_a_count_that_is_none_is_refused(name, value, refusal):
         (
             "kernel",
             {"ridge": 0},
-            "ridge is 0; the kernel inverse wants one above 0. Give a small one, 1e-6 say.",
+            "ridge is 0; the kernel inverse wants at least 1e-12. Give a small one, 1e-6 say.",
         ),
         (
             "auto",
             {"ridge": 0.0},
-            "ridge is 0; the kernel inverse wants one above 0. Give a small one, 1e-6 say.",
+            "ridge is 0; the kernel inverse wants at least 1e-12. Give a small one, 1e-6 say.",
         ),
         (
             "kernel",
@@ -242,3 +242,16 @@ def test_a_head_without_logits_is_refused(refusal):
     assert refusal(head_labels(lambda v: v * np.nan), VECTORS, error=InputError) == (
         "head gave NaN for 20 vectors; numbers are wanted. Check its weights."
     )
+
+
+def test_a_classifier_that_predicts_another_number_of_labels_is_refused():
+    """If it fails, one label is compared with all of them and the agreement is a perfect 1."""
+
+    class OneLabel:
+        classes_ = np.array([0, 1])
+
+        def predict(self, x):
+            return np.zeros(1, dtype=int)
+
+    with pytest.raises(InputError, match=r"head predicted shape \(1,\) for 5 vectors"):
+        head_labels(OneLabel())(torch.zeros(5, 2).double())

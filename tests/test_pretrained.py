@@ -74,7 +74,7 @@ def index_of_nothing(folder):
     (folder / f"{WEIGHTS}.index.json").write_text("{}")
 
 
-CHECKSUM = "its tensors, method or gamma are not those that were saved (the checksum differs)"
+CHECKSUM = "its tensors or its configuration are not those that were saved (the checksum differs)"
 DAMAGE = {
     "truncated": (cut(0.9), None),
     "emptied": (cut(0), None),

@@ -109,17 +109,39 @@ def test_new_files_replace_old_ones_and_other_files_stay(tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_new_names_win_over_old_ones_of_another_kind(tmp_path):
-    """An old file where a new folder is written, or the reverse, would break the save."""
-    with replaced_folder(tmp_path / "model") as fresh:
-        (fresh / "a").write_text("file")
-        (fresh / "b").mkdir()
-        (fresh / "b" / "inner").write_text("old")
-    with replaced_folder(tmp_path / "model") as fresh:
-        (fresh / "a").mkdir()
-        (fresh / "b").write_text("file")
-    assert contents(tmp_path / "model") == {"b": b"file"}
-    assert (tmp_path / "model" / "a").is_dir()
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_never_takes_the_place_of_a_folder_nor_the_reverse(tmp_path, monkeypatch, in_place):
+    """If it fails, what a user keeps under one of our names is lost, or a save ends half-way."""
+    folder = tmp_path / "model"
+    save(folder, config="old")
+    (folder / "data").write_text("a user's file")
+    (folder / "model.safetensors").mkdir()
+    (folder / "model.safetensors" / "kept").write_text("a user's too")
+    before = contents(folder)
+    if in_place:
+        monkeypatch.chdir(folder)
+
+    def a_folder_for_a_file():
+        with replaced_folder(folder) as fresh:
+            (fresh / "config.json").write_text("new")
+            (fresh / "data").mkdir()
+
+    def a_file_for_a_folder():
+        with replaced_folder(folder) as fresh:
+            (fresh / "config.json").write_text("new")
+            (fresh / "model.safetensors").write_text("new")
+
+    for clash in (a_folder_for_a_file, a_file_for_a_folder):
+        with pytest.raises(InputError, match=r"is to be written there\. Move it or name another place\."):
+            clash()
+        assert contents(folder) == before
+
+
+@pytest.mark.parametrize("path", ["", None, 5, b"", "a\0b", "/proc/no/such", "n" * 300])
+def test_a_path_that_cannot_be_written_is_refused(path):
+    """If it fails, a slip in the path raises something foreign, or writes into the working directory."""
+    with pytest.raises(InputError), replaced_folder(path):
+        pytest.fail("a save began")
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -220,3 +220,28 @@ def test_the_input_is_not_changed(adapter, digits):
     adapter.confidence(x)
     adapter(embeddings=x)
     np.testing.assert_array_equal(x, digits.held_source)
+
+
+def test_an_out_that_shares_memory_is_refused(adapter, digits, refusal):
+    """If it fails, later chunks read what earlier ones wrote: wrong vectors and no error."""
+    width = adapter.config.source_size
+    if adapter.config.target_size != width:
+        buffer = np.zeros((60, max(width, adapter.config.target_size)), dtype=np.float32)
+        x, out = buffer[:50, :width], buffer[1:51, : adapter.config.target_size]
+    else:
+        buffer = np.zeros((51, width), dtype=np.float32)
+        x, out = buffer[:50], buffer[1:]
+    x[:] = digits.held_source[:50]
+    words = "out shares memory with itself or with the input; memory of its own is wanted. Make a new array."
+    assert refusal(adapter.translate, x, out=out, error=InputError) == words
+    strange = np.lib.stride_tricks.as_strided(np.zeros(400, np.float32), (50, adapter.config.target_size), (4, 4))
+    assert refusal(adapter.translate, digits.held_source[:50], out=strange, error=InputError) == words
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_forward_refuses_what_translate_refuses(adapter, digits, value, refusal):
+    """If it fails, NaN passes through a pipeline unseen."""
+    x = torch.tensor(digits.held_source[:3])
+    x[1, 0] = value
+    assert "in row 1" in refusal(adapter, embeddings=x, error=InputError)
+    assert "a tensor is wanted" in refusal(adapter, embeddings=digits.held_source[:3], error=InputError)
