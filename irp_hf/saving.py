@@ -38,7 +38,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     except InputError:
         raise
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{path} cannot be made, a file is in the way. Name another place.") from error
+        raise InputError(f"{error.filename} cannot be made, a file is in the way. Name another place.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be written ({reason}). Name a folder that can be.") from error
