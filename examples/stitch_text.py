@@ -4,11 +4,13 @@ Two encoders that share nothing, a table of token vectors (256 wide) and the tra
 the same 3,500 training questions of TREC, the anchors. A linear head is trained on each encoder's own vectors and
 then reads the other's, translated. No head is trained again, and no test question is an anchor.
 
-`make demo` installs the data and the encoders and runs this file.
+`make demo` installs the data and the encoders and runs this file; `--picture FILE` draws into that file.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from stitch_text_plot import draw
 from torch import Tensor
 from tqdm import tqdm
 from transformers.utils import logging
-from trec import CACHE, ROOT, SEED, StaticEncoder, Trec, embed, fingerprint, load_trec
+from trec import CACHE, SEED, StaticEncoder, Trec, embed, fingerprint, load_trec
 
 import irp_hf
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
@@ -55,7 +57,7 @@ class Side:
         return torch.from_numpy(self.head.predict(vectors.numpy()) == labels).double()
 
 
-def main() -> None:
+def main(path: Path) -> None:
     start = time.perf_counter()
     logging.disable_progress_bar()
     trec = load_trec()
@@ -82,9 +84,9 @@ def main() -> None:
     questions = sides["static-256"].vectors[test]
     confidence = adapter.confidence(questions)
     ask(adapter, reader.head, confidence)
-    path = Path(__file__).with_suffix(".png")
+    path.parent.mkdir(parents=True, exist_ok=True)
     draw(results, SOURCES, confidence, reader.correct(adapter.translate(questions), labels), path)
-    print(f"\nPicture: {path.relative_to(ROOT)} ({time.perf_counter() - start:.0f} s in all)")
+    print(f"\nPicture: {os.path.relpath(path)} ({time.perf_counter() - start:.0f} s in all)")
 
 
 def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:
@@ -125,7 +127,7 @@ def print_table(results: dict[str, dict[str, Measure]], adapters: dict[tuple[str
     line(OWN, *(rows[OWN] for rows in results.values()))
     print()
     line("head fed by", *SOURCES.values())
-    line("  without translation", *["–"] * len(results))  # its width is not the head's
+    line("  without translation", *["widths differ"] * len(results))
     for title in (*DIRECT, *METHODS):
         line(f"  {title}", *(rows[title] for rows in results.values()))
     print()
@@ -142,9 +144,12 @@ def ask(adapter: IRPAdapter, head: LogisticRegression, usual: Tensor) -> None:
         print(f"  {question:<49} {answer:<13} {number(confidence)}")
     low, middle, high = (number(float(usual.quantile(share))) for share in (0.1, 0.5, 0.9))
     print(
-        f"Confidence is the expected cosine with MiniLM's own vector; test questions: {low} to {high}, median {middle}"
+        f"Confidence is the expected cosine with MiniLM's own vector; of the test\n"
+        f"questions one in ten has less than {low}, half have less than {middle}, one in ten has more than {high}."
     )
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", type=Path, default=CACHE / "stitch_text.png", help="where to draw the results")
+    main(parser.parse_args().picture)

@@ -118,8 +118,8 @@ def _place(name: Any) -> str:
         )
     place = str(name)
     folder = Path(place)
-    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) > 2):
-        raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub.")
+    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2):
+        raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub, user/name.")
     return place
 
 

@@ -137,24 +137,28 @@ class Report:
         return parts
 
     def _choice(self) -> str:
-        said = f"Chosen by {MEASURES[self.objective]}: {self.chosen}, {number(self.score)} out of fold."
+        held = "leave-one-out" if self.chosen == NAMES["kernel"] else "the folds of the table"
+        said = f"Chosen by {MEASURES[self.objective]}: {self.chosen}, {number(self.score)} by {held}."
         if len(self.finalists) == 1:
             return said
         best, other = self.finalists
         return (
-            f"{said} In tuning, {best.words} had {number(best.score)} and the runner-up, {other.words}, "
-            f"{number(other.score)}."
+            f"{said} How flat its optimum is: {best.words} had {number(best.score)} in tuning, and the runner-up, "
+            f"{other.words}, {number(other.score)}."
         )
 
     def _anchors_needed(self) -> str:
         num_rows = self.learning_curve[0].evaluation.num_rows
-        held = f"Each line is a fit of its own, tested on the same {num_rows:,} others and among them."
+        held = (
+            f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors; neighbours and MRR are "
+            "searched among these alone, and so are higher than in the first table."
+        )
         gains = self.doubling()
         if not gains:
             return held
         more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
         return (
-            f"The last doubling of the anchors brought {_signed(gains['cosine'])} cosine and "
+            f"The last doubling of the anchors, read off this curve, brought {_signed(gains['cosine'])} cosine and "
             f"{_signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
         )
 

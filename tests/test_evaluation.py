@@ -162,11 +162,14 @@ def test_a_translator_is_the_inverse_between_both_normalisations(inverse: Kernel
     torch.testing.assert_close(translator(folded, pairs.source_stats, pairs.target_stats)(x), expected)
 
 
-def test_settings_are_said_in_the_papers_letters():
+def test_settings_are_said_as_connect_takes_them():
     """A reader could not pass them on to `connect`."""
-    assert words(KernelInverse(2.0, 10**-2.5, num_landmarks=500), 0.5) == "γ=2, λ=0.00316, m=500, q=½"
-    assert words(WhitenedInverse(0.25, 0.1), 0.0) == "b=¼, λ=0.1, q=0"
-    assert words(PrunedInverse(0.85, 8), 0.0) == "δ=0.85, ω=8, q=0"
+    assert (
+        words(KernelInverse(2.0, 10**-2.5, num_landmarks=500), 0.5)
+        == "gamma=2, ridge=0.00316, num_landmarks=500, restoration=0.5"
+    )
+    assert words(WhitenedInverse(0.25, 0.1), 0.0) == "balance=0.25, ridge=0.1, restoration=0"
+    assert words(PrunedInverse(0.85, 8), 0.0) == "pruning_threshold=0.85, num_subspaces=8, restoration=0"
 
 
 def test_reliability_groups_by_what_was_expected():
