@@ -30,7 +30,7 @@ THRESHOLDS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
 NUM_FOLDS = 10
 FEW_FOLDS = 2
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
-GAMMA_ROWS = 1000  # γ moves little with the number of anchors: so many choose it, then all of them choose λ
+GAMMA_ROWS = 750  # γ moves little with the number of anchors: so many choose it, then all of them choose λ
 
 Point = TypeVar("Point", bound=Hashable)
 
@@ -98,16 +98,20 @@ def tune_kernel(pairs: Pairs, given: Given) -> Race:
     sample = pairs if len(pairs) <= GAMMA_ROWS else pairs.take(pairs.permutation(given.seed)[:GAMMA_ROWS])
     gamma_tried: dict[float, dict[float, float]] = {}
 
+    start = 1e-2  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
+
     def best_of(gamma: float) -> float:
-        gamma_tried[gamma] = _kernel_ridges(sample, _kernel(given, gamma).path(sample.source_rows), given.ridge)
-        return next(iter(gamma_tried[gamma].values()))
+        nonlocal start
+        path = _kernel(given, gamma).path(sample.source_rows)
+        gamma_tried[gamma] = _kernel_ridges(sample, path, given.ridge, start)
+        start, cosine = next(iter(gamma_tried[gamma].items()))
+        return cosine
 
     grid = GAMMAS if given.gamma is None else (given.gamma,)
     gamma = next(iter(climb(best_of, grid, grid.index(2.0) if given.gamma is None else 0)))
     path = _kernel(given, gamma).path(pairs.source_rows)
     if sample is not pairs:
-        start = next(iter(gamma_tried[gamma]))
-        gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, start)}
+        gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, next(iter(gamma_tried[gamma])))}
     best = next(iter(gamma_tried[gamma]))
     others = [
         Trial(_kernel(given, *point), cosine)
@@ -123,7 +127,7 @@ def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> K
     return KernelInverse(gamma, ridge, given.num_landmarks, given.seed)
 
 
-def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: float = 1e-2) -> dict[float, float]:
+def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: float) -> dict[float, float]:
     spectral = path.spectral(pairs.target_rows)
 
     def evaluate(ridge: float) -> float:
