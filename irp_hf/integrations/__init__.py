@@ -1,0 +1,1 @@
+"""Neighbours in the ecosystem, one file each; each needs its library, which an extra installs."""

@@ -1,0 +1,165 @@
+"""Target-space vectors from `SentenceTransformer.encode`: the translation as one more module of the model.
+
+    SentenceTransformer(modules=[*encoder, IRPTranslation(adapter)])
+
+saves, loads and pushes as any other. sentence-transformers asks for `trust_remote_code=True` where it loads a module that
+is not its own, and then imports the installed irp_hf; nothing of ours lies in the saved folder but numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from typing import Any
+
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from irp_hf.errors import DamagedFolderError, InputError, MissingDependencyError
+from irp_hf.modeling_irp import IRPAdapter
+
+try:
+    from sentence_transformers.base.model import BaseModel
+    from sentence_transformers.base.modules import Module
+except ImportError as error:
+    raise MissingDependencyError(
+        "IRPTranslation is a module of sentence-transformers 6, which is not installed. "
+        "Run: pip install irp_hf[sentence-transformers]"
+    ) from error
+
+EMBEDDING = "sentence_embedding"
+POOLINGS = {"lasttoken": "last"}  # their names for ours
+
+
+class IRPTranslation(Module):
+    """The last module of a source encoder, or of one route of a `Router`: vectors `(n, d_X)` become `(n, d_Y)`.
+
+    `encode` then gives `adapter.translate(encoder.encode(...))`, in the encoder's dtype and equal to its rounding: they
+    multiply batches of other sizes. A half-precision encoder is translated in float32 and rounded once. Token
+    embeddings stay the encoder's own. What compares vectors of the target suits the result: its similarity function,
+    its truncation, and a `Normalize` module behind this one if the target ends with one.
+    """
+
+    config_keys = ["source_size", "target_size", "method"]
+    adapter: IRPAdapter
+
+    def __init__(self, adapter: IRPAdapter | str | os.PathLike[str]) -> None:
+        """Take an adapter, or load one from a folder or the Hub; raises `InputError` for anything else."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        if isinstance(adapter, str | os.PathLike):
+            adapter = IRPAdapter.from_pretrained(adapter)
+        if not isinstance(adapter, IRPAdapter):
+            raise InputError(
+                f"The adapter is a {type(adapter).__name__}; an IRPAdapter, or the folder or id of one, is wanted. "
+                "Make one with IRPAdapter.connect."
+            )
+        self.adapter = adapter
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Translate `features["sentence_embedding"] (n, d_X)`; gradients flow.
+
+        Raises `InputError` where there is none or it has another width, and for NaN or infinity.
+        """
+        embedding: Tensor | None = features.get(EMBEDDING)
+        if embedding is None:
+            raise InputError(
+                f"No module before IRPTranslation makes a {EMBEDDING}; the features are {', '.join(features)}. "
+                "Put a Pooling module before it."
+            )
+        self._check_width(embedding.shape[-1])
+        features[EMBEDDING] = self.adapter(embeddings=embedding).translated
+        return features
+
+    def on_model_ready(self, model: BaseModel) -> None:
+        """Look at the finished model: refuse an encoder of another width, warn of one that encodes otherwise.
+
+        What sentence-transformers calls at the end of its constructor. Raises `InputError`.
+        """
+        encoder = list(_modules_before(self, model))
+        measures = [getattr(module, "get_embedding_dimension", None) for module in encoder]
+        widths = [width for measure in measures if measure and (width := measure()) is not None]
+        if not widths:
+            return
+        self._check_width(widths[-1])
+        for difference in _differences(self.adapter.config.source_encoder or {}, model, encoder):
+            warnings.warn(
+                f"The adapter's source anchors were encoded with {difference}. "
+                "Encode both alike, or the translations will be worse than reported.",
+                stacklevel=2,
+            )
+
+    def _check_width(self, width: int) -> None:
+        if width != self.adapter.config.source_size:
+            raise InputError(
+                f"The encoder makes vectors {width} wide, but the adapter translates from {self.adapter.config.source_size}. "
+                f"Take the encoder whose anchors these are{_named(self.adapter)}, or the adapter of this one."
+            )
+
+    def get_embedding_dimension(self) -> int:
+        """The width d_Y of the target."""
+        return int(self.adapter.config.target_size)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What `print` shows; the adapter saves its own configuration."""
+        return {key: getattr(self.adapter.config, key) for key in self.config_keys}
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Save the adapter into the module's folder; always as safetensors."""
+        self.adapter.save_pretrained(output_path)
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Load the adapter from the module's folder, here or on the Hub, without a refit.
+
+        Raises `DamagedFolderError` where it is missing, incomplete or altered.
+        """
+        folder = cls.load_dir_path(
+            model_name_or_path, subfolder, token, cache_folder, revision=revision, local_files_only=local_files_only
+        )
+        if folder is None:
+            raise DamagedFolderError(
+                f"{model_name_or_path} has no folder {subfolder} with the adapter. Save or download it again."
+            )
+        return cls(folder)
+
+
+def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
+    """What comes before `module` in its sequence: the model's own or a route of a `Router`."""
+    for sequence in model.modules():
+        if isinstance(sequence, nn.Sequential) and any(child is module for child in sequence):
+            return takewhile(lambda child: child is not module, sequence)
+    return iter(())
+
+
+def _differences(recorded: dict[str, Any], model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:
+    """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
+    kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
+    if "prompt" in recorded:
+        wanted, default = recorded["prompt"] or "", model.prompts.get(model.default_prompt_name or "", "")
+        by_name = wanted and wanted in model.prompts.values()  # encode_query and encode(prompt_name=...) use it
+        if wanted != default and not by_name:
+            yield f"the prompt {wanted!r}, the model's is {default!r}"
+    lengths = ("their own length", "unit length")
+    was, now = recorded.get("normalize"), "Normalize" in kinds
+    if was is not None and was != now:
+        yield f"{lengths[was]}, the model's vectors have {lengths[now]}"
+    mode = getattr(kinds.get("Pooling"), "pooling_mode", None)
+    pooling, recorded_pooling = POOLINGS.get(str(mode), mode), recorded.get("pooling")
+    if pooling and recorded_pooling and pooling != POOLINGS.get(recorded_pooling, recorded_pooling):
+        yield f"the pooling {recorded_pooling!r}, the model's is {pooling!r}"
+
+
+def _named(adapter: IRPAdapter) -> str:
+    name = (adapter.config.source_encoder or {}).get("id")
+    return f", {name}" if name else ""
