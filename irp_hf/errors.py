@@ -21,3 +21,7 @@ class DamagedFolderError(IRPError, OSError):
 
 class MissingDependencyError(IRPError, ImportError):
     """An optional package that is needed here is not installed."""
+
+
+class HeadCutError(IRPError, ValueError):
+    """A classification model that cannot be cut at the input of its head."""

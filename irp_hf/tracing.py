@@ -1,0 +1,140 @@
+"""Watch and change what goes into the modules of a model, while it runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from irp_hf.errors import HeadCutError
+
+Slot = int | str
+"""The place of an argument: its position or its name."""
+
+
+class Entry(NamedTuple):
+    """An argument of one call of one module."""
+
+    name: str
+    nth: int
+    """How many calls of the same module come before."""
+    slot: Slot
+
+
+class Call(NamedTuple):
+    """A call of a module, and the floating-point tensors among its arguments."""
+
+    name: str
+    nth: int
+    tensors: list[tuple[Slot, Tensor]]
+
+
+def logits_of(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
+    """The logits of a batch, `(n, num_labels)` or `(n, 1, num_labels)`; raises `HeadCutError` where `model` gives others."""
+    output = model(**inputs)
+    logits = getattr(output, "logits", None)
+    if logits is None:
+        logits = output if isinstance(output, Tensor) else output[0]
+    if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or (logits.dim() == 3 and logits.shape[1] != 1):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise HeadCutError(
+            f"{type(model).__name__} gives logits of shape {shape}, where (n, num_labels) is wanted. "
+            "Name a model with a classification head."
+        )
+    return logits
+
+
+@contextmanager
+def watched(model: nn.Module, see: Callable[[Call], None]) -> Iterator[None]:
+    """Call `see` before each call of a module inside `model`."""
+    counts: dict[str, int] = {}
+
+    def watcher(name: str) -> Callable[..., None]:
+        def pre(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            see(Call(name, _count(counts, name), _floats(args, kwargs)))
+
+        return pre
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if name:
+                hooks.callback(module.register_forward_pre_hook(watcher(name), with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
+def entering(model: nn.Module, entries: Iterable[Entry], change: Callable[[Entry, Tensor], Tensor]) -> Iterator[None]:
+    """Put what `change` makes of it in the place of each tensor that goes into `model` by `entries`."""
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.name, []).append(entry)
+    counts: dict[str, int] = {}
+    with ExitStack() as hooks:
+        for name, group in by_name.items():
+            hook = changer(group, partial(_count, counts, name), change)
+            hooks.callback(model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield
+
+
+def changer(
+    group: list[Entry], count: Callable[[], int], change: Callable[[Entry, Tensor], Tensor]
+) -> Callable[..., Any]:
+    """A forward pre-hook for one module; `count` says how many of its calls came before."""
+
+    def pre(
+        _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        nth, positional, named = count(), list(args), dict(kwargs)
+        for entry in group:
+            if entry.nth == nth:
+                place: Any = positional if isinstance(entry.slot, int) else named
+                place[entry.slot] = change(entry, place[entry.slot])
+        return tuple(positional), named
+
+    return pre
+
+
+def answering(module: nn.Module, answer: Callable[[Any], Any]) -> Callable[[], None]:
+    """Let `module` give `answer(output)` in place of its output; returns what ends that."""
+    return module.register_forward_hook(lambda _module, _args, output: answer(output)).remove
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """`tree` with `function` of each tensor in it; dictionaries (a model's output is one), lists and tuples are followed."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        mapped = copy.copy(tree)  # keeps the class of a ModelOutput
+        for key, value in list(tree.items()):
+            mapped[key] = map_tensors(function, value)
+        return mapped
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(map_tensors(function, value) for value in tree))
+    if isinstance(tree, list | tuple):
+        return type(tree)(map_tensors(function, value) for value in tree)
+    return tree
+
+
+def inside(name: str, scope: str) -> bool:
+    """Whether module `name` lies inside module `scope`; "" is the model."""
+    return name.startswith(f"{scope}.") if scope else bool(name)
+
+
+def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds `name`, and the name that it has there."""
+    owner, _, child = name.rpartition(".")
+    return model.get_submodule(owner), child
+
+
+def _floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Slot, Tensor]]:
+    slots: list[tuple[Slot, Any]] = [*enumerate(args), *kwargs.items()]
+    return [(slot, value) for slot, value in slots if isinstance(value, Tensor) and value.is_floating_point()]
+
+
+def _count(counts: dict[str, int], name: str) -> int:
+    counts[name] = counts.get(name, -1) + 1
+    return counts[name]
