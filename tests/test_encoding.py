@@ -10,10 +10,10 @@ import pytest
 import torch
 from huggingface_hub import constants
 from sentence_transformers import SentenceTransformer
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel
+from transformers import BertConfig, BertModel, LxmertConfig, LxmertModel
 
 from irp_hf import AnchoredSpace, AnchorSet, InputError, MissingDependencyError
-from irp_hf.encoders import POOLINGS, pool
+from irp_hf.encoders.text import POOLINGS, pool
 from irp_hf.encoding import encode
 
 # Of many lengths and in no order of length.
@@ -211,8 +211,8 @@ def test_functions_that_do_not_fit():
     assert "The vectors of <lambda> hold NaN in row 0." in refusal(
         lambda items: np.full((len(items), 2), np.nan), TEXTS
     )
-    assert refusal(BertModel(BertConfig(hidden_size=12, num_hidden_layers=1)), TEXTS) == (
-        "The encoder is a BertModel; a folder, an id, a SentenceTransformer or a function is wanted. "
+    assert refusal(torch.nn.Linear(2, 2), TEXTS) == (
+        "The encoder is a Linear; a folder, an id, a transformers model, a SentenceTransformer or a function is wanted. "
         "Pass a function from a list of items to a matrix with one row for each."
     )
 
@@ -240,14 +240,12 @@ def test_a_pooler_that_was_never_trained_is_refused(tmp_path, plain):
 
 
 def test_a_model_that_wants_more_than_text_is_refused(tmp_path, plain):
-    """CLIP as a whole needs pictures too."""
-    clip = _sibling(tmp_path / "clip", plain)
-    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    config = CLIPConfig(text_config=small | {"vocab_size": 30522}, vision_config=small, projection_dim=4)
-    CLIPModel(config).save_pretrained(clip)
+    """LXMERT needs the parts of a picture too."""
+    lxmert = _sibling(tmp_path / "lxmert", plain)
+    LxmertModel(LxmertConfig(hidden_size=12, num_attention_heads=1, intermediate_size=8)).save_pretrained(lxmert)
     assert re.fullmatch(
-        r"clip does not run on text alone \(.+\)\. Pass a function that runs it\.",
-        refusal(clip, TEXTS, pooling="mean"),
+        r"lxmert does not run on text alone \(.+\)\. Pass a function that runs it\.",
+        refusal(lxmert, TEXTS, pooling="mean"),
     )
 
 

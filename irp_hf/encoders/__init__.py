@@ -1,0 +1,1 @@
+"""Encoders of every kind, each behind the same `irp_hf.encoders.base.Encoder`."""

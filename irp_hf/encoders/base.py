@@ -1,0 +1,157 @@
+"""What an encoder is, and how any is opened: a folder, an id, a loaded model, a function.
+
+Every kind comes down to an `Encoder`: one batch in, one matrix out, and a record of who does it. A new kind
+is one more file that makes one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from irp_hf.errors import InputError
+
+MODALITIES = ("text", "image", "audio")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of `encode` asked for; None where nothing."""
+
+    pooling: str | None = None
+    prompt: str | None = None
+    normalize: bool | None = None
+    device: str | torch.device | None = None
+    dtype: str | torch.dtype | None = None
+    revision: str | None = None
+    token: str | bool | None = None
+    at: str | None = None
+    """"head": the vector that a classifier's head reads."""
+    modality: str | None = None
+    """"text", "image" or "audio": the side of a two-tower model; what a function takes."""
+    processor: Any = None
+    """Tokenizer, image processor or feature extractor of a transformers model that is loaded already."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise InputError(f"dtype is {self.dtype!r}; a dtype of torch is wanted. Pass 'float16' or another.")
+        if self.at not in (None, "head"):
+            raise InputError(
+                f"at is {self.at!r}; 'head' or None is wanted. Leave it out for the encoder's own vectors."
+            )
+        if self.modality not in (None, *MODALITIES):
+            raise InputError(
+                f"modality is {self.modality!r}; one of {quoted(MODALITIES)} is wanted. Leave it out where there is one."
+            )
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder that is ready to run."""
+
+    embed: Callable[[list[Any]], Any]
+    """From a batch of items to `(n, d)`, of any floating dtype and on any device.
+
+    Items are strings, PIL pictures in RGB, or float32 mono waveforms `(t,)` in numpy, as `modality` says.
+    """
+    record: dict[str, Any]
+    """Who encodes and how: what the other side must do alike."""
+    modality: str | None = "text"
+    """"text", "image" or "audio"; None: whatever the function takes."""
+    module: torch.nn.Module | None = None
+    """What `.to(device)` moves, and `embed` follows; None for a function."""
+    sampling_rate: int | None = None
+    """Of audio, in Hz."""
+
+    @property
+    def name(self) -> str:
+        """The name in its record."""
+        return str(self.record["id"])
+
+
+def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
+    """Load a folder or an id, and wrap what is loaded already; see `irp_hf.encoding.encode`.
+
+    `item`, one of those to encode, tells the side of a two-tower model where `options.modality` does not.
+    """
+    if isinstance(encoder, str | os.PathLike):
+        return _load(os.fspath(encoder), options, item)
+    for option in ("device", "dtype", "revision", "token"):
+        refuse(option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already")
+    transformers = sys.modules["transformers.modeling_utils"]
+    if isinstance(encoder, transformers.PreTrainedModel):
+        from irp_hf.encoders.kinds import open_model
+        from irp_hf.encoders.sources import Loaded
+
+        return open_model(Loaded(encoder, options.processor), options, item)
+    for option in ("pooling", "at", "processor"):
+        refuse(option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already")
+    library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
+    if library and isinstance(encoder, library.SentenceTransformer):
+        from irp_hf.encoders.sentence import open_loaded
+
+        return open_loaded(encoder, options, item)
+    if isinstance(encoder, torch.nn.Module) or not callable(encoder):
+        raise InputError(
+            f"The encoder is a {type(encoder).__name__}; a folder, an id, a transformers model, a SentenceTransformer or a "
+            "function is wanted. Pass a function from a list of items to a matrix with one row for each."
+        )
+    return _function(encoder, options)
+
+
+def _load(path: str, options: Options, item: Any) -> Encoder:
+    from irp_hf.encoders import hub, kinds, sentence, sources
+
+    refuse("processor", type(options.processor).__name__ if options.processor else None, "an id brings its own")
+    repository = hub.find(path, options)
+    if repository.modular and options.at is None:
+        return sentence.load(repository, options, item)
+    return kinds.open_model(sources.Stored(repository, options), options, item)
+
+
+def _function(function: Callable[[list[Any]], Any], options: Options) -> Encoder:
+    prompt = options.prompt
+    embed = (lambda texts: function([prompt + text for text in texts])) if prompt else function
+    name = getattr(function, "__name__", type(function).__name__)
+    return Encoder(
+        embed,
+        make_record(name, None, None, options, options.modality),
+        options.modality or ("text" if prompt else None),
+    )
+
+
+def make_record(
+    name: str, commit: str | None, dtype: torch.dtype | None, options: Options, modality: str | None = None
+) -> dict[str, Any]:
+    """Who encodes and how, as it goes into a configuration; the modality where it is not plain text."""
+    record = dict(
+        id=name,
+        revision=commit,
+        pooling=options.pooling,
+        prompt=options.prompt or None,
+        normalize=bool(options.normalize),
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+    )
+    more = {"modality": None if modality == "text" else modality, "at": options.at}
+    return record | {key: value for key, value in more.items() if value}
+
+
+def refuse(option: str, value: Any, why: str) -> None:
+    """Raise `InputError` where the option was given."""
+    if value is not None:
+        raise InputError(f"{option} is {str(value)!r}, but {why}. Leave {option} out.")
+
+
+def quoted(names: Any) -> str:
+    """'one', 'two', 'three'."""
+    return ", ".join(map(repr, names))
+
+
+def first_line(error: Exception) -> str:
+    """Of an error's text, without its full stop."""
+    return str(error).strip().partition("\n")[0].rstrip(".")
