@@ -46,8 +46,8 @@ class HeadCut:
             self._sources, self._tokens = self._find(inputs, rows)
             self.dim = sum(source.width for source in self._sources)
             self._head = self._replay(_take(inputs, rows, [0]))
-            self._verify(inputs)
-            self._verify(_take(inputs, rows, [rows - 1, 0]))
+            self.verify(**inputs)
+            self.verify(**_take(inputs, rows, [rows - 1, 0]))
 
     def head_only(self) -> HeadReplay:
         """The head without the backbone, from `(n, dim)` to logits `(n, num_labels)`; it shares its weights with the model."""
@@ -56,6 +56,19 @@ class HeadCut:
     def features(self, **inputs: Any) -> Tensor:
         """What the head reads of each row of a batch, `(n, dim)`; the forward stops there."""
         return self._vectors(inputs) if self._tokens is None else self._pooled(inputs)
+
+    @torch.no_grad()
+    def verify(self, **inputs: Any) -> None:
+        """Raise `HeadCutError` where `head(features(x))` is not the model's logits, to 1e-5 of the largest in float32."""
+        want = self._logits(inputs)
+        torch.manual_seed(0)
+        got = self._head(self.features(**inputs))
+        error = float((got - want).abs().max() / want.abs().max().clamp(min=torch.finfo(want.dtype).tiny))
+        if got.shape != want.shape or not error <= max(TOLERANCE, 8 * torch.finfo(want.dtype).eps):
+            raise HeadCutError(
+                f"The head of {type(self.model).__name__} alone gives other logits than the model (off by {error:.1e} of the "
+                f"largest, in a batch of {len(want)}). Pass the head as a function from vectors to logits."
+            )
 
     @torch.no_grad()
     def _vectors(self, inputs: Mapping[str, Any]) -> Tensor:
@@ -131,19 +144,6 @@ class HeadCut:
             f"No part of {type(self.model).__name__} reads one vector per row. "
             "Pass the head as a function from vectors to logits."
         )
-
-    @torch.no_grad()
-    def _verify(self, inputs: Mapping[str, Any]) -> None:
-        """Raise where `head(features(x))` is not the model's logits."""
-        want = self._logits(inputs)
-        torch.manual_seed(0)
-        got = self._head(self.features(**inputs))
-        error = float((got - want).abs().max() / want.abs().max().clamp(min=torch.finfo(want.dtype).tiny))
-        if got.shape != want.shape or not error <= max(TOLERANCE, 8 * torch.finfo(want.dtype).eps):
-            raise HeadCutError(
-                f"The head of {type(self.model).__name__} alone gives other logits than the model (off by {error:.1e} of the "
-                f"largest, in a batch of {len(want)}). Pass the head as a function from vectors to logits."
-            )
 
 
 class _Enough(Exception):

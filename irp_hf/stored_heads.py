@@ -1,0 +1,165 @@
+"""The head of a classifier in a folder or on the Hub, without its backbone.
+
+Where the head begins is a matter of the architecture, not of the weights: a hollow model is cut, and only the head's own
+tensors are read from the file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, PreTrainedModel
+from transformers.models.auto import modeling_auto
+
+from irp_hf.encoders.base import Options
+from irp_hf.encoders.hub import Repository, find, loading
+from irp_hf.errors import HeadCutError, InputError
+from irp_hf.head_cut import HeadCut
+from irp_hf.heads import Head, of_config
+from irp_hf.hollow import fill, hollow, put_tensors
+from irp_hf.probes import probe
+
+KINDS: dict[str, Any] = {
+    "text": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    "image": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    "audio": modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
+    "video": modeling_auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES,
+}
+TRACED, TRIED = 3, 2  # rows of the batch that is traced and of another
+
+
+def read_head(path: str, revision: str | None = None, token: str | bool | None = None) -> Head:
+    """The head of the classifier at `path`; see `irp_hf.heads.open_head`."""
+    repository = find(path, Options(revision=revision, token=token))
+    hub: dict[str, Any] = dict(revision=repository.commit or "main", token=token, trust_remote_code=False)
+    with loading(repository.name):
+        config = AutoConfig.from_pretrained(path, **hub)
+    if getattr(config.get_text_config(), "pad_token_id", 0) is None:
+        config.get_text_config().pad_token_id = 0  # else some decoders refuse batches; no head reads it
+    model_class, kind = _classifier(repository.name, config.architectures or [])
+    processor = _processor(path, kind, hub)
+    try:
+        cut = _hollow_cut(model_class, config, kind, processor)
+        tensors = _read(repository, _names(cut), token)
+    except HeadCutError:
+        tensors = None
+    if tensors is not None:
+        put_tensors(cut.head_only().model, tensors)
+    else:  # stored under other names, or an architecture that does not run on noise
+        cut = _whole_cut(repository, model_class, config, kind, processor, hub)
+    cut.head_only().to(_dtype(cut.head_only()))
+    return of_config(cut, config, dict(id=repository.name, revision=repository.commit, kind=kind))
+
+
+def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any = None) -> HeadCut:
+    """Cut a classifier that is loaded already, by a batch made for it; raises `HeadCutError` where that cannot be."""
+    if kind is None:
+        _, kind = _classifier(type(model).__name__, [type(model).__name__])
+    inputs = probe(model, kind, TRACED, processor)
+    return HeadCut(model, **{name: value.to(model.device) for name, value in inputs.items()})
+
+
+def _classifier(name: str, architectures: list[str]) -> tuple[type[PreTrainedModel], str]:
+    """The class that a configuration names, and what it classifies."""
+    for architecture in architectures:
+        for kind, names in KINDS.items():
+            if any(architecture == n or architecture in n for n in names.values() if isinstance(n, str | tuple)):
+                return getattr(transformers, architecture), kind
+    raise InputError(
+        f"{name} is a {', '.join(architectures) or 'model of no named class'}, which is no classifier; a model with a "
+        "sequence, image, audio or video classification head is wanted. Name one, or pass a function from vectors to logits."
+    )
+
+
+def _hollow_cut(model_class: type[PreTrainedModel], config: Any, kind: str, processor: Any) -> HeadCut:
+    """A cut of noise. The head must not remember anything of the backbone's: checked with other noise."""
+    try:
+        model = hollow(model_class, config)
+        cut = HeadCut(model, **probe(model, kind, TRACED, processor))
+        fill(model, seed=1, keep=frozenset(_names(cut)))
+        cut.verify(**probe(model, kind, TRIED, processor))
+    except HeadCutError:
+        raise
+    except Exception as error:
+        raise HeadCutError(
+            f"{model_class.__name__} does not run on noise ({error}). Load it, and pass the model."
+        ) from error
+    return cut
+
+
+def _whole_cut(
+    repository: Repository,
+    model_class: type[PreTrainedModel],
+    config: Any,
+    kind: str,
+    processor: Any,
+    hub: dict[str, Any],
+) -> HeadCut:
+    """A cut of the model with all of its weights."""
+    with loading(repository.name):
+        loaded: Any = model_class.from_pretrained(
+            repository.path, config=config, dtype="auto", use_safetensors=True, output_loading_info=True, **hub
+        )
+    model, info = loaded
+    cut = cut_loaded(model, kind, processor)
+    random = sorted(set(info["missing_keys"]) & set(_names(cut)))
+    if random:
+        raise InputError(
+            f"{repository.name} has no weights for {random[0]}, which would be random. "
+            "Train its head first, or name another checkpoint."
+        )
+    return cut
+
+
+def _names(cut: HeadCut) -> list[str]:
+    """The head's tensors, by their names in the model."""
+    return list(cut.head_only().model.state_dict())
+
+
+def _processor(path: str, kind: str, hub: dict[str, Any]) -> Any:
+    """What makes pictures or sound into input, where the repository has it."""
+    try:
+        if kind == "audio":
+            return AutoFeatureExtractor.from_pretrained(path, **hub)
+        return None if kind == "text" else AutoImageProcessor.from_pretrained(path, backend="pil", **hub)
+    except (ImportError, OSError, ValueError, KeyError):
+        return None
+
+
+def _read(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, Tensor] | None:
+    """These tensors from the repository's safetensors; None where one of them is not there under its name."""
+    index = _file(repository, "model.safetensors.index.json", token)
+    places: dict[str, str] = json.loads(index.read_text())["weight_map"] if index else {}
+    tensors: dict[str, Tensor] = {}
+    for file_name in {places.get(name, "model.safetensors") for name in names}:
+        file = _file(repository, file_name, token)
+        if file is None:
+            return None
+        with loading(repository.name), safe_open(file, framework="pt") as stored:
+            for name in set(names) & set(stored.keys()):
+                tensors[name] = stored.get_tensor(name)
+    return tensors if len(tensors) == len(set(names)) else None
+
+
+def _file(repository: Repository, name: str, token: str | bool | None) -> Path | None:
+    if repository.commit is None:
+        file = Path(repository.path, name)
+        return file if file.is_file() else None
+    try:
+        return Path(hf_hub_download(repository.path, name, revision=repository.commit, token=token))
+    except EntryNotFoundError:
+        return None
+
+
+def _dtype(head: torch.nn.Module) -> torch.dtype:
+    """The dtype of a head's tensors, the widest where there are several."""
+    dtypes = {tensor.dtype for tensor in head.parameters() if tensor.is_floating_point()}
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).bits, default=torch.float32)
