@@ -100,11 +100,11 @@ def logits(model: nn.Module, given: Batch) -> Tensor:
     return out[0] if getattr(out, "logits", None) is None else out.logits
 
 
-# Batches: one of 3 rows is shorter than all others.
+# Batches. One of 3 rows has fewer tokens or samples in a row than all others.
 
 
 def text(model: PreTrainedModel, rows: int) -> Batch:
-    """Token ids; every second and third row is padded, and each ends with one end-of-sequence token."""
+    """Token ids; of three rows two are padded, and each ends with one end-of-sequence token."""
     if model.config.model_type == "shieldgemma2":
         return picture_in_prompt(model, rows)
     length = 16 if rows == 3 else 24

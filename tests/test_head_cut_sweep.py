@@ -35,7 +35,7 @@ EVERYDAY = (
     "WhisperForAudioClassification",
     "XLNetForSequenceClassification",  # a sequence summary outside the backbone
 )
-# No tiny model can be had without these libraries.
+# No tiny model can be had without these libraries; timm wants torchvision besides.
 UNBUILDABLE = {
     "DinatForImageClassification": "natten",
     "LayoutLMv2ForSequenceClassification": "detectron2",
