@@ -41,8 +41,9 @@ def open_audio(source: Source, options: Options) -> Encoder:
             return torch.flatten(output.pooler_output, 1)
         hidden = hidden_of(output, name).float()
         real = _real_frames(model, batch, hidden.shape[1])[:, :, None].to(hidden.device)
-        # A waveform shorter than a frame still has the first.
-        return (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+        if not real.any(1).all():
+            raise InputError(f"{name} finds no frame in a waveform, which is too short. Leave it out.")
+        return (hidden * real).sum(1) / real.sum(1)
 
     record = make_record(name, source.commit, model.dtype, options, "audio")
     return Encoder(embed_safely(read, embed, extractor), record, "audio", model, extractor.sampling_rate)
@@ -90,5 +91,7 @@ def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:
         return torch.ones(rows, frames)
     if hasattr(model, "_get_feature_vector_attention_mask"):
         real: Tensor = model._get_feature_vector_attention_mask(frames, mask.to(model.device))
-        return real.float()
+        # Of a waveform without a frame, the method makes one with nothing but frames.
+        lengths = model._get_feat_extract_output_lengths(mask.sum(1)).to(real.device)
+        return real.float() * (lengths > 0)[:, None]
     return mask[:, (torch.arange(frames) * mask.shape[1]).div(frames, rounding_mode="floor")].float()

@@ -18,7 +18,9 @@ def run(model: Any, batch: Mapping[str, Any], problem: str, method: str = "forwa
     inputs = inputs_of(model, batch, method)
     try:
         return (model if method == "forward" else getattr(model, method))(**inputs)
-    except (AttributeError, TypeError, ValueError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{problem} ({first_line(error)}). Pass a function that runs it.") from error
 
 

@@ -64,6 +64,7 @@ def reader(tokenizer: Any, model: Any, name: str, prompt: str | None) -> Callabl
     """
     tokenizer = padding(tokenizer, name)
     longest = _longest(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
+    fill = getattr(model.config, "pad_token_id", None)  # some models look for it, and some tokenizers pad with another
     cut: dict[str, Any] = dict(truncation=longest is not None, max_length=longest)
 
     def read(texts: list[str]) -> dict[str, Tensor]:
@@ -73,18 +74,27 @@ def reader(tokenizer: Any, model: Any, name: str, prompt: str | None) -> Callabl
         )
         if not batch["attention_mask"].any(1).all():
             raise InputError(f"{name} finds no token in a text. Leave out empty texts.")
+        if fill is not None and fill >= 0:
+            batch["input_ids"].masked_fill_(batch["attention_mask"] == 0, fill)
         return dict(batch)
 
     return read
 
 
 def padding(tokenizer: Any, name: str) -> Any:
-    """The tokenizer, or a copy that pads with another of its special tokens where it has none for that."""
-    if tokenizer.pad_token is None:
-        tokenizer = copy.deepcopy(tokenizer)
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
+    """The tokenizer, or a copy that pads with another of its special tokens where it has none for that.
+
+    Not with one that ends every text: classifiers look for the last token that is no padding.
+    """
+    if tokenizer.pad_token is not None:
+        return tokenizer
+    ends = tokenizer.convert_ids_to_tokens(tokenizer("one")["input_ids"][-1:])
+    others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
+    token = next((token for token in others if token is not None and token not in ends), None)
+    if token is None:
         raise InputError(f"The tokenizer of {name} has no token to pad with. Set its pad_token.")
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.pad_token = token
     return tokenizer
 
 
@@ -94,6 +104,7 @@ def _encoder(model: Any) -> Any:
 
 def _longest(tokenizer_limit: int, positions: int | None) -> int | None:
     """How many tokens a text may have, None for any number."""
+    positions = positions if positions and positions > 0 else None  # XLNet's -1 means any number
     if tokenizer_limit < sys.maxsize:
         return min(tokenizer_limit, positions or tokenizer_limit)
     return positions - 2 if positions else None  # a tokenizer that does not know; RoBERTa counts from 2

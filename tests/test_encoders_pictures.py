@@ -1,0 +1,142 @@
+"""Picture encoders of one tower, against the direct call of each picture alone."""
+
+import numpy as np
+import pytest
+import tiny_encoders as tiny
+import torch
+from datasets import Dataset, Image
+from tiny_encoders import LAYERS, PATCHES
+
+from irp_hf import AnchoredSpace, AnchorSet
+from irp_hf.encoders.base import Options, open_encoder
+from irp_hf.encoding import encode
+
+STAGES = dict(hidden_sizes=[8, 16], depths=[1, 1])
+# Settings, image processor, and the poolings that there are.
+MODELS = {
+    "vit": (LAYERS | PATCHES, "ViTImageProcessorPil", ("pooler", "cls", "mean")),
+    "dinov2": (LAYERS | PATCHES, "BitImageProcessorPil", ("pooler", "cls", "mean")),
+    "clip_vision_model": (LAYERS | PATCHES, "CLIPImageProcessorPil", ("pooler", "cls", "mean")),
+    "siglip_vision_model": (LAYERS | PATCHES, "SiglipImageProcessorPil", ("pooler", "mean")),
+    "swin": (
+        dict(image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4),
+        "ViTImageProcessorPil",
+        ("pooler", "mean"),
+    ),
+    "convnext": (STAGES | dict(num_stages=2), "ConvNextImageProcessorPil", ("pooler", "mean")),
+    "resnet": (STAGES | dict(embedding_size=8, layer_type="basic"), "ConvNextImageProcessorPil", ("pooler", "mean")),
+}
+CASES = [(kind, pooling) for kind, (*_, poolings) in MODELS.items() for pooling in poolings]
+
+
+def parts(kind: str) -> tuple:
+    settings, processor, _ = MODELS[kind]
+    return tiny.model(kind, **settings), tiny.image_processor(processor)
+
+
+@torch.no_grad()
+def alone(model, processor, pooling: str) -> torch.Tensor:
+    rows = []
+    for picture in tiny.pictures():
+        output = model(pixel_values=processor(picture, return_tensors="pt")["pixel_values"])
+        hidden = output.last_hidden_state[0]
+        if pooling == "pooler":
+            rows.append(output.pooler_output[0].flatten())
+        elif pooling == "cls":
+            rows.append(hidden[0])
+        else:
+            rows.append(hidden.mean((1, 2)) if hidden.dim() == 3 else hidden.mean(0))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(("kind", "pooling"), CASES)
+def test_every_row_is_as_if_alone(kind, pooling, tmp_path):
+    """Tokens and feature maps, in every pooling that a model has, in any batch."""
+    model, processor = parts(kind)
+    folder = tiny.save(tmp_path, model, processor)
+    wanted = alone(model, processor, pooling)
+    assert (wanted - wanted[0]).abs()[1:].amax(1).min() > 1e-3
+    for batch_size in (1, 2, 5):
+        found, record = encode(folder, tiny.pictures(), pooling=pooling, batch_size=batch_size, device="cpu")
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert (record["modality"], record["pooling"]) == ("image", pooling)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_pooling_that_is_not_known_is_asked_for(kind, refusal, tmp_path):
+    """With the choices that this model has: the first token of one without a CLS token is some corner."""
+    folder = tiny.save(tmp_path / "it", *parts(kind))
+    choices = ", ".join(map(repr, MODELS[kind][2]))
+    for wrong in {None, "last", "cls"} - set(MODELS[kind][2]):
+        assert refusal(encode, folder, tiny.pictures(), pooling=wrong, device="cpu") == (
+            f"pooling is {wrong!r}, but it is a plain transformers model and needs one of {choices}. "
+            "Name the one that its model card or its head uses."
+        )
+
+
+def test_pictures_of_every_kind_are_one(tmp_path):
+    """PIL, paths, bytes, arrays, a `datasets` column, gray and transparent ones: nothing but their pixels counts."""
+    folder = tiny.save(tmp_path / "vit", *parts("vit"))
+    pictures = tiny.pictures()
+    wanted = encode(folder, pictures, pooling="cls", device="cpu")[0]
+    paths = [tmp_path / f"{row}.png" for row in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    column = Dataset.from_dict({"image": [str(path) for path in paths]}).cast_column("image", Image())["image"]
+    arrays = [np.asarray(picture) for picture in pictures]
+    data = [path.read_bytes() for path in paths]
+    transparent = [picture.convert("RGBA") for picture in pictures]
+    for items in (paths, [str(path) for path in paths], data, arrays, column, transparent):
+        assert torch.equal(encode(folder, items, pooling="cls", device="cpu")[0], wanted)
+    gray = [picture.convert("L") for picture in pictures]
+    assert encode(folder, gray, pooling="cls", device="cpu")[0].isfinite().all()
+
+
+def test_pictures_that_cannot_be_read(refusal, tmp_path):
+    """Each is named: by its row, and by its file where it has one."""
+    folder = tiny.save(tmp_path / "vit", *parts("vit"))
+    good, broken, missing = tiny.pictures()[0], tmp_path / "broken.png", tmp_path / "missing.png"
+    broken.write_bytes(b"\x89PNG and no more")
+
+    def refused(item: object) -> str:
+        return refusal(encode, folder, [good, item], pooling="cls", device="cpu", batch_size=1)
+
+    assert refused(broken) == f"Item 1, {broken}, is no picture (Pillow cannot read it). Drop or mend it."
+    assert refused(str(missing)) == f"Item 1, {missing}, is no picture (No such file or directory). Drop or mend it."
+    assert refused(b"") == "Item 1 is no picture (Pillow cannot read it). Drop or mend it."
+    assert refused(7) == ("Item 1 is a int, but vit reads pictures. Pass PIL images, paths, or uint8 arrays (h, w, 3).")
+    assert refused(np.zeros((3, 8, 8), np.float32)) == (
+        "Item 1 is an array of float32 and shape (3, 8, 8), but a picture is uint8 (h, w, 3). "
+        "Turn it into that, or into a PIL image."
+    )
+
+
+def test_a_space_of_pictures(tmp_path):
+    """From a view of pictures, with a loaded model; the record says so."""
+    model, processor = parts("dinov2")
+    anchors = AnchorSet({"image": tiny.pictures(), "text": tiny.texts(5)})
+    space = AnchoredSpace.encode(model, anchors, view="image", pooling="pooler", processor=processor)
+    torch.testing.assert_close(space.anchors, alone(model, processor, "pooler"), atol=1e-5, rtol=1e-5)
+    assert (space.config.encoder["modality"], space.config.encoder["view"]) == ("image", "image")
+
+
+def test_a_pooler_that_was_never_trained_is_refused(refusal, tmp_path):
+    """Transformers would fill it with random numbers; the other poolings are right."""
+    settings, processor, _ = MODELS["vit"]
+    model = tiny.model("vit", **settings)
+    model.pooler = None
+    folder = tiny.save(tmp_path / "poolerless", model, tiny.image_processor(processor))
+    assert "poolerless has no weights for pooler.dense.bias" in refusal(
+        encode, folder, tiny.pictures(), pooling="pooler", device="cpu"
+    )
+    assert encode(folder, tiny.pictures(), pooling="cls", device="cpu")[0].shape == (5, 16)
+
+
+def test_embed_follows_its_module():
+    """A pipeline moves `module`; the meta device and float64 stand for any other."""
+    model, processor = parts("vit")
+    encoder = open_encoder(model, Options(pooling="cls", processor=processor))
+    assert encoder.module is model
+    model.to("meta", torch.float64)
+    vectors = encoder.embed(tiny.pictures())
+    assert (vectors.device.type, vectors.dtype) == ("meta", torch.float64)
