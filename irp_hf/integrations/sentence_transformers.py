@@ -2,8 +2,8 @@
 
     SentenceTransformer(modules=[*encoder, IRPTranslation(adapter)])
 
-saves, loads and pushes as any other. sentence-transformers asks for `trust_remote_code=True` where it loads a module that
-is not its own, and then imports the installed irp_hf; nothing of ours lies in the saved folder but numbers.
+saves, loads and pushes as any other. sentence-transformers asks for `trust_remote_code=True` where it loads a module
+that is not its own, and then imports the installed irp_hf; the saved folder holds numbers and no code of ours.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ class IRPTranslation(Module):
             )
 
     def _check_width(self, width: int) -> None:
-        if width != self.adapter.config.source_size:
+        wanted = self.adapter.config.source_size
+        if width != wanted:
             raise InputError(
-                f"The encoder makes vectors {width} wide, but the adapter translates from {self.adapter.config.source_size}. "
+                f"The encoder makes vectors {width} wide, but the adapter translates from {wanted}. "
                 f"Take the encoder whose anchors these are{_named(self.adapter)}, or the adapter of this one."
             )
 
