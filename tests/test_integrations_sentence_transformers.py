@@ -72,7 +72,6 @@ def test_encode_is_translate_of_encode(encoder):
     model = stitch(encoder, adapter=adapter)
     wanted = adapter.translate(encoder.encode(TEXTS))
     given = model.encode(TEXTS, batch_size=8)
-    assert given.dtype == np.float32
     np.testing.assert_allclose(given, wanted, atol=1e-5)
     np.testing.assert_allclose(model.encode(TEXTS[3]), wanted[3], atol=1e-5)
     np.testing.assert_allclose(model.encode(TEXTS, truncate_dim=3), wanted[:, :3], atol=1e-5)
@@ -244,10 +243,12 @@ def test_another_way_of_encoding_is_warned_of(encoder, recorded, prompts, differ
     assert str(caught[0].message).endswith(". Encode both alike, or the translations will be worse than reported.")
 
 
-@pytest.mark.parametrize("recorded", [None, {"id": "me/tiny"}, ALIKE, {**ALIKE, "prompt": "query: "}])
+@pytest.mark.parametrize("recorded", [None, {}, ALIKE, {**ALIKE, "prompt": "query: "}, {**ALIKE, "pooling": "last"}])
 def test_the_same_way_of_encoding_is_not(encoder, recorded):
-    """Nor one that nobody recorded, nor a prompt that the model has under a name."""
+    """Nor one that nobody recorded, nor a prompt under a name; and a pooling has another name there."""
     translation = IRPTranslation(adapter_from(WIDTH, recorded))
+    if recorded and recorded["pooling"] == "last":
+        encoder[1] = Pooling(WIDTH, "lasttoken")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SentenceTransformer(modules=[*encoder, translation], device="cpu", prompts={"q": "query: "})
