@@ -1,12 +1,22 @@
 """Feed a head or an index built for one encoder from another, with no training: inverse relative projection."""
 
 from transformers import AutoConfig, AutoModel
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from irp_hf.anchors import AnchorSet
 from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
-from irp_hf.errors import AnchorMismatchError, DamagedFolderError, InputError, IRPError, MissingDependencyError
+from irp_hf.errors import (
+    AnchorMismatchError,
+    DamagedFolderError,
+    HeadCutError,
+    InputError,
+    IRPError,
+    MissingDependencyError,
+)
 from irp_hf.modeling_irp import IRPAdapter
+from irp_hf.pipeline_irp import IRPStitchPipeline
 from irp_hf.spaces import AnchoredSpace
+from irp_hf.stitching import StitchedModel
 
 __version__ = "0.1.0"
 
@@ -16,13 +26,19 @@ __all__ = [
     "AnchoredSpace",
     "AnchoredSpaceConfig",
     "DamagedFolderError",
+    "HeadCutError",
     "IRPAdapter",
     "IRPConfig",
     "IRPError",
+    "IRPStitchPipeline",
     "InputError",
     "MissingDependencyError",
+    "StitchedModel",
 ]
 
 for _config, _model in ((AnchoredSpaceConfig, AnchoredSpace), (IRPConfig, IRPAdapter)):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
+
+if "irp-stitch" not in PIPELINE_REGISTRY.supported_tasks:
+    PIPELINE_REGISTRY.register_pipeline("irp-stitch", IRPStitchPipeline, pt_model=AutoModel, type="multimodal")

@@ -71,7 +71,7 @@ class HeadReplay(nn.Module):
         self.model = _copied(model, [*answers, *(entry.name for entry in entries)])
         for name, outputs in answers.items():
             owner, child = owner_of(self.model, name)
-            owner._modules[child] = _Template(name, outputs)
+            owner._modules[child] = _Template(name, outputs, vars(model.get_submodule(name)))
         for name in {entry.name for entry in entries}:
             group = [entry for entry in entries if entry.name == name]
             hook = changer(group, partial(_count, name), _vector)
@@ -118,16 +118,20 @@ class HeadReplay(nn.Module):
 class _Template(nn.Module):
     """Stands where a part of the backbone stood: gives its recorded one-row outputs, repeated for the batch."""
 
-    def __init__(self, name: str, outputs: list[Any]) -> None:
+    def __init__(self, name: str, outputs: list[Any], attributes: Mapping[str, Any]) -> None:
         super().__init__()
-        self.name, self.outputs = name, outputs
+        self._name, self._outputs = name, outputs
+        plain = int | float | str | tuple | None  # sizes, say: some models ask their parts for them
+        for key, value in attributes.items():
+            if not key.startswith("_") and isinstance(value, plain):
+                setattr(self, key, value)
 
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
         replay = _REPLAY.get()
-        return map_tensors(_repeat(replay.rows), self.outputs[replay.count(self.name)])
+        return map_tensors(_repeat(replay.rows), self._outputs[replay.count(self._name)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.outputs = [map_tensors(fn, output) for output in self.outputs]
+        self._outputs = [map_tensors(fn, output) for output in self._outputs]
         return self
 
 

@@ -1,0 +1,238 @@
+"""`StitchedModel`: an encoder, an adapter and a head that was built for another encoder, as one model."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
+from typing_extensions import Self
+
+from irp_hf.encoders.base import Encoder, Options, open_encoder
+from irp_hf.encoders.hub import find
+from irp_hf.encoders.reading import read_items
+from irp_hf.errors import InputError
+from irp_hf.heads import Head, open_head
+from irp_hf.modeling_irp import IRPAdapter
+from irp_hf.projection import unit_rows
+
+COMPARED = ("pooling", "prompt", "normalize", "at", "revision")
+
+
+@dataclass
+class StitchedOutput(ModelOutput):
+    """Output of `StitchedModel`."""
+
+    logits: Tensor | None = None
+    """`(n, num_labels)`, float32."""
+    confidence: Tensor | None = None
+    """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given."""
+
+
+class StitchedModel(nn.Module):
+    """Encoder → adapter → head: items in, logits out.
+
+    The three parts may lie on different devices; `.to(device)` moves what is not spread over several already.
+    """
+
+    def __init__(
+        self,
+        encoder: Any = None,
+        adapter: Any = None,
+        head: Any = None,
+        *,
+        on_mismatch: str = "refuse",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        head_revision: str | None = None,
+        head_token: str | bool | None = None,
+        adapter_revision: str | None = None,
+        adapter_token: str | bool | None = None,
+        **settings: Any,
+    ) -> None:
+        """Put the parts together; each is an id, a folder or an object.
+
+        Args:
+            encoder: as for `irp_hf.encoding.encode`; None takes the one that the adapter names. It is opened with the
+                pooling, prompt and normalisation that the adapter's anchors were encoded with.
+            adapter: an `IRPAdapter`, or where one lies.
+            head: as for `irp_hf.heads.open_head`; None takes the classifier that the adapter's target was encoded at.
+            on_mismatch: "refuse" or "warn", where the encoder now loaded encodes otherwise than the anchors were: with
+                another pooling, prompt, normalisation or revision.
+            revision: branch, tag or commit of the encoder on the Hub.
+            token: for the encoder's repository.
+            head_revision: of the head's repository.
+            head_token: for it.
+            adapter_revision: of the adapter's repository.
+            adapter_token: for it.
+            **settings: of the encoder: `pooling`, `prompt`, `normalize`, `device`, `dtype`, `device_map`, `processor`, ...
+
+        Raises `InputError` for parts that do not fit each other, and what their own loading raises.
+        """
+        super().__init__()
+        if on_mismatch not in ("refuse", "warn"):
+            raise InputError(f"on_mismatch is {on_mismatch!r}; 'refuse' or 'warn' is wanted. Name one of them.")
+        self.adapter = _open_adapter(adapter, adapter_revision, adapter_token)
+        self.head = self._open_head(head, head_revision, head_token)
+        self.encoder = self._open_encoder(encoder, settings, revision, token)
+        self.encoder_module = self.encoder.module
+        _compare(self.adapter.config.source_encoder or {}, self.encoder.record, on_mismatch)
+        self.eval()
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The adapter's, which names the other two parts."""
+        return self.adapter.config
+
+    @property
+    def device(self) -> torch.device:
+        """The adapter's."""
+        return self.adapter.device
+
+    @property
+    def modality(self) -> str | None:
+        """What the encoder reads: "text", "image" or "audio"; None where it is a function that does not say."""
+        return self.encoder.modality
+
+    @torch.no_grad()
+    def forward(self, items: Sequence[Any], confidence: bool = False) -> StitchedOutput:
+        """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones."""
+        vectors = self._embed(list(items))
+        vectors = vectors.to(self.adapter.device, torch.float32)
+        logits = self.head(self.adapter(embeddings=vectors).translated)
+        return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
+
+    def predict(
+        self, items: Sequence[Any], batch_size: int = 32, confidence: bool = False, progress: bool | None = None
+    ) -> StitchedOutput:
+        """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users hold them.
+
+        Raises `InputError` that names the row of an item that cannot be read.
+        """
+        if isinstance(items, str | bytes) or not len(items):
+            raise InputError(f"The items are {items!r:.40}; a list of at least one is wanted. Pass [item, ...].")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; at least 1 is wanted. 32 suits most encoders.")
+        parts: list[StitchedOutput] = []
+        quiet = (len(items) <= 4 * batch_size or None) if progress is None else not progress
+        with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
+            for start in range(0, len(items), batch_size):
+                batch = [items[row] for row in range(start, min(start + batch_size, len(items)))]
+                parts.append(self(self.read(batch, start), confidence))
+                bar.update(len(batch))
+        return StitchedOutput(**{name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]})
+
+    def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
+        """Items as `forward` takes them; `first` is the row of the first one, for the words of an error."""
+        read = read_items(self.encoder, items, first)
+        for row, item in enumerate(read, first):
+            if isinstance(item, str) and not item.strip():
+                raise InputError(f"Item {row} is an empty text; there is nothing to classify. Leave it out.")
+        return read
+
+    def _embed(self, items: list[Any]) -> Tensor:
+        vectors = torch.as_tensor(self.encoder.embed(items))
+        wanted = (len(items), self.adapter.config.source_size)
+        if tuple(vectors.shape) != wanted:
+            raise InputError(
+                f"{self.encoder.name} gives vectors of shape {tuple(vectors.shape)}, but the adapter reads {wanted}. "
+                "Pass the encoder that the adapter's anchors were encoded with."
+            )
+        return unit_rows(vectors.float()) if self.encoder.record.get("normalize") else vectors
+
+    def _open_head(self, head: Any, revision: str | None, token: str | bool | None) -> Head:
+        record = self.adapter.config.target_encoder or {}
+        if head is None:
+            if record.get("at") != "head":
+                raise InputError(
+                    f"The adapter leads to the space of {record.get('id', 'an unknown encoder')}, which names no head. "
+                    "Pass head=, a classifier or a function from vectors to logits."
+                )
+            head, revision = _named("head", record), revision or record.get("revision")
+        opened = open_head(head, revision, token)
+        if opened.dim not in (None, self.adapter.config.target_size):
+            raise InputError(
+                f"The head reads vectors {opened.dim} wide, but the adapter gives {self.adapter.config.target_size}. "
+                "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
+            )
+        return opened
+
+    def _open_encoder(
+        self, encoder: Any, settings: dict[str, Any], revision: str | None, token: str | bool | None
+    ) -> Encoder:
+        record = self.adapter.config.source_encoder or {}
+        encoder = _named("encoder", record) if encoder is None else encoder
+        if encoder == record.get("id"):
+            revision = revision or record.get("revision")
+        return open_encoder(encoder, _options(encoder, record, settings, revision, token))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the parts, except one that Accelerate spread over devices."""
+        for part in self.children():
+            if getattr(part, "hf_device_map", None) is None:
+                part._apply(fn)
+        return self
+
+
+def _open_adapter(adapter: Any, revision: str | None, token: str | bool | None) -> IRPAdapter:
+    if isinstance(adapter, str | os.PathLike):
+        return IRPAdapter.from_pretrained(adapter, revision=revision or "main", token=token)
+    if not isinstance(adapter, IRPAdapter):
+        raise InputError(
+            f"The adapter is a {type(adapter).__name__}; an IRPAdapter, an id or a folder is wanted. "
+            "Make one with IRPAdapter.connect."
+        )
+    return adapter
+
+
+def _named(part: str, record: dict[str, Any]) -> str:
+    """The id on the Hub that a record names."""
+    if record.get("revision") is None:  # only what comes from the Hub has a commit
+        name = f"{record['id']!r}, which is no id on the Hub" if "id" in record else "nothing"
+        raise InputError(f"The adapter names as its {part} {name}. Pass {part}=, the folder or the object.")
+    return str(record["id"])
+
+
+def _options(
+    encoder: Any, record: dict[str, Any], settings: dict[str, Any], revision: str | None, token: str | bool | None
+) -> Options:
+    """How to open the encoder: as the anchors were encoded, where nothing else is said."""
+    known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no setting of an encoder; there are {', '.join(known)}. Leave it out.")
+    recorded = {key: record[key] for key in ("pooling", "normalize", "at", "modality") if record.get(key)}
+    if "prompt" in record:
+        recorded["prompt"] = record["prompt"] or ""  # not even a default of the encoder's own
+    if not isinstance(encoder, str | os.PathLike | PreTrainedModel) or _is_modular(encoder, revision, token):
+        recorded.pop("pooling", None)  # the encoder pools in its own way; afterwards they are compared
+    return Options(**(recorded | settings), revision=revision, token=token)
+
+
+def _is_modular(encoder: Any, revision: str | None, token: str | bool | None) -> bool:
+    if isinstance(encoder, PreTrainedModel):
+        return False
+    return find(os.fspath(encoder), Options(revision=revision, token=token)).modular
+
+
+def _compare(recorded: dict[str, Any], opened: dict[str, Any], on_mismatch: str) -> None:
+    """Refuse an encoder that encodes otherwise than the anchors were encoded, as far as both are known, or warn."""
+    for key in COMPARED:
+        then, now = recorded.get(key), opened.get(key)
+        known = key in recorded and (key in ("prompt", "normalize") or None not in (then, now))
+        if not known or (then or None) == (now or None):
+            continue
+        message = (
+            f"The adapter's anchors were encoded with {key} {then!r}, but {opened['id']} now encodes with {now!r}. "
+            f"Open it as it was then, or encode the anchors again."
+        )
+        if on_mismatch == "refuse":
+            raise InputError(message + " on_mismatch='warn' lets it pass.")
+        warnings.warn(message, stacklevel=4)
