@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -50,7 +51,7 @@ def logits_of(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
 
 @contextmanager
 def watched(model: nn.Module, see: Callable[[Call], None]) -> Iterator[None]:
-    """Call `see` before each call of a module inside `model`."""
+    """Call `see` before each call of a module inside `model` by this thread."""
     counts: dict[str, int] = {}
 
     def watcher(name: str) -> Callable[..., None]:
@@ -62,20 +63,21 @@ def watched(model: nn.Module, see: Callable[[Call], None]) -> Iterator[None]:
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                hooks.callback(module.register_forward_pre_hook(watcher(name), with_kwargs=True).remove)
+                hook = _in_this_thread(watcher(name))
+                hooks.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
 
 
 @contextmanager
 def entering(model: nn.Module, entries: Iterable[Entry], change: Callable[[Entry, Tensor], Tensor]) -> Iterator[None]:
-    """Put what `change` makes of it in the place of each tensor that goes into `model` by `entries`."""
+    """Put what `change` makes of it in the place of each tensor that this thread gives to `model` by `entries`."""
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         by_name.setdefault(entry.name, []).append(entry)
     counts: dict[str, int] = {}
     with ExitStack() as hooks:
         for name, group in by_name.items():
-            hook = changer(group, partial(_count, counts, name), change)
+            hook = _in_this_thread(changer(group, partial(_count, counts, name), change))
             hooks.callback(model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
 
@@ -84,23 +86,12 @@ def changer(
     group: list[Entry], count: Callable[[], int], change: Callable[[Entry, Tensor], Tensor]
 ) -> Callable[..., Any]:
     """A forward pre-hook for one module; `count` says how many of its calls came before."""
-
-    def pre(
-        _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        nth, positional, named = count(), list(args), dict(kwargs)
-        for entry in group:
-            if entry.nth == nth:
-                place: Any = positional if isinstance(entry.slot, int) else named
-                place[entry.slot] = change(entry, place[entry.slot])
-        return tuple(positional), named
-
-    return pre
+    return partial(_change, group, count, change)  # no closure, so that what has the hook can be pickled
 
 
 def answering(module: nn.Module, answer: Callable[[Any], Any]) -> Callable[[], None]:
-    """Let `module` give `answer(output)` in place of its output; returns what ends that."""
-    return module.register_forward_hook(lambda _module, _args, output: answer(output)).remove
+    """Let `module` give `answer(output)` in place of its output, in this thread; returns what ends that."""
+    return module.register_forward_hook(_in_this_thread(lambda _module, _args, output: answer(output))).remove
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -128,6 +119,28 @@ def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The module that holds `name`, and the name that it has there."""
     owner, _, child = name.rpartition(".")
     return model.get_submodule(owner), child
+
+
+def _change(
+    group: list[Entry],
+    count: Callable[[], int],
+    change: Callable[[Entry, Tensor], Tensor],
+    _module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    nth, positional, named = count(), list(args), dict(kwargs)
+    for entry in group:
+        if entry.nth == nth:
+            place: Any = positional if isinstance(entry.slot, int) else named
+            place[entry.slot] = change(entry, place[entry.slot])
+    return tuple(positional), named
+
+
+def _in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """`hook` for the calls that this thread makes: another may run the same model."""
+    here = threading.get_ident()
+    return lambda *args: hook(*args) if threading.get_ident() == here else None
 
 
 def _floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Slot, Tensor]]:
