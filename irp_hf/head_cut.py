@@ -9,7 +9,7 @@ reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class HeadCut:
     """Width of what the head reads."""
     num_labels: int
 
+    @torch.inference_mode(False)
     def __init__(self, model: nn.Module, **inputs: Any) -> None:
         """Cut `model`, a classifier in eval mode, by what it does with `inputs`, one batch of at least two different rows.
 
@@ -40,9 +41,15 @@ class HeadCut:
         """
         _check(model)
         self.model = model
-        with _in_words(type(model).__name__), torch.random.fork_rng(devices=[]):
+        with _in_words(type(model).__name__), _random_state_kept():
+            inputs = map_tensors(Tensor.clone, inputs)  # made in inference mode they would be of no use to autograd
             logits = self._logits(inputs)
             rows, self.num_labels = len(logits), logits.shape[-1]
+            if ((logits - logits[:1]).abs() <= TOLERANCE * logits.abs().max()).all():
+                raise HeadCutError(
+                    f"{type(model).__name__} gives the same logits to all rows of a batch of {rows}, which would suit any "
+                    "head. Give two different rows or more."
+                )
             self._sources, self._tokens = self._find(inputs, rows)
             self.dim = sum(source.width for source in self._sources)
             self._head = self._replay(_take(inputs, rows, [0]))
@@ -60,9 +67,12 @@ class HeadCut:
     @torch.no_grad()
     def verify(self, **inputs: Any) -> None:
         """Raise `HeadCutError` where `head(features(x))` is not the model's logits, to 1e-5 of the largest in float32."""
-        want = self._logits(inputs)
-        torch.manual_seed(0)
-        got = self._head(self.features(**inputs))
+        with _random_state_kept():
+            want = self._logits(inputs)
+            torch.manual_seed(0)
+            vectors = self.features(**inputs)
+            torch.manual_seed(1)  # chance has no part in a head
+            got = self._head(vectors)
         error = float((got - want).abs().max() / want.abs().max().clamp(min=torch.finfo(want.dtype).tiny))
         if got.shape != want.shape or not error <= max(TOLERANCE, 8 * torch.finfo(want.dtype).eps):
             raise HeadCutError(
@@ -228,6 +238,10 @@ def _child(name: str, scope: str) -> str:
 def _take(inputs: Mapping[str, Any], rows: int, which: list[int]) -> dict[str, Any]:
     """Some rows of a batch of `rows`."""
     return map_tensors(lambda t: t[which].clone() if t.dim() and len(t) == rows else t, dict(inputs))  # type: ignore[no-any-return]
+
+
+def _random_state_kept() -> AbstractContextManager[None]:
+    return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
 
 
 @contextmanager
