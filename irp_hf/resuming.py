@@ -36,21 +36,22 @@ class Run:
     batch_size: int
     items: str
     """The digest of all items in order."""
+    block_size: int = 0
+    """Where rows are shared out by blocks: how many of them one holds."""
 
     def check(self, journal: Path) -> dict[str, Any]:
         """Read a journal, {} where there is none; raise `InputError` where it is another run's."""
         try:
             found = json.loads(journal.read_text(encoding="utf-8"))
-            theirs = found["run"]
-            flat = _flat(theirs)
-        except FileNotFoundError:
+            theirs, ours = _flat(found["run"]), _flat(asdict(self))
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{journal} is no journal of an encoding. Name another place, or move it.") from error
-        for key, value in _flat(asdict(self)).items():
-            if flat.get(key) != value:
+            raise InputError(f"{journal} is no journal of a run. Name another place, or move it.") from error
+        for key in ours | theirs:
+            if theirs.get(key) != ours.get(key):
                 raise InputError(
-                    f"{journal} is of another run: its {key} is {flat.get(key)!r}, now {value!r}. "
+                    f"{journal} is of another run: its {key} is {theirs.get(key)!r}, now {ours.get(key)!r}. "
                     "Name another place, or remove what that run wrote."
                 )
         return found  # type: ignore[no-any-return]
@@ -72,11 +73,7 @@ class MatrixFile:
 
     def __init__(self, out: str | os.PathLike[str], run: Run) -> None:
         """Raise `InputError` where `out` is no `.npy` file in a folder that is there."""
-        if not isinstance(out, str | os.PathLike) or not os.fspath(out).endswith(".npy"):
-            raise InputError(f"out is {str(out)!r}, but a .npy file is written. Name one: embeddings.npy, say.")
-        self._out, self._run = Path(out), run
-        if not self._out.parent.is_dir():
-            raise InputError(f"out is {str(out)!r}, but its folder is not there. Make it first.")
+        self._out, self._run = check_out(out), run
         self._part, self._journal = (self._out.with_name(self._out.name + end) for end in (".part", ".json"))
         self._matrix: Any = None
         self._lock: int | None = None
@@ -168,6 +165,15 @@ class MatrixFile:
         sync(self._part)
         self._run.note(self._journal, batches_done=self.batches_done, width=self._matrix.shape[1])
         self._synced = time.monotonic()
+
+
+def check_out(out: Any) -> Path:
+    """The path of a file to write to; raise `InputError` where it is no `.npy` file in a folder that is there."""
+    if not isinstance(out, str | os.PathLike) or not os.fspath(out).endswith(".npy"):
+        raise InputError(f"out is {str(out)!r}, but a .npy file is written. Name one: embeddings.npy, say.")
+    if not Path(out).parent.is_dir():
+        raise InputError(f"out is {str(out)!r}, but its folder is not there. Make it first.")
+    return Path(out)
 
 
 def _shape(path: Path) -> tuple[int, ...] | None:

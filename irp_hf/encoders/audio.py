@@ -85,13 +85,14 @@ def _encoder(model: Any) -> Any:
 
 def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:
     """Which of the model's frames hold sound and no padding, `(n, frames)` of ones and zeros."""
-    mask = batch.get("attention_mask")
+    mask: Tensor | None = batch.get("attention_mask")
     if mask is None:
         rows = len(next(iter(batch.values())))
         return torch.ones(rows, frames)
     if hasattr(model, "_get_feature_vector_attention_mask"):
-        real: Tensor = model._get_feature_vector_attention_mask(frames, mask.to(model.device))
+        mask = mask.to(model.device)
+        real: Tensor = model._get_feature_vector_attention_mask(frames, mask).float()
         # Of a waveform without a frame, the method makes one with nothing but frames.
-        lengths = model._get_feat_extract_output_lengths(mask.sum(1)).to(real.device)
-        return real.float() * (lengths > 0)[:, None]
+        lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(1))
+        return real * (lengths > 0)[:, None]
     return mask[:, (torch.arange(frames) * mask.shape[1]).div(frames, rounding_mode="floor")].float()

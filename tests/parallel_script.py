@@ -1,0 +1,71 @@
+"""What `tests/test_parallel.py` runs under `accelerate launch`: a task by its name, in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tiny_encoders as tiny
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+
+from irp_hf.errors import InputError
+from irp_hf.parallel import encode_dataset, run_sharded
+
+NUM_ROWS, BLOCK = 150, 16
+ITEMS = [float(row) for row in range(NUM_ROWS)]
+DATASET = Dataset.from_dict({"text": tiny.texts(NUM_ROWS)})
+
+
+def two_arrays(items: Sequence[float]) -> dict[str, np.ndarray]:
+    """Whose last bits depend on the block that they were made in."""
+    x = np.array(items, dtype=np.float32)
+    return {"waves": np.sin(np.outer(x, np.arange(5, dtype=np.float32))) + x.mean(), "rows": x.astype(np.int64)}
+
+
+class Logged:
+    """The same, noting the first row of every block; one process dies in its third."""
+
+    __name__ = "two_arrays"
+
+    def __init__(self, log: Path, dies: bool = False) -> None:
+        self._log, self._dies, self._calls = log, dies, 0
+
+    def __call__(self, items: Sequence[float]) -> dict[str, np.ndarray]:
+        self._calls += 1
+        if self._dies and self._calls == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self._log / f"{int(items[0])}").touch()
+        return two_arrays(items)
+
+
+def encode_in(folder: Path, name: str) -> torch.Tensor:
+    model = folder / "model"
+    return encode_dataset(model, DATASET, "text", folder / name, pooling="mean", batch_size=4, block_size=BLOCK)[0]
+
+
+def main() -> None:
+    task, folder = sys.argv[1], Path(sys.argv[2])
+    accelerator = Accelerator()
+    assert accelerator.num_processes == 2
+    if task == "both":
+        found = run_sharded(two_arrays, ITEMS, folder / "two", block_size=BLOCK)
+        vectors = encode_in(folder, "two.npy")
+        np.save(folder / f"seen-{accelerator.process_index}.npy", np.hstack([found["waves"], vectors.numpy()]))
+    elif task == "die":
+        run_sharded(Logged(folder / "first", accelerator.process_index == 1), ITEMS, folder / "two", block_size=BLOCK)
+    elif task == "differ":
+        try:
+            run_sharded(two_arrays, ITEMS[accelerator.process_index :], folder / "two", block_size=BLOCK)
+        except InputError as error:
+            (folder / f"{accelerator.process_index}.txt").write_text(str(error))
+            raise
+
+
+if __name__ == "__main__":
+    main()
