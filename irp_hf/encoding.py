@@ -74,9 +74,9 @@ def encode(
     Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's, and
     `MissingDependencyError` where an optional library is needed and not installed.
     """
-    check_request(items, batch_size)
+    first = check_request(items, batch_size)
     options = Options(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor)
-    opened = open_encoder(encoder, options, items[0] if hasattr(items, "__getitem__") else None)
+    opened = open_encoder(encoder, options, first)
     if out is None:
         return encode_all(opened, items, batch_size, options, progress), opened.record
     run = Run(opened.record, len(items), batch_size, digest(items))
@@ -126,8 +126,8 @@ def embed_batches(
             yield [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
 
 
-def check_request(items: Any, batch_size: int) -> None:
-    """Raise `InputError` for no items, and for what is no list of them."""
+def check_request(items: Any, batch_size: int) -> Any:
+    """The first item; raise `InputError` for no items, and for what is no list of them."""
     if isinstance(items, str | bytes) or not hasattr(items, "__len__") or not len(items):
         raise InputError(f"The items are {items!r:.40}; a list of at least one is wanted. Pass [item, ...].")
     if hasattr(items, "column_names"):
@@ -137,6 +137,10 @@ def check_request(items: Any, batch_size: int) -> None:
         )
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; at least 1 is wanted. 32 suits most encoders.")
+    try:
+        return next(iter(items[:1]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"The items are a {type(items).__name__}; a list is wanted. Pass list(items).") from error
 
 
 def _bar(encoder: Encoder, num_items: int, batch_size: int, skipped: int, progress: bool | None) -> Any:

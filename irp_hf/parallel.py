@@ -56,11 +56,11 @@ def encode_dataset(
         known = ", ".join(map(repr, names)) or "none"
         raise InputError(f"column is {column!r}, but the columns of the dataset are {known}. Name one of them.")
     place, state, items, asked = check_out(out), _state(), dataset[column], Options(**options)
-    check_request(items, batch_size)
+    first = check_request(items, batch_size)
     if asked.device is None and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)
     with state.main_process_first():  # what is downloaded, is downloaded once
-        opened = open_encoder(encoder, asked, items[0])
+        opened = open_encoder(encoder, asked, first)
 
     def embed(rows: Sequence[Any]) -> Tensor:
         return encode_all(opened, rows, batch_size, asked, progress=False)

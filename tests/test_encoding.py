@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
+from datasets import Dataset
 from huggingface_hub import constants
 from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel, LxmertConfig, LxmertModel
@@ -137,6 +139,14 @@ def test_any_function_encodes_any_items():
     assert (record["id"], record["normalize"], record["dtype"]) == ("squares", True, None)
 
 
+def test_items_are_read_piece_by_piece():
+    """A column of `datasets`, a pandas column with an index of its own, an array: the same vectors, in order."""
+    wanted = encode(lengths, TEXTS)[0]
+    series = pandas.Series(TEXTS, index=range(100, 100 + len(TEXTS)))
+    for items in (Dataset.from_dict({"text": TEXTS})["text"], series, np.array(TEXTS), tuple(TEXTS)):
+        assert torch.equal(encode(lengths, items, batch_size=4)[0], wanted)
+
+
 def test_half_precision_is_recorded(plain):
     """The weights' dtype changes vectors, so that the other side must know it."""
     embeddings, record = encode(plain, TEXTS[:3], pooling="mean", dtype="bfloat16", device="cpu")
@@ -193,6 +203,11 @@ def test_items_that_do_not_fit(minilm, plain):
     """A string is no list, and a picture no text."""
     assert refusal(lengths, []) == "The items are []; a list of at least one is wanted. Pass [item, ...]."
     assert refusal(lengths, "word") == ("The items are 'word'; a list of at least one is wanted. Pass [item, ...].")
+    assert refusal(lengths, {"a": 1}) == "The items are a dict; a list is wanted. Pass list(items)."
+    assert refusal(lengths, iter("a")).startswith("The items are <str_")
+    assert refusal(lengths, Dataset.from_dict({"text": ["a"]})) == (
+        "The items are a whole Dataset; one column of it is wanted. Pass dataset['text'], say."
+    )
     assert refusal(minilm, ["a", 1]) == (
         "Item 1 is a int, but model reads texts. Pass strings, or name the view that holds them."
     )

@@ -83,7 +83,7 @@ def _waveform(item: Any, row: int, encoder: Encoder) -> np.ndarray[Any, Any]:
         item, rate = _sound_file(item, name)
     elif _is_sound(item):
         item, rate = item["array"], item["sampling_rate"]
-    if rate is not None and rate != encoder.sampling_rate:
+    if rate is not None and encoder.sampling_rate not in (None, rate):
         raise InputError(
             f"{name} has {rate} samples a second, but {encoder.name} wants {encoder.sampling_rate}. "
             f"Resample it: dataset.cast_column(column, Audio({encoder.sampling_rate})) does."

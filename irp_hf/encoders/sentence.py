@@ -65,7 +65,7 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
 
 def _modality(model: Any, name: str, options: Options, item: Any) -> str:
     """The one that is wanted, told by the item or the only one."""
-    known = [kind for kind in ("text", "image", "audio") if kind in getattr(model, "modalities", ["text"])]
+    known = [kind for kind in ("text", "image") if kind in getattr(model, "modalities", ["text"])]
     wanted = options.modality or (modality_of_item(item) if len(known) > 1 else known[0])
     if wanted not in known:
         raise InputError(f"modality is {wanted!r}, but {name} reads {quoted(known)}. Name one of them.")
