@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from irp_hf.encoders.base import first_line
+from irp_hf.encoders.hub import Repository
 from irp_hf.errors import InputError, IRPError
 from irp_hf.head_cut import HeadCut
 
@@ -43,20 +45,27 @@ class Head(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)`, float32, on the head's own device; raises `InputError` where the head fails."""
-        if self.dim is not None and vectors.shape[-1] != self.dim:
+        if not isinstance(vectors, Tensor) or vectors.dim() != 2:
+            given = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise InputError(
-                f"The head reads vectors {self.dim} wide, not {vectors.shape[-1]}. "
+                f"The head was given {given}; a tensor of shape (n, {self.dim or 'd_Y'}) is wanted. Give one row for each item."
+            )
+        if not len(vectors):  # some heads cannot run on nothing
+            return self(vectors.new_zeros(1, vectors.shape[1]))[:0]  # type: ignore[no-any-return]
+        if self.dim is not None and vectors.shape[1] != self.dim:
+            raise InputError(
+                f"The head reads vectors {self.dim} wide, not {vectors.shape[1]}. "
                 "Connect the adapter to the space that this head reads."
             )
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)
-        given = vectors.float() if weight is None else vectors.to(weight.device, weight.dtype)
+        fitting = vectors.float() if weight is None else vectors.to(weight.device, weight.dtype)
         try:
-            logits = torch.as_tensor(self.scorer(given))
+            logits = torch.as_tensor(self.scorer(fitting))
         except IRPError:
             raise
         except Exception as error:  # whatever a foreign head may raise
             raise InputError(
-                f"The head failed on vectors of shape {tuple(vectors.shape)} ({error}). "
+                f"The head failed on vectors of shape {tuple(vectors.shape)} ({first_line(error)}). "
                 "Give a head that reads the target's vectors."
             ) from error
         if logits.dim() == 3 and logits.shape[1] == 1:  # a few models of transformers keep the place of a token
@@ -106,8 +115,9 @@ def open_head(head: Any, revision: str | None = None, token: str | bool | None =
         head = cut_loaded(head)
     if isinstance(head, HeadCut):
         config: Any = getattr(head.model, "config", None)
-        return of_config(head, config, {"id": getattr(config, "_name_or_path", "") or None})
-    if hasattr(head, "predict") and hasattr(head, "get_params"):
+        path = getattr(config, "_name_or_path", None)
+        return of_config(head, config, {"id": Repository(path, None, False).name if path else None})
+    if hasattr(head, "predict") and hasattr(head, "get_params") and not isinstance(head, type):
         return _of_estimator(head)
     if isinstance(head, type) or not callable(head):
         raise InputError(
@@ -140,14 +150,29 @@ def _of_estimator(estimator: Any) -> Head:
     if not hasattr(estimator, "n_features_in_"):
         raise InputError(f"The head is a {name} that was never fitted. Call its fit first.")
     classes = getattr(estimator, "classes_", None)
-    if isinstance(classes, list):
-        raise InputError(f"The head is a {name} of {len(classes)} outputs; one is wanted. Fit one head for each.")
+    if classes is None and hasattr(estimator, "fit_predict"):  # clusters and outliers
+        raise InputError(
+            f"The head is a {name}, which learns from no labels; a classifier or regressor is wanted. Fit one of them."
+        )
+    if classes is not None and (isinstance(classes, list) or _outputs(estimator) > 1):
+        raise InputError(f"The head is a {name} of several outputs; one is wanted. Fit one head for each.")
     return Head(
-        lambda vectors: torch.from_numpy(_scores(estimator, vectors.cpu().numpy()).astype(np.float32)),
+        lambda vectors: torch.from_numpy(_scores(estimator, vectors.detach().cpu().numpy()).astype(np.float32)),
         labels=None if classes is None else [str(label) for label in classes],
         problem_type="regression" if classes is None else "single_label_classification",
         dim=int(estimator.n_features_in_),
     )
+
+
+def _outputs(estimator: Any) -> int:
+    """How many labels a classifier gives to one item."""
+    try:
+        return int(np.size(estimator.predict(np.ones((1, estimator.n_features_in_), np.float32))))
+    except Exception as error:  # whatever a foreign head may raise
+        raise InputError(
+            f"The head is a {type(estimator).__name__} that fails on a row of ones ({first_line(error)}). "
+            "Give a head that reads the target's vectors."
+        ) from error
 
 
 def _scores(estimator: Any, x: Any) -> Any:
@@ -156,7 +181,13 @@ def _scores(estimator: Any, x: Any) -> Any:
         return estimator.predict(x).reshape(len(x), -1)
     if hasattr(estimator, "predict_proba"):
         return np.log(np.maximum(estimator.predict_proba(x), SMALLEST))
-    if hasattr(estimator, "decision_function"):
+    if hasattr(estimator, "decision_function") and not _compares_pairs(estimator):
         scores = estimator.decision_function(x)  # of two classes, the second alone
         return scores if scores.ndim == 2 else np.stack([np.zeros_like(scores), scores], 1)
     return np.log(np.maximum(estimator.predict(x)[:, None] == estimator.classes_, SMALLEST))
+
+
+def _compares_pairs(estimator: Any) -> bool:
+    """Whether its scores, or those of a part of it, are of pairs of classes, as a support vector machine's may be."""
+    parameters = estimator.get_params().items()
+    return any(name.endswith("decision_function_shape") and value == "ovo" for name, value in parameters)

@@ -14,12 +14,12 @@ import torch
 import transformers
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
-from irp_hf.encoders.base import Options
+from irp_hf.encoders.base import Options, first_line
 from irp_hf.encoders.hub import Repository, find, loading
 from irp_hf.errors import HeadCutError, InputError
 from irp_hf.head_cut import HeadCut
@@ -27,12 +27,18 @@ from irp_hf.heads import Head, of_config
 from irp_hf.hollow import fill, hollow, put_tensors
 from irp_hf.probes import probe
 
-KINDS: dict[str, Any] = {
-    "text": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-    "image": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
-    "audio": modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
-    "video": modeling_auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES,
+KINDS: dict[str, str] = {
+    name: kind
+    for kind, mapping in (
+        ("text", modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES),
+        ("image", modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+        ("audio", modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES),
+        ("video", modeling_auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES),
+    )
+    for names in mapping.values()
+    for name in ([names] if isinstance(names, str) else names)
 }
+ONE_FILE = "model.safetensors"
 TRACED, TRIED = 3, 2  # rows of the batch that is traced and of another
 
 
@@ -48,7 +54,7 @@ def read_head(path: str, revision: str | None = None, token: str | bool | None =
     processor = _processor(path, kind, hub)
     try:
         cut = _hollow_cut(model_class, config, kind, processor)
-        tensors = _read(repository, _names(cut), token)
+        tensors = _read(repository, cut.head_only().model.state_dict(), token)
     except HeadCutError:
         tensors = None
     if tensors is not None:
@@ -63,16 +69,24 @@ def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any =
     """Cut a classifier that is loaded already, by a batch made for it; raises `HeadCutError` where that cannot be."""
     if kind is None:
         _, kind = _classifier(type(model).__name__, [type(model).__name__])
-    inputs = probe(model, kind, TRACED, processor)
-    return HeadCut(model, **{name: value.to(model.device) for name, value in inputs.items()})
+    try:
+        inputs = probe(model, kind, TRACED, processor)
+    except HeadCutError:
+        raise
+    except Exception as error:  # whatever a processor may raise
+        raise HeadCutError(
+            f"No batch could be made to trace {type(model).__name__} with ({first_line(error)}). "
+            "Pass HeadCut(model, **inputs) with a batch of yours."
+        ) from error
+    dtypes = {name: model.dtype if value.is_floating_point() else None for name, value in inputs.items()}
+    return HeadCut(model, **{name: value.to(model.device, dtypes[name]) for name, value in inputs.items()})
 
 
 def _classifier(name: str, architectures: list[str]) -> tuple[type[PreTrainedModel], str]:
     """The class that a configuration names, and what it classifies."""
     for architecture in architectures:
-        for kind, names in KINDS.items():
-            if any(architecture == n or architecture in n for n in names.values() if isinstance(n, str | tuple)):
-                return getattr(transformers, architecture), kind
+        if architecture in KINDS:
+            return getattr(transformers, architecture), KINDS[architecture]
     raise InputError(
         f"{name} is a {', '.join(architectures) or 'model of no named class'}, which is no classifier; a model with a "
         "sequence, image, audio or video classification head is wanted. Name one, or pass a function from vectors to logits."
@@ -134,29 +148,59 @@ def _processor(path: str, kind: str, hub: dict[str, Any]) -> Any:
         return None
 
 
-def _read(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, Tensor] | None:
-    """These tensors from the repository's safetensors; None where one of them is not there under its name."""
-    index = _file(repository, "model.safetensors.index.json", token)
-    places: dict[str, str] = json.loads(index.read_text())["weight_map"] if index else {}
+def _read(repository: Repository, wanted: dict[str, Tensor], token: str | bool | None) -> dict[str, Tensor] | None:
+    """Tensors of these names from the repository's safetensors; None where one of them is not there under its name.
+
+    Raises `InputError` for a damaged file, and for another shape than is wanted.
+    """
+    places = _places(repository, list(wanted), token)
     tensors: dict[str, Tensor] = {}
-    for file_name in {places.get(name, "model.safetensors") for name in names}:
+    for file_name in set(places.values()):
         file = _file(repository, file_name, token)
         if file is None:
             return None
-        with loading(repository.name), safe_open(file, framework="pt") as stored:
-            for name in set(names) & set(stored.keys()):
-                tensors[name] = stored.get_tensor(name)
-    return tensors if len(tensors) == len(set(names)) else None
+        try:
+            with safe_open(file, framework="pt") as stored:
+                for name in wanted.keys() & set(stored.keys()):
+                    tensors[name] = stored.get_tensor(name)
+        except SafetensorError as error:
+            raise InputError(
+                f"{file_name} of {repository.name} is damaged ({first_line(error)}). Download or save it again."
+            ) from error
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise InputError(
+                f"{repository.name} holds {name} of shape {tuple(tensor.shape)}, where its config.json makes it "
+                f"{tuple(wanted[name].shape)}. Give it the configuration that it was saved with."
+            )
+    return tensors if len(tensors) == len(wanted) else None
+
+
+def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
+    """The file of each tensor: the only one there is, or what the index says. transformers looks in this order, too."""
+    index = None
+    if _file(repository, ONE_FILE, token) is None:
+        index = _file(repository, f"{ONE_FILE}.index.json", token)
+    if index is None:
+        return dict.fromkeys(names, ONE_FILE)
+    try:
+        weight_map = json.loads(index.read_text())["weight_map"]
+        return {name: weight_map.get(name, ONE_FILE) for name in names}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{index.name} of {repository.name} is no index of safetensors. Download or save it again."
+        ) from error
 
 
 def _file(repository: Repository, name: str, token: str | bool | None) -> Path | None:
     if repository.commit is None:
         file = Path(repository.path, name)
         return file if file.is_file() else None
-    try:
-        return Path(hf_hub_download(repository.path, name, revision=repository.commit, token=token))
-    except EntryNotFoundError:
-        return None
+    with loading(repository.name):
+        try:
+            return Path(hf_hub_download(repository.path, name, revision=repository.commit, token=token))
+        except EntryNotFoundError:
+            return None
 
 
 def _dtype(head: torch.nn.Module) -> torch.dtype:
