@@ -82,8 +82,9 @@ class AnchoredSpace(AnchoredModel):
     def encode(cls, encoder: Any, anchors: AnchorSet, view: str | None = None, **options: Any) -> Self:
         """Load an encoder and encode one view of `anchors` with it.
 
-        `encoder` is a folder or an id, a loaded `SentenceTransformer`, or a function from a list of items to `(n, d)`. The
-        options are those of `irp_hf.encoding.encode`: `pooling`, `prompt`, `normalize`, `batch_size`, `device`, ...
+        `encoder` is a folder or an id, a loaded `SentenceTransformer` or transformers model, or a function from a list of
+        items to `(n, d)`. The options are those of `irp_hf.encoding.encode`: `pooling`, `prompt`, `normalize`, `at="head"`,
+        `batch_size`, `device`, `out`, ... Of a two-tower model, the view tells the side.
 
         Raises `InputError` where the right pooling is not known and not given.
         """

@@ -1,11 +1,14 @@
 """Picture encoders of one tower, against the direct call of each picture alone."""
 
+import json
+
 import numpy as np
 import pytest
 import tiny_encoders as tiny
 import torch
 from datasets import Dataset, Image
 from tiny_encoders import LAYERS, PATCHES
+from transformers import AutoModel
 
 from irp_hf import AnchoredSpace, AnchorSet
 from irp_hf.encoders.base import Options, open_encoder
@@ -140,3 +143,41 @@ def test_embed_follows_its_module():
     model.to("meta", torch.float64)
     vectors = encoder.embed(tiny.pictures())
     assert (vectors.device.type, vectors.dtype) == ("meta", torch.float64)
+
+
+def test_timm_is_optional(refusal, tmp_path):
+    """A wrapped timm model without timm, or with a torchvision that does not load, is refused in words."""
+    if _timm_loads():
+        pytest.skip("timm is here")
+    config = {"model_type": "timm_wrapper", "architecture": "resnet10t", "num_labels": 3, "pretrained_cfg": {}}
+    (tmp_path / "wrapped").mkdir()
+    (tmp_path / "wrapped" / "config.json").write_text(json.dumps(config))
+    text = refusal(encode, tmp_path / "wrapped", tiny.pictures(), pooling="pooler", device="cpu")
+    assert text.startswith("wrapped could not be loaded (")
+    assert "timm" in text
+
+
+@pytest.mark.parametrize("architecture", ["resnet10t", "vit_tiny_patch16_224"])
+def test_wrapped_timm_models(architecture, tmp_path):
+    """By the processor that their configuration describes."""
+    if not _timm_loads():
+        pytest.skip("timm needs a torchvision that loads beside this torch")
+    import timm
+    from transformers import AutoImageProcessor, TimmWrapperConfig
+
+    pretrained = dict(timm.create_model(architecture).pretrained_cfg)
+    config = TimmWrapperConfig(architecture=architecture, pretrained_cfg=pretrained)
+    model = tiny.perturbed(AutoModel.from_config(config))
+    folder = tiny.save(tmp_path / "wrapped", model)
+    processor = AutoImageProcessor.from_pretrained(folder)
+    wanted = alone(model, processor, "pooler")
+    found = encode(folder, tiny.pictures(), pooling="pooler", batch_size=2, device="cpu")[0]
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def _timm_loads() -> bool:
+    try:
+        import timm  # noqa: F401
+    except (ImportError, RuntimeError):
+        return False
+    return True

@@ -50,13 +50,17 @@ def waves(count: int = 5) -> list[np.ndarray]:
 
 
 def model(kind: str, auto: Any = AutoModel, **settings: Any) -> Any:
-    """A model whose weights are large enough that every input matters."""
+    """A random model of that type."""
     torch.manual_seed(0)
-    made = auto.from_config(AutoConfig.for_model(kind, **settings)).eval()
+    return perturbed(auto.from_config(AutoConfig.for_model(kind, **settings)))
+
+
+def perturbed(made: Any) -> Any:
+    """With weights so large that every input matters, and ready to run."""
     with torch.no_grad():
         for weight in made.parameters():
             weight.add_(torch.randn_like(weight) * 0.1)
-    return made
+    return made.eval()
 
 
 def save(folder: Path, *parts: Any) -> Path:
