@@ -10,8 +10,11 @@ then reads the other's, translated. No head is trained again, and no test questi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from stitch_text_plot import draw
 from torch import Tensor
 from tqdm import tqdm
+from transformers import Pipeline, pipeline
 from transformers.utils import logging
 from trec import CACHE, SEED, StaticEncoder, Trec, embed, fingerprint, load_trec
 
@@ -83,10 +87,14 @@ def main(path: Path) -> None:
     adapter, reader = adapters["MiniLM-384", "irp_hf"], sides["MiniLM-384"]
     questions = sides["static-256"].vectors[test]
     confidence = adapter.confidence(questions)
-    ask(adapter, reader.head, confidence)
+    classify = pipeline("irp-stitch", model=adapter, encoder=StaticEncoder(), head=reader.head)
+    answer(classify, QUESTIONS)
+    tell_usual(confidence)
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(results, SOURCES, confidence, reader.correct(adapter.translate(questions), labels), path)
     print(f"\nPicture: {os.path.relpath(path)} ({time.perf_counter() - start:.0f} s in all)")
+    if sys.stdin.isatty():
+        converse(classify)
 
 
 def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:
@@ -135,18 +143,29 @@ def print_table(results: dict[str, dict[str, Measure]], adapters: dict[tuple[str
     line("inverse that irp_hf chose", *(adapters[name, "irp_hf"].config.method for name in results))
 
 
-def ask(adapter: IRPAdapter, head: LogisticRegression, usual: Tensor) -> None:
-    """Let the head of MiniLM, which is not loaded, answer by static token vectors."""
-    vectors = StaticEncoder()(list(QUESTIONS))
-    answers, confidences = head.predict(adapter.translate(vectors).numpy()), adapter.confidence(vectors)
+def answer(classify: Pipeline, questions: Sequence[str]) -> None:
+    """Let the head of MiniLM, which is not loaded, classify by static token vectors."""
     print("\nMiniLM's head, fed by static vectors                 class     confidence")
-    for question, answer, confidence in zip(QUESTIONS, answers, confidences.tolist(), strict=True):
-        print(f"  {question:<49} {answer:<13} {number(confidence)}")
-    low, middle, high = (number(float(usual.quantile(share))) for share in (0.1, 0.5, 0.9))
+    for question, found in zip(questions, classify(list(questions), return_confidence=True), strict=True):
+        print(f"  {question:<49} {found['label']:<13} {number(found['confidence'])}")
+
+
+def tell_usual(confidence: Tensor) -> None:
+    """What is much and little of the confidence of the test questions."""
+    low, middle, high = (number(float(confidence.quantile(share))) for share in (0.1, 0.5, 0.9))
     print(
         f"Confidence is the expected cosine with MiniLM's own vector; of the test\n"
         f"questions one in ten has less than {low}, half have less than {middle}, one in ten has more than {high}."
     )
+
+
+def converse(classify: Pipeline) -> None:
+    """Classify what is typed, until an empty line."""
+    print("\nAsk a question of yours, or press Enter to end.")
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while question := input("> ").strip():
+            (found,) = classify(question, return_confidence=True)
+            print(f"  {found['label']}, confidence {number(found['confidence'])}")
 
 
 if __name__ == "__main__":
