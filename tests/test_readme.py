@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_encoders as tiny
 from sklearn.datasets import load_digits
+from transformers import AutoModelForSequenceClassification
 
 from irp_hf import AnchorSet
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-ARRAYS, TEXTS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)[:2]
+ARRAYS, TEXTS, STITCH, MODULE = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -53,3 +55,46 @@ def test_the_texts_snippet(here):
     exec(code, names)
     assert isinstance(names["anchors"], AnchorSet)
     assert names["back"].config.source_size == 12
+
+
+@pytest.fixture
+def encoders(here):
+    """A sentence-transformers model and a classifier as the README means them, in folders: no hub can be reached."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    tiny.save(here / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
+    SentenceTransformer(modules=[Transformer("bert"), Pooling(16)], device="cpu").save("minilm")
+    classifier = tiny.model("roberta", AutoModelForSequenceClassification, **tiny.LAYERS, **tiny.VOCAB, num_labels=4)
+    tiny.save(here / "topics", classifier, tiny.tokenizer())
+    return {"sentence-transformers/all-MiniLM-L6-v2": "minilm", "me/roberta-topic-classifier": "topics"}
+
+
+def on_folders(code, encoders):
+    for name, folder in encoders.items():
+        code = code.replace(name, folder)
+    return code.replace('model="minilm-to-topic"', 'model="minilm-to-topic", encoder="minilm", head="topics"')
+
+
+def test_the_stitching_snippet(encoders):
+    """If it fails, a stitched classifier does not come of the lines that the README gives."""
+    names = {"anchors": AnchorSet(tiny.texts(40)), "texts": tiny.texts(3)}
+    exec(on_folders(STITCH, encoders), names)
+    (answer,) = names["classify"]("w1 w2")
+    assert answer["label"] in {f"LABEL_{i}" for i in range(4)}
+    answers = names["classify"](tiny.texts(3), top_k=3, return_confidence=True)
+    assert [len(answer) for answer in answers] == [3, 3, 3]
+    assert "confidence" in answers[0][0]
+
+
+def test_the_sentence_transformers_snippet(encoders):
+    """If it fails, a sentence-transformers model does not end with a translation as the README says."""
+    from irp_hf import AnchoredSpace, IRPAdapter
+
+    random = np.random.RandomState(0)
+    source = AnchoredSpace.encode("minilm", AnchorSet(tiny.texts(30)))
+    target = AnchoredSpace.from_embeddings(random.randn(len(source.anchors), 24).astype(np.float32))
+    adapter = IRPAdapter.connect(source, target, method="kernel")
+    names = {"adapter": adapter, "texts": tiny.texts(5)}
+    exec(on_folders(MODULE, encoders), names)
+    assert names["model"].encode(tiny.texts(5)).shape == (5, 24)
