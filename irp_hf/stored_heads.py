@@ -162,16 +162,16 @@ def _read(repository: Repository, wanted: dict[str, Tensor], token: str | bool |
         try:
             with safe_open(file, framework="pt") as stored:
                 for name in wanted.keys() & set(stored.keys()):
-                    tensors[name] = stored.get_tensor(name)
+                    tensors[name] = stored.get_tensor(name).clone()  # else a window on the file, which may change
         except SafetensorError as error:
             raise InputError(
                 f"{file_name} of {repository.name} is damaged ({first_line(error)}). Download or save it again."
             ) from error
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
+    for name, like in wanted.items():
+        if name in tensors and tensors[name].shape != like.shape:
             raise InputError(
-                f"{repository.name} holds {name} of shape {tuple(tensor.shape)}, where its config.json makes it "
-                f"{tuple(wanted[name].shape)}. Give it the configuration that it was saved with."
+                f"{repository.name} holds {name} of shape {tuple(tensors[name].shape)}, where its config.json makes it "
+                f"{tuple(like.shape)}. Give it the configuration that it was saved with."
             )
     return tensors if len(tensors) == len(wanted) else None
 
