@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from huggingface_hub import get_session
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, IRPError
 from irp_hf.stitching import StitchedModel
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -107,11 +107,14 @@ class IRPStitchPipeline(Pipeline):
         Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
         where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
         """
-        if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
-            inputs = list(inputs)
-            if not inputs:
-                raise InputError("The inputs are an empty list; at least one is wanted. Pass [item, ...].")
+        listed = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
+        if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
+            raise InputError("The inputs are an empty list; at least one is wanted. Pass [item, ...].")
+        if listed:  # a column of pictures is decoded piece by piece
+            inputs = Subset(inputs, range(len(inputs)))
         result = super().__call__(inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if listed:
+            return list(result)
         return [result] if isinstance(result, dict) else result  # of one text, as text-classification does
 
     def get_iterator(
@@ -124,24 +127,41 @@ class IRPStitchPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> PipelineIterator:
         """As the base class has it, but with batches of items: the encoder pads them, and knows how."""
+        for name, number, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if not isinstance(number, int) or number < least:
+                raise InputError(f"{name} is {number!r}; a number from {least} is wanted. Correct it.")
         sized = hasattr(inputs, "__len__")
-        read: Any = (PipelineDataset if sized else PipelineIterator)(inputs, self.preprocess, preprocess_params)
+        numbered: Any = _Numbered(inputs) if sized else enumerate(inputs)
+        read: Any = (PipelineDataset if sized else PipelineIterator)(numbered, self._read, preprocess_params)
         loader: DataLoader[Any] = DataLoader(
             read, batch_size, num_workers=num_workers if sized else min(num_workers, 1), collate_fn=_together
         )
         classified = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(classified, self.postprocess, postprocess_params)
 
+    def _read(self, numbered: tuple[int, Any], **params: Any) -> dict[str, Any]:
+        """Read one item of many; in a worker process an error would be buried in a traceback, so it is raised later."""
+        row, item = numbered
+        try:
+            return self.preprocess(item, row=row, **params)
+        except IRPError as error:
+            return {"items": [error]}
+
     def preprocess(  # type: ignore[override]
-        self, item: Any, timeout: float | None = None
+        self, item: Any, timeout: float | None = None, row: int = 0
     ) -> dict[str, Any]:
-        """Read one item."""
+        """Read one item; `row` is its place, for the words of an error."""
         if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
             item = _fetch(item, timeout)
-        return {"items": self.stitched.read([item])}
+        if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
+            item = {"array": item["raw"], **item}
+        return {"items": self.stitched.read([item], row)}
 
     def _forward(self, inputs: dict[str, Any], confidence: bool = False) -> dict[str, Tensor]:  # type: ignore[override]
         items = inputs["items"]
+        for item in items:
+            if isinstance(item, IRPError):
+                raise item
         return {**self.stitched(items, confidence), "text": torch.tensor([isinstance(item, str) for item in items])}
 
     def postprocess(  # type: ignore[override]
@@ -149,7 +169,7 @@ class IRPStitchPipeline(Pipeline):
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Name the labels of one item."""
         logits = outputs["logits"][0]
-        scores = FUNCTIONS[function_to_apply or self._function(len(logits))](logits).tolist()
+        scores = FUNCTIONS[(function_to_apply or self._function(len(logits))).lower()](logits).tolist()
         confidence = {"confidence": float(outputs["confidence"])} if "confidence" in outputs else {}
         names = self.stitched.head.names(len(scores))
         answers = [{"label": name, "score": score, **confidence} for name, score in zip(names, scores, strict=True)]
@@ -172,7 +192,7 @@ class IRPStitchPipeline(Pipeline):
         top_k, function = kwargs.get("top_k"), kwargs.get("function_to_apply")
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
             raise InputError(f"top_k is {top_k!r}; a number of labels from 1, or None for all, is wanted. Correct it.")
-        if function is not None and function not in FUNCTIONS:
+        if function is not None and not (isinstance(function, str) and function.lower() in FUNCTIONS):
             raise InputError(
                 f"function_to_apply is {function!r}; 'softmax', 'sigmoid' or 'none' is wanted. Name one of them."
             )
@@ -185,6 +205,19 @@ class IRPStitchPipeline(Pipeline):
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Save the adapter, which names the encoder and the head; these stay where they are."""
         self.model.save_pretrained(save_directory, **kwargs)
+
+
+class _Numbered(Dataset[tuple[int, Any]]):
+    """Items with their rows."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int) -> tuple[int, Any]:
+        return row, self.items[row]
 
 
 def _together(read: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
-from irp_hf.encoders.base import Encoder, Options, open_encoder
+from irp_hf.encoders.base import Encoder, Options, first_line, open_encoder
 from irp_hf.encoders.hub import find
 from irp_hf.encoders.reading import read_items
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, IRPError
 from irp_hf.heads import Head, open_head
 from irp_hf.modeling_irp import IRPAdapter
 from irp_hf.projection import unit_rows
@@ -138,7 +138,16 @@ class StitchedModel(nn.Module):
         return read
 
     def _embed(self, items: list[Any]) -> Tensor:
-        vectors = torch.as_tensor(self.encoder.embed(items))
+        try:
+            vectors = torch.as_tensor(self.encoder.embed(items))
+        except (IRPError, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            if self.encoder_module is None:  # a function of the user's own
+                raise
+            raise InputError(
+                f"{self.encoder.name} failed on {len(items)} items ({first_line(error)}). Drop or mend what it cannot read."
+            ) from error
         wanted = (len(items), self.adapter.config.source_size)
         if tuple(vectors.shape) != wanted:
             raise InputError(

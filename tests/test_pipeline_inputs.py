@@ -1,0 +1,213 @@
+"""What a pipeline is given: paths, URLs, files and arrays as transformers takes them, and whatever cannot be read."""
+
+import http.server
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import stitched
+import tiny_encoders as tiny
+import torch
+from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+from irp_hf.errors import InputError
+
+TOP = 3
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with files that are read, and some that cannot be."""
+    folder = tmp_path_factory.mktemp("files")
+    picture, wave = tiny.pictures()[0], tiny.waves()[0]
+    picture.save(folder / "good.png")
+    soundfile.write(folder / "good.wav", wave, tiny.RATE, subtype="FLOAT")
+    soundfile.write(folder / "slow.wav", wave, 8000)
+    for broken in ("broken.png", "broken.wav"):
+        (folder / broken).write_bytes(b"RIFF\x89PNG and no more")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(place) -> Any:
+    """Where the folder is served."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=place))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pipes(tmp_path_factory) -> dict[str, Any]:
+    made = {}
+    for modality in ("text", "image", "audio"):
+        folder = stitched.save(tmp_path_factory.mktemp("classifiers") / modality, modality)
+        adapter = stitched.identity(stitched.record(modality, modality))
+        made[modality] = pipeline("irp-stitch", model=adapter, encoder=folder, head=folder, device="cpu")
+    return made
+
+
+def test_pictures_of_every_kind_are_one(pipes, place, address):
+    """PIL, path as text and as Path, URL, bytes, an array: and a list that mixes them."""
+    picture, path = tiny.pictures()[0], place / "good.png"
+    wanted = pipes["image"](picture, top_k=TOP)
+    items = [path, str(path), f"{address}/good.png", path.read_bytes(), np.asarray(picture)]
+    assert [pipes["image"](item, top_k=TOP) for item in items] == [wanted] * len(items)
+    assert pipes["image"]([picture, *items], top_k=TOP, batch_size=1, timeout=5.0) == [wanted] * (1 + len(items))
+
+
+def test_sounds_of_every_kind_are_one(pipes, place, address):
+    """Arrays under both of the names that transformers has for them, tensors, path, URL, bytes."""
+    wave, path = tiny.waves()[0], place / "good.wav"
+    wanted = pipes["audio"](wave, top_k=TOP)
+    named = [{name: wave, "sampling_rate": tiny.RATE} for name in ("array", "raw")]
+    items = [*named, torch.from_numpy(wave), path, str(path), f"{address}/good.wav", path.read_bytes()]
+    assert [pipes["audio"](item, top_k=TOP) for item in items] == [wanted] * len(items)
+    assert pipes["audio"](items, top_k=TOP) == [wanted] * len(items)
+    assert set(named[1]) == {"raw", "sampling_rate"}  # what the user gave is as it was
+
+
+def test_a_link_in_a_text_is_a_text(pipes, address):
+    """And nothing is fetched."""
+    link = f"{address}/good.png"
+    assert pipes["text"](link)[0]["label"] == pipes["text"]([link])[0]["label"]
+
+
+def test_texts_longer_than_the_model_are_cut(pipes):
+    assert pipes["text"]("w1 " * 500) == pipes["text"]("w1 " * 600)
+
+
+def test_texts_that_cannot_be_classified(pipes, refusal):
+    """Each in words, with its row, in every way of calling."""
+    pipe = pipes["text"]
+    empty = "Item 0 is an empty text; there is nothing to classify. Leave it out."
+    assert [refusal(pipe, text) for text in ("", " \n")] == [empty] * 2
+    wrong = "Item 2 is a int, but text reads texts. Pass strings, or name the view that holds them."
+    for options in ({}, {"batch_size": 2}, {"batch_size": 4}, {"num_workers": 1, "batch_size": 2}):
+        assert refusal(pipe, ["w1", "w2", 3, "w4"], **options) == wrong
+    assert refusal(list, pipe((item for item in ["w1", "w2", 3, "w4"]), batch_size=2)) == wrong
+    for item in (None, 3, b"w1", ["w1", "w2"], {"text": "w1"}, {"text": "w1", "text_pair": "w2"}, ("w1",)):
+        assert "reads texts" in refusal(pipe, [item])
+    assert "Item 0 is a dict" in refusal(pipe, [{"role": "user", "content": "w1"}])  # a chat
+    assert refusal(pipe, "w1 \ud800").startswith("text failed on 1 items (")
+
+
+def test_nothing_at_all(pipes, refusal):
+    """A list, a tuple, a data set; a generator may end early, as it does in transformers."""
+    words = "The inputs are an empty list; at least one is wanted. Pass [item, ...]."
+    for nothing in ([], (), KeyDataset([], "text")):
+        assert refusal(pipes["text"], nothing) == words
+    assert list(pipes["text"](item for item in [])) == []
+
+
+def test_answers_come_before_the_item_that_cannot_be_read(pipes):
+    """A stream is classified batch by batch, and goes on to the error."""
+    answers = iter(pipes["text"](item for item in ["w1", "w2", "w3", ""]))
+    assert [next(answers)["label"] for _ in range(3)]
+    with pytest.raises(InputError, match="Item 3 is an empty text"):
+        next(answers)
+
+
+def test_what_a_generator_raises_is_the_users(pipes):
+    def items() -> Any:
+        yield "w1"
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        list(pipes["text"](items()))
+
+
+def test_pictures_that_cannot_be_read(pipes, place, address, refusal):
+    pipe, good = pipes["image"], tiny.pictures()[0]
+    broken, missing = place / "broken.png", place / "missing.png"
+    for options in ({}, {"batch_size": 2}):
+        assert refusal(pipe, [good, str(broken)], **options) == (
+            f"Item 1, {broken}, is no picture (Pillow cannot read it). Drop or mend it."
+        )
+    assert refusal(pipe, str(missing)) == (
+        f"Item 0, {missing}, is no picture (No such file or directory). Drop or mend it."
+    )
+    assert refusal(pipe, [good, f"{address}/broken.png"]) == (
+        "Item 1 is no picture (Pillow cannot read it). Drop or mend it."
+    )
+    gone = refusal(pipe, f"{address}/missing.png")
+    assert gone.startswith(f"{address}/missing.png could not be fetched (")
+    assert "404" in gone
+    assert "could not be fetched" in refusal(pipe, "http://127.0.0.1:9/good.png", timeout=5.0)
+    for item in (3, "", torch.zeros(3, 8, 8), np.zeros((3, 8, 8), np.float32), b""):
+        assert refusal(pipe, item).startswith("Item 0")
+
+
+def test_sounds_that_cannot_be_read(pipes, place, refusal):
+    pipe, good = pipes["audio"], tiny.waves()[0]
+    broken, missing = place / "broken.wav", place / "missing.wav"
+    assert refusal(pipe, [good, str(broken)], batch_size=2) == (
+        f"Item 1, {broken}, is no sound (soundfile cannot read it). Drop or mend it."
+    )
+    assert refusal(pipe, missing) == f"Item 0, {missing}, is no sound (No such file or directory). Drop or mend it."
+    for slow in (place / "slow.wav", {"raw": good, "sampling_rate": 8000}):
+        assert "has 8000 samples a second, but audio wants 16000. Resample it" in refusal(pipe, slow)
+    for item in (3, {}, np.zeros((2, 4000), np.float32), np.full(4000, np.nan), [0.1, 0.2], {"raw": None}):
+        assert refusal(pipe, item).startswith("Item 0")
+    assert refusal(pipe, np.zeros(3, np.float32)).startswith("audio failed on 1 items (")  # shorter than one frame
+
+
+def test_keywords_that_do_not_fit(pipes, refusal):
+    """Before anything is classified."""
+    call = partial(refusal, pipes["text"], ["w1"])
+    known = "there are top_k, function_to_apply, return_confidence, timeout. Leave it out."
+    assert call(truncation=True) == f"'truncation' is no keyword of irp-stitch; {known}"
+    for wrong in (0, -1, True, 1.5, "2"):
+        assert call(top_k=wrong) == (
+            f"top_k is {wrong!r}; a number of labels from 1, or None for all, is wanted. Correct it."
+        )
+    for wrong in ("argmax", [], 3):
+        assert call(function_to_apply=wrong) == (
+            f"function_to_apply is {wrong!r}; 'softmax', 'sigmoid' or 'none' is wanted. Name one of them."
+        )
+    for wrong in (0, -1, "2"):
+        assert call(batch_size=wrong) == f"batch_size is {wrong!r}; a number from 1 is wanted. Correct it."
+    for wrong in (-1, "2"):
+        assert call(num_workers=wrong) == f"num_workers is {wrong!r}; a number from 0 is wanted. Correct it."
+
+
+def test_a_stream_is_read_as_it_is_needed(pipes):
+    """Not before the first answer is asked for, and not to its end."""
+    read: list[int] = []
+
+    def items() -> Any:
+        for row in range(100):
+            read.append(row)
+            yield f"w{row}"
+
+    answers = iter(pipes["text"](items(), batch_size=4))
+    next(answers)
+    assert len(read) < 20
+
+
+def test_a_column_is_read_piece_by_piece(pipes, refusal):
+    """A column of `datasets` decodes its pictures as they are looked at, and all of them may be more than memory holds."""
+
+    class Column(Sequence):
+        seen: list[int] = []
+
+        def __len__(self) -> int:
+            return 50
+
+        def __getitem__(self, row: Any) -> Any:
+            self.seen.append(row)
+            return tiny.pictures()[0] if row < 3 else "missing.png"
+
+    assert "Item 3, missing.png" in refusal(pipes["image"], Column())
+    assert Column.seen == [0, 1, 2, 3]
