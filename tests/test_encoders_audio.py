@@ -64,6 +64,15 @@ def test_a_padded_batch_is_one_call_where_that_is_right():
         assert len(seen) == calls
 
 
+def test_one_length_at_a_time_keeps_the_order():
+    """Where lengths come again after others."""
+    model, extractor = speech("wav2vec2, sees padding")
+    encoder = open_encoder(model, Options(pooling="mean", processor=extractor))
+    waves = [wave[:length] for wave, length in zip(tiny.waves(), (2900, 2500, 2900, 2700, 2500), strict=True)]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.embed(waves), alone(model, extractor, waves), atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_whisper_is_read_by_its_encoder_over_real_frames(tmp_path):
     """Its frames cover a fixed time; the mean leaves out those after the sound."""

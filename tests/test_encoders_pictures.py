@@ -136,13 +136,17 @@ def test_a_pooler_that_was_never_trained_is_refused(refusal, tmp_path):
 
 
 def test_embed_follows_its_module():
-    """A pipeline moves `module`; the meta device and float64 stand for any other."""
-    model, processor = parts("vit")
-    encoder = open_encoder(model, Options(pooling="cls", processor=processor))
+    """A pipeline moves `module`, to another dtype or device; meta stands for any."""
+    model, processor = parts("convnext")
+    encoder = open_encoder(model, Options(pooling="pooler", processor=processor))
     assert encoder.module is model
-    model.to("meta", torch.float64)
-    vectors = encoder.embed(tiny.pictures())
-    assert (vectors.device.type, vectors.dtype) == ("meta", torch.float64)
+    single = encoder.embed(tiny.pictures())
+    model.to(torch.float64)
+    double = encoder.embed(tiny.pictures())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, atol=1e-4, rtol=1e-4)
+    model.to("meta")
+    assert encoder.embed(tiny.pictures()).device.type == "meta"
 
 
 def test_timm_is_optional(refusal, tmp_path):

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,20 @@ class Counted:
         if self.calls == self._fails_at:
             raise RuntimeError("the power is gone")
         return lengths(texts)
+
+
+class Spied(Sequence):
+    """A column that notes which slices of it are read."""
+
+    def __init__(self, column: object) -> None:
+        self._column, self.read = column, []
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, rows: slice) -> list[str]:
+        self.read.append((rows.start or 0, rows.stop))
+        return self._column[rows]
 
 
 def run(out: Path, encoder: Counted, texts: object = TEXTS, **options: object) -> torch.Tensor:
@@ -110,12 +125,13 @@ def test_windows_are_skipped_unread(tmp_path, monkeypatch):
     from irp_hf import encoding
 
     monkeypatch.setitem(encoding.BATCHES_SORTED, "text", 2)
-    column, out = Dataset.from_dict({"text": TEXTS})["text"], tmp_path / "embeddings.npy"
+    column, out = Spied(Dataset.from_dict({"text": TEXTS})["text"]), tmp_path / "embeddings.npy"
     with pytest.raises(RuntimeError, match="the power is gone"):
         run(out, Counted(fails_at=8), column)
-    encoder = Counted()
+    encoder, column.read = Counted(), []
     assert torch.equal(run(out, encoder, column), torch.from_numpy(lengths(["a " + text for text in TEXTS])))
     assert encoder.calls == 3
+    assert [part for part in column.read if part[0] < 24] == [(0, 1), (0, 1024)]  # the first item, and for the digest
 
 
 @pytest.mark.parametrize(
