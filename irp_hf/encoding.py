@@ -35,6 +35,7 @@ def encode(
     processor: Any = None,
     batch_size: int = 32,
     device: str | torch.device | None = None,
+    device_map: str | dict[str, Any] | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -59,6 +60,7 @@ def encode(
         processor: tokenizer, image processor or feature extractor of a transformers model that is loaded already.
         batch_size: items at a time; it changes nothing but rounding.
         device: where a model that is loaded here runs; by default a GPU if there is one.
+        device_map: "auto", or devices by name of a part, for a model that is too large for one device.
         dtype: of its weights, as "float16"; by default the one they were saved in.
         revision: branch, tag or commit on the Hub.
         token: for private repositories on the Hub.
@@ -75,7 +77,7 @@ def encode(
     `MissingDependencyError` where an optional library is needed and not installed.
     """
     first = check_request(items, batch_size)
-    options = Options(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor)
+    options = Options(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor, device_map)
     opened = open_encoder(encoder, options, first)
     if out is None:
         return encode_all(opened, items, batch_size, options, progress), opened.record

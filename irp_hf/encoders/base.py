@@ -36,10 +36,16 @@ class Options:
     """"text", "image" or "audio": the side of a two-tower model; what a function takes."""
     processor: Any = None
     """Tokenizer, image processor or feature extractor of a transformers model that is loaded already."""
+    device_map: str | dict[str, Any] | None = None
+    """How Accelerate spreads a model over devices: "auto", or the devices of its parts by name."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
             raise InputError(f"dtype is {self.dtype!r}; a dtype of torch is wanted. Pass 'float16' or another.")
+        if self.device is not None and self.device_map is not None:
+            raise InputError(
+                f"device is {str(self.device)!r} and device_map is {self.device_map!r}; one of them is wanted. Leave one out."
+            )
         if self.at not in (None, "head"):
             raise InputError(
                 f"at is {self.at!r}; 'head' or None is wanted. Leave it out for the encoder's own vectors."
@@ -81,7 +87,7 @@ def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
     """
     if isinstance(encoder, str | os.PathLike):
         return _load(os.fspath(encoder), options, item)
-    for option in ("device", "dtype", "revision", "token"):
+    for option in ("device", "device_map", "dtype", "revision", "token"):
         refuse(option, getattr(options, option), f"the encoder is a {type(encoder).__name__}, loaded already")
     transformers = sys.modules["transformers.modeling_utils"]
     if isinstance(encoder, transformers.PreTrainedModel):

@@ -29,7 +29,8 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
             revision=repository.commit,
             token=options.token,
             trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"},
+            model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"}
+            | ({"device_map": options.device_map} if options.device_map else {}),
         )
     return _encoder(model, name, repository.commit, options, item)
 

@@ -55,7 +55,7 @@ class Stored:
 
     def __init__(self, repository: Repository, options: Options) -> None:
         self.name, self.commit, self._path = repository.name, repository.commit, repository.path
-        self._device, self._dtype = options.device, options.dtype or "auto"
+        self._device, self._device_map, self._dtype = options.device, options.device_map, options.dtype or "auto"
         # A folder has no revision, and transformers wants one all the same.
         self._hub: dict[str, Any] = dict(revision=self.commit or "main", token=options.token, trust_remote_code=False)
         with loading(self.name):
@@ -75,7 +75,12 @@ class Stored:
         """Load it, to its device; raise `InputError` where transformers would fill a part with random weights."""
         with loading(self.name):
             model, info = auto_class.from_pretrained(
-                self._path, dtype=self._dtype, use_safetensors=True, output_loading_info=True, **self._hub
+                self._path,
+                dtype=self._dtype,
+                device_map=self._device_map,
+                use_safetensors=True,
+                output_loading_info=True,
+                **self._hub,
             )
         used = {id(weight) for weight in part(model).parameters()}
         theirs = {name for name, weight in model.named_parameters() if id(weight) not in used}
@@ -86,7 +91,7 @@ class Stored:
                 f"{self.name} has no weights for {random[0]} ({len(random)} missing in all), which would be random. "
                 "Name another pooling or another checkpoint."
             )
-        return model.to(_device(self._device))
+        return model if self._device_map else model.to(_device(self._device))
 
     def processor(self, kind: str) -> Any:
         """Load it; pictures by Pillow alone, which gives the same pixels everywhere."""
