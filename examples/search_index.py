@@ -25,9 +25,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor
 from transformers.utils import logging
-from trec import CACHE, SEED, StaticEncoder, embed, fingerprint, load_trec, minilm_folder
+from trec import CACHE, SEED, StaticEncoder, adapter_folder, embed, load_trec, minilm_folder
 
-import irp_hf
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.baselines import procrustes, ridge
 from irp_hf.evaluation import Measure, bootstrap
@@ -74,7 +73,10 @@ def main(path: Path) -> None:
     )
     source = AnchoredSpace.from_embeddings(static[known], anchors, static_record)
     target = AnchoredSpace.from_embeddings(minilm[known], anchors, minilm_record)
-    model = stitched(connect(source, target))
+    print(f"Connecting static to MiniLM by {len(anchors):,} anchors ...", flush=True)
+    # "auto" chooses the kernel as well, but tries the other two before it does.
+    folder = adapter_folder(source, target, method="kernel", objective="neighbors")
+    model = stitched(IRPAdapter.from_pretrained(folder))
 
     index = build(faiss, minilm[rows])
     hits = {
@@ -116,17 +118,6 @@ def search(index: Any, vectors: Tensor) -> Tensor:
     """Row numbers `(q, 100)` of what `vectors (q, d)` find, the nearest first."""
     _, hits = index.search(vectors.float().numpy(), max(DEPTHS))
     return torch.from_numpy(hits)
-
-
-def connect(source: AnchoredSpace, target: AnchoredSpace) -> IRPAdapter:
-    """The translation that keeps the target's neighbours; fitted once, then read."""
-    code = [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
-    folder = CACHE / f"to-index-{fingerprint([str(source.config), str(target.config), *code])}"
-    if not folder.exists():
-        print(f"Fitting the translation on {NUM_ANCHORS:,} anchors ...", flush=True)
-        # "auto" chooses the kernel as well, but tries the other two before it does.
-        IRPAdapter.connect(source, target, method="kernel", objective="neighbors").save_pretrained(folder)
-    return IRPAdapter.from_pretrained(folder)
 
 
 def stitched(adapter: IRPAdapter) -> SentenceTransformer:

