@@ -145,7 +145,7 @@ class IRPStitchPipeline(Pipeline):
         try:
             return self.preprocess(item, row=row, **params)
         except IRPError as error:
-            return {"items": [error]}
+            return {"items": [error], "row": row}
 
     def preprocess(  # type: ignore[override]
         self, item: Any, timeout: float | None = None, row: int = 0
@@ -155,14 +155,17 @@ class IRPStitchPipeline(Pipeline):
             item = _fetch(item, timeout)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
             item = {"array": item["raw"], **item}
-        return {"items": self.stitched.read([item], row)}
+        return {"items": self.stitched.read([item], row), "row": row}
 
     def _forward(self, inputs: dict[str, Any], confidence: bool = False) -> dict[str, Tensor]:  # type: ignore[override]
         items = inputs["items"]
         for item in items:
             if isinstance(item, IRPError):
                 raise item
-        return {**self.stitched(items, confidence), "text": torch.tensor([isinstance(item, str) for item in items])}
+        return {
+            **self.stitched(items, confidence, inputs["row"]),
+            "text": torch.tensor([isinstance(item, str) for item in items]),
+        }
 
     def postprocess(  # type: ignore[override]
         self, outputs: dict[str, Tensor], top_k: int | None = UNSET, function_to_apply: str | None = None
@@ -221,7 +224,7 @@ class _Numbered(Dataset[tuple[int, Any]]):
 
 
 def _together(read: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"items": [item for one in read for item in one["items"]]}
+    return {"items": [item for one in read for item in one["items"]], "row": read[0]["row"]}
 
 
 def _fetch(url: str, timeout: float | None) -> bytes:

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
+from irp_hf.arrays import Rows, refuse_not_finite
 from irp_hf.encoders.base import Encoder, Options, first_line, open_encoder
 from irp_hf.encoders.hub import find
 from irp_hf.encoders.reading import read_items
@@ -83,7 +84,7 @@ class StitchedModel(nn.Module):
         self.head = self._open_head(head, head_revision, head_token)
         self.encoder = self._open_encoder(encoder, settings, revision, token)
         self.encoder_module = self.encoder.module
-        _compare(self.adapter.config.source_encoder or {}, self.encoder.record, on_mismatch)
+        _compare(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
         self.eval()
 
     @property
@@ -102,10 +103,13 @@ class StitchedModel(nn.Module):
         return self.encoder.modality
 
     @torch.no_grad()
-    def forward(self, items: Sequence[Any], confidence: bool = False) -> StitchedOutput:
-        """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones."""
-        vectors = self._embed(list(items))
-        vectors = vectors.to(self.adapter.device, torch.float32)
+    def forward(self, items: Sequence[Any], confidence: bool = False, first: int = 0) -> StitchedOutput:
+        """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones.
+
+        `first` is the row of the first one, for the words of an error.
+        """
+        vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
+        refuse_not_finite(vectors, f"The vectors of {self.encoder.name}", first)
         logits = self.head(self.adapter(embeddings=vectors).translated)
         return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
 
@@ -125,7 +129,7 @@ class StitchedModel(nn.Module):
         with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
             for start in range(0, len(items), batch_size):
                 batch = [items[row] for row in range(start, min(start + batch_size, len(items)))]
-                parts.append(self(self.read(batch, start), confidence))
+                parts.append(self(self.read(batch, start), confidence, start))
                 bar.update(len(batch))
         return StitchedOutput(**{name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]})
 
@@ -139,7 +143,7 @@ class StitchedModel(nn.Module):
 
     def _embed(self, items: list[Any]) -> Tensor:
         try:
-            vectors = torch.as_tensor(self.encoder.embed(items))
+            given = self.encoder.embed(items)
         except (IRPError, torch.OutOfMemoryError):
             raise
         except (RuntimeError, TypeError, ValueError) as error:
@@ -148,6 +152,8 @@ class StitchedModel(nn.Module):
             raise InputError(
                 f"{self.encoder.name} failed on {len(items)} items ({first_line(error)}). Drop or mend what it cannot read."
             ) from error
+        rows = Rows(given, f"The vectors of {self.encoder.name}")
+        vectors = rows[0 : rows.num_rows]
         wanted = (len(items), self.adapter.config.source_size)
         if tuple(vectors.shape) != wanted:
             raise InputError(
@@ -220,8 +226,11 @@ def _options(
     recorded = {key: record[key] for key in ("pooling", "normalize", "at", "modality") if record.get(key)}
     if "prompt" in record:
         recorded["prompt"] = record["prompt"] or ""  # not even a default of the encoder's own
-    if not isinstance(encoder, str | os.PathLike | PreTrainedModel) or _is_modular(encoder, revision, token):
-        recorded.pop("pooling", None)  # the encoder pools in its own way; afterwards they are compared
+    if not isinstance(encoder, str | os.PathLike | PreTrainedModel):
+        # It has a way of its own; afterwards they are compared.
+        recorded = {key: value for key, value in recorded.items() if key not in ("pooling", "at")}
+    elif "at" not in recorded and _is_modular(encoder, revision, token):
+        recorded.pop("pooling", None)
     return Options(**(recorded | settings), revision=revision, token=token)
 
 
@@ -231,17 +240,20 @@ def _is_modular(encoder: Any, revision: str | None, token: str | bool | None) ->
     return find(os.fspath(encoder), Options(revision=revision, token=token)).modular
 
 
-def _compare(recorded: dict[str, Any], opened: dict[str, Any], on_mismatch: str) -> None:
+def _compare(recorded: dict[str, Any], encoder: Encoder, on_mismatch: str) -> None:
     """Refuse an encoder that encodes otherwise than the anchors were encoded, as far as both are known, or warn."""
     for key in COMPARED:
-        then, now = recorded.get(key), opened.get(key)
-        known = key in recorded and (key in ("prompt", "normalize") or None not in (then, now))
+        then, now = recorded.get(key), encoder.record.get(key)
+        if key == "at":  # which is recorded where it is something
+            known = "normalize" in recorded and encoder.module is not None
+        else:
+            known = key in recorded and (key in ("prompt", "normalize") or None not in (then, now))
         if not known or (then or None) == (now or None):
             continue
         message = (
-            f"The adapter's anchors were encoded with {key} {then!r}, but {opened['id']} now encodes with {now!r}. "
+            f"The adapter's anchors were encoded with {key} {then!r}, but {encoder.name} now encodes with {now!r}. "
             f"Open it as it was then, or encode the anchors again."
         )
         if on_mismatch == "refuse":
             raise InputError(message + " on_mismatch='warn' lets it pass.")
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, stacklevel=3)
