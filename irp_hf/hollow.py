@@ -35,16 +35,12 @@ def fill(model: nn.Module, seed: int, keep: frozenset[str] = frozenset()) -> Non
 
 
 def _noise(shape: torch.Size, generator: torch.Generator, name: str) -> Tensor:
-    """Weights about as large as training leaves them. Each row of a matrix is the one before it, moved by one.
-
-    What has more dimensions is a matrix where the least noise is needed: experts lie one above the other.
-    """
+    """Weights about as large as training leaves them. Each row of a matrix is the one before it, moved by one."""
     if len(shape) < 2:
         return 0.1 * torch.randn(shape, generator=generator) + float(name == "weight")
-    size, split = min((shape[:i].numel() + shape[i:].numel(), i) for i in range(1, len(shape)))
-    line = torch.randn(size - 1, generator=generator) * shape[1:].numel() ** -0.5
-    strides = (torch.empty(part, device="meta").stride() for part in (shape[:split], shape[split:]))
-    noise: Tensor = line.as_strided(shape, [stride for part in strides for stride in part])
+    width = shape[1:].numel()
+    line = torch.randn(shape[0] + width - 1, generator=generator) * width**-0.5
+    noise: Tensor = line.as_strided(shape, (1, *torch.empty(shape[1:], device="meta").stride()))
     return noise
 
 
