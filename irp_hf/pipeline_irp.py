@@ -25,6 +25,7 @@ UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
 PARTS = ("on_mismatch", "head_revision", "head_token", "pooling", "prompt", "normalize", "at", "modality")
+OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 ENCODER = ("revision", "token", "device_map")  # with encoder_ in front: pipeline() keeps these names to itself
 
 
@@ -75,6 +76,9 @@ class IRPStitchPipeline(Pipeline):
                 parts["processor"] = kwargs.pop(name)
         if dtype not in (None, "auto"):
             parts["dtype"] = dtype
+        self._sanitize_parameters(
+            **{name: kwargs[name] for name in kwargs if name not in OF_ALL}
+        )  # before anything loads
         if isinstance(model, StitchedModel):
             given = [name for name, part in {"encoder": encoder, "head": head, **parts}.items() if part is not None]
             if given:
