@@ -170,7 +170,9 @@ class StitchedModel(nn.Module):
                     f"The adapter leads to the space of {record.get('id', 'an unknown encoder')}, which names no head. "
                     "Pass head=, a classifier or a function from vectors to logits."
                 )
-            head, revision = _named("head", record), revision or record.get("revision")
+            head = _named("head", record)
+        if isinstance(head, str) and head == record.get("id"):
+            revision = revision or record.get("revision")
         opened = open_head(head, revision, token)
         if opened.dim not in (None, self.adapter.config.target_size):
             raise InputError(

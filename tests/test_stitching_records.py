@@ -120,7 +120,8 @@ parts = [pipe.stitched.encoder.record["revision"], pipe.stitched.head.record["re
 pipe.save_pretrained("again")
 again = pipeline("irp-stitch", model="again", device="cpu")
 texts = json.loads(sys.argv[1])
-print(json.dumps([parts, pipe(texts), again(texts)]))
+named = pipeline("irp-stitch", model="again", encoder="me/encoder", head="me/topics", device="cpu")
+print(json.dumps([parts, pipe(texts), again(texts), named(texts)]))
 """
 
 
@@ -148,9 +149,9 @@ def test_parts_that_the_adapter_names(plain, classifier, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert "already registered" not in run.stderr
-    commits, answers, again = json.loads(run.stdout)
+    commits, answers, again, named = json.loads(run.stdout)
     assert commits == [COMMITS["encoder"], COMMITS["topics"]]
-    assert answers == again
+    assert answers == again == named  # the same ids mean the same commits
     here = pipeline("irp-stitch", model=adapter, encoder=plain, head=classifier, device="cpu")(TEXTS)
     assert [answer["label"] for answer in answers] == [answer["label"] for answer in here]
     assert "custom_pipelines" not in json.loads((tmp_path / "again" / "config.json").read_text())
