@@ -39,7 +39,8 @@ def _noise(shape: torch.Size, generator: torch.Generator, name: str) -> Tensor:
     if len(shape) < 2:
         return 0.1 * torch.randn(shape, generator=generator) + float(name == "weight")
     width = shape[1:].numel()
-    line = torch.randn(shape[0] + width - 1, generator=generator) * width**-0.5
+    gain = 2 if len(shape) > 3 else 1  # else what pictures differ in fades layer by layer
+    line = torch.randn(shape[0] + width - 1, generator=generator) * (gain * width**-0.5)
     noise: Tensor = line.as_strided(shape, (1, *torch.empty(shape[1:], device="meta").stride()))
     return noise
 

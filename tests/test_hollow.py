@@ -42,6 +42,16 @@ def test_it_runs_and_tells_rows_apart() -> None:
     assert float((logits - logits.mean(0)).abs().max() / logits.abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("name", ["EfficientNet", "MobileNetV2", "RegNet", "ResNet"])
+def test_pictures_are_still_told_apart_after_many_layers(name: str) -> None:
+    """Else no cut could be checked on noise, and the whole model would be loaded."""
+    config = getattr(transformers, f"{name}Config")()
+    model = hollow(getattr(transformers, f"{name}ForImageClassification"), config)
+    with torch.no_grad():
+        logits = model(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))).logits
+    assert float((logits[0] - logits[1]).abs().max() / logits.abs().max()) > 1e-3
+
+
 def test_rows_of_a_weight_differ() -> None:
     """Two equal rows would make two channels, or two experts, look the same."""
     config = MixtralConfig(
