@@ -8,6 +8,7 @@ reads.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -136,16 +137,16 @@ class HeadCut:
 
     def _find(self, inputs: Mapping[str, Any], rows: int) -> tuple[list[Source], int | None]:
         """What the head reads, and how many tokens, where it reads tokens."""
-        calls: list[Call] = []
-        with watched(self.model, calls.append):
+        names: list[str] = []
+        with watched(self.model, lambda call: names.append(call.name)):
             self._logits(inputs)
         scope = ""
-        while inner := [call.name for call in calls if inside(call.name, scope)]:
+        while inner := [name for name in names if inside(name, scope)]:
             backbone = _child(inner[0], scope)
-            last = max(i for i, call in enumerate(calls) if call.name == backbone or inside(call.name, backbone))
-            parts = {_child(call.name, scope) for call in calls[: last + 1] if inside(call.name, scope)}
-            taint = _Taint(self.model, inputs, parts & {call.name for call in calls})
-            tail = calls[last + 1 :]
+            last = max(i for i, name in enumerate(names) if name == backbone or inside(name, backbone))
+            parts = {_child(name, scope) for name in names[: last + 1] if inside(name, scope)}
+            taint = _Taint(self.model, inputs, parts & set(names))
+            tail = self._calls_after(last, inputs)
             found = taint.vectors(_tensors(tail, 2, rows)) or taint.scorer(_tensors(tail, 3, rows))
             if found is not None:
                 return found
@@ -154,6 +155,19 @@ class HeadCut:
             f"No part of {type(self.model).__name__} reads one vector per row. "
             "Pass the head as a function from vectors to logits."
         )
+
+    def _calls_after(self, last: int, inputs: Mapping[str, Any]) -> list[Call]:
+        """With their tensors; keeping those of the backbone, too, would take its size in memory."""
+        calls: list[Call] = []
+        places = itertools.count()
+
+        def keep(call: Call) -> None:
+            if next(places) > last:
+                calls.append(call)
+
+        with watched(self.model, keep):
+            self._logits(inputs)
+        return calls
 
 
 class _Enough(Exception):

@@ -121,9 +121,8 @@ class _Template(nn.Module):
     def __init__(self, name: str, outputs: list[Any], attributes: Mapping[str, Any]) -> None:
         super().__init__()
         self._name, self._outputs = name, outputs
-        plain = int | float | str | tuple | None  # sizes, say: some models ask their parts for them
-        for key, value in attributes.items():
-            if not key.startswith("_") and isinstance(value, plain):
+        for key, value in attributes.items():  # sizes, say: some models ask their parts for them
+            if not key.startswith("_") and (value is None or isinstance(value, (int, float, str, tuple))):
                 setattr(self, key, value)
 
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
