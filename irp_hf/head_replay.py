@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from typing_extensions import Self
 
 from irp_hf.errors import InputError
@@ -76,7 +77,8 @@ class HeadReplay(nn.Module):
             group = [entry for entry in entries if entry.name == name]
             hook = changer(group, partial(_count, name), _vector)
             self.model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True)
-        self._drop_unused()
+        self.only_layer: str | None = None
+        self._keep(self._used())
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)` of `vectors (n, dim)`; raises `InputError` for another shape."""
@@ -85,6 +87,12 @@ class HeadReplay(nn.Module):
                 f"The head reads vectors of shape (n, {self.dim}), not {tuple(vectors.shape)}. "
                 "Give what its own encoder, or an adapter to it, gives."
             )
+        if self.only_layer is not None:
+            layer = self.model.get_submodule(self.only_layer)
+            return functional.linear(vectors, layer.weight, layer.bias)  # type: ignore[arg-type]
+        return self._replay(vectors)
+
+    def _replay(self, vectors: Tensor) -> Tensor:
         values: dict[Entry, Tensor] = {}
         for source, part in zip(self.sources, vectors.split([s.width for s in self.sources], 1), strict=True):
             value = part if self.tokens is None else part[:, None].expand(-1, self.tokens, -1)
@@ -95,12 +103,24 @@ class HeadReplay(nn.Module):
         finally:
             _REPLAY.reset(token)
 
-    def _drop_unused(self) -> None:
-        """Forget what neither head nor template needs, so that nothing of the backbone is kept."""
+    def _used(self) -> set[str]:
+        """The modules that the head calls. Where they hold a single linear layer, which most heads are, it runs alone."""
         used: set[str] = set()
         like = next(tensor for tensor in self.model.parameters() if tensor.is_floating_point())
+        trial = torch.linspace(-1, 1, 3 * self.dim, dtype=like.dtype, device=like.device).view(3, -1)
         with watched(self.model, lambda call: used.add(call.name)):
-            self(torch.zeros(2, self.dim, dtype=like.dtype, device=like.device))
+            logits = self._replay(trial)
+        layers = [name for name in used if self.model.get_submodule(name)._parameters]
+        layer = self.model.get_submodule(layers[0]) if len(layers) == 1 else None
+        if type(layer) is nn.Linear and layer.in_features == self.dim:
+            straight = functional.linear(trial, layer.weight, layer.bias)
+            close = torch.finfo(like.dtype).eps * 100 * logits.abs().max()
+            if straight.shape == logits.shape and ((straight - logits).abs() <= close).all():
+                self.only_layer = layers[0]
+        return used
+
+    def _keep(self, used: set[str]) -> None:
+        """Forget what neither head nor template needs, so that nothing of the backbone is kept."""
         unused = list(_outermost(self.model, lambda name: not any(n == name or inside(n, name) for n in used)))
         names = [name for name in unused if any(True for _ in self.model.get_submodule(name).parameters())]
         self.model = _copied(self.model, names)
