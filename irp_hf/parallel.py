@@ -51,11 +51,7 @@ def encode_dataset(
 
     Raises `InputError` as `encode` and `run_sharded` do.
     """
-    names = getattr(dataset, "column_names", None) or ()
-    if column not in names:
-        known = ", ".join(map(repr, names)) or "none"
-        raise InputError(f"column is {column!r}, but the columns of the dataset are {known}. Name one of them.")
-    place, state, items, asked = check_out(out), _state(), dataset[column], Options(**options)
+    items, place, state, asked = column_of(dataset, column), check_out(out), _state(), Options(**options)
     first = check_request(items, batch_size)
     if asked.device is None and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)
@@ -69,6 +65,15 @@ def encode_dataset(
     blocks = Blocks(run, Path(f"{place}.json"), Path(f"{place}.parts"), lambda _: place)
     found = _run(state, embed, items, blocks, progress)
     return torch.from_numpy(found[ONLY]), opened.record
+
+
+def column_of(dataset: Any, column: str) -> Any:
+    """A column of a `datasets.Dataset`; raises `InputError` where it has none of that name."""
+    names = getattr(dataset, "column_names", None) or ()
+    if column not in names:
+        known = ", ".join(map(repr, names)) or "none"
+        raise InputError(f"column is {column!r}, but the columns of the dataset are {known}. Name one of them.")
+    return dataset[column]
 
 
 def run_sharded(

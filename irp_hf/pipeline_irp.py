@@ -61,7 +61,7 @@ class IRPStitchPipeline(Pipeline):
             encoder: as for `StitchedModel`; by default the one that the adapter names.
             head: likewise.
             task: "irp-stitch".
-            device: of all three parts.
+            device: of all three parts; `pipeline(device_map="auto")` spreads the encoder over several.
             dtype: of the encoder's and the head's weights; the adapter stays float32.
             encoder_device: of the encoder alone.
             head_device: of the head alone.
@@ -87,6 +87,10 @@ class IRPStitchPipeline(Pipeline):
                 )
             self.stitched = model
         else:
+            named = encoder is None or isinstance(encoder, str | os.PathLike)
+            spread = parts.get("device_map") or getattr(model, "device_map", None)
+            if named:  # a single device is known only later
+                parts |= {"device_map": spread} if spread else {"device": "cpu"}
             self.stitched = StitchedModel(encoder, model, head, **parts)
         where: Any = device
         stays = isinstance(model, StitchedModel) and device is None  # the user put its parts where they are

@@ -26,6 +26,8 @@ class AnchoredModel(PreTrainedModel):
     main_input_name = "embeddings"
     sealed: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
+    device_map: Any = None
+    """What was asked for when it was loaded; a pipeline asks the same for the encoder."""
     _supports_flash_attn = False
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -107,6 +109,7 @@ class AnchoredModel(PreTrainedModel):
             )
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._put(name, tensor)
+        model.device_map = kwargs.get("device_map")
         return (model, info) if wants_info else model  # type: ignore[return-value]
 
 

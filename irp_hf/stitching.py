@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -133,6 +135,37 @@ class StitchedModel(nn.Module):
                 bar.update(len(batch))
         return StitchedOutput(**{name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]})
 
+    def predict_dataset(
+        self,
+        dataset: Any,
+        column: str,
+        out_folder: str | os.PathLike[str],
+        *,
+        batch_size: int = 32,
+        confidence: bool = False,
+        block_size: int = 1024,
+        progress: bool | None = None,
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """`predict` for a column of a `datasets.Dataset`, on all processes of `accelerate launch`, each on its own device.
+
+        Returns "logits" `(n, num_labels)` and, where asked for, "confidence" `(n,)`, mapped from `.npy` files in `out_folder`,
+        in every process; the bits do not depend on the number of processes, and a run that died goes on. For `block_size`
+        and what is raised see `irp_hf.parallel.run_sharded`.
+        """
+        from irp_hf.parallel import column_of, run_sharded
+
+        items, state = column_of(dataset, column), PartialState()
+        if state.num_processes > 1:
+            self.to(state.device)
+
+        def classify(rows: Sequence[Any]) -> dict[str, Any]:
+            output = self.predict(rows, batch_size, confidence, progress=False)
+            return {name: value.numpy() for name, value in output.items()}
+
+        parts = dict(encoder=self.encoder.record, adapter=self.adapter.checksum(), head=self.head.record)
+        record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": confidence}
+        return run_sharded(classify, items, out_folder, block_size=block_size, record=record, progress=progress)
+
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for the words of an error."""
         read = read_items(self.encoder, items, first)
@@ -193,7 +226,7 @@ class StitchedModel(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""
         for part in self.children():
-            if getattr(part, "hf_device_map", None) is None:
+            if not any(hasattr(module, "_hf_hook") for module in part.modules()):
                 part._apply(fn)
         return self
 

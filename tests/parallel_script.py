@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import stitched
 import tiny_encoders as tiny
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
 
+from irp_hf import StitchedModel
 from irp_hf.errors import InputError
 from irp_hf.parallel import encode_dataset, run_sharded
 
@@ -49,6 +53,31 @@ def encode_in(folder: Path, name: str) -> torch.Tensor:
     return encode_dataset(model, DATASET, "text", folder / name, pooling="mean", batch_size=4, block_size=BLOCK)[0]
 
 
+def stitched_in(folder: Path) -> StitchedModel:
+    """The model of the folder, with an adapter and a head that are always the same."""
+    adapter = stitched.rough("model")
+    model = StitchedModel(folder / "model", adapter, torch.nn.Linear(stitched.WIDTH, 3), pooling="mean")
+    with torch.no_grad():
+        model.head.scorer.weight.copy_(torch.linspace(-1, 1, 3 * stitched.WIDTH).view(3, -1))
+        model.head.scorer.bias.zero_()
+    return model
+
+
+def classify_in(folder: Path, name: str, dies: bool = False) -> dict[str, np.ndarray]:
+    """Its logits and confidences; where it `dies`, in its third block."""
+    model = stitched_in(folder)
+    if dies:
+        blocks, predict = itertools.count(1), model.predict
+
+        def last(*args: Any, **kwargs: Any) -> Any:
+            if next(blocks) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return predict(*args, **kwargs)
+
+        model.predict = last
+    return model.predict_dataset(DATASET, "text", folder / name, batch_size=4, confidence=True, block_size=BLOCK)
+
+
 def main() -> None:
     task, folder = sys.argv[1], Path(sys.argv[2])
     accelerator = Accelerator()
@@ -59,6 +88,8 @@ def main() -> None:
         np.save(folder / f"seen-{accelerator.process_index}.npy", np.hstack([found["waves"], vectors.numpy()]))
     elif task == "die":
         run_sharded(Logged(folder / "first", accelerator.process_index == 1), ITEMS, folder / "two", block_size=BLOCK)
+    elif task in ("classify", "classify and die"):
+        classify_in(folder, "two", dies=task != "classify" and accelerator.process_index == 1)
     elif task == "differ":
         try:
             run_sharded(two_arrays, ITEMS[accelerator.process_index :], folder / "two", block_size=BLOCK)

@@ -268,7 +268,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch):
     """And a folder that is not there, which looks like an id or like no id at all."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert refusal("nobody/no-model", TEXTS) == (
-        "The encoder 'nobody/no-model' is no folder here, and the Hub did not give it "
+        "'nobody/no-model' is no folder here, and the Hub did not give it "
         "(LocalEntryNotFoundError). Check the name, the token and the connection."
     )
     assert "'/no/such/folder' is no folder here" in refusal("/no/such/folder", TEXTS)

@@ -15,8 +15,9 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
 )
+from safetensors import SafetensorError
 
-from irp_hf.encoders.base import Options, first_line
+from irp_hf.encoders.base import Options, first_line, refuse
 from irp_hf.errors import InputError
 
 
@@ -44,7 +45,8 @@ def find(path: str, options: Options) -> Repository:
     Raises `InputError` where nothing is found, or weights that only a pickle holds.
     """
     folder = Path(path)
-    if folder.is_dir():
+    if path and folder.is_dir():
+        refuse("revision", options.revision, f"{folder.name} is a folder, which has no revisions")
         found = Repository(path, None, (folder / "modules.json").is_file())
         if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
             raise InputError(
@@ -56,7 +58,7 @@ def find(path: str, options: Options) -> Repository:
         return _find_on_hub(path, options)
     except (EntryNotFoundError, HFValidationError, HfHubHTTPError) as error:
         raise InputError(
-            f"The encoder {path!r} is no folder here, and the Hub did not give it ({type(error).__name__}). "
+            f"{path!r} is no folder here, and the Hub did not give it ({type(error).__name__}). "
             "Check the name, the token and the connection."
         ) from error
 
@@ -87,7 +89,7 @@ def loading(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(
             f"{name} could not be loaded ({first_line(error)}). Give a model that transformers knows, with "
             "its processor and safetensors, or load it yourself and pass a function from items to a matrix."
