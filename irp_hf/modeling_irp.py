@@ -58,12 +58,8 @@ class IRPAdapter(AnchoredModel):
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
-        k, m, source_size, target_size = (
-            config.num_anchors,
-            config.num_landmarks,
-            config.source_size,
-            config.target_size,
-        )
+        k, m = config.num_anchors, config.num_landmarks
+        source_size, target_size = config.source_size, config.target_size
         self._put("source_anchors", torch.zeros(k, source_size))
         self._put("target_anchors", torch.zeros(k, target_size))
         self._put("source_mean", torch.zeros(source_size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import re
 import secrets
@@ -14,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from irp_hf.atomic import sync
 from irp_hf.errors import InputError
 
 STALE_SECONDS = 3600.0  # a temporary folder that nobody touched for so long was left by a killed save
@@ -46,12 +46,12 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield fresh
         _refuse_clashes(fresh, target)
         for item in (*fresh.rglob("*"), fresh):
-            _sync(item)
+            sync(item)
         if in_place:
             _move_files(fresh, target)
         else:
             _swap(fresh, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -109,20 +109,6 @@ def _last_touched(folder: Path) -> float:
         return time.time()
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk; Windows offers that to neither folders nor readers."""
-    if sys.platform == "win32" or path.is_symlink():
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _move_files(fresh: Path, target: Path) -> None:
     files = [item for item in fresh.rglob("*") if item.is_symlink() or not item.is_dir()]
     for file in sorted(files, key=lambda file: (file == fresh / "config.json", -file.lstat().st_size)):
@@ -160,7 +146,7 @@ def _carry_over(old: Path, new: Path) -> None:
                 os.link(item, twin, follow_symlinks=False)
             except (OSError, NotImplementedError):
                 shutil.copy2(item, twin, follow_symlinks=False)
-    _sync(new)
+    sync(new)
 
 
 def _exchange(first: Path, second: Path) -> bool:
