@@ -46,6 +46,7 @@ lint: $(VENV)/.stamp-dev  ## check style, format and types
 bench: $(VENV)/.stamp-dev  ## measure quality and speed against peers
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/stitching.py
 
 clean:  ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
