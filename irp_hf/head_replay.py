@@ -147,7 +147,8 @@ class _Template(nn.Module):
 
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
         replay = _REPLAY.get()
-        return map_tensors(_repeat(replay.rows), self._outputs[replay.count(self._name)])
+        repeat = _repeat(replay.rows)  # and own it: some heads write into what they get
+        return map_tensors(lambda tensor: repeat(tensor).clone(), self._outputs[replay.count(self._name)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._outputs = [map_tensors(fn, output) for output in self._outputs]

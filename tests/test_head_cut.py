@@ -83,7 +83,8 @@ X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 def error_of(cut: HeadCut, batch: Batch) -> float:
     """Over the largest logit."""
     want = logits(cut.model, batch)
-    return float((cut.head_only()(cut.features(**batch)) - want).abs().max() / want.abs().max())
+    got = cut.head_only()(cut.features(**batch)).detach()
+    return float((got - want).abs().max() / want.abs().max())
 
 
 @pytest.mark.parametrize("name", KINDS)
