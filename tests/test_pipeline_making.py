@@ -10,7 +10,7 @@ import tiny_encoders as tiny
 import torch
 from tiny_encoders import LAYERS, VOCAB
 from torch import nn
-from transformers import pipeline
+from transformers import AutoModelForSequenceClassification, pipeline
 
 from irp_hf import IRPAdapter, StitchedModel
 
@@ -86,6 +86,20 @@ def test_accelerate_places_the_adapter(make, answers, adapter, tmp_path):
     pipe = make(model=str(tmp_path / "adapter"), device=None, device_map="auto")
     assert pipe.model.device.type == "cpu" or torch.cuda.is_available()
     assert labels(pipe(TEXTS)) == labels(answers)
+
+
+def test_a_device_map_is_meant_for_the_encoder_too(make, adapter, tmp_path, monkeypatch):
+    """If it fails, an encoder that is too large for one device is put on the first."""
+    asked, load = [], AutoModelForSequenceClassification.from_pretrained
+
+    def noted(*args: Any, **options: Any) -> Any:
+        asked.append(options["device_map"])
+        return load(*args, **options)
+
+    adapter.save_pretrained(tmp_path / "adapter")
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", noted)
+    make(model=str(tmp_path / "adapter"), device=None, device_map="auto")
+    assert asked == ["auto"]
 
 
 def test_a_stitched_model(folder, adapter, make, answers, refusal):
