@@ -48,30 +48,34 @@ def draw(
         subtitles = ("accuracy on new questions", "bars: 95 % intervals")
         for axes, (name, rows), subtitle in zip(places, results.items(), subtitles, strict=False):
             title = f"{name.partition('-')[0]}'s head reads {sources[name].partition('-')[0]}"
-            _title(axes, title[0].upper() + title[1:], subtitle)
-            _translations(axes, rows)
+            write_title(axes, title[0].upper() + title[1:], subtitle)
+            draw_translations(axes, rows)
             axes.set_xlim(min(means) - 0.04, max(means) + 0.03)
         places[1].set_yticklabels([])
-        _title(places[2], "Confidence tells", "first panel, in fifths")
-        _confidence(places[2], confidence, correct)
+        write_title(places[2], "Confidence tells", "first panel, in fifths")
+        draw_confidence(places[2], confidence, correct)
         figure.savefig(path)
 
 
-def _title(axes: Axes, title: str, subtitle: str) -> None:
+def write_title(axes: Axes, title: str, subtitle: str) -> None:
     axes.text(0, 1.14, title, transform=axes.transAxes, fontsize=13.5, fontweight="bold")
     axes.text(0, 1.06, subtitle, transform=axes.transAxes, fontsize=11, color=MUTED)
 
 
-def _translations(axes: Axes, rows: dict[str, Measure]) -> None:
-    """A dot for each translation, the last one being ours, between two lines: the head at home, and a new head."""
+def draw_translations(axes: Axes, rows: dict[str, Measure], sides: tuple[int, int] = (-1, -1)) -> None:
+    """A dot for each translation, the last one being ours, between two lines: the head at home, and a new head.
+
+    `sides` says where the lines' words stand: -1 left of the line, 1 right of it.
+    """
     (_, home), (_, new), *translations = rows.items()
     axes.axvline(home.mean, color=NATIVE, linewidth=2)
     axes.axvline(new.mean, color=MUTED, linewidth=1.5, linestyle=(0, (4, 3)))
     top = len(translations) - 0.2
-    for measure, words, color in ((home, "its own encoder", NATIVE), (new, "a new head", MUTED)):
+    lines = ((home, "its own encoder", NATIVE), (new, "a new head", MUTED))
+    for (measure, words, color), side in zip(lines, sides, strict=True):
         axes.annotate(
-            f"{words}\n{number(measure.mean)}", (measure.mean, top), (-7, 0),
-            textcoords="offset points", ha="right", va="center", color=color, fontsize=10.5,
+            f"{words}\n{number(measure.mean)}", (measure.mean, top), (7 * side, 0), textcoords="offset points",
+            ha="right" if side < 0 else "left", va="center", color=color, fontsize=10.5,
         )  # fmt: skip
     for place, (title, measure) in enumerate(reversed(translations)):
         ours = title == translations[-1][0]
@@ -89,7 +93,7 @@ def _translations(axes: Axes, rows: dict[str, Measure]) -> None:
     axes.grid(axis="x")
 
 
-def _confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
+def draw_confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
     """Accuracy of equally many questions, from the least to the most confident ones."""
     bins = confidence.argsort(stable=True).tensor_split(NUM_BINS)
     expected = [float(confidence[rows].mean()) for rows in bins]

@@ -1,0 +1,56 @@
+"""The picture of `stitch_classifier.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from stitch_text_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE, draw_confidence, draw_translations, write_title
+from torch import Tensor
+
+from irp_hf.evaluation import Measure
+
+COLORS = {"mpnet": NATIVE, "MiniLM": OTHER, "adapter": "#5f93b5", "head": OURS}
+
+
+def draw(
+    correct: dict[str, Measure],
+    confidence: Tensor,
+    right: Tensor,
+    sizes: dict[str, dict[str, float]],
+    path: Path,
+) -> None:
+    """Accuracy of the head by translation; by confidence; and what the whole classifier and the stitched model weigh."""
+    means = [measure.mean for measure in correct.values()]
+    with rc_context(STYLE):
+        figure = Figure((11, 4.4), 128, facecolor="white")
+        places = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.35, 0.8, 1.05]})
+        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.15, wspace=0.24)
+        write_title(places[0], "mpnet's classifier reads MiniLM", "accuracy on new questions, 95 % intervals")
+        draw_translations(places[0], correct, sides=(1, -1))
+        places[0].set_xlim(min(means) - 0.04, max(means) + 0.1)
+        write_title(places[1], "Confidence tells", "in fifths, from least to most")
+        draw_confidence(places[1], confidence, right)
+        places[1].margins(x=0.22)
+        write_title(places[2], "What is loaded", "megabytes of weights")
+        draw_sizes(places[2], sizes)
+        figure.savefig(path)
+
+
+def draw_sizes(axes: Axes, sizes: dict[str, dict[str, float]]) -> None:
+    """A stacked bar for each model, its parts named beneath it."""
+    most = max(sum(parts.values()) for parts in sizes.values())
+    for place, (title, parts) in enumerate(reversed(sizes.items())):
+        left = 0.0
+        for name, size in parts.items():
+            axes.barh(place, size, 0.32, left, color=COLORS[name], edgecolor="white", linewidth=0.8)
+            left += size
+        axes.text(0, place + 0.23, title, color=INK, fontweight="bold")
+        axes.text(left + 0.03 * most, place, f"{left:.0f} MB", va="center", color=INK, fontsize=13.5, fontweight="bold")
+        words = "  ".join(f"{name} {size:.{0 if size > 10 else 1}f}" for name, size in parts.items())
+        axes.text(0, place - 0.23, words, va="top", color=MUTED, fontsize=10.5)
+    axes.set_xlim(0, most * 1.48)
+    axes.set_ylim(-0.6, len(sizes) - 0.45)
+    axes.set_axis_off()
