@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -120,6 +120,8 @@ class IRPStitchPipeline(Pipeline):
             raise InputError("The inputs are an empty list; at least one is wanted. Pass [item, ...].")
         if listed:  # a column of pictures is decoded piece by piece
             inputs = Subset(inputs, range(len(inputs)))
+        elif isinstance(inputs, Iterator):  # the base class streams generators alone
+            inputs = (item for item in inputs)
         result = super().__call__(inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
         if listed:
             return list(result)

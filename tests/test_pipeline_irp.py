@@ -64,6 +64,7 @@ def test_one_a_list_and_a_generator(modality, batch_size, pairs):
         assert same(ours(some, **options), wanted)
         assert same(ours(tuple(some), **options), wanted)  # transformers takes a tuple for one item
         assert same(list(ours((item for item in some), **options)), wanted)
+        assert same(list(ours(iter(some), **options)), wanted)  # which transformers takes for one item
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
