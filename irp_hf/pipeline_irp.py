@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,8 +26,9 @@ UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
 PARTS = ("on_mismatch", "head_revision", "head_token", "pooling", "prompt", "normalize", "at", "modality")
-OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 ENCODER = ("revision", "token", "device_map")  # with encoder_ in front: pipeline() keeps these names to itself
+MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
+OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 
 
 class IRPStitchPipeline(Pipeline):
@@ -201,6 +203,9 @@ class IRPStitchPipeline(Pipeline):
         known = ("top_k", "function_to_apply", "return_confidence", "timeout")
         unknown = sorted(set(kwargs) - set(known))
         if unknown:
+            meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1)
+            if meant:
+                raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; {meant[0]!r} is. Correct it.")
             raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; there are {', '.join(known)}. Leave it out.")
         top_k, function = kwargs.get("top_k"), kwargs.get("function_to_apply")
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):

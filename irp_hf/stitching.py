@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -23,10 +22,9 @@ from irp_hf.encoders.hub import find
 from irp_hf.encoders.reading import read_items
 from irp_hf.errors import InputError, IRPError
 from irp_hf.heads import Head, open_head
+from irp_hf.mismatches import compare_encoder, compare_head
 from irp_hf.modeling_irp import IRPAdapter
 from irp_hf.projection import unit_rows
-
-COMPARED = ("pooling", "prompt", "normalize", "at", "revision")
 
 
 @dataclass
@@ -84,9 +82,10 @@ class StitchedModel(nn.Module):
             raise InputError(f"on_mismatch is {on_mismatch!r}; 'refuse' or 'warn' is wanted. Name one of them.")
         self.adapter = _open_adapter(adapter, adapter_revision, adapter_token)
         self.head = self._open_head(head, head_revision, head_token)
+        compare_head(self.adapter.config.target_encoder or {}, self.head, on_mismatch)
         self.encoder = self._open_encoder(encoder, settings, revision, token)
         self.encoder_module = self.encoder.module
-        _compare(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
+        compare_encoder(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
         self.eval()
 
     @property
@@ -246,7 +245,10 @@ def _named(part: str, record: dict[str, Any]) -> str:
     """The id on the Hub that a record names."""
     if record.get("revision") is None:  # only what comes from the Hub has a commit
         name = f"{record['id']!r}, which is no id on the Hub" if "id" in record else "nothing"
-        raise InputError(f"The adapter names as its {part} {name}. Pass {part}=, the folder or the object.")
+        raise InputError(
+            f"The adapter names as its {part} {name}. "
+            f"Pass {part}=, the folder or the object: the way to a folder is not recorded."
+        )
     return str(record["id"])
 
 
@@ -273,22 +275,3 @@ def _is_modular(encoder: Any, revision: str | None, token: str | bool | None) ->
     if isinstance(encoder, PreTrainedModel):
         return False
     return find(os.fspath(encoder), Options(revision=revision, token=token)).modular
-
-
-def _compare(recorded: dict[str, Any], encoder: Encoder, on_mismatch: str) -> None:
-    """Refuse an encoder that encodes otherwise than the anchors were encoded, as far as both are known, or warn."""
-    for key in COMPARED:
-        then, now = recorded.get(key), encoder.record.get(key)
-        if key == "at":  # which is recorded where it is something
-            known = "normalize" in recorded and encoder.module is not None
-        else:
-            known = key in recorded and (key in ("prompt", "normalize") or None not in (then, now))
-        if not known or (then or None) == (now or None):
-            continue
-        message = (
-            f"The adapter's anchors were encoded with {key} {then!r}, but {encoder.name} now encodes with {now!r}. "
-            f"Open it as it was then, or encode the anchors again."
-        )
-        if on_mismatch == "refuse":
-            raise InputError(message + " on_mismatch='warn' lets it pass.")
-        warnings.warn(message, stacklevel=3)

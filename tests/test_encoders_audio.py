@@ -148,5 +148,5 @@ def test_waveforms_that_cannot_be_read(refusal, tmp_path):
     assert "has 8000 samples a second" in refused(slow.getvalue())
     assert refusal(encode, model, [good], processor=extractor) == (
         "pooling is None, but Wav2Vec2Model is a plain transformers model and needs one of 'mean'. "
-        "Name the one that its model card or its head uses."
+        "Name the one that its model card uses; what a classifier's head reads is at='head'."
     )

@@ -73,7 +73,7 @@ def test_a_pooling_that_is_not_known_is_asked_for(kind, refusal, tmp_path):
     for wrong in {None, "last", "cls"} - set(MODELS[kind][2]):
         assert refusal(encode, folder, tiny.pictures(), pooling=wrong, device="cpu") == (
             f"pooling is {wrong!r}, but it is a plain transformers model and needs one of {choices}. "
-            "Name the one that its model card or its head uses."
+            "Name the one that its model card uses; what a classifier's head reads is at='head'."
         )
 
 

@@ -178,7 +178,7 @@ def test_options_that_do_not_fit(minilm, plain, loaded):
     """Nothing about how vectors are made is guessed."""
     assert refusal(plain, TEXTS) == (
         "pooling is None, but plain-minilm is a plain transformers model and needs one of 'mean', 'cls', "
-        "'last', 'pooler'. Name the one that its model card or its head uses."
+        "'last', 'pooler'. Name the one that its model card uses; what a classifier's head reads is at='head'."
     )
     assert refusal(plain, TEXTS, pooling="max").startswith("pooling is 'max', but plain-minilm is a plain")
     assert refusal(minilm, TEXTS, pooling="mean") == (

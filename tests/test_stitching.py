@@ -222,15 +222,16 @@ def test_settings_that_do_not_exist(plain, adapter, head, refusal):
 
 def test_an_adapter_that_names_no_parts(head, refusal):
     """Or names by a folder, of which only the name was kept."""
-    nowhere = "The adapter names as its encoder nothing. Pass encoder=, the folder or the object."
-    assert refusal(StitchedModel, None, stitched.identity(), head) == nowhere
+
+    def words(part: str, name: str) -> str:
+        way = "the folder or the object: the way to a folder is not recorded."
+        return f"The adapter names as its {part} {name}. Pass {part}=, {way}"
+
+    assert refusal(StitchedModel, None, stitched.identity(), head) == words("encoder", "nothing")
     folders = stitched.identity(stitched.record("plain"), stitched.record("topics"))
-    assert refusal(StitchedModel, None, folders, head) == (
-        "The adapter names as its encoder 'plain', which is no id on the Hub. Pass encoder=, the folder or the object."
-    )
-    assert refusal(StitchedModel, stitched.embed, folders) == (
-        "The adapter names as its head 'topics', which is no id on the Hub. Pass head=, the folder or the object."
-    )
+    unknown = "which is no id on the Hub"
+    assert refusal(StitchedModel, None, folders, head) == words("encoder", f"'plain', {unknown}")
+    assert refusal(StitchedModel, stitched.embed, folders) == words("head", f"'topics', {unknown}")
 
 
 def test_moves_and_casts(plain, adapter, classifier):

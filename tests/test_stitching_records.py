@@ -156,3 +156,17 @@ def test_parts_that_the_adapter_names(plain, classifier, tmp_path):
     assert [answer["label"] for answer in answers] == [answer["label"] for answer in here]
     assert "custom_pipelines" not in json.loads((tmp_path / "again" / "config.json").read_text())
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_head_that_reads_other_vectors_than_the_target_was_encoded_with(plain, classifier, refusal):
+    """Forgetting at="head" gives vectors of the right width and answers of chance."""
+    adapter = stitched.identity(target=stitched.record("topics", at=None, pooling="mean"))
+    words = (
+        "The adapter leads to vectors of topics as an encoder pools them, but a classifier's head reads others. "
+        "Encode the target's anchors with at='head'."
+    )
+    options = dict(pooling="mean", device="cpu")
+    assert refusal(StitchedModel, plain, adapter, classifier, **options) == f"{words} on_mismatch='warn' lets it pass."
+    with pytest.warns(UserWarning, match="reads others"):
+        StitchedModel(plain, adapter, classifier, on_mismatch="warn", **options)
+    StitchedModel(plain, adapter, nn.Linear(WIDTH, 2), **options)  # a head of its own for those vectors

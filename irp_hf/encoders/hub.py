@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 from safetensors import SafetensorError
+from transformers.utils import logging
 
 from irp_hf.encoders.base import Options, first_line, refuse
 from irp_hf.errors import InputError
@@ -84,7 +85,9 @@ def _commit(file: str) -> str:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Say in two sentences what the libraries beneath say in many."""
+    """Say in two sentences what the libraries beneath say in many, and keep their tables of unused weights to themselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     except InputError:
@@ -94,3 +97,5 @@ def loading(name: str) -> Iterator[None]:
             f"{name} could not be loaded ({first_line(error)}). Give a model that transformers knows, with "
             "its processor and safetensors, or load it yourself and pass a function from items to a matrix."
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)

@@ -27,7 +27,7 @@ def open_pictures(source: Source, options: Options) -> Encoder:
     if pooling not in choices:
         raise InputError(
             f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of {quoted(choices)}. "
-            "Name the one that its model card or its head uses."
+            "Name the one that its model card uses; what a classifier's head reads is at='head'."
         )
 
     def embed(pictures: list[Any]) -> Tensor:

@@ -25,7 +25,7 @@ def open_text(source: Source, options: Options) -> Encoder:
     if pooling not in POOLINGS:
         raise InputError(
             f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of "
-            f"{quoted(POOLINGS)}. Name the one that its model card or its head uses."
+            f"{quoted(POOLINGS)}. Name the one that its model card uses; what a classifier's head reads is at='head'."
         )
     whole = source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler")
     model = _encoder(whole)
