@@ -110,8 +110,11 @@ class StitchedModel(nn.Module):
         `first` is the row of the first one, for the words of an error.
         """
         vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
-        refuse_not_finite(vectors, f"The vectors of {self.encoder.name}", first)
-        logits = self.head(self.adapter(embeddings=vectors).translated)
+        try:
+            logits = self.head(self.adapter(embeddings=vectors).translated)
+        except InputError:
+            refuse_not_finite(vectors, f"The vectors of {self.encoder.name}", first)  # names the row among all
+            raise
         return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
 
     def predict(
