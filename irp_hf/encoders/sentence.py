@@ -43,6 +43,8 @@ def open_loaded(model: Any, options: Options, item: Any) -> Encoder:
 
 
 def _encoder(model: Any, name: str, commit: str | None, options: Options, item: Any) -> Encoder:
+    from sentence_transformers.util import batch_to_device, truncate_embeddings
+
     kinds = {type(module).__name__: module for module in model.modules()}
     if "Normalize" in kinds and options.normalize is False:
         refuse("normalize", False, f"{name} makes unit vectors by itself")
@@ -54,11 +56,13 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
         normalize=options.normalize or "Normalize" in kinds,
     )
 
+    model.eval()
+
     def embed(items: list[Any]) -> Any:
-        count = len(items)
-        return model.encode(
-            items, prompt=options.prompt, batch_size=count, show_progress_bar=False, convert_to_tensor=True
-        )
+        # What `model.encode` does to one batch; its care for many batches costs a tenth of a small encoder's time.
+        features = batch_to_device(model.preprocess(items, prompt=options.prompt), model.device)
+        vectors = model(features)["sentence_embedding"]
+        return vectors if model.truncate_dim is None else truncate_embeddings(vectors, model.truncate_dim)
 
     modality = _modality(model, name, options, item)
     return Encoder(embed, make_record(name, commit, model.dtype, options, modality), modality, model)
