@@ -198,7 +198,7 @@ def embed(name: str, fashion: Fashion) -> tuple[Tensor, dict[str, Any]]:
 
     def encoded() -> tuple[Tensor, dict[str, Any]]:
         model, processor = MODELS[name].open()
-        return encode(model.base_model, fashion.pictures, pooling="pooler", processor=processor)
+        return encode(model, fashion.pictures, at="head", processor=processor)
 
     return cached(name, _key(name, fashion), encoded)
 
