@@ -20,6 +20,7 @@ from irp_hf.arrays import Rows, refuse_not_finite
 from irp_hf.encoders.base import Encoder, Options, first_line, open_encoder
 from irp_hf.encoders.hub import find
 from irp_hf.encoders.reading import read_items
+from irp_hf.encoding import check_request
 from irp_hf.errors import InputError, IRPError
 from irp_hf.heads import Head, open_head
 from irp_hf.mismatches import compare_encoder, compare_head
@@ -124,10 +125,7 @@ class StitchedModel(nn.Module):
 
         Raises `InputError` that names the row of an item that cannot be read.
         """
-        if isinstance(items, str | bytes) or not len(items):
-            raise InputError(f"The items are {items!r:.40}; a list of at least one is wanted. Pass [item, ...].")
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; at least 1 is wanted. 32 suits most encoders.")
+        check_request(items, batch_size)
         parts: list[StitchedOutput] = []
         quiet = (len(items) <= 4 * batch_size or None) if progress is None else not progress
         with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
