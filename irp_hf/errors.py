@@ -19,6 +19,10 @@ class DamagedFolderError(IRPError, OSError):
     """A saved folder that is incomplete, altered or not ours."""
 
 
+class HubError(IRPError, OSError):
+    """The Hub refused, lacks what was asked for, or cannot be reached."""
+
+
 class MissingDependencyError(IRPError, ImportError):
     """An optional package that is needed here is not installed."""
 

@@ -1,0 +1,274 @@
+"""The Hub: pin a revision to its commit, fetch files of that commit, push a folder as one commit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from huggingface_hub import CommitInfo, HfApi, constants, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import repo_folder_name
+
+from irp_hf.errors import HubError, InputError, IRPError
+
+COMMIT = re.compile("[0-9a-f]{40}")
+CARD = "README.md"
+ATTEMPTS = 8  # at a commit, while others commit to the same branch
+BEHIND = 412  # what the Hub answers where somebody committed since
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A commit, and whether the Hub can be reached for more of it than the cache holds."""
+
+    commit: str
+    online: bool
+
+
+def pin(
+    repo_id: str,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    *,
+    repo_type: str = "model",
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Pinned:
+    """The commit that `revision`, a branch, a tag or a commit, is now.
+
+    It takes one request of bounded time. Where the Hub cannot be reached, it is what the cache remembers.
+
+    Raises `HubError` where the Hub refuses, and where it cannot be reached and the cache knows nothing.
+    """
+    cached = _Cached(repo_id, repo_type, cache_dir)
+    known = cached.commit(revision)
+    if local_files_only or constants.is_offline_mode():
+        return Pinned(_wanted(known, repo_id, "no connection is wanted"), online=False)
+    try:
+        info = HfApi(token=token).repo_info(
+            repo_id, repo_type=repo_type, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    except HFValidationError as error:
+        raise InputError(f"{repo_id!r} is no id on the Hub. Name one, as in user/name, or a folder.") from error
+    except Exception as error:  # the client has its own, and those of what it is built on
+        refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+        if known and (not refused or known == revision):  # of a commit, the cache holds all that it ever was
+            return Pinned(known, online=False)
+        raise told(error, repo_id, revision) from error
+    commit = str(info.sha)
+    cached.remember(revision, commit)
+    return Pinned(commit, online=True)
+
+
+def fetch(
+    repo_id: str,
+    files: Sequence[str],
+    revision: str | None = None,
+    token: str | bool | None = None,
+    *,
+    repo_type: str = "model",
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> tuple[Path, str]:
+    """Files of one commit: the folder of the cache that holds them, and the commit.
+
+    Without a connection, where the cache has an incomplete copy of the newest commit that it knows (somebody changed a card,
+    say), an older complete one is taken.
+
+    Raises `HubError`.
+    """
+    at = pin(repo_id, revision, token, repo_type=repo_type, cache_dir=cache_dir, local_files_only=local_files_only)
+    commit = at.commit
+    if not at.online:
+        cached = _Cached(repo_id, repo_type, cache_dir)
+        commit = cached.complete(files, commit, others=not (revision and COMMIT.fullmatch(revision)))
+    with speaking(repo_id, revision):
+        for file in files:
+            path = hf_hub_download(
+                repo_id,
+                file,
+                repo_type=repo_type,
+                revision=commit,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=not at.online,
+                force_download=force_download and at.online,
+            )
+    return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
+
+
+def push(
+    folder: Path,
+    repo_id: str,
+    card: Callable[[str | None], str],
+    *,
+    repo_type: str = "model",
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    commit_description: str | None = None,
+    token: str | bool | None = None,
+    exist_ok: bool = True,
+    replaced: Sequence[str] = (),
+) -> CommitInfo:
+    """Push `folder` as one commit, onto the newest state of a branch, which is made where it is missing.
+
+    `card` makes the README.md of the one that is there, or None. Files named in `replaced` are removed from the repository
+    where the folder has none of that name.
+
+    Raises `HubError`, and then nothing was published.
+    """
+    from irp_hf import __version__
+
+    api = HfApi(token=token, library_name="irp_hf", library_version=__version__)
+    where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
+    with speaking(repo_id, revision, pushing=True):
+        api.create_repo(**where, private=private, exist_ok=exist_ok)
+        if revision and not create_pr and not COMMIT.fullmatch(revision) and not revision.startswith("refs/"):
+            api.create_branch(**where, branch=revision, exist_ok=True)
+        for attempt in range(ATTEMPTS):
+            newest = api.repo_info(**where, revision=revision).sha
+            (folder / CARD).write_text(card(_card_of(api, where, newest)), encoding="utf-8")
+            try:
+                return api.upload_folder(
+                    **where,
+                    folder_path=folder,
+                    revision=revision,
+                    create_pr=create_pr,
+                    parent_commit=newest,
+                    commit_message=commit_message or "Upload with irp_hf",
+                    commit_description=commit_description,
+                    delete_patterns=[name for name in replaced if not (folder / name).exists()] or None,
+                )
+            except HfHubHTTPError as error:
+                if error.response.status_code != BEHIND or attempt == ATTEMPTS - 1:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def told(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:
+    """What the client of the Hub raised, in two sentences."""
+    end = " Nothing was published." if pushing else ""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    if isinstance(error, GatedRepoError):
+        return HubError(f"{repo_id!r} is gated, and this token has no access. Ask for it on the Hub.{end}")
+    if isinstance(error, RepositoryNotFoundError) or status == 401:
+        return HubError(
+            f"The Hub has no {repo_id!r}, or none that this token may see. Check the name; for a private one log in with "
+            f"`hf auth login`, or pass token=.{end}"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(f"{repo_id!r} has no revision {revision!r}. Name a branch, a tag or a commit of it.{end}")
+    if isinstance(error, LocalEntryNotFoundError) or (not status and not isinstance(error, EntryNotFoundError)):
+        why = type(error.__cause__ or error).__name__
+        if pushing:
+            return HubError(f"The connection to the Hub broke while pushing {repo_id!r} ({why}). Push again.{end}")
+        return HubError(
+            f"The Hub cannot be reached, and the cache does not hold all of {repo_id!r} ({why}). "
+            "Check the connection; once fetched, it loads without one."
+        )
+    if isinstance(error, EntryNotFoundError):
+        return HubError(
+            f"{repo_id!r} lacks a file that is needed ({_said(error)}). Push it again, or name another.{end}"
+        )
+    if status == 403:
+        return HubError(
+            f"This token may not do that with {repo_id!r}. Pass one that may write there, or propose the change with "
+            f"create_pr=True.{end}"
+        )
+    if status == 409:
+        return HubError(f"{repo_id!r} exists already. Choose another name, or leave out exist_ok=False.{end}")
+    return HubError(f"The Hub refused {repo_id!r} ({_said(error)}). Try again later.{end}")
+
+
+@contextmanager
+def speaking(repo_id: str, revision: str | None = None, pushing: bool = False) -> Iterator[None]:
+    """Turn what the client of the Hub raises into a `HubError`."""
+    try:
+        yield
+    except IRPError:
+        raise
+    except HFValidationError as error:
+        raise InputError(f"{repo_id!r} is no id on the Hub. Name one, as in user/name.") from error
+    except Exception as error:  # the client has its own, and those of what it is built on
+        raise told(error, repo_id, revision, pushing) from error
+
+
+class _Cached:
+    """What the cache of the Hub knows of a repository."""
+
+    def __init__(self, repo_id: str, repo_type: str, cache_dir: str | Path | None) -> None:
+        home = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
+        self.repo_id, self.folder = repo_id, home / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+
+    def commit(self, revision: str | None) -> str | None:
+        """The commit that a revision was last time, as long as something of it is there."""
+        commit = revision if revision and COMMIT.fullmatch(revision) else None
+        if commit is None:
+            reference = self._reference(revision)
+            commit = reference.read_text().strip() if reference.is_file() else None
+        return commit if commit and (self.folder / "snapshots" / commit).is_dir() else None
+
+    def remember(self, revision: str | None, commit: str) -> None:
+        """Note what a branch or a tag is now, as the client does; a cache that cannot be written learns nothing."""
+        reference = self._reference(revision)
+        if revision == commit or (reference.is_file() and reference.read_text() == commit):
+            return
+        try:
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            reference.write_text(commit)
+        except OSError:
+            pass
+
+    def complete(self, files: Sequence[str], commit: str, others: bool) -> str:
+        """`commit`, or the newest other one of which all files are there."""
+        snapshots = self.folder / "snapshots"
+
+        def has_all(folder: Path) -> bool:
+            return all((folder / file).is_file() for file in files)
+
+        if has_all(snapshots / commit) or not others:
+            return commit
+        whole = [folder for folder in snapshots.iterdir() if has_all(folder)]
+        return max(whole, key=lambda folder: folder.stat().st_mtime).name if whole else commit
+
+    def _reference(self, revision: str | None) -> Path:
+        return self.folder / "refs" / (revision or constants.DEFAULT_REVISION)
+
+
+def _wanted(commit: str | None, repo_id: str, why: str) -> str:
+    if commit is None:
+        raise HubError(
+            f"The cache does not hold {repo_id!r}, and {why}. Fetch it once with a connection; then it loads without one."
+        )
+    return commit
+
+
+def _card_of(api: HfApi, where: dict[str, Any], commit: str | None) -> str | None:
+    """The text of the card at a commit, to the byte."""
+    try:
+        return Path(api.hf_hub_download(**where, filename=CARD, revision=commit)).read_bytes().decode()
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing card
+            raise
+        return None
+
+
+def _said(error: Exception) -> str:
+    """The last line of what the Hub said, without the address of the request."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
