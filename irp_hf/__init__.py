@@ -14,6 +14,7 @@ from irp_hf.errors import (
     IRPError,
     MissingDependencyError,
 )
+from irp_hf.finding import FoundSpace, find_spaces
 from irp_hf.modeling_irp import IRPAdapter
 from irp_hf.pipeline_irp import IRPStitchPipeline
 from irp_hf.spaces import AnchoredSpace
@@ -27,6 +28,7 @@ __all__ = [
     "AnchoredSpace",
     "AnchoredSpaceConfig",
     "DamagedFolderError",
+    "FoundSpace",
     "HeadCutError",
     "HubError",
     "IRPAdapter",
@@ -36,6 +38,7 @@ __all__ = [
     "InputError",
     "MissingDependencyError",
     "StitchedModel",
+    "find_spaces",
 ]
 
 for _config, _model in ((AnchoredSpaceConfig, AnchoredSpace), (IRPConfig, IRPAdapter)):

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from irp_hf import sampling
-from irp_hf.errors import DamagedFolderError, InputError
-from irp_hf.items import Digests, content, distinct_rows, is_picture, open_picture, set_fingerprint
+from huggingface_hub import CommitInfo
+
+from irp_hf import hub, sampling
+from irp_hf.anchor_files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
+from irp_hf.errors import InputError
+from irp_hf.items import Digests, content, distinct_rows, open_picture, set_fingerprint
 from irp_hf.saving import replaced_folder
+from irp_hf.views import Columns, by_view, columns_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
 
 Item: TypeAlias = "str | bytes | Image | Mapping[str, Any]"
-Columns: TypeAlias = Mapping[str, Sequence[Any]]
 Strategy: TypeAlias = Literal["uniform", "kmeans", "farthest", "stratified"]
-
-FORMAT_VERSION = 1
-MANIFEST = "anchor_set.json"
-TABLE = "data/anchors-00000-of-00001.parquet"
-MANIFEST_TYPES: dict[str, Any] = dict(
-    views=list,
-    fingerprint=str,
-    num_items=int,
-    num_duplicates=int,
-    strategy=str,
-    seed=int | None,
-    indices=list,
-)
 
 
 class AnchorSet:
@@ -43,16 +34,29 @@ class AnchorSet:
     `datasets` makes of a picture. Pictures are compared upright and by their pixels. A row that repeats an
     earlier row in any view would leak when an anchor is held out, so it is dropped and counted.
 
+    `dataset_id` and `license` say where the items come from, for the cards of those who use them.
+
     Two sets are equal where their fingerprints are. Raises `InputError` for items of any other kind,
     for empty strings, for views of unequal length and for fewer than two distinct items.
     """
 
-    def __init__(self, items: Sequence[Item] | Mapping[str, Sequence[Item]]) -> None:
-        columns = _by_view(items)
+    _dataset_id: str | None = None
+    _license: str | None = None
+    _repository: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(
+        self,
+        items: Sequence[Item] | Mapping[str, Sequence[Item]],
+        *,
+        dataset_id: str | None = None,
+        license: str | None = None,
+    ) -> None:
+        columns = by_view(items)
         digests = distinct_rows(columns)
         if len(digests) < 2:
             raise InputError(f"There are {len(digests)} distinct items, but a set needs at least 2. Add more.")
         self._fill(columns, digests, list(digests), "given", None)
+        self._dataset_id, self._license = dataset_id, license
 
     @classmethod
     def sample(
@@ -65,6 +69,8 @@ class AnchorSet:
         embeddings: Any = None,
         label_column: str | None = None,
         views: Mapping[str, str] | None = None,
+        dataset_id: str | None = None,
+        license: str | None = None,
     ) -> AnchorSet:
         """Choose `num_anchors` distinct rows of `dataset`, the same ones for the same seed everywhere.
 
@@ -77,11 +83,13 @@ class AnchorSet:
         "kmeans" spread the anchors over `embeddings` (n, d), one row per row of the dataset, by greedy
         farthest-point sampling under 1 - cos or by taking the items nearest to the centres of k-means.
 
+        `dataset_id` and `license` say where the items come from; a `datasets.Dataset` of the Hub says so itself.
+
         Raises `InputError` for options, items or embeddings that do not fit and for too few distinct rows,
         and `MissingDependencyError` for "kmeans" without scikit-learn.
         """
         sampling.check_request(strategy, num_anchors, seed, embeddings, label_column)
-        columns = _columns_of(dataset, column, views)
+        columns = columns_of(dataset, column, views)
         num_rows = len(next(iter(columns.values())))
         points = None if embeddings is None else sampling.unit_rows(embeddings, num_rows)
         labels = None if label_column is None else sampling.read_labels(dataset, label_column)
@@ -94,46 +102,76 @@ class AnchorSet:
         rows = sampling.choose_rows(list(digests), strategy, int(num_anchors), int(seed), points, labels)
         chosen = cls.__new__(cls)
         chosen._fill(columns, digests, rows, strategy, int(seed))
+        known_id, known_license = sampling.origin(dataset)
+        chosen._dataset_id, chosen._license = dataset_id or known_id, license or known_license
         return chosen
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str]) -> AnchorSet:
-        """Read the set that `save_pretrained` wrote to `folder`.
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        **options: Any,
+    ) -> AnchorSet:
+        """Read the set in `folder`, a folder or an id on the Hub, where `revision` is a branch, a tag or a commit.
+
+        `options` are those of the client of the Hub: `cache_dir`, `local_files_only`, `force_download`. What was fetched once
+        is read without a connection. Pictures come from the table alone: paths in it are never followed.
 
         Raises `DamagedFolderError` where a file is missing, broken or altered: the items must give the saved
-        fingerprint again.
+        fingerprint again; `HubError` where the Hub does not give it.
         """
-        manifest_path, table = Path(folder) / MANIFEST, Path(folder) / TABLE
-        for path in (manifest_path, table):
-            if not path.is_file():
-                raise _damaged(path, "is missing")
-        manifest = _read_manifest(manifest_path)
-        columns = _read_table(table, manifest["views"])
+        place = os.fspath(folder)
+        path, commit = Path(place), None
+        if not path.is_dir():
+            path, commit = hub.fetch(place, (MANIFEST, TABLE), revision, token, repo_type="dataset", **options)
+        manifest, columns = read_files(path)
         try:
             digests = distinct_rows(columns)
         except InputError as error:
-            raise _damaged(table, f"holds an item that is no anchor ({error})") from error
+            raise damaged(path / TABLE, f"holds an item that is no anchor ({error})") from error
         loaded = cls.__new__(cls)
         loaded._fill(columns, digests, list(digests), manifest["strategy"], manifest["seed"])
         if (len(loaded), loaded.fingerprint) != (manifest["num_items"], manifest["fingerprint"]):
-            raise _damaged(
-                table,
+            raise damaged(
+                path / TABLE,
                 f"holds {len(loaded)} items with fingerprint {loaded.fingerprint[:6]}…, but {MANIFEST} "
                 f"promises {manifest['num_items']} with {manifest['fingerprint'][:6]}…",
             )
         loaded._indices = tuple(manifest["indices"])
         loaded._num_duplicates = manifest["num_duplicates"]
+        loaded._dataset_id, loaded._license = (manifest.get(name) for name in ADDED)
+        if commit is not None:
+            loaded._repository = {"id": place, "revision": commit}
         return loaded
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the set to `folder`, which `datasets.load_dataset` reads too; other files there stay."""
-        from pyarrow import parquet
-
-        manifest = {"format_version": FORMAT_VERSION, **{key: getattr(self, key) for key in MANIFEST_TYPES}}
+        manifest = {key: getattr(self, key) for key in MANIFEST_TYPES}
         with replaced_folder(folder) as fresh:
-            (fresh / TABLE).parent.mkdir()
-            parquet.write_table(self.to_dataset().data.table, fresh / TABLE)
-            (fresh / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+            write_files(fresh, manifest, self.to_dataset().data.table)
+
+    def push_to_hub(self, repo_id: str, *, license: str | None = None, **options: Any) -> CommitInfo:
+        """Push the set and its card to the data set repository `repo_id` on the Hub, as one commit.
+
+        `license` is the items', as the Hub writes it ("cc-by-4.0"). The options are `private`, `token`, `revision`,
+        `create_pr`, `commit_message`, `commit_description` and `exist_ok`, as `AnchoredSpace.push_to_hub` has them. Spaces
+        that are encoded from this object afterwards name that repository and its commit.
+
+        Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
+        """
+        from irp_hf.cards import anchor_card, merged
+
+        self._license = license or self._license
+        with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
+            folder = Path(temporary, "anchors")
+            self.save_pretrained(folder)
+            card = anchor_card(self, repo_id)
+            commit = hub.push(folder, repo_id, lambda theirs: merged(card, theirs), repo_type="dataset", **options)
+        self._repository = {"id": commit.repo_url.repo_id, "revision": commit.oid}
+        return commit
 
     def to_dataset(self) -> Dataset:
         """Return a `datasets.Dataset` with a column for each view; it decodes pictures row by row."""
@@ -195,6 +233,22 @@ class AnchorSet:
         """The seed of the sample; None for items that were given."""
         return self._seed
 
+    @property
+    def dataset_id(self) -> str | None:
+        """The data set that the items were drawn from, an id on the Hub or a name; None if it is not known."""
+        return self._dataset_id
+
+    @property
+    def license(self) -> str | None:
+        """The licence of the items; None if it is not known."""
+        return self._license
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """Where it lies, as a space notes it down: `id` and `revision` on the Hub, `dataset`, `license`, each where known."""
+        known = {**self._repository, "dataset": self._dataset_id, "license": self._license}
+        return {key: value for key, value in known.items() if value is not None} or None
+
     def __len__(self) -> int:
         return self.num_items
 
@@ -221,77 +275,3 @@ class AnchorSet:
         self._num_duplicates = len(next(iter(columns.values()))) - len(digests)
         self._strategy = strategy
         self._seed = seed
-
-
-def _columns_of(dataset: Any, column: str | Sequence[str], views: Mapping[str, str] | None) -> Columns:
-    if views is None and isinstance(column, str):
-        return _by_view(sampling.read_columns(dataset, [column])[0])
-    wanted = {name: name for name in column} if views is None else dict(views)
-    read = sampling.read_columns(dataset, list(wanted.values()))
-    return _by_view(dict(zip(wanted, read, strict=True)))
-
-
-def _by_view(items: Any) -> Columns:
-    """Give one list the name of its kind; raise `InputError` unless all views are lists of one length."""
-    views = dict(items) if isinstance(items, Mapping) else {"text": items}
-    for name, column in views.items():
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"A view is named {name!r}, but a name is a string. Write {{'en': [...]}}.")
-        if isinstance(column, str | bytes) or not isinstance(column, Sequence):
-            raise InputError(
-                f"The items are a {type(column).__name__}, but a list or a dict of lists is needed. "
-                "Turn them into a list, or give a table to AnchorSet.sample."
-            )
-    lengths = {name: len(column) for name, column in views.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        held = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no views"
-        raise InputError(
-            f"Each view needs the same items, at least 2, but there are {held}. Pair the views row by row."
-        )
-    if not isinstance(items, Mapping) and is_picture(items[0]):
-        return {"image": items}
-    return views
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"is no JSON file ({error})") from error
-    if not isinstance(manifest, dict) or "format_version" not in manifest:
-        raise _damaged(path, "describes no anchor set")
-    if manifest["format_version"] != FORMAT_VERSION:
-        raise DamagedFolderError(
-            f"{path} has the format version {manifest['format_version']!r}, but this irp_hf reads "
-            f"{FORMAT_VERSION}. Install the irp_hf that wrote it, or a newer one."
-        )
-    for key, kind in MANIFEST_TYPES.items():
-        if not isinstance(manifest.get(key), kind):
-            raise _damaged(path, f"has {key} = {manifest.get(key)!r}")
-    if len(manifest["indices"]) != manifest["num_items"]:
-        raise _damaged(path, f"has {len(manifest['indices'])} indices for {manifest['num_items']} items")
-    if not all(type(index) is int and index >= 0 for index in manifest["indices"]):
-        raise _damaged(path, "has indices that are no row numbers")
-    return manifest
-
-
-def _read_table(path: Path, views: list[str]) -> Columns:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            table = file.read()
-            columns = {name: table[name].to_pylist() for name in table.column_names}
-    except (OSError, ValueError, KeyError, ArrowException) as error:
-        raise _damaged(path, f"is no whole Parquet file ({error})") from error
-    if list(columns) != views or not len(table):
-        raise _damaged(path, f"holds {len(table)} rows of {list(columns)}, not the views {views}")
-    # Pictures come from the file alone: a path in somebody else's table could name any file of this machine.
-    return {
-        name: [item.get("bytes") if isinstance(item, dict) else item for item in column]
-        for name, column in columns.items()
-    }
-
-
-def _damaged(path: Path, what: str) -> DamagedFolderError:
-    return DamagedFolderError(f"{path} {what}. Save the anchor set again, or fetch a whole copy of it.")

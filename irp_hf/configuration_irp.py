@@ -1,34 +1,83 @@
 """Configurations of the two models. Without postponed annotations: `strict` cannot check types that are strings."""
 
-from typing import Any, Literal
+import math
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from irp_hf.errors import InputError
+from irp_hf.records import check_anchor_set, check_encoder, check_fingerprint
+
+MOST = 2**31  # of rows, of columns
+OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
+
+
+class AnchoredConfig(PreTrainedConfig):
+    """What both configurations share: values that are checked, and nothing in them that is not ours."""
+
+    sizes: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As `PreTrainedConfig` has it; keys that are not ours are left out: where this class is, no other code is wanted.
+
+        Raises `InputError` for a value of the wrong type or size.
+        """
+        known = {*cls.__annotations__, *OF_TRANSFORMERS}
+        try:
+            return super().from_dict({key: value for key, value in config_dict.items() if key in known}, **kwargs)
+        except Exception as error:  # a hostile file makes the base class raise almost anything
+            said = " ".join(str(error.__cause__ or error).split())[:300]
+            if isinstance(error.__cause__, InputError):
+                raise InputError(said) from error
+            raise InputError(f"The configuration holds a wrong value ({said.rstrip('.')}). Save it again.") from error
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
+        """Nothing: what is saved names irp_hf, and no file of it is copied."""
+
+    def validate_ours(self) -> None:
+        """Raise `InputError` for a value that no save would write."""
+        for name in self.sizes:
+            size = getattr(self, name)
+            if isinstance(size, bool) or not 0 <= size <= MOST:
+                raise InputError(f"{name} is {size}; a number from 0 to {MOST} is wanted. Correct it.")
+        check_fingerprint(self.anchor_fingerprint)
+        check_anchor_set(self.anchor_set)
+
 
 @strict
-class AnchoredSpaceConfig(PreTrainedConfig):
+class AnchoredSpaceConfig(AnchoredConfig):
     """Configuration of an `AnchoredSpace`.
 
     Args:
         num_anchors: k.
         hidden_size: width d of the encoder's vectors.
         anchor_fingerprint: fingerprint of the anchor set that was encoded; None if it is not known.
+        anchor_set: where the anchor set lies: `id` and `revision` (a commit) on the Hub, the `dataset` that it was drawn from
+            and its `license`, each where it is known.
         encoder: who encoded: `id`, `revision`, `pooling`, `prompt`, `normalize`, `dtype`, `view`; None if it is not known.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.
     """
 
     model_type = "irp_anchored_space"
+    sizes: ClassVar[tuple[str, ...]] = ("num_anchors", "hidden_size")
 
     num_anchors: int = 0
     hidden_size: int = 0
     anchor_fingerprint: str | None = None
+    anchor_set: dict[str, Any] | None = None
     encoder: dict[str, Any] | None = None
     weights_sha256: str | None = None
 
+    def validate_encoder(self) -> None:
+        """Raise `InputError` for a record of an encoder that no save would write."""
+        check_encoder(self.encoder)
+
 
 @strict
-class IRPConfig(PreTrainedConfig):
+class IRPConfig(AnchoredConfig):
     """Configuration of an `IRPAdapter`: its shapes, the inverse that was chosen, and where both sides come from.
 
     Args:
@@ -49,12 +98,14 @@ class IRPConfig(PreTrainedConfig):
         score: the objective, out of fold.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
+        anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
         source_encoder: who encoded the source's anchors.
         target_encoder: who encoded the target's anchors.
         weights_sha256: checksum of the saved tensors.
     """
 
     model_type = "irp_adapter"
+    sizes: ClassVar[tuple[str, ...]] = ("num_anchors", "source_size", "target_size", "num_landmarks")
 
     num_anchors: int = 0
     source_size: int = 0
@@ -73,6 +124,19 @@ class IRPConfig(PreTrainedConfig):
     score: float | None = None
     given: list[str] | None = None
     anchor_fingerprint: str | None = None
+    anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None
     target_encoder: dict[str, Any] | None = None
     weights_sha256: str | None = None
+
+    def validate_encoders(self) -> None:
+        """Raise `InputError` for records of encoders that no save would write."""
+        check_encoder(self.source_encoder)
+        check_encoder(self.target_encoder)
+
+    def validate_numbers(self) -> None:
+        """Raise `InputError` for numbers that translate into nothing."""
+        for name in ("gamma", "ridge", "balance", "restoration", "num_subspaces", "pruning_threshold", "score"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
+                raise InputError(f"{name} is {value}; a finite number from 0 is wanted. Correct it.")

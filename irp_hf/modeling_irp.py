@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import CommitInfo, ModelCard
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
 from irp_hf.arrays import Rows, as_matrix
-from irp_hf.confidence import Confidence, calibrate
+from irp_hf.confidence import Confidence
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.errors import AnchorMismatchError, InputError
-from irp_hf.fitting import HYPER_PARAMETERS, distinct_pairs, fit
+from irp_hf.fitting import HYPER_PARAMETERS, fit
 from irp_hf.inverses.base import Folded, KernelMap, LinearMap
 from irp_hf.options import head_labels
 from irp_hf.pretrained import AnchoredModel
-from irp_hf.selection import METHODS, select
-from irp_hf.spaces import AnchoredSpace, check_anchors
+from irp_hf.spaces import AnchoredSpace, check_anchors, open_space
 from irp_hf.translation import Translation, refuse_overflow, room, run
-from irp_hf.tuning import Given
 
 if TYPE_CHECKING:
     from irp_hf.evaluation import Evaluation
     from irp_hf.report import Report
-
-
-LEAST_FOR_REPORT = 3
 
 
 @dataclass
@@ -58,29 +54,33 @@ class IRPAdapter(AnchoredModel):
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
-        k, m = config.num_anchors, config.num_landmarks
-        source_size, target_size = config.source_size, config.target_size
-        self._put("source_anchors", torch.zeros(k, source_size))
-        self._put("target_anchors", torch.zeros(k, target_size))
-        self._put("source_mean", torch.zeros(source_size))
-        self._put("target_mean", torch.zeros(target_size))
-        self._put("target_scale", torch.zeros(()))
-        self._put("landmarks", torch.zeros(m, source_size))
-        if config.method == "kernel":
-            self._put("coefficients", torch.zeros(m, target_size))
-            self._put("intercept", torch.zeros(target_size))
-        else:
-            self._put("weight", torch.zeros(source_size, target_size))
-        self._put("confidence_coefficients", torch.zeros(m))
-        self._put("confidence_bias", torch.zeros(()))
-        self._put("confidence_norm_slope", torch.zeros(()))
+        for name, shape in self.shapes(config).items():
+            self._put(name, torch.zeros(shape))
         self.post_init()
+
+    @classmethod
+    def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all tensors of an adapter of this configuration."""
+        k, m, source, target = config.num_anchors, config.num_landmarks, config.source_size, config.target_size
+        folded = {"coefficients": (m, target), "intercept": (target,)}
+        return {
+            "source_anchors": (k, source),
+            "target_anchors": (k, target),
+            "source_mean": (source,),
+            "target_mean": (target,),
+            "target_scale": (),
+            "landmarks": (m, source),
+            **(folded if config.method == "kernel" else {"weight": (source, target)}),
+            "confidence_coefficients": (m,),
+            "confidence_bias": (),
+            "confidence_norm_slope": (),
+        }
 
     @classmethod
     def connect(
         cls,
-        source: AnchoredSpace,
-        target: AnchoredSpace,
+        source: AnchoredSpace | str | os.PathLike[str],
+        target: AnchoredSpace | str | os.PathLike[str],
         method: str = "auto",
         objective: str = "cosine",
         head: Any = None,
@@ -89,8 +89,8 @@ class IRPAdapter(AnchoredModel):
         """Connect two spaces that hold the same anchors; no encoder is loaded.
 
         Args:
-            source: the space to translate from.
-            target: the space to translate to.
+            source: the space to translate from, or where one lies: a folder or an id on the Hub.
+            target: the space to translate to, likewise.
             method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of the three by the objective.
             objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
             head: for "agreement": an `nn.Module` or callable from `(n, d_Y)` to logits, or a fitted classifier.
@@ -99,15 +99,11 @@ class IRPAdapter(AnchoredModel):
 
         Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
         """
-        for name, space in (("source", source), ("target", target)):
-            if not isinstance(space, AnchoredSpace):
-                raise InputError(
-                    f"{name} is a {type(space).__name__}; an AnchoredSpace is wanted. Make one with "
-                    "AnchoredSpace.encode or AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
-                )
+        source, target = open_space(source, "source"), open_space(target, "target")
         fingerprint = _shared_fingerprint(source, target)
         adapter = cls._fit(source.anchors, target.anchors, method, objective, head, options)
         adapter.config.anchor_fingerprint = fingerprint
+        adapter.config.anchor_set = source.config.anchor_set or target.config.anchor_set
         adapter.config.source_encoder = source.config.encoder
         adapter.config.target_encoder = target.config.encoder
         return adapter
@@ -219,6 +215,7 @@ class IRPAdapter(AnchoredModel):
     def _space(self, anchors: Tensor, encoder: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
         space.config.anchor_fingerprint = self.config.anchor_fingerprint
+        space.config.anchor_set = self.config.anchor_set
         return space
 
     def reverse(self, method: str = "auto", objective: str = "cosine", head: Any = None, **options: Any) -> Self:
@@ -246,32 +243,27 @@ class IRPAdapter(AnchoredModel):
 
         With a head of the target also how often it agrees. Prints as a table, shows in notebooks, and `.plot()` draws it.
         """
-        from irp_hf.report import build_report
+        from irp_hf.reporting import report_of
 
-        config = self.config
-        labels = None if head is None else head_labels(head)
-        objective, given = config.objective, self._given(config.given or [])
-        if objective == "agreement" and head is None:  # what it chose cannot be chosen again without the head
-            objective, given = "cosine", self._given(HYPER_PARAMETERS)
-        pairs = distinct_pairs(self.source_anchors, self.target_anchors)
-        if len(pairs) < LEAST_FOR_REPORT:
-            raise InputError(
-                f"There are {len(pairs)} different anchors; a report wants at least {LEAST_FOR_REPORT} to hold some out. "
-                "Give more anchors."
-            )
-        names = (config.method, *(name for name in METHODS if name != config.method))
-        steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
-        free = Given(seed=config.seed)
-        chosen, *others = [
-            select(pairs, (name,), objective, given if name == config.method else free, labels)[0] for name in steps
-        ]
-        _, expected = calibrate(chosen, pairs)
-        return build_report(pairs, chosen, others, objective, labels, given, expected, progress)
+        return report_of(self, head, progress)
 
-    def _given(self, names: Iterable[str]) -> Given:
-        """The stored hyper-parameters of these names, as what the user fixed."""
-        fixed = {name: getattr(self.config, name) for name in names}
-        return Given(**fixed, seed=self.config.seed)
+    def push_to_hub(  # type: ignore[override]
+        self, repo_id: str, *, report: Report | bool = True, **options: Any
+    ) -> CommitInfo:
+        """Push the adapter and a card that says what to expect of it, as one commit.
+
+        `report`: True measures, with the anchors held out, which takes about as long as fitting; a `Report` that was made
+        before is taken as it is; False leaves the figures out. The options are `private`, `token`, `revision`, `create_pr`,
+        `commit_message`, `commit_description` and `exist_ok`, as `AnchoredSpace.push_to_hub` has them.
+
+        Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
+        """
+        return super().push_to_hub(repo_id, report=report, **options)
+
+    def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
+        from irp_hf.reporting import card_with_report
+
+        return card_with_report(self, repo_id, folder, about["report"])
 
     def extra_repr(self) -> str:
         """What `print` shows."""

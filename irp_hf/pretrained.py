@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import CommitInfo, ModelCard
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
-from irp_hf.errors import DamagedFolderError, InputError, IRPError
+from irp_hf import hub
+from irp_hf.errors import DamagedFolderError, InputError
 from irp_hf.saving import replaced_folder
+from irp_hf.stored import CONFIG, WEIGHTS, check_tensors, damaged, read_config
 
-WEIGHTS = "model.safetensors"
+CODE = Path(__file__).with_name("hub_code.py")
+OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
+OF_A_PUSH = ("repo_id", "private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
+OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
+    *("config", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash", "weights_only"),
+    *("ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
+)
 
 
 class AnchoredModel(PreTrainedModel):
@@ -28,7 +39,14 @@ class AnchoredModel(PreTrainedModel):
     """Names of what the configuration adds to the translation: the checksum covers them too."""
     device_map: Any = None
     """What was asked for when it was loaded; a pipeline asks the same for the encoder."""
+    hub_token: str | bool | None = None
+    """What it was fetched with; a pipeline fetches encoder and head with the same. It is saved nowhere."""
     _supports_flash_attn = False
+
+    @classmethod
+    def shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all tensors of a model of this configuration."""
+        raise NotImplementedError
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is ever initialised: every tensor comes from anchors or from a file."""
@@ -46,6 +64,10 @@ class AnchoredModel(PreTrainedModel):
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the token, which no copy and no pickle carries."""
+        return {**self.__dict__, "hub_token": None}
+
     def checksum(self) -> str:
         """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
         digest = hashlib.sha256(json.dumps([getattr(self.config, name) for name in self.sealed]).encode())
@@ -59,18 +81,81 @@ class AnchoredModel(PreTrainedModel):
     ) -> None:
         """Save configuration and tensors, whole or not at all; what else stands in the folder stays.
 
-        Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file.
+        Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file. Beside
+        them goes a small file for those who load with `trust_remote_code=True` and do not import irp_hf.
         """
         if not kwargs.pop("is_main_process", True):
             return
         kwargs.pop("state_dict", None)
         kwargs["max_shard_size"] = "1TB"  # shards would be mixed with those of an earlier save
-        if kwargs.get("push_to_hub"):
-            kwargs.setdefault("repo_id", Path(save_directory).name)
+        pushing = kwargs.pop("push_to_hub", False)
+        of_push = {name: kwargs.pop(name) for name in OF_A_PUSH if name in kwargs}
+        self.config.auto_map = {
+            f"Auto{what}": f"{CODE.stem}.{kind.__name__}"
+            for what, kind in (("Config", type(self.config)), ("Model", type(self)))
+        }
         self.config.weights_sha256 = self.checksum()
         with replaced_folder(save_directory) as folder:
             super().save_pretrained(folder, **kwargs)
-            (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)  # safetensors lets nobody else read
+            shutil.copyfile(CODE, folder / CODE.name)
+            (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets nobody else read
+        if pushing:
+            self.push_to_hub(of_push.pop("repo_id", None) or Path(save_directory).resolve().name, **of_push)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        exist_ok: bool = True,
+        **about: Any,
+    ) -> CommitInfo:
+        """Push configuration, tensors and card to `repo_id` on the Hub, as one commit.
+
+        The repository is made where it is missing. A card that somebody wrote or edited there keeps its text, and gets what
+        its metadata lacks.
+
+        Args:
+            repo_id: user/name, or a name of your own.
+            private: whether the repository, if it is made, is private.
+            token: of an account that may write there; by default the one that is logged in.
+            revision: the branch, which is made where it is missing.
+            create_pr: open a pull request instead of committing to the branch.
+            commit_message: in a line.
+            commit_description: in more.
+            exist_ok: False refuses a repository that exists.
+            **about: what the card is to tell: `report` of an adapter.
+
+        Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
+        """
+        from irp_hf.cards import merged
+
+        with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
+            folder = Path(temporary, "model")
+            self.save_pretrained(folder)
+            card = self._card(repo_id, folder, **about)
+            return hub.push(
+                folder,
+                repo_id,
+                lambda theirs: merged(card, theirs),
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+                commit_description=commit_description,
+                exist_ok=exist_ok,
+                replaced=SHOWN,
+            )
+
+    def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
+        """The card of this model; the files that it shows are written to `folder`."""
+        raise NotImplementedError
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -78,39 +163,42 @@ class AnchoredModel(PreTrainedModel):
     ) -> Self:
         """Load from a folder or the Hub, without a refit, bit for bit as it was saved.
 
-        Takes the keywords of `PreTrainedModel.from_pretrained`. The tensors stay float32 whatever `dtype` is asked for, and
-        only safetensors are read.
+        Takes the keywords of `PreTrainedModel.from_pretrained`: `revision`, `token`, `cache_dir`, `local_files_only`,
+        `device_map`, ... The tensors stay float32 whatever `dtype` is asked for, only safetensors are read, and no code that
+        lies beside them is run. What was fetched once loads without a connection.
 
-        Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file.
+        Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file, before memory is taken
+        for its tensors, and `HubError` where the Hub does not give it.
         """
         place = _place(pretrained_model_name_or_path)
-        if Path(place).is_dir():
-            _check_files(Path(place, kwargs.get("subfolder") or ""), cls.config_class.model_type)  # type: ignore[union-attr]
-        wants_info = kwargs.pop("output_loading_info", False)
-        kwargs.pop("torch_dtype", None)
-        kwargs |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-        kwargs["ignore_mismatched_sizes"] = True  # they are in the loading info, and refused below
+        for name in OF_NO_USE:
+            kwargs.pop(name, None)
+        token, wants_info = kwargs.pop("token", None), kwargs.pop("output_loading_info", False)
+        folder, commit = _folder(place, token, **{name: kwargs.pop(name) for name in OF_THE_HUB if name in kwargs})
+        config, options = read_config(folder, cls.config_class, **kwargs)  # type: ignore[arg-type]
+        check_tensors(folder, cls.shapes(config))
+        options |= dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
         try:
-            loaded: Any = super().from_pretrained(place, *args, **kwargs)
-        except IRPError:
-            raise
+            loaded: Any = super().from_pretrained(folder, *args, config=config, **options)
         except Exception as error:  # an altered file makes the loader raise almost anything
-            if isinstance(error, OSError) and not Path(place).is_dir():
-                raise  # the Hub has its own words
-            raise _damaged(place, " ".join(str(error).split())[:300]) from error
+            raise damaged(place, " ".join(str(error).split())[:300]) from error
         model, info = loaded
-        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if info[what]:
-                names = ", ".join(sorted(key if isinstance(key, str) else key[0] for key in info[what]))
-                raise _damaged(place, f"its tensors do not fit its config.json ({what.replace('_', ' ')}: {names})")
         if model.config.weights_sha256 != model.checksum():
-            raise _damaged(
+            raise damaged(
                 place, "its tensors or its configuration are not those that were saved (the checksum differs)"
             )
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._put(name, tensor)
-        model.device_map = kwargs.get("device_map")
+        model.config._name_or_path, model.config._commit_hash = place, commit
+        model.device_map, model.hub_token = options.get("device_map"), token
         return (model, info) if wants_info else model  # type: ignore[return-value]
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
+        """Nothing: what is saved names irp_hf, and no file of it is copied."""
+
+
+SHOWN = ("report.json", "report.png")  # of an earlier push they would speak of other weights
 
 
 def _place(name: Any) -> str:
@@ -126,29 +214,16 @@ def _place(name: Any) -> str:
     return place
 
 
-def _check_files(folder: Path, model_type: str) -> None:
-    """What a local folder lacks, said before transformers looks for substitutes."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise _damaged(folder, "it has no config.json")
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _damaged(folder, f"its config.json cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise _damaged(folder, f"its config.json is no JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise _damaged(folder, "its config.json is no JSON object")
-    if content.get("model_type") != model_type:
-        raise DamagedFolderError(
-            f"{folder} holds a model of type {content.get('model_type')!r}; {model_type!r} is wanted. "
-            "Load it with AutoModel.from_pretrained or name another folder."
-        )
-    if not (folder / WEIGHTS).is_file() and not (folder / f"{WEIGHTS}.index.json").is_file():
-        others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
-        found = f"; {', '.join(others)} may hold pickled code and is not read" if others else ""
-        raise _damaged(folder, f"it has no {WEIGHTS}{found}")
-
-
-def _damaged(place: str | Path, what: str) -> DamagedFolderError:
-    return DamagedFolderError(f"{place} cannot be loaded: {what}. Save or download it again.")
+def _folder(
+    place: str, token: str | bool | None, revision: str | None = None, subfolder: str | None = None, **options: Any
+) -> tuple[Path, str | None]:
+    """Where the files lie on this machine, and the commit that they are of."""
+    inner = Path(subfolder or "")
+    if inner.is_absolute() or ".." in inner.parts:
+        raise InputError(f"subfolder is {subfolder!r}, which leads out of {place}. Name a folder inside it.")
+    if Path(place).is_dir():
+        return Path(place, inner), None
+    files = [(inner / name).as_posix() for name in (CONFIG, WEIGHTS)]
+    asked = getattr(revision, "initial", revision)  # transformers resolves a revision before all files of it are there
+    folder, commit = hub.fetch(place, files, asked, token, **options)
+    return folder / inner, commit

@@ -8,6 +8,7 @@ set are a fair sample of their own, even of a sorted table, and a study of the n
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -234,6 +235,15 @@ def kmeans(points: NDArray[np.float32], count: int, seed: int) -> list[int]:
     chosen = set(medoids.values())
     others = [row for row in order if row not in chosen]
     return [*(row for row in order if row in chosen), *others][:count]
+
+
+def origin(dataset: Any) -> tuple[str | None, str | None]:
+    """The id and the licence that a `datasets.Dataset` says it has, as far as it does."""
+    info = getattr(dataset, "info", None)
+    files = getattr(info, "download_checksums", None) or {}
+    ids = {match[1] for file in files if (match := re.match(r"hf://datasets/([^@]+)@", str(file)))}
+    license = getattr(info, "license", None)
+    return ids.pop() if len(ids) == 1 else None, license if isinstance(license, str) and license else None
 
 
 def _shuffled(size: int, seed: int) -> list[int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelCard
 from torch import Tensor
 from typing_extensions import Self
 
@@ -38,10 +41,15 @@ class AnchoredSpace(AnchoredModel):
 
     def __init__(self, config: AnchoredSpaceConfig) -> None:
         super().__init__(config)
-        self._put("anchors", torch.zeros(config.num_anchors, config.hidden_size))
-        self._put("mean", torch.zeros(config.hidden_size))
-        self._put("mean_scale", torch.zeros(()))
+        for name, shape in self.shapes(config).items():
+            self._put(name, torch.zeros(shape))
         self.post_init()
+
+    @classmethod
+    def shapes(cls, config: AnchoredSpaceConfig) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all tensors of a space of this configuration."""
+        k, d = config.num_anchors, config.hidden_size
+        return {"anchors": (k, d), "mean": (d,), "mean_scale": ()}
 
     @classmethod
     def from_embeddings(
@@ -67,6 +75,7 @@ class AnchoredSpace(AnchoredModel):
             num_anchors=anchors.shape[0],
             hidden_size=anchors.shape[1],
             anchor_fingerprint=anchor_set.fingerprint if anchor_set is not None else None,
+            anchor_set=anchor_set.record if anchor_set is not None else None,
             encoder=_encoder_record(encoder),
         )
         return cls(config)._fill(anchors)
@@ -129,10 +138,27 @@ class AnchoredSpace(AnchoredModel):
         rows.check_finite()
         return rows[0 : rows.num_rows].to(self.anchors.device, torch.float64)
 
+    def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
+        from irp_hf.cards import space_card
+
+        return space_card(self.config, repo_id, **about)
+
     def extra_repr(self) -> str:
         """What `print` shows."""
         name = (self.config.encoder or {}).get("id", "unknown encoder")
         return f"{name}: {self.config.num_anchors} anchors, {self.config.hidden_size} wide"
+
+
+def open_space(space: Any, name: str = "the space") -> AnchoredSpace:
+    """A space, or the one in a folder or on the Hub; raises `InputError` for anything else."""
+    if isinstance(space, str | os.PathLike):
+        return AnchoredSpace.from_pretrained(space)
+    if not isinstance(space, AnchoredSpace):
+        raise InputError(
+            f"{name} is a {type(space).__name__}; an AnchoredSpace, a folder or an id is wanted. Make one with "
+            "AnchoredSpace.encode or AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
+        )
+    return space
 
 
 def inverse_of(method: str, **options: Any) -> Inverse:

@@ -256,9 +256,9 @@ DAMAGE = {
     "has num_items = '4'": edited(num_items="4"),
     "has seed = 1.5": edited(seed=1.5),
     "has 3 indices for 4 items": edited(indices=[1, 2, 3]),
-    "not the views ['en']": edited(views=["en"]),
+    "holds 4 rows of ['text'], not 4 of ['en']": edited(views=["en"]),
     "but anchor_set.json promises 4 with 000000…": edited(fingerprint="0" * 64),
-    "but anchor_set.json promises 3 with": edited(num_items=3, indices=[0, 1, 2]),
+    "holds 4 rows of ['text'], not 3 of ['text']": edited(num_items=3, indices=[0, 1, 2]),
     "is no whole Parquet file": lambda folder: (folder / TABLE).write_bytes((folder / TABLE).read_bytes()[:-20]),
     "is no whole Parquet file (": lambda folder: (folder / TABLE).write_bytes(b""),
     "holds 4 items with fingerprint": lambda folder: pandas.DataFrame({"text": [*TEXTS[:3], "five"]}).to_parquet(

@@ -108,11 +108,11 @@ def test_spaces_of_different_anchors(refusal):
     assert IRPAdapter.connect(trusted, cat, **QUICK).config.anchor_fingerprint == sets[0].fingerprint
 
 
-@pytest.mark.parametrize("thing", [X, None, "me/space", {"anchors": X}, AnchoredSpace])
+@pytest.mark.parametrize("thing", [X, None, 3, {"anchors": X}, AnchoredSpace])
 def test_only_spaces_connect(thing, spaces, refusal):
     """Raw arrays carry no fingerprint; the refusal names the way for them."""
     assert refusal(IRPAdapter.connect, thing, spaces[1], error=InputError) == (
-        f"source is a {type(thing).__name__}; an AnchoredSpace is wanted. Make one "
+        f"source is a {type(thing).__name__}; an AnchoredSpace, a folder or an id is wanted. Make one "
         f"with AnchoredSpace.encode or "
         "AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
     )

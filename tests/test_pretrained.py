@@ -51,7 +51,7 @@ def test_what_is_loaded_is_what_was_saved(adapter, tmp_path, digits, monkeypatch
     assert not loaded.training
     assert repr(loaded.config.to_diff_dict()) == repr(adapter.config.to_diff_dict())
     assert same(IRPAdapter.from_pretrained(str(tmp_path)), adapter, digits.held_source)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", WEIGHTS]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "hub_code.py", WEIGHTS]
 
 
 def test_a_second_generation_is_the_same_file(saved, tmp_path):

@@ -194,13 +194,3 @@ def test_code_beside_the_weights_never_runs(saved, tmp_path, digits, adapters):
 def test_an_override_cannot_change_the_translation(saved, refusal):
     """`from_pretrained(folder, gamma=7.0)` would load something else than was saved."""
     assert CHECKSUM in refusal(IRPAdapter.from_pretrained, saved(), gamma=7.0, error=DamagedFolderError)
-
-
-def test_other_formats_are_not_read_from_the_hub_either(saved, adapters, monkeypatch):
-    """What a download holds is not seen beforehand: pickled tensors would be read where no safetensors are."""
-    folder = saved()
-    (folder / WEIGHTS).unlink()
-    torch.save(adapters["kernel"].state_dict(), folder / "pytorch_model.bin")
-    monkeypatch.setattr("irp_hf.pretrained._check_files", lambda *args: None)
-    with pytest.raises(DamagedFolderError, match=r"no file named model\.safetensors"):
-        IRPAdapter.from_pretrained(folder)
