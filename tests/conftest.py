@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hub_server import Hub
+from hub_server_start import HUB, empty_cache  # first: it sets what huggingface_hub reads when it is imported
+
+# isort: split
 import numpy as np
 import pytest
 import torch
@@ -88,6 +92,14 @@ def saved(saved_once: Path, tmp_path: Path) -> Callable[[str], Path]:
         return Path(shutil.copytree(saved_once / name, tmp_path / name))
 
     return copy
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """The Hub on loopback that HF_ENDPOINT names: no repository, an empty cache; users me, you and reader."""
+    HUB.clear()
+    empty_cache()
+    return HUB
 
 
 @pytest.fixture
