@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import validate_repo_id
 
 from irp_hf.errors import HubError, InputError, IRPError
 
@@ -52,7 +53,8 @@ def pin(
 
     Raises `HubError` where the Hub refuses, and where it cannot be reached and the cache knows nothing.
     """
-    cached = _Cached(repo_id, repo_type, cache_dir)
+    with speaking(repo_id):
+        cached = _Cached(repo_id, repo_type, cache_dir)
     known = cached.commit(revision)
     if local_files_only or constants.is_offline_mode():
         return Pinned(_wanted(known, repo_id, "no connection is wanted"), online=False)
@@ -60,8 +62,6 @@ def pin(
         info = HfApi(token=token).repo_info(
             repo_id, repo_type=repo_type, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
-    except HFValidationError as error:
-        raise InputError(f"{repo_id!r} is no id on the Hub. Name one, as in user/name, or a folder.") from error
     except Exception as error:  # the client has its own, and those of what it is built on
         refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
         if known and (not refused or known == revision):  # of a commit, the cache holds all that it ever was
@@ -95,18 +95,21 @@ def fetch(
     if not at.online:
         cached = _Cached(repo_id, repo_type, cache_dir)
         commit = cached.complete(files, commit, others=not (revision and COMMIT.fullmatch(revision)))
+    options: dict[str, Any] = dict(
+        repo_type=repo_type, token=token, cache_dir=cache_dir, local_files_only=not at.online
+    )
     with speaking(repo_id, revision):
         for file in files:
-            path = hf_hub_download(
-                repo_id,
-                file,
-                repo_type=repo_type,
-                revision=commit,
-                token=token,
-                cache_dir=cache_dir,
-                local_files_only=not at.online,
-                force_download=force_download and at.online,
-            )
+            try:
+                path = hf_hub_download(
+                    repo_id, file, revision=commit, force_download=force_download and at.online, **options
+                )
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError):
+                    raise
+                raise HubError(
+                    f"{repo_id!r} has no {file} at commit {commit[:8]}…, and so is not what is wanted here. Name another."
+                ) from error
     return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
 
 
@@ -140,11 +143,13 @@ def push(
         api.create_repo(**where, private=private, exist_ok=exist_ok)
         if revision and not create_pr and not COMMIT.fullmatch(revision) and not revision.startswith("refs/"):
             api.create_branch(**where, branch=revision, exist_ok=True)
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
+            attempts += 1
             newest = api.repo_info(**where, revision=revision).sha
             (folder / CARD).write_text(card(_card_of(api, where, newest)), encoding="utf-8")
             try:
-                return api.upload_folder(
+                commit: CommitInfo = api.upload_folder(
                     **where,
                     folder_path=folder,
                     revision=revision,
@@ -154,10 +159,10 @@ def push(
                     commit_description=commit_description,
                     delete_patterns=[name for name in replaced if not (folder / name).exists()] or None,
                 )
+                return commit
             except HfHubHTTPError as error:
-                if error.response.status_code != BEHIND or attempt == ATTEMPTS - 1:
+                if error.response.status_code != BEHIND or attempts == ATTEMPTS:
                     raise
-    raise AssertionError("unreachable")
 
 
 def told(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:
@@ -166,24 +171,22 @@ def told(error: Exception, repo_id: str, revision: str | None = None, pushing: b
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if isinstance(error, GatedRepoError):
         return HubError(f"{repo_id!r} is gated, and this token has no access. Ask for it on the Hub.{end}")
-    if isinstance(error, RepositoryNotFoundError) or status == 401:
+    if status == 401 and not isinstance(error, RepositoryNotFoundError):
+        return HubError(f"The Hub does not know this token. Log in with `hf auth login`, or pass another.{end}")
+    if isinstance(error, RepositoryNotFoundError):
         return HubError(
             f"The Hub has no {repo_id!r}, or none that this token may see. Check the name; for a private one log in with "
             f"`hf auth login`, or pass token=.{end}"
         )
     if isinstance(error, RevisionNotFoundError):
         return HubError(f"{repo_id!r} has no revision {revision!r}. Name a branch, a tag or a commit of it.{end}")
-    if isinstance(error, LocalEntryNotFoundError) or (not status and not isinstance(error, EntryNotFoundError)):
+    if not status:
         why = type(error.__cause__ or error).__name__
         if pushing:
             return HubError(f"The connection to the Hub broke while pushing {repo_id!r} ({why}). Push again.{end}")
         return HubError(
             f"The Hub cannot be reached, and the cache does not hold all of {repo_id!r} ({why}). "
             "Check the connection; once fetched, it loads without one."
-        )
-    if isinstance(error, EntryNotFoundError):
-        return HubError(
-            f"{repo_id!r} lacks a file that is needed ({_said(error)}). Push it again, or name another.{end}"
         )
     if status == 403:
         return HubError(
@@ -212,6 +215,7 @@ class _Cached:
     """What the cache of the Hub knows of a repository."""
 
     def __init__(self, repo_id: str, repo_type: str, cache_dir: str | Path | None) -> None:
+        validate_repo_id(repo_id)
         home = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
         self.repo_id, self.folder = repo_id, home / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
 
