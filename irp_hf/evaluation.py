@@ -108,8 +108,8 @@ class Cost:
     """What translating one vector takes."""
 
     multiply_adds: int
-    microseconds: float = field(compare=False)
-    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out."""
+    microseconds: float | None = field(compare=False)
+    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out; None where not kept."""
     stored_bytes: int
     """All numbers that translation needs, in float32."""
 

@@ -7,7 +7,7 @@ import json
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
+from irp_hf.errors import InputError
 from irp_hf.evaluation import (
     NAMES,
     NUM_DIRECT,
@@ -32,20 +33,19 @@ from irp_hf.evaluation import (
 )
 from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
+from irp_hf.plain import from_plain
 from irp_hf.selection import Choice, Labels, Objective, select
+from irp_hf.tables import MARK, Table, aligned, as_html, markdown
 from irp_hf.tuning import NUM_FOLDS, Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 100  # of the terminal
-MARK = "▸ "
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
 MEASURES = {"cosine": "cosine", "neighbors": "neighbours", "mrr": "MRR", "agreement": "agreement"}
-LEFT = ("method", "settings")  # columns of words
 
 Item = TypeVar("Item")
-Table = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,49 @@ class Report:
         narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
         settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
         parts = [self.caption(), narrow, f"Settings: {settings}.", *self._conclusions()]
-        return _written(parts, _aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n")
+        return _written(parts, aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n")
 
     def to_markdown(self) -> str:
         """The same for a model card, settings in the table."""
         parts = [self.caption(), self._methods(), *self._conclusions()]
-        return _written(parts, _markdown, str, "\n\n") + "\n"
+        return _written(parts, markdown, str, "\n\n") + "\n"
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
         parts = [self.caption(), self._methods(), *self._conclusions()]
-        return _written(parts, _html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
+        return _written(parts, as_html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Report:
+        """The report that `to_dict` made `plain` of.
+
+        Raises `InputError` for anything else.
+        """
+        report = from_plain(cls, plain, "report")
+        sizes = [point.num_anchors for point in report.learning_curve]
+        kinds = {tuple(point.evaluation.measures()) for point in report.learning_curve}
+        reliability = report.reliability or Reliability((0.0,), (0.0,))
+        for fits, said in (
+            (report.chosen in [row.method for row in report.rows], f"chose {report.chosen!r:.80}, which is no row"),
+            (report.objective in MEASURES, f"has the objective {report.objective!r:.80}"),
+            (1 <= len(report.finalists) <= 2, f"has {len(report.finalists)} finalists, not 1 or 2"),
+            (sizes == sorted({size for size in sizes if size > 0}), f"has a learning curve at {sizes!s:.80} anchors"),
+            (len(kinds) <= 1, "has a learning curve of several kinds of points"),
+            (0 < len(reliability.expected) == len(reliability.true), "has not one true cosine for each expected one"),
+        ):
+            if not fits:
+                raise InputError(f"The report {said}. Give what to_dict gave.")
+        return report
+
+    def untimed(self) -> Report:
+        """The same without times, which differ from machine to machine: for what is published."""
+        rows = (replace(row, cost=replace(row.cost, microseconds=None)) for row in self.rows)
+        return replace(self, rows=tuple(rows))
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the methods, the learning curve and, if known, the reliability; also into the file `path`.
@@ -164,18 +191,17 @@ class Report:
 
     def _methods(self) -> Table:
         names = [name for name in MEASURES if any(name in row.evaluation.measures() for row in self.rows)]
-        header = ["method", "settings", *(MEASURES[name] for name in names), "mult-adds", "µs/vector", "size"]
+        timed = any(row.cost.microseconds is not None for row in self.rows)
+        costs = ["mult-adds", *(["µs/vector"] if timed else []), "size"]
+        header = ["method", "settings", *(MEASURES[name] for name in names), *costs]
         lines = []
         for row in self.rows:
-            measures = row.evaluation.measures()
+            measures, cost = row.evaluation.measures(), row.cost
             cells = [str(measures[name]) if name in measures else "" for name in names]
-            costs = [
-                _short(row.cost.multiply_adds),
-                f"{row.cost.microseconds:.2f}",
-                f"{_short(row.cost.stored_bytes)}B",
-            ]
+            time = [] if not timed else [""] if cost.microseconds is None else [f"{cost.microseconds:.2f}"]
             mark = MARK if row.method == self.chosen else ""
-            lines.append([mark + row.method, row.settings, *cells, *costs])
+            counts = [_short(cost.multiply_adds), *time, f"{_short(cost.stored_bytes)}B"]
+            lines.append([mark + row.method, row.settings, *cells, *counts])
         return [header, *lines]
 
     def _curve(self) -> Table:
@@ -247,29 +273,6 @@ def _written(
     parts: Sequence[str | Table], table: Callable[[Table], str], text: Callable[[str], str], between: str
 ) -> str:
     return between.join(text(part) if isinstance(part, str) else table(part) for part in parts)
-
-
-def _aligned(table: Table) -> str:
-    """The first column to the left, with room for the mark; numbers to the right."""
-    first, *numbers = zip(*table, strict=True)
-    names = [cell if cell.startswith(MARK) else " " * len(MARK) + cell for cell in first]
-    columns = [[cell.ljust(max(map(len, names))) for cell in names]]
-    columns += [[cell.rjust(max(map(len, column))) for cell in column] for column in numbers]
-    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
-
-
-def _markdown(table: Table) -> str:
-    header, *lines = ([cell.replace("|", "\\|") for cell in line] for line in table)
-    rule = ["---" if name in LEFT else "---:" for name in header]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
-
-
-def _html(table: Table) -> str:
-    tags = ["th", *["td"] * (len(table) - 1)]
-    lines = [
-        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line) for tag, line in zip(tags, table, strict=True)
-    ]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _short(count: float) -> str:
