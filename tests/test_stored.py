@@ -171,7 +171,8 @@ def test_any_header_gives_a_model_or_words(kind, saved_once, tmp_path_factory, d
     for name in data.draw(st.lists(names, max_size=2)):
         part = data.draw(st.sampled_from(["shape", "dtype", "data_offsets"]))
         value = data.draw(JSON | st.lists(st.integers(0, 2**64), max_size=3))
-        header[name] = data.draw(JSON) if data.draw(st.booleans()) else {**header[name], part: value}
+        entry = header[name] if isinstance(header[name], dict) else {}
+        header[name] = data.draw(JSON) if data.draw(st.booleans()) else {**entry, part: value}
     write(folder, header, rest)
     content = bytearray((folder / WEIGHTS).read_bytes())
     if (length := data.draw(LENGTHS)) is not None:
