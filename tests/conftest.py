@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# These set the environment that huggingface_hub reads when it is imported.
 from hub_server import Hub
-from hub_server_start import HUB, empty_cache  # first: it sets what huggingface_hub reads when it is imported
+from hub_server_start import HUB, empty_cache
 
 # isort: split
 import numpy as np

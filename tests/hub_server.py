@@ -10,13 +10,14 @@ Files of LFS are kept by a second port, the storage, as the real Hub keeps them:
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import hub_server_commits  # noqa: F401  (registers its routes)
 import hub_server_routes  # noqa: F401  (registers its routes, as the one above does)
-from hub_server_calls import Answer, Call, dispatch
+from hub_server_calls import Answer, Call, dispatch, served
 from hub_server_commits import by_lfs
 from hub_server_store import Account, Blob, Refused, Store
 from hub_server_wire import Cut, Listener, Request
@@ -30,6 +31,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._hub, self._storage = Listener(self, storage=False), Listener(self, storage=True)
+        self._cutting = threading.Lock()
         self.clear()
 
     def clear(self) -> None:
@@ -123,6 +125,11 @@ class Hub:
 
     # What the connections ask.
 
+    def record(self, request: Request) -> None:
+        """Of addresses that the Hub serves: the client also asks for things of its own, now and then."""
+        if served(request.method, request.path.split("?")[0]):
+            self.requests.append(request)
+
     def account(self, given: str | None) -> Account | None:
         if given is None:
             return None
@@ -134,7 +141,7 @@ class Hub:
         return dispatch(self, call)
 
     def take_cut(self, line: str) -> Cut | None:
-        with self.store.lock:
+        with self._cutting:
             for cut in self._cuts:
                 if cut.times > 0 and re.search(cut.pattern, line):
                     cut.times -= 1

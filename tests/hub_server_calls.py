@@ -1,5 +1,6 @@
 """The routes of the Hub of the tests: what they are given, what they answer, and how they are found."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -87,16 +88,26 @@ def registered(methods: str, pattern: str, writing: bool) -> Callable[[Route], R
     return register
 
 
-def dispatch(hub: Hub, call: Call) -> Answer:
+def served(method: str, path: str) -> tuple[Route, dict[str, str], bool] | None:
+    """The route of an address, what it is given, and whether it writes."""
     for methods, pattern, writing, route in ROUTES:
-        found = pattern.fullmatch(call.path)
-        if found and call.method in methods:
-            parts = {name: unquote(value) for name, value in found.groupdict().items() if value is not None}
-            if not writing:
-                return route(hub, call, **parts)
-            with hub.store.lock:
-                return route(hub, call, **parts)
-    raise Refused(404, f"No such address: {call.method} {call.path}")
+        found = pattern.fullmatch(path)
+        if found and method in methods:
+            return (
+                route,
+                {name: unquote(value) for name, value in found.groupdict().items() if value is not None},
+                writing,
+            )
+    return None
+
+
+def dispatch(hub: Hub, call: Call) -> Answer:
+    found = served(call.method, call.path)
+    if found is None:
+        raise Refused(404, f"No such address: {call.method} {call.path}")
+    route, parts, writing = found
+    with hub.store.lock if writing else contextlib.nullcontext():
+        return route(hub, call, **parts)
 
 
 def ranged(call: Call, data: bytes, headers: dict[str, str], file: File) -> Answer:

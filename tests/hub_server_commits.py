@@ -9,7 +9,20 @@ from hub_server_cards import card, metadata
 from hub_server_store import Blob, Commit, Files, PullRequest, Refused, Repo, writer
 
 # What the .gitattributes of a new repository sends by LFS, as far as we may meet it.
-LFS_SUFFIXES = (".arrow", ".bin", ".gz", ".npy", ".npz", ".onnx", ".parquet", ".pkl", ".pt", ".pth", ".safetensors", ".zip")
+LFS_SUFFIXES = (
+    ".arrow",
+    ".bin",
+    ".gz",
+    ".npy",
+    ".npz",
+    ".onnx",
+    ".parquet",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".zip",
+)
 
 
 def by_lfs(path: str, size: int, sample: bytes, lfs_from: int) -> bool:

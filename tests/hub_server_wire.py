@@ -43,8 +43,7 @@ class Cut:
 class Server(Protocol):
     """What the wire asks of the Hub."""
 
-    requests: list[Request]
-
+    def record(self, request: Request) -> None: ...
     def account(self, token: str | None) -> Account | None: ...
     def answer(self, call: Call) -> Answer: ...
     def take_cut(self, line: str) -> Cut | None: ...
@@ -76,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip() or None
         self.request_ = Request(self.command, self.path, self.server.storage, token, ranged="Range" in self.headers)
-        hub.requests.append(self.request_)
+        hub.record(self.request_)
         self.cut = hub.take_cut(f"{self.command} {self.path}")
         try:
             body = self.receive()
