@@ -164,6 +164,7 @@ class AnchorSet:
         """
         from irp_hf.cards import anchor_card, merged
 
+        repo_id = hub.full_id(repo_id, options.get("token"))
         self._license = license or self._license
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
             folder = Path(temporary, "anchors")

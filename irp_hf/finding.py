@@ -13,6 +13,7 @@ from irp_hf import hub
 from irp_hf.anchor_files import MANIFEST
 from irp_hf.anchors import AnchorSet
 from irp_hf.errors import HubError, InputError
+from irp_hf.hub_errors import speaking
 from irp_hf.modeling_irp import IRPAdapter
 from irp_hf.records import FINGERPRINT
 from irp_hf.spaces import AnchoredSpace
@@ -49,7 +50,7 @@ def find_spaces(
     fingerprint = _fingerprint(anchors, token)
     if constants.is_offline_mode():
         raise HubError("Spaces are found on the Hub, and HF_HUB_OFFLINE is set. Unset it, or load spaces by their ids.")
-    with hub.speaking("the list of models"):
+    with speaking("the list of models"):
         found = list(
             HfApi(token=token, library_name="irp_hf").list_models(
                 filter=[f"{OF_ANCHORS}{fingerprint}", OF_SPACES], sort="downloads", full=True, cardData=True

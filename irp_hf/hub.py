@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import CommitInfo, HfApi, constants, hf_hub_download
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    hf_hub_download,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
-    GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 
-from irp_hf.errors import HubError, InputError, IRPError
+from irp_hf.errors import HubError
+from irp_hf.hub_errors import speaking, told
 
 COMMIT = re.compile("[0-9a-f]{40}")
 CARD = "README.md"
@@ -113,6 +116,13 @@ def fetch(
     return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
 
 
+def full_id(repo_id: str, token: str | bool | None = None) -> str:
+    """user/name, for a bare name the user's own; raises `InputError` for what can be no id, `HubError` for no user."""
+    with speaking(repo_id, pushing=True):
+        validate_repo_id(repo_id)
+        return repo_id if "/" in repo_id else f"{HfApi(token=token).whoami()['name']}/{repo_id}"
+
+
 def push(
     folder: Path,
     repo_id: str,
@@ -146,18 +156,17 @@ def push(
         attempts = 0
         while True:
             attempts += 1
-            newest = api.repo_info(**where, revision=revision).sha
-            (folder / CARD).write_text(card(_card_of(api, where, newest)), encoding="utf-8")
+            info = api.repo_info(**where, revision=revision)
+            (folder / CARD).write_text(card(_card_of(api, where, info.sha)), encoding="utf-8")
             try:
-                commit: CommitInfo = api.upload_folder(
+                commit: CommitInfo = api.create_commit(  # upload_folder may make several
                     **where,
-                    folder_path=folder,
+                    operations=_operations(folder, info, replaced),
                     revision=revision,
                     create_pr=create_pr,
-                    parent_commit=newest,
+                    parent_commit=info.sha,
                     commit_message=commit_message or "Upload with irp_hf",
                     commit_description=commit_description,
-                    delete_patterns=[name for name in replaced if not (folder / name).exists()] or None,
                 )
                 return commit
             except HfHubHTTPError as error:
@@ -165,50 +174,13 @@ def push(
                     raise
 
 
-def told(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:
-    """What the client of the Hub raised, in two sentences."""
-    end = " Nothing was published." if pushing else ""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-    if isinstance(error, GatedRepoError):
-        return HubError(f"{repo_id!r} is gated, and this token has no access. Ask for it on the Hub.{end}")
-    if status == 401 and not isinstance(error, RepositoryNotFoundError):
-        return HubError(f"The Hub does not know this token. Log in with `hf auth login`, or pass another.{end}")
-    if isinstance(error, RepositoryNotFoundError):
-        return HubError(
-            f"The Hub has no {repo_id!r}, or none that this token may see. Check the name; for a private one log in with "
-            f"`hf auth login`, or pass token=.{end}"
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return HubError(f"{repo_id!r} has no revision {revision!r}. Name a branch, a tag or a commit of it.{end}")
-    if not status:
-        why = type(error.__cause__ or error).__name__
-        if pushing:
-            return HubError(f"The connection to the Hub broke while pushing {repo_id!r} ({why}). Push again.{end}")
-        return HubError(
-            f"The Hub cannot be reached, and the cache does not hold all of {repo_id!r} ({why}). "
-            "Check the connection; once fetched, it loads without one."
-        )
-    if status == 403:
-        return HubError(
-            f"This token may not do that with {repo_id!r}. Pass one that may write there, or propose the change with "
-            f"create_pr=True.{end}"
-        )
-    if status == 409:
-        return HubError(f"{repo_id!r} exists already. Choose another name, or leave out exist_ok=False.{end}")
-    return HubError(f"The Hub refused {repo_id!r} ({_said(error)}). Try again later.{end}")
-
-
-@contextmanager
-def speaking(repo_id: str, revision: str | None = None, pushing: bool = False) -> Iterator[None]:
-    """Turn what the client of the Hub raises into a `HubError`."""
-    try:
-        yield
-    except IRPError:
-        raise
-    except HFValidationError as error:
-        raise InputError(f"{repo_id!r} is no id on the Hub. Name one, as in user/name.") from error
-    except Exception as error:  # the client has its own, and those of what it is built on
-        raise told(error, repo_id, revision, pushing) from error
+def _operations(folder: Path, info: Any, replaced: Sequence[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Put every file of `folder` there, and take away what it replaces with nothing."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    added = {path.relative_to(folder).as_posix(): path for path in files}
+    there = {sibling.rfilename for sibling in info.siblings or ()}
+    gone = [CommitOperationDelete(name) for name in replaced if name in there and name not in added]
+    return [*(CommitOperationAdd(name, path) for name, path in added.items()), *gone]
 
 
 class _Cached:
@@ -270,9 +242,3 @@ def _card_of(api: HfApi, where: dict[str, Any], commit: str | None) -> str | Non
         if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing card
             raise
         return None
-
-
-def _said(error: Exception) -> str:
-    """The last line of what the Hub said, without the address of the request."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -135,6 +135,7 @@ class AnchoredModel(PreTrainedModel):
         """
         from irp_hf.cards import merged
 
+        repo_id = hub.full_id(repo_id, token)
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
             folder = Path(temporary, "model")
             self.save_pretrained(folder)

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from huggingface_hub import ModelCard
 from tqdm.auto import tqdm
@@ -29,7 +29,7 @@ NUMBERS, PICTURE = "report.json", "report.png"
 
 def report_of(adapter: IRPAdapter, head: Any = None, progress: bool = True) -> Report:
     """What to expect of an adapter; see `IRPAdapter.report`."""
-    config = adapter.config
+    config = cast(IRPConfig, adapter.config)
     labels = None if head is None else head_labels(head)
     objective, given = config.objective, _given(config, config.given or [])
     if objective == "agreement" and head is None:  # what it chose cannot be chosen again without the head
@@ -58,16 +58,17 @@ def card_with_report(adapter: IRPAdapter, repo_id: str, folder: Path, report: An
         raise InputError(
             f"report is a {type(report).__name__}; a Report, True or False is wanted. Pass adapter.report(), say."
         )
+    config = cast(IRPConfig, adapter.config)
     measured = report_of(adapter) if report is True else report or None
     if measured is None:
-        return adapter_card(adapter.config, repo_id)
+        return adapter_card(config, repo_id)
     (folder / NUMBERS).write_text(json.dumps(measured.to_dict(), indent=1), encoding="utf-8")
     try:
         measured.plot(folder / PICTURE)
     except MissingDependencyError as error:
         warnings.warn(f"The card has no picture. {error}", stacklevel=2)
-        return adapter_card(adapter.config, repo_id, measured)
-    return adapter_card(adapter.config, repo_id, measured, PICTURE)
+        return adapter_card(config, repo_id, measured)
+    return adapter_card(config, repo_id, measured, PICTURE)
 
 
 def _given(config: IRPConfig, names: Iterable[str]) -> Given:

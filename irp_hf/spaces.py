@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import ModelCard
@@ -141,7 +141,7 @@ class AnchoredSpace(AnchoredModel):
     def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
         from irp_hf.cards import space_card
 
-        return space_card(self.config, repo_id, **about)
+        return space_card(cast(AnchoredSpaceConfig, self.config), repo_id, **about)
 
     def extra_repr(self) -> str:
         """What `print` shows."""
