@@ -16,7 +16,7 @@ from irp_hf.errors import (
 )
 from irp_hf.finding import FoundSpace, find_spaces
 from irp_hf.modeling_irp import IRPAdapter
-from irp_hf.pipeline_irp import IRPStitchPipeline
+from irp_hf.pipeline_irp import IRPStitchPipeline, Unnamed
 from irp_hf.spaces import AnchoredSpace
 from irp_hf.stitching import StitchedModel
 
@@ -46,4 +46,6 @@ for _config, _model in ((AnchoredSpaceConfig, AnchoredSpace), (IRPConfig, IRPAda
     AutoModel.register(_config, _model, exist_ok=True)
 
 if "irp-stitch" not in PIPELINE_REGISTRY.supported_tasks:
-    PIPELINE_REGISTRY.register_pipeline("irp-stitch", IRPStitchPipeline, pt_model=AutoModel, type="multimodal")
+    PIPELINE_REGISTRY.register_pipeline(
+        "irp-stitch", IRPStitchPipeline, pt_model=AutoModel, default={"model": (Unnamed(), None)}, type="multimodal"
+    )

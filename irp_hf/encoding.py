@@ -39,6 +39,7 @@ def encode(
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
+    trust_remote_code: bool = False,
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -64,6 +65,7 @@ def encode(
         dtype: of its weights, as "float16"; by default the one they were saved in.
         revision: branch, tag or commit on the Hub.
         token: for private repositories on the Hub.
+        trust_remote_code: run code that the repository of the encoder brings. Read it before.
         out: a `.npy` file to write to, batch by batch, so that little memory is needed: what is returned is a map of it.
             A run that was interrupted goes on where it was, and one that was finished is returned at once.
             Beside it a file `<out>.json` says which run it is.
@@ -71,13 +73,17 @@ def encode(
 
     The record holds `id`, `revision`, `pooling`, `prompt`, `normalize` and `dtype`, None where unknown, and `modality` and
     `at` where they are not the usual; of a folder it keeps the name alone. Transformers models are read from safetensors only,
-    and no code of a repository is run.
+    and no code of a repository is run unless `trust_remote_code` allows it.
 
-    Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's, and
-    `MissingDependencyError` where an optional library is needed and not installed.
+    Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's,
+    `HubError` where the Hub refuses, or cannot be reached and the cache lacks the encoder, and `MissingDependencyError` where
+    an optional library is needed and not installed.
     """
     first = check_request(items, batch_size)
-    options = Options(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor, device_map)
+    options = Options(
+        *(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor, device_map),
+        trust_remote_code=trust_remote_code,
+    )
     opened = open_encoder(encoder, options, first)
     if out is None:
         return encode_all(opened, items, batch_size, options, progress), opened.record

@@ -87,7 +87,9 @@ class Head(nn.Module):
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
 
 
-def open_head(head: Any, revision: str | None = None, token: str | bool | None = None) -> Head:
+def open_head(
+    head: Any, revision: str | None = None, token: str | bool | None = None, trust_remote_code: bool = False
+) -> Head:
     """Open what `head` names or is.
 
     - a folder or an id: a model with a sequence, image, audio or video classification head, of which only the head's own
@@ -96,6 +98,8 @@ def open_head(head: Any, revision: str | None = None, token: str | bool | None =
     - an `nn.Module` or a function from `(n, d_Y)` to logits `(n, num_labels)`;
     - a fitted scikit-learn classifier or regressor.
 
+    `revision` and `token` are for a repository on the Hub; code that it brings runs only with `trust_remote_code`.
+
     Raises `InputError` for anything else, and `HeadCutError` for a model that cannot be cut at its head.
     """
     if isinstance(head, Head):
@@ -103,7 +107,7 @@ def open_head(head: Any, revision: str | None = None, token: str | bool | None =
     if isinstance(head, str | os.PathLike):
         from irp_hf.stored_heads import read_head
 
-        return read_head(os.fspath(head), revision, token)
+        return read_head(os.fspath(head), revision, token, trust_remote_code)
     for option, value in (("revision", revision), ("token", token)):
         if value is not None:
             raise InputError(

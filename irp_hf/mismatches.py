@@ -22,6 +22,13 @@ def compare_head(recorded: dict[str, Any], head: Head, on_mismatch: str) -> None
             "others. Encode the target's anchors with at='head'.",
             on_mismatch,
         )
+    then, now = recorded.get("revision"), head.record.get("revision")
+    if None not in (then, now) and recorded.get("id") == head.record.get("id") and then != now:
+        _tell(
+            f"The adapter leads to what the head of {head.record['id']} read at revision {then!r}, but the head is of {now!r}. "
+            "Open it as it was then, or encode the anchors again.",
+            on_mismatch,
+        )
 
 
 def compare_encoder(recorded: dict[str, Any], encoder: Encoder, on_mismatch: str) -> None:

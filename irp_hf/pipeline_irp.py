@@ -25,10 +25,23 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
-PARTS = ("on_mismatch", "head_revision", "head_token", "pooling", "prompt", "normalize", "at", "modality")
-ENCODER = ("revision", "token", "device_map")  # with encoder_ in front: pipeline() keeps these names to itself
+PARTS = (
+    *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
+    *("pooling", "prompt", "normalize", "at", "modality"),
+)
+ENCODER = ("revision", "device_map", "trust_remote_code")  # with encoder_: pipeline() keeps these to itself
 MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
 OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
+
+
+class Unnamed(os.PathLike[str]):
+    """What `pipeline("irp-stitch", encoder=..., head=...)` takes for the model that it was not given."""
+
+    def __fspath__(self) -> str:
+        return os.curdir  # it exists, so that pipeline() does not ask the Hub for it
+
+    def __str__(self) -> str:
+        return "the adapter that connects the spaces encoder= and head="
 
 
 class IRPStitchPipeline(Pipeline):
@@ -59,7 +72,8 @@ class IRPStitchPipeline(Pipeline):
         """Stitch; `transformers.pipeline` calls this with what it does not know itself.
 
         Args:
-            model: an `IRPAdapter`, or a `StitchedModel`, which has an encoder and a head already.
+            model: an `IRPAdapter`, or a `StitchedModel`, which has an encoder and a head already. Without one, `encoder` and
+                `head` are two anchored spaces, published ones by their ids, and the adapter between them is fitted at once.
             encoder: as for `StitchedModel`; by default the one that the adapter names.
             head: likewise.
             task: "irp-stitch".
@@ -67,7 +81,8 @@ class IRPStitchPipeline(Pipeline):
             dtype: of the encoder's and the head's weights; the adapter stays float32.
             encoder_device: of the encoder alone.
             head_device: of the head alone.
-            **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `head_revision`, `head_token`; `on_mismatch`
+            **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `encoder_trust_remote_code`; `head_revision`,
+                `head_token`, `head_trust_remote_code`; `on_mismatch`
                 and the encoder's `pooling`, `prompt`, `normalize`, `modality`, `tokenizer`, ... as for `StitchedModel`;
                 `batch_size`, `num_workers`, and all keywords of a call.
         """
@@ -89,7 +104,8 @@ class IRPStitchPipeline(Pipeline):
                 )
             self.stitched = model
         else:
-            named = encoder is None or isinstance(encoder, str | os.PathLike)
+            model = None if isinstance(model, Unnamed) else model
+            named = encoder is None or model is None or isinstance(encoder, str | os.PathLike)
             spread = parts.get("device_map") or getattr(model, "device_map", None)
             if named:  # a single device is known only later
                 parts |= {"device_map": spread} if spread else {"device": "cpu"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,17 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
 from irp_hf.arrays import Rows, refuse_not_finite
-from irp_hf.encoders.base import Encoder, Options, first_line, open_encoder
-from irp_hf.encoders.hub import find
+from irp_hf.encoders.base import first_line
 from irp_hf.encoders.reading import read_items
 from irp_hf.encoding import check_request
 from irp_hf.errors import InputError, IRPError
-from irp_hf.heads import Head, open_head
 from irp_hf.mismatches import compare_encoder, compare_head
-from irp_hf.modeling_irp import IRPAdapter
+from irp_hf.parts import connect_spaces, named_encoder, named_head, open_adapter, token_for
 from irp_hf.projection import unit_rows
 
 
@@ -53,8 +51,10 @@ class StitchedModel(nn.Module):
         on_mismatch: str = "refuse",
         revision: str | None = None,
         token: str | bool | None = None,
+        encoder_token: str | bool | None = None,
         head_revision: str | None = None,
         head_token: str | bool | None = None,
+        head_trust_remote_code: bool = False,
         adapter_revision: str | None = None,
         adapter_token: str | bool | None = None,
         **settings: Any,
@@ -64,27 +64,39 @@ class StitchedModel(nn.Module):
         Args:
             encoder: as for `irp_hf.encoding.encode`; None takes the one that the adapter names. It is opened with the
                 pooling, prompt and normalisation that the adapter's anchors were encoded with.
-            adapter: an `IRPAdapter`, or where one lies.
+            adapter: an `IRPAdapter`, or where one lies; None connects two spaces, which `encoder` and `head` then are or name.
             head: as for `irp_hf.heads.open_head`; None takes the classifier that the adapter's target was encoded at.
             on_mismatch: "refuse" or "warn", where the encoder now loaded encodes otherwise than the anchors were: with
                 another pooling, prompt, normalisation or revision.
             revision: branch, tag or commit of the encoder on the Hub.
-            token: for the encoder's repository.
+            token: for all repositories on the Hub; by default the one that the adapter was fetched with.
+            encoder_token: for the encoder's alone.
             head_revision: of the head's repository.
-            head_token: for it.
+            head_token: for it alone.
+            head_trust_remote_code: run code that the head's repository brings.
             adapter_revision: of the adapter's repository.
-            adapter_token: for it.
-            **settings: of the encoder: `pooling`, `prompt`, `normalize`, `device`, `dtype`, `device_map`, `processor`, ...
+            adapter_token: for it alone.
+            **settings: of the encoder: `pooling`, `prompt`, `normalize`, `device`, `dtype`, `device_map`, `processor`,
+                `trust_remote_code`, ...
 
         Raises `InputError` for parts that do not fit each other, and what their own loading raises.
         """
         super().__init__()
         if on_mismatch not in ("refuse", "warn"):
             raise InputError(f"on_mismatch is {on_mismatch!r}; 'refuse' or 'warn' is wanted. Name one of them.")
-        self.adapter = _open_adapter(adapter, adapter_revision, adapter_token)
-        self.head = self._open_head(head, head_revision, head_token)
+        if adapter is None:
+            self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
+            encoder = head = revision = head_revision = None
+        else:
+            self.adapter = open_adapter(adapter, adapter_revision, token_for(adapter, adapter_token, token))
+        token = self.adapter.hub_token if token is None else token
+        self.head = named_head(
+            self.adapter, head, head_revision, token_for(head, head_token, token), head_trust_remote_code
+        )
         compare_head(self.adapter.config.target_encoder or {}, self.head, on_mismatch)
-        self.encoder = self._open_encoder(encoder, settings, revision, token)
+        self.encoder = named_encoder(
+            self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
+        )
         self.encoder_module = self.encoder.module
         compare_encoder(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
         self.eval()
@@ -195,84 +207,9 @@ class StitchedModel(nn.Module):
             )
         return unit_rows(vectors.float()) if self.encoder.record.get("normalize") else vectors
 
-    def _open_head(self, head: Any, revision: str | None, token: str | bool | None) -> Head:
-        record = self.adapter.config.target_encoder or {}
-        if head is None:
-            if record.get("at") != "head":
-                raise InputError(
-                    f"The adapter leads to the space of {record.get('id', 'an unknown encoder')}, which names no head. "
-                    "Pass head=, a classifier or a function from vectors to logits."
-                )
-            head = _named("head", record)
-        if isinstance(head, str) and head == record.get("id"):
-            revision = revision or record.get("revision")
-        opened = open_head(head, revision, token)
-        if opened.dim not in (None, self.adapter.config.target_size):
-            raise InputError(
-                f"The head reads vectors {opened.dim} wide, but the adapter gives {self.adapter.config.target_size}. "
-                "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
-            )
-        return opened
-
-    def _open_encoder(
-        self, encoder: Any, settings: dict[str, Any], revision: str | None, token: str | bool | None
-    ) -> Encoder:
-        record = self.adapter.config.source_encoder or {}
-        encoder = _named("encoder", record) if encoder is None else encoder
-        if encoder == record.get("id"):
-            revision = revision or record.get("revision")
-        return open_encoder(encoder, _options(encoder, record, settings, revision, token))
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""
         for part in self.children():
             if not any(hasattr(module, "_hf_hook") for module in part.modules()):
                 part._apply(fn)
         return self
-
-
-def _open_adapter(adapter: Any, revision: str | None, token: str | bool | None) -> IRPAdapter:
-    if isinstance(adapter, str | os.PathLike):
-        return IRPAdapter.from_pretrained(adapter, revision=revision or "main", token=token)
-    if not isinstance(adapter, IRPAdapter):
-        raise InputError(
-            f"The adapter is a {type(adapter).__name__}; an IRPAdapter, an id or a folder is wanted. "
-            "Make one with IRPAdapter.connect."
-        )
-    return adapter
-
-
-def _named(part: str, record: dict[str, Any]) -> str:
-    """The id on the Hub that a record names."""
-    if record.get("revision") is None:  # only what comes from the Hub has a commit
-        name = f"{record['id']!r}, which is no id on the Hub" if "id" in record else "nothing"
-        raise InputError(
-            f"The adapter names as its {part} {name}. "
-            f"Pass {part}=, the folder or the object: the way to a folder is not recorded."
-        )
-    return str(record["id"])
-
-
-def _options(
-    encoder: Any, record: dict[str, Any], settings: dict[str, Any], revision: str | None, token: str | bool | None
-) -> Options:
-    """How to open the encoder: as the anchors were encoded, where nothing else is said."""
-    known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise InputError(f"{unknown[0]!r} is no setting of an encoder; there are {', '.join(known)}. Leave it out.")
-    recorded = {key: record[key] for key in ("pooling", "normalize", "at", "modality") if record.get(key)}
-    if "prompt" in record:
-        recorded["prompt"] = record["prompt"] or ""  # not even a default of the encoder's own
-    if not isinstance(encoder, str | os.PathLike | PreTrainedModel):
-        # It has a way of its own; afterwards they are compared.
-        recorded = {key: value for key, value in recorded.items() if key not in ("pooling", "at")}
-    elif "at" not in recorded and _is_modular(encoder, revision, token):
-        recorded.pop("pooling", None)
-    return Options(**(recorded | settings), revision=revision, token=token)
-
-
-def _is_modular(encoder: Any, revision: str | None, token: str | bool | None) -> bool:
-    if isinstance(encoder, PreTrainedModel):
-        return False
-    return find(os.fspath(encoder), Options(revision=revision, token=token)).modular

@@ -6,26 +6,30 @@ tensors are read from the file.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
+from irp_hf.atomic import written_file
 from irp_hf.encoders.base import Options, first_line
 from irp_hf.encoders.hub import Repository, find, loading
-from irp_hf.errors import HeadCutError, InputError
+from irp_hf.encoders.remote import remote_class
+from irp_hf.encoders.sizes import check_sizes
+from irp_hf.errors import HeadCutError, HubError, InputError
 from irp_hf.head_cut import HeadCut
 from irp_hf.heads import Head, of_config
 from irp_hf.hollow import fill, hollow, put_tensors
 from irp_hf.probes import probe
+from irp_hf.ranges import kept_path, read_tensors
 
 KINDS: dict[str, str] = {
     name: kind
@@ -38,19 +42,29 @@ KINDS: dict[str, str] = {
     for names in mapping.values()
     for name in ([names] if isinstance(names, str) else names)
 }
+AUTO_CLASSES = {
+    "AutoModelForSequenceClassification": "text",
+    "AutoModelForImageClassification": "image",
+    "AutoModelForAudioClassification": "audio",
+}
+PLAIN = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)  # a file beside the others, no way out
 ONE_FILE = "model.safetensors"
 TRACED, TRIED = 3, 2  # rows of the batch that is traced and of another
 
 
-def read_head(path: str, revision: str | None = None, token: str | bool | None = None) -> Head:
+def read_head(
+    path: str, revision: str | None = None, token: str | bool | None = None, trust_remote_code: bool = False
+) -> Head:
     """The head of the classifier at `path`; see `irp_hf.heads.open_head`."""
-    repository = find(path, Options(revision=revision, token=token))
-    hub: dict[str, Any] = dict(revision=repository.commit or "main", token=token, trust_remote_code=False)
+    options = Options(revision=revision, token=token, trust_remote_code=trust_remote_code)
+    repository = find(path, options)
+    hub = repository.keywords(options)
+    check_sizes(repository, token)
     with loading(repository.name):
         config = AutoConfig.from_pretrained(path, **hub)
     if getattr(config.get_text_config(), "pad_token_id", 0) is None:
         config.get_text_config().pad_token_id = 0  # else some decoders refuse batches; no head reads it
-    model_class, kind = _classifier(repository.name, config.architectures or [])
+    model_class, kind = _remote(path, config, hub) or _classifier(repository.name, config.architectures or [])
     processor = _processor(path, kind, hub)
     try:
         cut = _hollow_cut(model_class, config, kind, processor)
@@ -91,6 +105,14 @@ def _classifier(name: str, architectures: list[str]) -> tuple[type[PreTrainedMod
         f"{name} is a {', '.join(architectures) or 'model of no named class'}, which is no classifier; a model with a "
         "sequence, image, audio or video classification head is wanted. Name one, or pass a function from vectors to logits."
     )
+
+
+def _remote(path: str, config: Any, hub: dict[str, Any]) -> tuple[Any, str] | None:
+    """The classifier that a trusted repository brings, and what it classifies."""
+    for auto_class, kind in AUTO_CLASSES.items():
+        if found := remote_class(config, auto_class, path, hub):
+            return found, kind
+    return None
 
 
 def _hollow_cut(model_class: type[PreTrainedModel], config: Any, kind: str, processor: Any) -> HeadCut:
@@ -151,56 +173,91 @@ def _processor(path: str, kind: str, hub: dict[str, Any]) -> Any:
 def _read(repository: Repository, wanted: dict[str, Tensor], token: str | bool | None) -> dict[str, Tensor] | None:
     """Tensors of these names from the repository's safetensors; None where one of them is not there under its name.
 
-    Raises `InputError` for a damaged file, and for another shape than is wanted.
+    Of a file on the Hub their bytes alone are fetched, and kept. Raises `InputError` for a damaged file, and for another shape
+    than is wanted, `HubError` where the Hub does not give them.
     """
+    if repository.commit is None or repository.cached(ONE_FILE):
+        return _read_files(repository, wanted, token)
+    kept = kept_path(repository, list(wanted))
+    with contextlib.suppress(SafetensorError, OSError):  # broken or not there: it is fetched again
+        return _fitting(repository, load_file(kept), wanted)
+    tensors = _read_files(repository, wanted, token)
+    if tensors is not None:
+        with contextlib.suppress(OSError), written_file(kept) as file:  # on a read-only disk nothing is kept
+            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    return tensors
+
+
+def _read_files(
+    repository: Repository, wanted: dict[str, Tensor], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    whole = _read_file(repository, ONE_FILE, wanted, token)  # transformers looks in this order, too
+    if whole is not None:
+        return _fitting(repository, whole, wanted)
     places = _places(repository, list(wanted), token)
     tensors: dict[str, Tensor] = {}
     for file_name in set(places.values()):
-        file = _file(repository, file_name, token)
-        if file is None:
+        here = {name: like for name, like in wanted.items() if places[name] == file_name}
+        found = _read_file(repository, file_name, here, token)
+        if found is None:
             return None
-        try:
-            with safe_open(file, framework="pt") as stored:
-                for name in wanted.keys() & set(stored.keys()):
-                    tensors[name] = stored.get_tensor(name).clone()  # else a window on the file, which may change
-        except SafetensorError as error:
-            raise InputError(
-                f"{file_name} of {repository.name} is damaged ({first_line(error)}). Download or save it again."
-            ) from error
+        tensors |= found
+    return _fitting(repository, tensors, wanted)
+
+
+def _read_file(
+    repository: Repository, file_name: str, wanted: dict[str, Tensor], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    """Those of the tensors that one file holds; None where there is no such file."""
+    file = repository.cached(file_name)
+    if file is None:
+        shapes = {name: tuple(like.shape) for name, like in wanted.items()}
+        return read_tensors(repository, file_name, shapes, token) if repository.online else None
+    try:
+        with safe_open(file, framework="pt") as stored:
+            # Copies: else a window on the file, which may change.
+            return {name: stored.get_tensor(name).clone() for name in wanted.keys() & set(stored.keys())}
+    except SafetensorError as error:
+        raise InputError(
+            f"{file_name} of {repository.name} is damaged ({first_line(error)}). Download or save it again."
+        ) from error
+
+
+def _fitting(repository: Repository, tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """The tensors, where all are there; raises `InputError` where one has another shape."""
     for name, like in wanted.items():
         if name in tensors and tensors[name].shape != like.shape:
             raise InputError(
                 f"{repository.name} holds {name} of shape {tuple(tensors[name].shape)}, where its config.json makes it "
                 f"{tuple(like.shape)}. Give it the configuration that it was saved with."
             )
-    return tensors if len(tensors) == len(wanted) else None
+    return tensors if wanted.keys() <= tensors.keys() else None
 
 
 def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
-    """The file of each tensor: the only one there is, or what the index says. transformers looks in this order, too."""
-    index = None
-    if _file(repository, ONE_FILE, token) is None:
-        index = _file(repository, f"{ONE_FILE}.index.json", token)
+    """The file of each tensor, as the index says; raises `InputError` where that names no file of the repository."""
+    index = repository.file(f"{ONE_FILE}.index.json", token)
     if index is None:
+        if repository.commit is not None and not repository.online:
+            raise HubError(
+                f"The Hub cannot be reached, and the cache does not hold the head of {repository.name}. "
+                "Check the connection; once fetched, it loads without one."
+            )
         return dict.fromkeys(names, ONE_FILE)
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
-        return {name: weight_map.get(name, ONE_FILE) for name in names}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        places = {name: weight_map.get(name, ONE_FILE) for name in names}
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{index.name} of {repository.name} is no index of safetensors. Download or save it again."
         ) from error
-
-
-def _file(repository: Repository, name: str, token: str | bool | None) -> Path | None:
-    if repository.commit is None:
-        file = Path(repository.path, name)
-        return file if file.is_file() else None
-    with loading(repository.name):
-        try:
-            return Path(hf_hub_download(repository.path, name, revision=repository.commit, token=token))
-        except EntryNotFoundError:
-            return None
+    for file_name in places.values():
+        if not isinstance(file_name, str) or not PLAIN.fullmatch(file_name):
+            raise InputError(
+                f"{index.name} of {repository.name} names {file_name!r:.80}, which is no safetensors file in it. "
+                "Do not use it, or save the model again."
+            )
+    return places
 
 
 def _dtype(head: torch.nn.Module) -> torch.dtype:

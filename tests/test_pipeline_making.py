@@ -127,10 +127,12 @@ def test_a_model_that_is_no_adapter(make, refusal, tmp_path):
     assert [refusal(make, model=model) for model in (bert, str(folder), folder)] == [words] * 3
 
 
-def test_no_model_at_all():
-    """This is transformers' own to say: the task has no default."""
-    with pytest.raises(Exception, match="default"):
-        pipeline("irp-stitch")
+def test_no_model_at_all(refusal):
+    """transformers would show a KeyError."""
+    assert refusal(pipeline, "irp-stitch") == (
+        "There is no adapter, and no encoder and head to connect. Pass an adapter as model=, or two spaces as encoder= and "
+        "head=."
+    )
 
 
 def test_keywords_that_do_not_exist(make, refusal):
@@ -176,7 +178,7 @@ def test_a_second_import_registers_nothing_again(caplog):
 
 def test_save_pretrained_writes_the_adapter_alone(make, answers, tmp_path, folder):
     make().save_pretrained(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "hub_code.py", "model.safetensors"]
     assert "custom_pipelines" not in (tmp_path / "config.json").read_text()
     assert make(model=str(tmp_path))(TEXTS) == answers
 

@@ -155,7 +155,11 @@ def test_parts_that_the_adapter_names(plain, classifier, tmp_path):
     here = pipeline("irp-stitch", model=adapter, encoder=plain, head=classifier, device="cpu")(TEXTS)
     assert [answer["label"] for answer in answers] == [answer["label"] for answer in here]
     assert "custom_pipelines" not in json.loads((tmp_path / "again" / "config.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [
+        "config.json",
+        "hub_code.py",
+        "model.safetensors",
+    ]
 
 
 def test_a_head_that_reads_other_vectors_than_the_target_was_encoded_with(plain, classifier, refusal):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class Options:
     device: str | torch.device | None = None
     dtype: str | torch.dtype | None = None
     revision: str | None = None
-    token: str | bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
     at: str | None = None
     """"head": the vector that a classifier's head reads."""
     modality: str | None = None
@@ -38,6 +38,8 @@ class Options:
     """Tokenizer, image processor or feature extractor of a transformers model that is loaded already."""
     device_map: str | dict[str, Any] | None = None
     """How Accelerate spreads a model over devices: "auto", or the devices of its parts by name."""
+    trust_remote_code: bool = False
+    """Whether code that the repository brings may run."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):

@@ -8,6 +8,7 @@ from typing import Any
 from irp_hf.encoders.base import Encoder, Options, make_record, quoted, refuse
 from irp_hf.encoders.hub import Repository, loading
 from irp_hf.encoders.reading import modality_of_item
+from irp_hf.encoders.sizes import check_modules
 from irp_hf.errors import InputError, MissingDependencyError
 
 
@@ -22,13 +23,15 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
             f"{name} is read by sentence-transformers, which is not installed. "
             "Run: pip install irp_hf[sentence-transformers]"
         ) from error
+    check_modules(repository, options.token)
     with loading(name):
         model = SentenceTransformer(
             repository.path,
             device=None if options.device is None else str(options.device),
             revision=repository.commit,
             token=options.token,
-            trust_remote_code=False,
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=not repository.online,
             model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"}
             | ({"device_map": options.device_map} if options.device_map else {}),
         )

@@ -17,6 +17,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from irp_hf.encoders.base import Options
 from irp_hf.encoders.hub import Repository, loading
+from irp_hf.encoders.remote import remote_class
+from irp_hf.encoders.sizes import check_sizes
 from irp_hf.errors import InputError, MissingDependencyError
 
 # Weights that training alone uses: what stands where a part of the input is hidden.
@@ -51,13 +53,13 @@ def _whole(model: Any) -> nn.Module:
 
 
 class Stored:
-    """A model in a folder or on the Hub: safetensors only, and none of its code is run."""
+    """A model in a folder or on the Hub: safetensors only, and its own code only where that is trusted."""
 
     def __init__(self, repository: Repository, options: Options) -> None:
         self.name, self.commit, self._path = repository.name, repository.commit, repository.path
         self._device, self._device_map, self._dtype = options.device, options.device_map, options.dtype or "auto"
-        # A folder has no revision, and transformers wants one all the same.
-        self._hub: dict[str, Any] = dict(revision=self.commit or "main", token=options.token, trust_remote_code=False)
+        self._hub = repository.keywords(options)
+        check_sizes(repository, options.token)
         with loading(self.name):
             self.config = AutoConfig.from_pretrained(self._path, **self._hub)
 
@@ -65,6 +67,8 @@ class Stored:
     def model_class(self) -> type:
         """What `AutoModel` makes of it."""
         with loading(self.name):
+            if remote := remote_class(self.config, "AutoModel", self._path, self._hub):
+                return remote
             if type(self.config) not in MODEL_MAPPING:
                 raise ValueError(f"AutoModel knows no {self.config.model_type!r}")
             found: Any = MODEL_MAPPING[type(self.config)]
