@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, get_session
 
 from irp_hf import hub
 from irp_hf.anchor_files import MANIFEST
@@ -51,6 +51,10 @@ def find_spaces(
     if constants.is_offline_mode():
         raise HubError("Spaces are found on the Hub, and HF_HUB_OFFLINE is set. Unset it, or load spaces by their ids.")
     with speaking("the list of models"):
+        address = f"{constants.ENDPOINT}/api/models"
+        get_session().get(
+            address, params={"limit": 1}, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )  # else a listing tries long
         found = list(
             HfApi(token=token, library_name="irp_hf").list_models(
                 filter=[f"{OF_ANCHORS}{fingerprint}", OF_SPACES], sort="downloads", full=True, cardData=True

@@ -176,8 +176,9 @@ class AnchoredModel(PreTrainedModel):
             kwargs.pop(name, None)
         token, wants_info = kwargs.pop("token", None), kwargs.pop("output_loading_info", False)
         folder, commit = _folder(place, token, **{name: kwargs.pop(name) for name in OF_THE_HUB if name in kwargs})
-        config, options = read_config(folder, cls.config_class, **kwargs)  # type: ignore[arg-type]
-        check_tensors(folder, cls.shapes(config))
+        where = place if commit else str(folder)
+        config, options = read_config(folder, where, cls.config_class, **kwargs)  # type: ignore[arg-type]
+        check_tensors(folder, where, cls.shapes(config))
         options |= dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
         try:
             loaded: Any = super().from_pretrained(folder, *args, config=config, **options)

@@ -18,38 +18,38 @@ PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
 def read_config(
-    folder: Path, config_class: type[AnchoredConfig], **changes: Any
+    folder: Path, place: str, config_class: type[AnchoredConfig], **changes: Any
 ) -> tuple[AnchoredConfig, dict[str, Any]]:
-    """The configuration in `folder`, with `changes`, and those of them that mean nothing to it.
+    """The configuration in `folder`, with `changes`, and those of them that mean nothing to it; `place` is said in errors.
 
     Raises `DamagedFolderError` where a file is missing or the configuration is none of that class.
     """
-    content = _read_json(folder, folder / CONFIG)
+    content = _read_json(place, folder / CONFIG)
     if content.get("model_type") != config_class.model_type:
         raise DamagedFolderError(
-            f"{folder} holds a model of type {content.get('model_type')!r:.80}; {config_class.model_type!r} is wanted. "
+            f"{place} holds a model of type {content.get('model_type')!r:.80}; {config_class.model_type!r} is wanted. "
             "Load it with AutoModel.from_pretrained or name another folder."
         )
     if not (folder / WEIGHTS).is_file():
         others = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
         found = f"; {', '.join(others)} may hold pickled code and is not read" if others else ""
-        raise damaged(folder, f"it has no {WEIGHTS}{found}")
+        raise damaged(place, f"it has no {WEIGHTS}{found}")
     try:
         config, unused = config_class.from_dict(content, return_unused_kwargs=True, **changes)
     except InputError as error:
-        raise damaged(folder, f"its {CONFIG} is wrong: {str(error).partition('. ')[0]}") from error
+        raise damaged(place, f"its {CONFIG} is wrong: {str(error).partition('. ')[0]}") from error
     if empty := [name for name in config.sizes if getattr(config, name) < 1]:
-        raise damaged(folder, f"its {CONFIG} is wrong: {empty[0]} is {getattr(config, empty[0])}")
+        raise damaged(place, f"its {CONFIG} is wrong: {empty[0]} is {getattr(config, empty[0])}")
     return config, unused
 
 
-def check_tensors(folder: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> None:
     """Raise `DamagedFolderError` unless the tensors in `folder` have these names and shapes; none of them is read."""
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise damaged(folder, f"{WEIGHTS} is no whole safetensors file ({_line(error)})") from error
+        raise damaged(place, f"{WEIGHTS} is no whole safetensors file ({_line(error)})") from error
     for what, names in (
         ("missing", wanted.keys() - stored.keys()),
         ("unexpected", stored.keys() - wanted.keys()),
@@ -57,29 +57,29 @@ def check_tensors(folder: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
     ):
         if names:
             listed = ", ".join(f"{name:.80}" for name in sorted(names)[:8])
-            raise damaged(folder, f"its tensors do not fit its {CONFIG} ({what} keys: {listed})")
+            raise damaged(place, f"its tensors do not fit its {CONFIG} ({what} keys: {listed})")
 
 
-def damaged(place: str | Path, what: str) -> DamagedFolderError:
+def damaged(place: str, what: str) -> DamagedFolderError:
     """An error that says what is wrong with the folder or the repository `place`."""
     return DamagedFolderError(f"{place} cannot be loaded: {what}. Save or download it again.")
 
 
-def _read_json(folder: Path, file: Path) -> dict[str, Any]:
+def _read_json(place: str, file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise damaged(folder, f"it has no {file.name}")
+        raise damaged(place, f"it has no {file.name}")
     try:
         if file.stat().st_size > LARGEST_CONFIG:
-            raise damaged(folder, f"its {file.name} takes {file.stat().st_size:,} bytes")
+            raise damaged(place, f"its {file.name} takes {file.stat().st_size:,} bytes")
         content = json.loads(file.read_text(encoding="utf-8"))
     except DamagedFolderError:
         raise
     except OSError as error:
-        raise damaged(folder, f"its {file.name} cannot be read ({error.strerror})") from error
+        raise damaged(place, f"its {file.name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise damaged(folder, f"its {file.name} is no JSON ({error})") from error
+        raise damaged(place, f"its {file.name} is no JSON ({error})") from error
     if not isinstance(content, dict):
-        raise damaged(folder, f"its {file.name} is no JSON object")
+        raise damaged(place, f"its {file.name} is no JSON object")
     return content
 
 

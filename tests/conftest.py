@@ -14,6 +14,7 @@ from hub_server_start import HUB, empty_cache
 import numpy as np
 import pytest
 import torch
+from published import folders, published  # noqa: F401  (fixtures)
 from sklearn.datasets import load_digits
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter

@@ -154,6 +154,7 @@ def test_any_config_gives_a_model_or_words(kind, saved_once, tmp_path_factory, d
     """A hostile config would end in an error of a library that says nothing, or worse."""
     folder = copied(saved_once / kind, tmp_path_factory)
     content = json.loads((folder / CONFIG).read_text())
+    del content["auto_map"]  # AutoModel reads it first, with errors of its own
     names = st.sampled_from(sorted(set(content) - {"model_type"})) | st.text(max_size=12).filter("model_type".__ne__)
     content |= data.draw(st.dictionaries(names, JSON, min_size=1, max_size=3))
     (folder / CONFIG).write_text(json.dumps(content))

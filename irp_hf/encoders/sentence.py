@@ -15,7 +15,6 @@ from irp_hf.errors import InputError, MissingDependencyError
 def load(repository: Repository, options: Options, item: Any) -> Encoder:
     """Load a folder or a repository with a `modules.json`."""
     name = repository.name
-    refuse("pooling", options.pooling, f"{name} is a sentence-transformers model and pools in its own way")
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -52,9 +51,12 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
     if "Normalize" in kinds and options.normalize is False:
         refuse("normalize", False, f"{name} makes unit vectors by itself")
     default = model.prompts.get(model.default_prompt_name)
+    pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
+    if options.pooling not in (None, pooling):
+        refuse("pooling", options.pooling, f"{name} is a sentence-transformers model and pools in its own way")
     options = replace(
         options,
-        pooling=getattr(kinds.get("Pooling"), "pooling_mode", None),
+        pooling=pooling,
         prompt=default if options.prompt is None else options.prompt,
         normalize=options.normalize or "Normalize" in kinds,
     )
