@@ -17,7 +17,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples test test-slow test-all lint bench clean
+.PHONY: help install demo examples cards test test-slow test-all lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -32,6 +32,9 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 	$(BIN)/python examples/stitch_classifier.py
 	$(BIN)/python examples/search_index.py
 	$(BIN)/python examples/stitch_pictures.py
+
+cards: $(VENV)/.stamp-examples  ## fit and measure the adapters of the examples, and write their cards to model_cards/
+	$(BIN)/python examples/cards.py
 
 test: $(VENV)/.stamp-dev  ## run the quick tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -25,9 +25,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor
 from transformers.utils import logging
-from trec import CACHE, SEED, StaticEncoder, adapter_folder, embed, load_trec, minilm_folder
+from trec import CACHE, StaticEncoder, adapter_folder, embed, load_trec, minilm_folder, sample_anchors
 
-from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
+from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.baselines import procrustes, ridge
 from irp_hf.evaluation import Measure, bootstrap
 from irp_hf.integrations.sentence_transformers import IRPTranslation
@@ -62,7 +62,7 @@ def main(path: Path) -> None:
     faiss = load_faiss()
     logging.disable_progress_bar()
     trec = load_trec()
-    anchors = AnchorSet.sample(trec.texts[: trec.num_train], num_anchors=NUM_ANCHORS, seed=SEED)
+    anchors = sample_anchors(trec, NUM_ANCHORS)
     known = list(anchors.indices)
     new = np.setdiff1d(np.arange(len(trec.texts)), known)
     rows, asked = new[:-NUM_QUERIES], new[-NUM_QUERIES:]

@@ -42,10 +42,11 @@ from trec import (
     load_trec,
     minilm_folder,
     mpnet_folder,
+    sample_anchors,
     version,
 )  # fmt: skip
 
-from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
+from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.encoding import encode
 from irp_hf.evaluation import Measure, bootstrap, number
 from irp_hf.heads import Head, open_head
@@ -71,7 +72,7 @@ def main(path: Path) -> None:
     logging.set_verbosity_error()  # mpnet comes without the head that it gets here, and is told to
     trec = load_trec()
     test, labels = slice(trec.num_train, None), trec.labels[trec.num_train :]
-    anchors = AnchorSet.sample(trec.texts[: trec.num_train], num_anchors=NUM_ANCHORS, seed=SEED)
+    anchors = sample_anchors(trec, NUM_ANCHORS)
     print(f"TREC: {trec.num_train:,} training questions, {len(labels):,} test questions, {len(anchors):,} anchors")
     classifier = prepare_classifier(trec)
     minilm, record = embed("MiniLM-384", trec.texts)

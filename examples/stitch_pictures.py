@@ -59,7 +59,7 @@ def main(path: Path) -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # a classifier that is opened as an encoder leaves its head unread, and is told to
     fashion = load_fashion()
-    anchors = AnchorSet.sample(fashion.pictures[:NUM_TRAIN], num_anchors=NUM_ANCHORS, seed=SEED)
+    anchors = sample_anchors(fashion)
     labels = torch.from_numpy(fashion.labels[NUM_TRAIN:])
     print(f"Fashion-MNIST: {NUM_TRAIN:,} training pictures, {len(labels):,} test pictures, {len(anchors):,} anchors")
     sides = {name: prepare(name, fashion, anchors) for name in SOURCES}
@@ -88,6 +88,12 @@ def main(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(results, SOURCES, shown, path)
     print(f"\nPicture: {os.path.relpath(path)} ({time.perf_counter() - start:.0f} s in all)")
+
+
+def sample_anchors(fashion: Fashion) -> AnchorSet:
+    """Training pictures, and where they are from."""
+    pictures = fashion.pictures[:NUM_TRAIN]
+    return AnchorSet.sample(pictures, num_anchors=NUM_ANCHORS, seed=SEED, dataset_id="Fashion-MNIST", license="mit")
 
 
 def prepare(name: str, fashion: Fashion, anchors: AnchorSet) -> Side:

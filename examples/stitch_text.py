@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import Pipeline, pipeline
 from transformers.utils import logging
-from trec import CACHE, SEED, StaticEncoder, Trec, adapter_folder, embed, load_trec
+from trec import CACHE, StaticEncoder, Trec, adapter_folder, embed, load_trec, sample_anchors
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.baselines import procrustes, ridge
@@ -65,7 +65,7 @@ def main(path: Path) -> None:
     logging.disable_progress_bar()
     trec = load_trec()
     test, labels = slice(trec.num_train, None), trec.labels[trec.num_train :]
-    anchors = AnchorSet.sample(trec.texts[: trec.num_train], num_anchors=NUM_ANCHORS, seed=SEED)
+    anchors = sample_anchors(trec, NUM_ANCHORS)
     print(f"TREC: {trec.num_train:,} training questions, {len(labels):,} test questions, {len(anchors):,} anchors")
     sides = {name: prepare(name, trec, anchors) for name in SOURCES}
     adapters = connect_all(sides)

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 import irp_hf
-from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.encoding import encode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +50,11 @@ def load_trec() -> Trec:
     table = table.iloc[np.random.RandomState(SEED).permutation(len(table))]
     labels = np.array(CLASSES)[table["label-coarse"]]
     return Trec(table["text"].tolist(), labels, len(table) - NUM_TEST)
+
+
+def sample_anchors(trec: Trec, num_anchors: int) -> AnchorSet:
+    """Training questions, the same ones in all examples."""
+    return AnchorSet.sample(trec.texts[: trec.num_train], num_anchors=num_anchors, seed=SEED, dataset_id="TREC")
 
 
 class StaticEncoder:

@@ -62,7 +62,7 @@ def card_with_report(adapter: IRPAdapter, repo_id: str, folder: Path, report: An
     measured = report_of(adapter) if report is True else report or None
     if measured is None:
         return adapter_card(config, repo_id)
-    (folder / NUMBERS).write_text(json.dumps(measured.to_dict(), indent=1), encoding="utf-8")
+    (folder / NUMBERS).write_text(json.dumps(measured.untimed().to_dict(), indent=1), encoding="utf-8")
     try:
         measured.plot(folder / PICTURE)
     except MissingDependencyError as error:

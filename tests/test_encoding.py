@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel, LxmertConfig, LxmertModel
 from irp_hf import AnchoredSpace, AnchorSet, InputError, MissingDependencyError
 from irp_hf.encoders.text import POOLINGS, pool
 from irp_hf.encoding import encode
+from irp_hf.errors import HubError
 
 # Of many lengths and in no order of length.
 TEXTS = [" ".join(["word", "or", "two"] * (7 * row % 11) + [f"number {row}"]) for row in range(23)]
@@ -181,8 +182,8 @@ def test_options_that_do_not_fit(minilm, plain, loaded):
         "'last', 'pooler'. Name the one that its model card uses; what a classifier's head reads is at='head'."
     )
     assert refusal(plain, TEXTS, pooling="max").startswith("pooling is 'max', but plain-minilm is a plain")
-    assert refusal(minilm, TEXTS, pooling="mean") == (
-        "pooling is 'mean', but model is a sentence-transformers model and pools in its own way. Leave pooling out."
+    assert refusal(minilm, TEXTS, pooling="cls") == (
+        "pooling is 'cls', but model is a sentence-transformers model and pools in its own way. Leave pooling out."
     )
     assert refusal(minilm, TEXTS, normalize=False) == (
         "normalize is 'False', but model makes unit vectors by itself. Leave normalize out."
@@ -267,9 +268,11 @@ def test_a_model_that_wants_more_than_text_is_refused(tmp_path, plain):
 def test_a_hub_that_cannot_be_reached(monkeypatch):
     """And a folder that is not there, which looks like an id or like no id at all."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert refusal("nobody/no-model", TEXTS) == (
-        "'nobody/no-model' is no folder here, and the Hub did not give it "
-        "(LocalEntryNotFoundError). Check the name, the token and the connection."
+    with pytest.raises(HubError) as caught:
+        encode("nobody/no-model", TEXTS)
+    assert str(caught.value) == (
+        "The cache does not hold 'nobody/no-model', and no connection is wanted. Fetch it once with a connection; then it "
+        "loads without one."
     )
     assert "'/no/such/folder' is no folder here" in refusal("/no/such/folder", TEXTS)
 

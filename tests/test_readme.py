@@ -12,7 +12,9 @@ from transformers import AutoModelForSequenceClassification
 from irp_hf import AnchorSet
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-ARRAYS, TEXTS, STITCH, MODULE = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+ARRAYS, TEXTS, STITCH, MODULE, SHARE = re.findall(
+    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
+)
 
 
 @pytest.fixture
@@ -98,3 +100,16 @@ def test_the_sentence_transformers_snippet(encoders):
     names = {"adapter": adapter, "texts": tiny.texts(5)}
     exec(on_folders(MODULE, encoders), names)
     assert names["model"].encode(tiny.texts(5)).shape == (5, 24)
+
+
+def test_the_sharing_snippet(hub, folders, monkeypatch, capsys):
+    """If it fails, what is shared cannot be found, fetched or connected as the README says."""
+    monkeypatch.setenv("HF_TOKEN", hub.token("me"))
+    hub.upload("sentence-transformers/all-MiniLM-L6-v2", folders / "encoder")
+    hub.upload("me/roberta-topic-classifier", folders / "topics")
+    names = {"anchors": AnchorSet(tiny.texts(40))}
+    exec(SHARE.replace("you/", "me/"), names)
+    assert "me/minilm-anchored" in capsys.readouterr().out
+    (answer,) = names["classify"]("w1 w2")
+    assert answer["label"].startswith("LABEL_")
+    assert "report.json" in hub.files("me/minilm-to-topic")
