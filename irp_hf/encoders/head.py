@@ -60,12 +60,10 @@ def open_head_input(source: Source, options: Options) -> Encoder:
 
 def _modality(source: Source, options: Options) -> str:
     """Which kind of classifier it is: by the class that the configuration names, or the only kind there is of its type."""
-    named = set(source.config.architectures or [])
-    kinds = {
-        kind: mapping for kind, auto in CLASSIFIERS.items() if type(source.config) in (mapping := auto._model_mapping)
-    }
-    exact = [kind for kind, mapping in kinds.items() if _names(mapping[type(source.config)]) & named]
-    found = exact or list(kinds)
+    named, config_class = set(source.config.architectures or []), type(source.config)
+    kinds = {kind: mapping for kind, auto in CLASSIFIERS.items() if config_class in (mapping := auto._model_mapping)}
+    exact = [kind for kind, mapping in kinds.items() if _names(mapping[config_class]) & named]
+    found = exact or list(kinds) or _brought(source.config)
     if not found:
         raise InputError(
             f"{source.name} is a {source.config.model_type} model, of which transformers knows no classifier. "
@@ -78,6 +76,13 @@ def _modality(source: Source, options: Options) -> str:
             f"modality is {options.modality!r}, but {source.name} can read {quoted(found)}. Name one of them."
         )
     return str(options.modality)
+
+
+def _brought(config: Any) -> list[str]:
+    """The kinds that a repository brings classes of its own for, where it was trusted to bring the configuration's."""
+    trusted = type(config).__module__.startswith("transformers_modules.")
+    own = (getattr(config, "auto_map", None) or {}) if trusted else {}
+    return [kind for kind, auto in CLASSIFIERS.items() if auto.__name__ in own]
 
 
 def _names(classes: Any) -> set[str]:
