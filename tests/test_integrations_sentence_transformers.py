@@ -122,7 +122,8 @@ def test_a_saved_model_is_numbers_and_the_path_of_the_class(encoder, tmp_path):
     model.save(str(tmp_path), safe_serialization=False)
     entry = json.loads((tmp_path / "modules.json").read_text())[3]
     assert entry["type"] == "irp_hf.integrations.sentence_transformers.IRPTranslation"
-    assert {file.name for file in (tmp_path / entry["path"]).iterdir()} == {"config.json", "model.safetensors"}
+    files = {file.name for file in (tmp_path / entry["path"]).iterdir()}
+    assert files == {"config.json", "hub_code.py", "model.safetensors"}
     again = SentenceTransformer(str(tmp_path), trust_remote_code=True, device="cpu")
     np.testing.assert_array_equal(again.encode(TEXTS), model.encode(TEXTS))
     IRPAdapter.from_pretrained(tmp_path / entry["path"])  # the folder is the adapter's own
