@@ -123,6 +123,10 @@ class AnchorSet:
         Raises `DamagedFolderError` where a file is missing, broken or altered: the items must give the saved
         fingerprint again; `HubError` where the Hub does not give it.
         """
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(
+                f"The place is a {type(folder).__name__}; a folder or an id on the Hub is wanted. Name one."
+            )
         place = os.fspath(folder)
         path, commit = Path(place), None
         if not path.is_dir():
@@ -164,6 +168,9 @@ class AnchorSet:
         """
         from irp_hf.cards import anchor_card, merged
 
+        hub.check_keywords(options, "license")
+        if not isinstance(license, str | None):
+            raise InputError(f"license is {license!r:.80}; a name is wanted, as in 'cc-by-4.0'. Give one.")
         repo_id = hub.full_id(repo_id, options.get("token"))
         self._license = license or self._license
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,11 +24,13 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils._validators import validate_repo_id
 
-from irp_hf.errors import HubError
+from irp_hf.errors import HubError, InputError
 from irp_hf.hub_errors import speaking, told
 
 COMMIT = re.compile("[0-9a-f]{40}")
 CARD = "README.md"
+REVISION = re.compile(r"(?!/)(?!.*\.\.)[\w./+@-]{1,200}")  # also a path inside the cache
+OF_A_PUSH = ("private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
 ATTEMPTS = 8  # at a commit, while others commit to the same branch
 BEHIND = 412  # what the Hub answers where somebody committed since
 
@@ -56,6 +58,7 @@ def pin(
 
     Raises `HubError` where the Hub refuses, and where it cannot be reached and the cache knows nothing.
     """
+    check_revision(revision)
     with speaking(repo_id):
         cached = _Cached(repo_id, repo_type, cache_dir)
     known = cached.commit(revision)
@@ -116,6 +119,20 @@ def fetch(
     return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
 
 
+def check_revision(revision: Any) -> None:
+    """Raise `InputError` for what can be no branch, tag or commit."""
+    if revision is not None and not (isinstance(revision, str) and REVISION.fullmatch(revision)):
+        raise InputError(f"revision is {revision!r:.80}; a branch, a tag or a commit is wanted. Name one.")
+
+
+def check_keywords(given: Iterable[str], *more: str) -> None:
+    """Raise `InputError` for a keyword that a push does not have."""
+    known = (*OF_A_PUSH, *more)
+    for name in given:
+        if name not in known:
+            raise InputError(f"{name!r} is no keyword of push_to_hub; there are {', '.join(known)}. Correct it.")
+
+
 def full_id(repo_id: str, token: str | bool | None = None) -> str:
     """user/name, for a bare name the user's own; raises `InputError` for what can be no id, `HubError` for no user."""
     with speaking(repo_id, pushing=True):
@@ -147,6 +164,7 @@ def push(
     """
     from irp_hf import __version__
 
+    check_revision(revision)
     api = HfApi(token=token, library_name="irp_hf", library_version=__version__)
     where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
     with speaking(repo_id, revision, pushing=True):

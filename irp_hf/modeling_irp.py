@@ -46,6 +46,7 @@ class IRPAdapter(AnchoredModel):
     """
 
     config_class = IRPConfig
+    told = ("report",)
     source_anchors: Tensor
     target_anchors: Tensor
     target_mean: Tensor

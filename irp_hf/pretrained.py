@@ -24,7 +24,7 @@ from irp_hf.stored import CONFIG, WEIGHTS, check_tensors, damaged, read_config
 
 CODE = Path(__file__).with_name("hub_code.py")
 OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
-OF_A_PUSH = ("repo_id", "private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
+OF_A_PUSH = ("repo_id", *hub.OF_A_PUSH)
 OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
     *("config", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash", "weights_only"),
     *("ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
@@ -37,6 +37,8 @@ class AnchoredModel(PreTrainedModel):
     main_input_name = "embeddings"
     sealed: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
+    told: tuple[str, ...] = ()
+    """Keywords of `push_to_hub` about what the card tells."""
     device_map: Any = None
     """What was asked for when it was loaded; a pipeline asks the same for the encoder."""
     hub_token: str | bool | None = None
@@ -135,6 +137,7 @@ class AnchoredModel(PreTrainedModel):
         """
         from irp_hf.cards import merged
 
+        hub.check_keywords(about, *self.told)
         repo_id = hub.full_id(repo_id, token)
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
             folder = Path(temporary, "model")

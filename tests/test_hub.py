@@ -253,3 +253,16 @@ def test_a_cache_that_cannot_be_written_learns_nothing(hub, folder, tmp_path):
     reference.unlink()
     reference.mkdir()
     assert client.pin("me/x", cache_dir=place) == client.Pinned(commit, online=True)
+
+
+@pytest.mark.parametrize("revision", ["../..", "/etc", "a b", "main\n", "", "x" * 300, 3, b"main"])
+def test_revisions_that_are_none(hub, folder, refusal, revision):
+    """They would become paths in the cache, or wait for an answer that never comes."""
+    hub.upload("me/x", {"config.json": b"{}"})
+    before = hub.commits("me/x")
+    for call in (client.fetch, client.pin):
+        options = {} if call is client.pin else {"files": FILES}
+        words = refusal(call, "me/x", revision=revision, **options, error=InputError)
+        assert words == f"revision is {revision!r:.80}; a branch, a tag or a commit is wanted. Name one."
+    refusal(push, folder, hub, revision=revision, error=InputError)
+    assert hub.commits("me/x") == before

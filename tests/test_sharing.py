@@ -273,3 +273,18 @@ def test_a_subfolder(mine, kernel):
     kernel.push_to_hub("me/x", report=False)
     mine.upload("me/many", {f"first/{name}": content for name, content in mine.files("me/x").items()})
     assert IRPAdapter.from_pretrained("me/many", subfolder="first").checksum() == kernel.checksum()
+
+
+def test_mistyped_keywords(mine, kernel, space, refusal):
+    """`privat=True` would publish what was to be private."""
+    anchors = AnchorSet(["a", "b"])
+    for thing, wrong in ((kernel, "privat"), (space, "report"), (anchors, "privat")):
+        assert refusal(thing.push_to_hub, "me/x", **{wrong: True}).startswith(
+            f"{wrong!r} is no keyword of push_to_hub; "
+        )
+    assert refusal(anchors.push_to_hub, "me/x", license=3) == (
+        "license is 3; a name is wanted, as in 'cc-by-4.0'. Give one."
+    )
+    assert not mine.store.repos
+    for place in (None, 3, b"me/x"):
+        refusal(AnchorSet.from_pretrained, place)
