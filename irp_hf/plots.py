@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from irp_hf.errors import MissingDependencyError
 from irp_hf.evaluation import Reliability, number
@@ -39,11 +39,27 @@ STYLE: dict[Any, Any] = {
 }
 PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 
+Panel: TypeAlias = "Callable[[Axes], None]"
+
 
 def plot_report(report: Report, path: str | Path | None = None) -> Figure:
     """Draw the panels for which `report` has data; save them if `path` is given, in the format of its suffix.
 
     Raises `MissingDependencyError` without matplotlib.
+    """
+    panels: list[Panel] = [partial(_methods, report=report)]
+    if report.learning_curve:
+        panels.append(partial(_learning_curve, report=report))
+    if report.reliability is not None:
+        panels.append(partial(_reliability, reliability=report.reliability, method=report.chosen))
+    return draw(panels, path, what="A report")
+
+
+def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, width: float = PANEL_WIDTH) -> Figure:
+    """A figure of panels side by side, each drawn by its function; saved if `path` is given, in the format of its suffix.
+
+    `what` names the picture in the error, `width` is that of one panel in inches. Raises `MissingDependencyError` without
+    matplotlib.
     """
     try:
         from matplotlib import rc_context
@@ -51,17 +67,11 @@ def plot_report(report: Report, path: str | Path | None = None) -> Figure:
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise MissingDependencyError(
-            "A report is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
+            f"{what} is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
         ) from error
-    panels: list[Callable[[Axes], None]] = [partial(_methods, report=report)]
-    if report.learning_curve:
-        panels.append(partial(_learning_curve, report=report))
-    if report.reliability is not None:
-        panels.append(partial(_reliability, reliability=report.reliability, method=report.chosen))
-
     with rc_context(STYLE):  # and no pyplot: nobody's settings or open figures are touched
         layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12, wspace=0.1)
-        figure = Figure((PANEL_WIDTH * len(panels), HEIGHT), DPI, facecolor="white", layout=layout)
+        figure = Figure((width * len(panels), HEIGHT), DPI, facecolor="white", layout=layout)
         places = figure.subplots(1, len(panels), squeeze=False)
         for panel, axes in zip(panels, places[0], strict=True):
             panel(axes)
@@ -72,7 +82,7 @@ def plot_report(report: Report, path: str | Path | None = None) -> Figure:
 
 def _methods(axes: Axes, report: Report) -> None:
     """One line per method, the chosen one on a band; the words stand at the first."""
-    _title(axes, "What each method keeps", f"{report.num_anchors:,} anchors, each held out once")
+    title(axes, "What each method keeps", f"{report.num_anchors:,} anchors, each held out once")
     places = range(len(report.rows))[::-1]
     for place, row in zip(places, report.rows, strict=True):
         if row.method == report.chosen:
@@ -96,7 +106,7 @@ def _methods(axes: Axes, report: Report) -> None:
 def _learning_curve(axes: Axes, report: Report) -> None:
     """Both measures over the number of anchors; each line is named at its end."""
     curve = report.learning_curve
-    _title(axes, "How many anchors?", f"{report.chosen}, tested on {curve[0].evaluation.num_rows:,} others")
+    title(axes, "How many anchors?", f"{report.chosen}, tested on {curve[0].evaluation.num_rows:,} others")
     sizes = [point.num_anchors for point in curve]
     means = {name: [point.evaluation.measures()[name].mean for point in curve] for name in COLORS}
     lowest, highest = min(map(min, means.values())), max(map(max, means.values()))
@@ -118,7 +128,7 @@ def _learning_curve(axes: Axes, report: Report) -> None:
 def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
     """Vectors grouped by their expected cosine, against the cosine that came true."""
     correlation = number(reliability.rank_correlation())
-    _title(axes, "Is the confidence right?", f"{method}, rank correlation {correlation}")
+    title(axes, "Is the confidence right?", f"{method}, rank correlation {correlation}")
     bins = reliability.bins()
     ends = [value for expected, true in bins for value in (expected, true.low, true.high)]
     margin = 0.08 * (max(ends) - min(ends)) or 0.01
@@ -132,8 +142,9 @@ def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
     axes.locator_params(nbins=5, prune="lower")
 
 
-def _title(axes: Axes, title: str, subtitle: str) -> None:
-    axes.set_title(title, loc="left", pad=30, fontsize=13.5, fontweight="bold")
+def title(axes: Axes, text: str, subtitle: str) -> None:
+    """The title of a panel and, smaller, what is below it."""
+    axes.set_title(text, loc="left", pad=30, fontsize=13.5, fontweight="bold")
     axes.annotate(subtitle, (0, 1), (0, 13), "axes fraction", "offset points", color=MUTED)
 
 
