@@ -1,23 +1,46 @@
-"""Direct translators, to compare with: fitted on both sides at once, one for every ordered pair of encoders.
+"""Closed-form translators to compare with: all but the relative decoder are fitted on both sides at once, anew for each pair.
 
-All are affine and pure float64 torch. They need both owners' vectors in one place; no inverse of ours does.
+Pure float64 torch. Direct translators need both owners' vectors in one place; no inverse of ours does.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from irp_hf.arrays import Rows, as_matrix
 from irp_hf.errors import InputError
+from irp_hf.projection import Statistics, normalize, relative_projection, statistics
 
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-16, 5))  # λ, in units of the source's mean variance times k
 
 
+class Baseline(ABC):
+    """A fitted translator with the face of an `IRPAdapter`: `translate`."""
+
+    source_size: int
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`, unchecked, in the dtype of the fit."""
+
+    @torch.no_grad()
+    def translate(self, x: Any) -> Any:
+        """Vectors of the target space `(n, d_Y)` for `x (n, d_X)`, in its kind and dtype, as `IRPAdapter.translate` does.
+
+        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity.
+        """
+        rows = Rows(x, width=self.source_size)
+        return rows.wrap(self(as_matrix(x)).to(rows.device, rows.dtype))
+
+
 @dataclass(frozen=True)
-class DirectMap:
+class DirectMap(Baseline):
     """An affine map between raw spaces, `(n, d_X) -> (n, d_Y)`."""
 
     weight: Tensor
@@ -26,6 +49,13 @@ class DirectMap:
     """Shape (d_X,)."""
     target_mean: Tensor
     """Shape (d_Y,)."""
+    settings: str = ""
+    """What was chosen for it, in words."""
+
+    @property
+    def source_size(self) -> int:  # type: ignore[override]
+        """The width d_X."""
+        return len(self.source_mean)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
@@ -38,7 +68,7 @@ def procrustes(source: Tensor, target: Tensor) -> DirectMap:
     Where the widths differ the rotation is semi-orthogonal: the corner of the orthogonal one between
     zero-padded sides (arXiv 2311.00664). Raises `InputError` for sides of unequal length.
     """
-    sides = _Centred(source, target)
+    sides = Centred(source, target)
     left, _, right = torch.linalg.svd(sides.source.T @ sides.target, full_matrices=False)
     norm = torch.linalg.matrix_norm
     scale = norm(sides.target) / (float(norm(sides.source)) or 1.0)
@@ -50,8 +80,20 @@ def least_squares(source: Tensor, target: Tensor) -> DirectMap:
 
     Raises `InputError` for sides of unequal length.
     """
-    sides = _Centred(source, target)
+    sides = Centred(source, target)
     return sides.map(torch.linalg.pinv(sides.source) @ sides.target)
+
+
+def orthogonalized_least_squares(source: Tensor, target: Tensor) -> DirectMap:
+    """Least squares between sides of unit variance per dimension, its singular values set to 1 (arXiv 2311.00664, `l-ortho`).
+
+    Raises `InputError` for sides of unequal length.
+    """
+    sides = Centred(source, target)
+    source_deviation, target_deviation = deviation(sides.source), deviation(sides.target)
+    solution = torch.linalg.pinv(sides.source / source_deviation) @ (sides.target / target_deviation)
+    left, _, right = torch.linalg.svd(solution, full_matrices=False)
+    return sides.map((left / source_deviation[:, None]) @ (right * target_deviation))
 
 
 def ridge(source: Tensor, target: Tensor) -> DirectMap:
@@ -72,7 +114,7 @@ class RidgePath:
     """
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
-        self.sides = _Centred(source, target)
+        self.sides = Centred(source, target)
         x = self.sides.source
         k, d = x.shape
         values, vectors = torch.linalg.eigh(x.T @ x if d <= k else x @ x.T)
@@ -96,7 +138,7 @@ class RidgePath:
     def fit(self, ridge: float) -> DirectMap:
         """The map at this λ."""
         shrunk = self.spectral / (self.values + ridge * self.unit)[:, None]
-        return self.sides.map(self.sides.source.T @ (self.left @ shrunk))
+        return self.sides.map(self.sides.source.T @ (self.left @ shrunk), f"λ={ridge:.3g}")
 
     def _errors(self, ridge: float) -> Tensor:
         kept = ridge * self.unit / (self.values + ridge * self.unit)
@@ -107,8 +149,55 @@ class RidgePath:
         return errors
 
 
-class _Centred:
-    """Both sides in float64, centred."""
+@dataclass(frozen=True)
+class RelativeDecoder(Baseline):
+    """Cosines with the anchors, read by a decoder that knows the target alone (Moschella et al., arXiv 2209.15430).
+
+    The decoder, a ridge regression, is trained on the target's own cosines; the source's cosines are then put in their place.
+    """
+
+    anchors: Tensor
+    """The source's, as unit rows, shape (k, d_X)."""
+    source: Statistics
+    target_anchors: Tensor
+    """Shape (k, d_Y)."""
+    target: Statistics
+    decoder: DirectMap
+    """From cosines `(n, k)` to the target's vectors `(n, d_Y)`."""
+
+    @property
+    def source_size(self) -> int:  # type: ignore[override]
+        """The width d_X."""
+        return self.anchors.shape[1]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
+        return self.decoder(self.relative(x))
+
+    def relative(self, x: Tensor) -> Tensor:
+        """Cosines `(n, k)` of the source's vectors `x (n, d_X)` with its anchors."""
+        return relative_projection(normalize(x.to(self.anchors), self.source), self.anchors)
+
+    def relative_target(self, y: Tensor) -> Tensor:
+        """Cosines `(n, k)` of the target's vectors `y (n, d_Y)` with its anchors, as a head of their own reads them."""
+        return relative_projection(normalize(y.to(self.anchors), self.target), self.target_anchors)
+
+
+def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
+    """Read the source's cosines with its anchors `(k, d_X)` by a decoder of the target's with its own `(k, d_Y)`.
+
+    Raises `InputError` for sides of unequal length.
+    """
+    Centred(source, target)
+    source, target = source.double(), target.double()
+    sides = statistics(source), statistics(target)
+    anchors, target_anchors = normalize(source, sides[0]), normalize(target, sides[1])
+    decoder = ridge(relative_projection(target_anchors, target_anchors), target)
+    return RelativeDecoder(anchors, sides[0], target_anchors, sides[1], decoder)
+
+
+class Centred:
+    """Both sides in float64, centred; raises `InputError` where they are of unequal length."""
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
         if source.shape[0] != target.shape[0] or source.shape[0] < 2:
@@ -120,5 +209,12 @@ class _Centred:
         self.source_mean, self.target_mean = self.source.mean(0), self.target.mean(0)
         self.source, self.target = self.source - self.source_mean, self.target - self.target_mean
 
-    def map(self, weight: Tensor) -> DirectMap:
-        return DirectMap(weight, self.source_mean, self.target_mean)
+    def map(self, weight: Tensor, settings: str = "") -> DirectMap:
+        """The affine map of this weight `(d_X, d_Y)`, whatever the means."""
+        return DirectMap(weight, self.source_mean, self.target_mean, settings)
+
+
+def deviation(centred: Tensor) -> Tensor:
+    """Standard deviation `(d,)` of each dimension of `centred (k, d)`; 1 where it is constant."""
+    spread = centred.square().mean(0).sqrt()
+    return torch.where(spread > 0, spread, torch.ones_like(spread))

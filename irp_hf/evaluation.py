@@ -1,29 +1,25 @@
-"""How good translations are on pairs that were held out, how many pairs they need, and what they cost."""
+"""How good translations are on pairs that were held out, and how many pairs they need."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from irp_hf.baselines import DirectMap, RidgePath, procrustes, ridge
+from irp_hf.costs import Cost, inverse_cost
 from irp_hf.errors import InputError
-from irp_hf.inverses.base import Folded, Inverse, LinearMap
+from irp_hf.inverses.base import Inverse, Translator
 from irp_hf.inverses.kernel import KernelInverse
 from irp_hf.inverses.pruned import PrunedInverse
 from irp_hf.inverses.whitened import WhitenedInverse
 from irp_hf.metrics import cosines, neighbors_kept, reciprocal_ranks
 from irp_hf.pairs import Pairs
-from irp_hf.projection import Statistics, denormalize, normalize
 from irp_hf.selection import Choice, Labels, Method
 from irp_hf.tuning import NUM_FOLDS
 
 NAMES: dict[Method, str] = {"kernel": "kernel", "whitened": "whitened", "pruned": "pruned (paper)"}
-NUM_DIRECT = 2
 RESAMPLES = 1000
 SEED = 0
 BLOCK = 2**22  # row numbers drawn at once
@@ -31,9 +27,6 @@ NUM_BINS = 10
 CURVE_FOLDS = 5  # one of them is held out from the learning curve, whose last point is all others
 PARTS = (16, 8, 4, 2)  # of the anchors: its other points
 FEWEST = 20  # anchors that are worth a point in the learning curve
-BATCH, REPEATS = 1000, 7  # rows translated at once, and how often, to measure time
-
-Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
 
 
 @dataclass(frozen=True)
@@ -104,17 +97,6 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What translating one vector takes."""
-
-    multiply_adds: int
-    microseconds: float | None = field(compare=False)
-    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out; None where not kept."""
-    stored_bytes: int
-    """All numbers that translation needs, in float32."""
-
-
-@dataclass(frozen=True)
 class Row:
     """One method, at the settings that the anchors chose for it."""
 
@@ -164,19 +146,7 @@ def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None)
     for choice in choices:
         evaluation = evaluate(choice.fold_translated, pairs.target, labels)
         settings = words(choice.inverse, choice.restoration)
-        yield Row(NAMES[choice.method], settings, evaluation, cost(choice.fold(pairs), pairs))
-
-
-def direct_rows(pairs: Pairs, labels: Labels | None, seed: int) -> Iterator[Row]:
-    """The direct translators over the same folds."""
-    path = RidgePath(pairs.source, pairs.target)
-    best = path.best_ridge()
-    for name, settings, fit, fitted in (
-        ("Procrustes", "", procrustes, procrustes(pairs.source, pairs.target)),
-        ("ridge", f"λ={best:.3g}", ridge, path.fit(best)),
-    ):
-        evaluation = evaluate(out_of_fold(pairs, fit, seed), pairs.target, labels)
-        yield Row(name, settings, evaluation, cost(fitted, pairs))
+        yield Row(NAMES[choice.method], settings, evaluation, inverse_cost(choice.fold(pairs), pairs))
 
 
 def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
@@ -202,42 +172,6 @@ def learning_curve(
     for size in curve_sizes(len(pairs)):
         translate = fit(pairs.take(torch.cat(train)[:size]))
         yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
-
-
-def translator(folded: Folded, source: Statistics, target: Statistics) -> Translator:
-    """A folded inverse between raw spaces."""
-    if isinstance(folded, LinearMap):  # its row norm takes the input's norm away as well
-        return lambda x: denormalize(folded(x - source.mean), target)
-    return lambda x: denormalize(folded(normalize(x, source)), target)
-
-
-def cost(fitted: Folded | DirectMap, pairs: Pairs) -> Cost:
-    """Count and time what `fitted` does to 1,000 of the source's vectors at once."""
-    weights: dict[str, Any] = {name: value.float() for name, value in vars(fitted).items() if isinstance(value, Tensor)}
-    fitted = replace(fitted, **weights)
-    stored = list(weights.values())
-    if isinstance(fitted, DirectMap):
-        translate: Translator = fitted
-    else:
-        source, target = pairs.source_stats, pairs.target_stats
-        translate = translator(fitted, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target)))
-        stored += [source.mean, *target]
-    return Cost(
-        multiply_adds=sum(weight.numel() for weight in weights.values() if weight.ndim == 2),
-        microseconds=_microseconds(translate, pairs.source.float()),
-        stored_bytes=sum(weight.numel() for weight in stored) * torch.float32.itemsize,
-    )
-
-
-def _microseconds(translate: Translator, x: Tensor) -> float:
-    """Least time per vector: what else the machine does only adds. Reading one number waits for whatever device."""
-    batch = x[torch.arange(BATCH, device=x.device) % len(x)]
-    times = []
-    for _ in range(1 + REPEATS):  # the first warms up
-        start = time.perf_counter()
-        translate(batch)[-1, -1].item()
-        times.append(time.perf_counter() - start)
-    return min(times[1:]) / BATCH * 1e6
 
 
 def words(inverse: Inverse, restoration: float) -> str:

@@ -25,6 +25,7 @@ from irp_hf.spaces import AnchoredSpace, check_anchors, open_space
 from irp_hf.translation import Translation, refuse_overflow, room, run
 
 if TYPE_CHECKING:
+    from irp_hf.against import Against
     from irp_hf.evaluation import Evaluation
     from irp_hf.report import Report
 
@@ -239,14 +240,20 @@ class IRPAdapter(AnchoredModel):
         translated = self.translate(source).double()
         return evaluate(translated, true.double(), None if head is None else head_labels(head))
 
-    def report(self, head: Any = None, progress: bool = True) -> Report:
-        """What to expect, from held-out anchors: this inverse, the other two and direct translators; the learning curve.
+    def report(self, head: Any = None, progress: bool = True, *, against: Against = ("Procrustes", "ridge")) -> Report:
+        """What to expect, from held-out anchors: this inverse, the other two and baselines; the learning curve.
 
         With a head of the target also how often it agrees. Prints as a table, shows in notebooks, and `.plot()` draws it.
+
+        Args:
+            head: as for `connect`.
+            progress: show bars on standard error.
+            against: "all", names of `irp_hf.against.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
+                give an object with `translate`, as a list or by name.
         """
         from irp_hf.reporting import report_of
 
-        return report_of(self, head, progress)
+        return report_of(self, head, progress, against)
 
     def push_to_hub(  # type: ignore[override]
         self, repo_id: str, *, report: Report | bool = True, **options: Any

@@ -6,7 +6,7 @@ import html
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,22 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
+from irp_hf.against import DEFAULT, Fit, baseline_rows, named_fits
 from irp_hf.errors import InputError
 from irp_hf.evaluation import (
     NAMES,
-    NUM_DIRECT,
     CurvePoint,
     Reliability,
     Row,
-    Translator,
     curve_sizes,
-    direct_rows,
     inverse_rows,
     learning_curve,
     number,
-    translator,
     words,
 )
+from irp_hf.inverses.base import Translator, translator
 from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
 from irp_hf.plain import from_plain
@@ -200,7 +198,8 @@ class Report:
             cells = [str(measures[name]) if name in measures else "" for name in names]
             time = [] if not timed else [""] if cost.microseconds is None else [f"{cost.microseconds:.2f}"]
             mark = MARK if row.method == self.chosen else ""
-            counts = [_short(cost.multiply_adds), *time, f"{_short(cost.stored_bytes)}B"]
+            size = "" if cost.stored_bytes is None else f"{_short(cost.stored_bytes)}B"
+            counts = ["" if cost.multiply_adds is None else _short(cost.multiply_adds), *time, size]
             lines.append([mark + row.method, row.settings, *cells, *counts])
         return [header, *lines]
 
@@ -220,23 +219,28 @@ def build_report(
     labels: Labels | None = None,
     given: Given | None = None,
     expected: Tensor | None = None,
+    fits: Mapping[str, Fit] | None = None,
     progress: bool = True,
 ) -> Report:
     """Measure all that a report says, on `pairs` and on what `select` chose from them.
 
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
-    and `expected (k,)` are the confidences of `chosen.translated`. `progress` shows a bar on standard error.
+    `expected (k,)` are the confidences of `chosen.translated`, and `fits` whom to compare with. `progress` shows a bar
+    on standard error.
     """
     given = given or Given()
+    fits = named_fits(DEFAULT) if fits is None else fits
 
     def fit(few: Pairs) -> Translator:
         (choice,) = select(few, (chosen.method,), objective, given, labels)
         return translator(choice.fold(few), few.source_stats, few.target_stats)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
-    steps = len(choices) + NUM_DIRECT + len(curve_sizes(len(pairs)))
+    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
     with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
-        rows = _counted(chain(inverse_rows(pairs, choices, labels), direct_rows(pairs, labels, given.seed)), bar)
+        rows = _counted(
+            chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
+        )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
     reliability = None
     if expected is not None:

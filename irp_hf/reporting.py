@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from huggingface_hub import ModelCard
 from tqdm.auto import tqdm
 
+from irp_hf.against import DEFAULT, Against, named_fits
 from irp_hf.confidence import calibrate
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.errors import InputError, MissingDependencyError
@@ -27,8 +28,9 @@ LEAST_FOR_REPORT = 3
 NUMBERS, PICTURE = "report.json", "report.png"
 
 
-def report_of(adapter: IRPAdapter, head: Any = None, progress: bool = True) -> Report:
+def report_of(adapter: IRPAdapter, head: Any = None, progress: bool = True, against: Against = DEFAULT) -> Report:
     """What to expect of an adapter; see `IRPAdapter.report`."""
+    fits = named_fits(against)
     config = cast(IRPConfig, adapter.config)
     labels = None if head is None else head_labels(head)
     objective, given = config.objective, _given(config, config.given or [])
@@ -47,7 +49,7 @@ def report_of(adapter: IRPAdapter, head: Any = None, progress: bool = True) -> R
         select(pairs, (name,), objective, given if name == config.method else free, labels)[0] for name in steps
     ]
     _, expected = calibrate(chosen, pairs)
-    return build_report(pairs, chosen, others, objective, labels, given, expected, progress)
+    return build_report(pairs, chosen, others, objective, labels, given, expected, fits, progress)
 
 
 def card_with_report(adapter: IRPAdapter, repo_id: str, folder: Path, report: Any) -> ModelCard:

@@ -5,11 +5,22 @@ import pytest
 import torch
 from scipy.linalg import orthogonal_procrustes
 from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
 
-from irp_hf.baselines import RIDGES, DirectMap, RidgePath, least_squares, procrustes, ridge
+from irp_hf.baselines import (
+    RIDGES,
+    DirectMap,
+    RidgePath,
+    least_squares,
+    orthogonalized_least_squares,
+    procrustes,
+    relative_decoder,
+    ridge,
+)
 from irp_hf.errors import InputError
 
 WIDTHS = [(6, 6), (5, 9), (9, 5)]
+FITS = [procrustes, least_squares, orthogonalized_least_squares, ridge, relative_decoder]
 
 
 def parallel(k: int, d_source: int, d_target: int, noise: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +95,7 @@ def test_pure_noise_gets_the_largest_ridge():
     assert path.best_ridge() == RIDGES[-1]
 
 
-@pytest.mark.parametrize("fit", [procrustes, least_squares, ridge])
+@pytest.mark.parametrize("fit", FITS)
 def test_constant_and_single_precision_input_stay_finite(fit):
     """A dead encoder, or float32 vectors, would give NaN in a report."""
     flat = torch.ones(10, 4)
@@ -94,7 +105,7 @@ def test_constant_and_single_precision_input_stay_finite(fit):
     assert mapped.isfinite().all()
 
 
-@pytest.mark.parametrize("fit", [procrustes, least_squares, ridge])
+@pytest.mark.parametrize("fit", FITS)
 def test_sides_of_unequal_length_are_refused(fit):
     """Vectors of different items would be paired in silence."""
     with pytest.raises(InputError) as caught:
@@ -110,3 +121,45 @@ def test_a_direct_map_is_affine():
     weight = torch.tensor([[2.0], [3.0]])
     moved = DirectMap(weight, torch.tensor([1.0, 1.0]), torch.tensor([10.0]))(torch.tensor([[1.0, 2.0]]))
     assert moved.tolist() == [[13.0]]
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_orthogonalized_least_squares_is_its_definition(widths: tuple[int, int]):
+    """It would be another map than the `l-ortho` of arXiv 2311.00664: standardise, solve, set singular values to 1, undo."""
+    source, target = parallel(60, *widths)
+    x, y = (StandardScaler().fit(side.numpy()) for side in (source, target))
+    solution, *_ = np.linalg.lstsq(x.transform(source.numpy()), y.transform(target.numpy()))
+    left, _, right = np.linalg.svd(solution, full_matrices=False)
+    expected = y.inverse_transform(x.transform(source.numpy()) @ left @ right)
+    np.testing.assert_allclose(orthogonalized_least_squares(source, target)(source), expected, atol=1e-9)
+
+
+def test_the_relative_decoder_never_sees_the_source():
+    """Its decoder would be a direct translator in disguise."""
+    (source, target), (other, _) = parallel(40, 6, 5), parallel(40, 8, 5)
+    decoders = [relative_decoder(side, target).decoder.weight for side in (source, other)]
+    assert torch.equal(*decoders)
+
+
+def test_the_relative_decoder_is_exact_where_angles_are_kept():
+    """A rotated and scaled copy of the space has the same cosines: source and target coordinates must be told alike."""
+    target, _ = parallel(40, 6, 6)
+    rotation = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1)).double()).Q
+    source = 3 * target @ rotation - 2
+    decoder = relative_decoder(source, target)
+    torch.testing.assert_close(decoder.relative(source[:5]), decoder.relative_target(target[:5]))
+    assert torch.cosine_similarity(decoder(source) - target.mean(0), target - target.mean(0)).min() > 0.99
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_translate_has_the_face_of_an_adapter(fit):
+    """A baseline could not stand where an adapter stands: numpy in, numpy out, in its dtype, and bad input refused."""
+    source, target = parallel(30, 6, 5)
+    fitted = fit(source, target)
+    translated = fitted.translate(source.numpy().astype(np.float32))
+    assert (type(translated), translated.dtype, translated.shape) == (np.ndarray, np.float32, (30, 5))
+    np.testing.assert_allclose(translated, fitted(source), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="are 5 wide, 6 is wanted"):
+        fitted.translate(target)
+    with pytest.raises(InputError, match="hold NaN in row 0"):
+        fitted.translate(source * torch.nan)

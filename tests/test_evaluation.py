@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from irp_hf.baselines import least_squares, procrustes
+from irp_hf.costs import inverse_cost
 from irp_hf.errors import InputError
 from irp_hf.evaluation import (
     RESAMPLES,
@@ -14,15 +15,14 @@ from irp_hf.evaluation import (
     Measure,
     Reliability,
     bootstrap,
-    cost,
     curve_sizes,
     evaluate,
     learning_curve,
     number,
     out_of_fold,
-    translator,
     words,
 )
+from irp_hf.inverses.base import translator
 from irp_hf.inverses.kernel import KernelInverse
 from irp_hf.inverses.pruned import PrunedInverse
 from irp_hf.inverses.whitened import WhitenedInverse
@@ -146,7 +146,7 @@ def test_costs_count_the_map_that_translates(inverse: KernelInverse | WhitenedIn
     """The report would advertise another speed or size than the stored map has."""
     pairs = Pairs(vectors(50, 6), vectors(50, 8, 1))
     kernel = isinstance(inverse, KernelInverse)
-    counted = cost(inverse.fold(pairs.source_rows, pairs.target_rows), pairs)
+    counted = inverse_cost(inverse.fold(pairs.source_rows, pairs.target_rows), pairs)
     assert counted.multiply_adds == (30 * 6 + 30 * 8 if kernel else 6 * 8)
     weights = 30 * 6 + 30 * 8 + 8 if kernel else 6 * 8
     assert counted.stored_bytes == 4 * (weights + 6 + 8 + 1)

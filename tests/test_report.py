@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
-from irp_hf.evaluation import Cost, CurvePoint, Evaluation, Measure, Reliability, Row
+from irp_hf.costs import Cost
+from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
 from irp_hf.pairs import Pairs
 from irp_hf.report import WIDTH, Report, Setting, build_report
 from irp_hf.selection import select

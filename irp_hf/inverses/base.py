@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from irp_hf.projection import relative_projection
+from irp_hf.projection import Statistics, denormalize, normalize, relative_projection
 
 
 class Inverse(Protocol):
@@ -62,3 +63,11 @@ class KernelMap:
 
 
 Folded = LinearMap | KernelMap
+Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
+
+
+def translator(folded: Folded, source: Statistics, target: Statistics) -> Translator:
+    """A folded inverse between raw spaces."""
+    if isinstance(folded, LinearMap):  # its row norm takes the input's norm away as well
+        return lambda x: denormalize(folded(x - source.mean), target)
+    return lambda x: denormalize(folded(normalize(x, source)), target)

@@ -1,0 +1,96 @@
+"""What a translation costs: multiplications, memory, time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from irp_hf.inverses.base import Folded, Translator, translator
+from irp_hf.pairs import Pairs
+from irp_hf.projection import Statistics
+
+BATCH, REPEATS = 1000, 7  # rows translated at once, and how often, to measure time
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What translating one vector takes."""
+
+    multiply_adds: int | None
+    """None for a translator whose weights cannot be seen."""
+    microseconds: float | None = field(compare=False)
+    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out; None where not kept."""
+    stored_bytes: int | None
+    """All numbers that translation needs, in float32; None for a translator whose weights cannot be seen."""
+
+
+def inverse_cost(folded: Folded, pairs: Pairs) -> Cost:
+    """Count and time what a folded inverse does to 1,000 of the source's vectors at once."""
+    folded = _single(folded)
+    source, target = pairs.source_stats, pairs.target_stats
+    translate = translator(folded, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target)))
+    return _cost(translate, _weights(folded), [source.mean, *target], pairs)
+
+
+def baseline_cost(fitted: Any, pairs: Pairs) -> Cost:
+    """The same for a translator of raw vectors: a callable on tensors."""
+    fitted = _single(fitted)
+    return _cost(fitted, _weights(fitted), [], pairs)
+
+
+def _cost(translate: Translator, weights: list[Tensor], others: list[Tensor], pairs: Pairs) -> Cost:
+    seen = bool(weights)
+    return Cost(
+        multiply_adds=sum(weight.numel() for weight in weights if weight.ndim == 2) if seen else None,
+        microseconds=_microseconds(translate, pairs.source.float()),
+        stored_bytes=sum(w.numel() for w in (*weights, *others)) * torch.float32.itemsize if seen else None,
+    )
+
+
+def _single(fitted: Any) -> Any:
+    """A copy whose tensors are float32; what is neither a dataclass nor a module stays as it is."""
+    if isinstance(fitted, Tensor):
+        return fitted.float() if fitted.is_floating_point() else fitted
+    if isinstance(fitted, Statistics):
+        return Statistics(*map(_single, fitted))
+    if is_dataclass(fitted) and not isinstance(fitted, type):
+        return replace(fitted, **{name: _single(value) for name, value in vars(fitted).items()})
+    if isinstance(fitted, nn.Module):
+        fitted = copy.deepcopy(fitted)
+        for module in fitted.modules():
+            for name, value in vars(module).items():
+                if is_dataclass(value):
+                    setattr(module, name, _single(value))
+        return fitted.float()
+    return fitted
+
+
+def _weights(fitted: Any) -> list[Tensor]:
+    """All tensors of a dataclass or a module, those of its parts too."""
+    if isinstance(fitted, Tensor):
+        return [fitted]
+    if isinstance(fitted, nn.Module):
+        own = [value for module in fitted.modules() for value in vars(module).values()]
+        held = [value for value in own if isinstance(value, Tensor) or is_dataclass(value)]
+        return [*fitted.parameters(), *(weight for value in held for weight in _weights(value))]
+    if isinstance(fitted, Statistics):
+        return list(fitted)
+    if is_dataclass(fitted) and not isinstance(fitted, type):
+        return [weight for value in vars(fitted).values() for weight in _weights(value)]
+    return []
+
+
+def _microseconds(translate: Translator, x: Tensor) -> float:
+    """Least time per vector: what else the machine does only adds. Reading one number waits for whatever device."""
+    batch = x[torch.arange(BATCH, device=x.device) % len(x)]
+    times = []
+    for _ in range(1 + REPEATS):  # the first warms up
+        start = time.perf_counter()
+        translate(batch)[-1, -1].item()
+        times.append(time.perf_counter() - start)
+    return min(times[1:]) / BATCH * 1e6
