@@ -1,0 +1,257 @@
+"""How many anchors are enough: quality against their number, over repeated random subsets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from itertools import pairwise
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from irp_hf.analysis.anchors import hold_out, parallel_anchors, translated
+from irp_hf.analysis.printed import Printed
+from irp_hf.errors import InputError
+from irp_hf.evaluation import CURVE_FOLDS, FEWEST, RESAMPLES, SEED, Measure, number
+from irp_hf.fitting import distinct_pairs
+from irp_hf.metrics import cosines, neighbors_kept
+from irp_hf.options import check_given, check_method, head_labels
+from irp_hf.pairs import Pairs
+from irp_hf.report import MEASURES, WORTHWHILE
+from irp_hf.selection import Labels, Method, select
+from irp_hf.tables import MARK, Table
+from irp_hf.tuning import Given
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_SIZES = 6
+LEAST = 4  # anchors: a selection wants a few
+
+
+@dataclass(frozen=True)
+class BudgetPoint:
+    """A method fitted on so many anchors, several times, and evaluated on the same others."""
+
+    num_anchors: int
+    num_fits: int
+    """How many random subsets; 1 where there is only one, all of them."""
+    cosine: Measure
+    neighbors: Measure
+    agreement: Measure | None = None
+    """Share of rows whose label by the head stays the same; None without a head."""
+
+    def measures(self) -> dict[str, Measure]:
+        """The measures that were taken, by name."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Measure)}
+
+
+@dataclass(frozen=True)
+class AnchorBudget(Printed):
+    """What `anchor_budget` measured. It prints as a table; `plot()` draws it."""
+
+    method: str
+    num_held_out: int
+    source_width: int
+    target_width: int
+    points: tuple[BudgetPoint, ...]
+    """From few anchors to many."""
+
+    def doublings(self, measure: str = "cosine") -> list[float]:
+        """What a doubling of the anchors brings between each point and the next, straight over the logarithm."""
+        return [
+            (more.measures()[measure].mean - few.measures()[measure].mean)
+            / math.log2(more.num_anchors / few.num_anchors)
+            for few, more in pairwise(self.points)
+        ]
+
+    def enough(self, measure: str = "cosine", worthwhile: float = WORTHWHILE) -> int | None:
+        """The number of anchors from which on a doubling brings less than `worthwhile`; None if none of these is enough.
+
+        Raises `InputError` for a measure that was not taken.
+        """
+        taken = list(self.points[0].measures())
+        if measure not in taken:
+            raise InputError(
+                f"measure is {measure!r}; one of {', '.join(map(repr, taken))} is wanted. "
+                "Choose one of them; 'agreement' wants a head."
+            )
+        gains = self.doublings(measure)
+        settled = len(gains)
+        while settled and gains[settled - 1] < worthwhile:
+            settled -= 1
+        return self.points[settled].num_anchors if settled < len(gains) else None
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw every measure over the number of anchors; also into the file `path`.
+
+        Raises `MissingDependencyError` without matplotlib.
+        """
+        from irp_hf.plots import draw
+
+        return draw([partial(_panel, found=self)], path, what="An anchor budget", width=6.4)
+
+    def caption(self) -> str:
+        """What was measured, and how."""
+        return (
+            f"{self.method}, {self.source_width} → {self.target_width} wide, fitted on random subsets of the anchors and "
+            f"tested on the same {self.num_held_out:,} pairs, which are in none of them. ± is half the 95 % interval over "
+            "pairs and subsets. Neighbours are searched among the held-out pairs alone."
+        )
+
+    def tables(self) -> list[Table]:
+        """A line for each number of anchors."""
+        enough = self.enough()
+        lines = []
+        for point in self.points:
+            mark = MARK if point.num_anchors == enough else ""
+            lines.append([f"{mark}{point.num_anchors:,}", str(point.num_fits), *map(str, point.measures().values())])
+        return [[["anchors", "fits", *(MEASURES[name] for name in self.points[0].measures())], *lines]]
+
+    def conclusions(self) -> list[str]:
+        """From how many anchors on more of them are hardly worth it, for each measure."""
+        return [self._enough(name) for name in self.points[0].measures()] if len(self.points) > 1 else []
+
+    def _enough(self, name: str) -> str:
+        enough, last = self.enough(name), self.doublings(name)[-1]
+        gain = f"{'+' if last >= 0 else ''}{number(last)}"
+        if enough is None:
+            most = self.points[-1].num_anchors
+            return f"{MEASURES[name]}: {most:,} anchors are not enough, the last doubling brought {gain}. Encode more."
+        return f"{MEASURES[name]}: from {enough:,} anchors on, a doubling brings less than {number(WORTHWHILE)}."
+
+
+def anchor_budget(
+    source: Any,
+    target: Any,
+    *,
+    sizes: Sequence[int] | None = None,
+    method: str = "kernel",
+    head: Any = None,
+    num_repeats: int = 5,
+    held_out: float = 1 / CURVE_FOLDS,
+    seed: int = 0,
+    progress: bool = True,
+) -> AnchorBudget:
+    """Measure quality against the number of anchors: do I have enough, and would fewer do?
+
+    One share of the pairs is held out for good. From the rest, each size takes `num_repeats` random subsets, nested over the
+    sizes, and on each of them the method chooses its hyper-parameters anew. An interval is the central 95 % of means over
+    resampled pairs and, independently, resampled subsets, so it holds what chance there is in both; with one subset, in the
+    pairs alone.
+
+    Args:
+        source: an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d_X)`.
+        target: likewise, `(k, d_Y)`.
+        sizes: numbers of anchors; None halves all that are not held out, down to some twenty.
+        method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
+        head: of the target, to measure agreement: an `nn.Module`, a callable or a fitted classifier.
+        num_repeats: how many subsets of each size; where it takes all anchors there is one.
+        held_out: the share of the pairs to test on.
+        seed: of the split and of the subsets.
+        progress: whether to show a bar on standard error.
+
+    Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
+    """
+    methods, given = check_method(method), check_given("auto", seed=seed)
+    labels = None if head is None else head_labels(head)
+    if isinstance(num_repeats, bool) or not isinstance(num_repeats, Integral) or num_repeats < 1:
+        raise InputError(f"num_repeats is {num_repeats!r}; a whole number of at least 1 is wanted. Correct it.")
+    sides = parallel_anchors({"source": source, "target": target})
+    anchors, held = hold_out(distinct_pairs(sides["source"], sides["target"]), held_out, seed)
+    counts = budget_sizes(len(anchors)) if sizes is None else _checked(sizes, len(anchors))
+
+    orders = [anchors.permutation(seed + 1 + repeat) for repeat in range(num_repeats)]
+    points = []
+    repeats = [1 if count == len(anchors) else int(num_repeats) for count in counts]
+    with tqdm(total=sum(repeats), desc="Fitting", leave=False, disable=None if progress else True) as bar:
+        for count, fits in zip(counts, repeats, strict=True):
+            rows = []
+            for order in orders[:fits]:
+                rows.append(_measured(anchors.take(order[:count]), held, methods, given, labels))
+                bar.update()
+            points.append(BudgetPoint(count, fits, *two_way_bootstrap(torch.stack(rows, 1))))
+    return AnchorBudget(method, len(held), anchors.source.shape[1], anchors.target.shape[1], tuple(points))
+
+
+def budget_sizes(num_anchors: int) -> list[int]:
+    """All anchors and ever again half of them, at most six sizes of twenty or more, ascending."""
+    halved = [num_anchors // 2**step for step in range(MOST_SIZES)]
+    return [size for size in halved[:0:-1] if size >= FEWEST] + halved[:1]
+
+
+def two_way_bootstrap(values: Tensor) -> list[Measure]:
+    """The mean of each of `values (m, r, n)`, r subsets and n pairs, and the central 95 % of its means over seeded resamples.
+
+    Subsets and pairs are resampled independently: every subset met the same pairs.
+    """
+    _, r, n = values.shape
+    generator = torch.Generator().manual_seed(SEED)
+    shares = [
+        torch.stack(
+            [torch.randint(size, (size,), generator=generator).bincount(minlength=size) for _ in range(RESAMPLES)]
+        )
+        for size in (r, n)
+    ]
+    subsets, pairs = (share.to(values) / share.shape[1] for share in shares)
+    means = torch.einsum("br,mrn,bn->mb", subsets, values, pairs)
+    bounds = torch.tensor([0.025, 0.975]).to(values)
+    low, high = means.quantile(bounds, dim=1)
+    return [Measure(*row) for row in torch.stack([values.mean((1, 2)), low, high], dim=1).tolist()]
+
+
+def _measured(few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None) -> Tensor:
+    """Cosine, neighbours kept and, with a head, agreement of every held-out pair, shape (m, n)."""
+    vectors = translated(select(few, methods, given=given)[0], few, held)
+    rows = [cosines(vectors, held.target), neighbors_kept(vectors, held.target)]
+    if labels is not None:
+        rows.append((labels(vectors) == labels(held.target)).to(held.target))
+    return torch.stack(rows)
+
+
+def _checked(sizes: Sequence[int], most: int) -> list[int]:
+    """Ascending, each once."""
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, Integral) or not LEAST <= size <= most:
+            raise InputError(
+                f"sizes hold {size!r}; whole numbers of at least {LEAST} and at most {most} are wanted, for so many anchors "
+                "are different and not held out. Correct it."
+            )
+    if not len(sizes):
+        raise InputError("sizes are empty; at least one number of anchors is wanted. Leave them out for the defaults.")
+    return sorted({int(size) for size in sizes})
+
+
+def _panel(axes: Axes, found: AnchorBudget) -> None:
+    """Each measure with its band, named at its end; a dotted line where the cosine has enough."""
+    from irp_hf.plots import COLORS, INK, MUTED, title
+
+    title(axes, "How many anchors?", f"{found.method}, tested on {found.num_held_out:,} other pairs")
+    sizes = [point.num_anchors for point in found.points]
+    styles = {"cosine": ("o", "-"), "neighbors": ("s", "--"), "agreement": ("^", "-.")}
+    for name in found.points[0].measures():
+        measures = [point.measures()[name] for point in found.points]
+        color, (marker, line) = COLORS.get(name, INK), styles[name]
+        axes.fill_between(
+            sizes, [m.low for m in measures], [m.high for m in measures], color=color, alpha=0.14, linewidth=0
+        )
+        axes.plot(
+            sizes, [m.mean for m in measures], line, marker=marker, color=color, linewidth=2.2, label=MEASURES[name]
+        )
+    enough = found.enough()
+    if enough is not None:
+        axes.axvline(enough, color=MUTED, linewidth=1.4, linestyle=":", label=f"enough for the cosine: {enough:,}")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("number of anchors")
+    axes.set_ylabel("mean and 95 % interval")
+    axes.legend(frameon=False, fontsize=9.5, labelcolor=MUTED, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,0 +1,78 @@
+"""Parallel anchors as the probes take them: published spaces, folders, ids, or raw arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from irp_hf.arrays import as_matrix
+from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.pairs import Pairs
+from irp_hf.projection import denormalize, normalize
+from irp_hf.selection import Choice
+from irp_hf.spaces import AnchoredSpace, check_anchors, open_space
+
+FEWEST = 10  # pairs, for a few to be held out
+
+
+class _Side(NamedTuple):
+    name: str
+    anchors: Tensor
+    fingerprint: str | None
+
+    def __str__(self) -> str:
+        known = f"{self.fingerprint[:8]}…" if self.fingerprint else "without fingerprint"
+        return f"{self.name} {known} ({len(self.anchors)} items)"
+
+
+def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The anchors `(k, d)` of every named space, float32; row i of all is the same item.
+
+    A space is an `AnchoredSpace`, a folder or an id of one, or an array `(k, d)`. Raises `AnchorMismatchError` where two
+    hold different anchors, as `IRPAdapter.connect` does, and `InputError` for what is no space.
+    """
+    sides = [_open(name, space) for name, space in spaces.items()]
+    for one, other in combinations(sides, 2):
+        differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
+        if differ or len(one.anchors) != len(other.anchors):
+            raise AnchorMismatchError(
+                f"Anchor sets differ: {one}, {other}. Both spaces must encode the same items in the same order; encode one "
+                "of them again with the anchor set of the other."
+            )
+    return {side.name: side.anchors for side in sides}
+
+
+def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
+    """A seeded split: pairs to fit on, and the `share` of them that is held out.
+
+    Raises `InputError` for a share that is not between 0 and 1, and where there are fewer than ten different pairs.
+    """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise InputError(f"held_out is {share!r}; a share between 0 and 1 is wanted. Give 0.2, say.")
+    if len(pairs) < FEWEST:
+        raise InputError(
+            f"There are {len(pairs)} different anchors; at least {FEWEST} are wanted, for some to be held out. "
+            "Give more anchors."
+        )
+    order = pairs.permutation(seed)
+    count = min(max(round(share * len(pairs)), 3), len(pairs) - 3)  # three have neighbours to find and to miss
+    return pairs.take(order[count:]), pairs.take(order[:count])
+
+
+def translated(choice: Choice, anchors: Pairs, held: Pairs) -> Tensor:
+    """Vectors `(n, d_Y)` of the held-out pairs by what was chosen and fitted on `anchors`."""
+    directions = choice.fold(anchors)(normalize(held.source, anchors.source_stats))
+    return denormalize(directions, anchors.target_stats)
+
+
+def _open(name: str, space: Any) -> _Side:
+    if isinstance(space, AnchoredSpace | str | os.PathLike):
+        opened = open_space(space, name)
+        return _Side(name, opened.anchors, opened.config.anchor_fingerprint)
+    anchors = as_matrix(space, name).float()
+    check_anchors(anchors, name)
+    return _Side(name, anchors, None)

@@ -1,0 +1,208 @@
+"""Which of N spaces can be reached from which: every ordered pair, and the best source for each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from irp_hf.analysis.anchors import FEWEST, parallel_anchors
+from irp_hf.analysis.printed import Printed
+from irp_hf.errors import InputError
+from irp_hf.evaluation import Evaluation, Measure, evaluate, number
+from irp_hf.fitting import distinct_pairs
+from irp_hf.options import check_given, check_method, head_labels
+from irp_hf.report import MEASURES
+from irp_hf.selection import select
+from irp_hf.tables import Table
+from irp_hf.tuning import NUM_FOLDS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = ("cosine", "neighbors", "agreement")
+PANEL, CELL = 2.6, 1.15  # inches: what is around the cells of a panel, and a cell's width
+LONGEST = 12  # letters of a name that fit below a cell
+MIDDLE = 0.5  # of the luminance: darker cells have white numbers
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One ordered pair of spaces."""
+
+    source: str
+    target: str
+    evaluation: Evaluation
+    """Of every anchor, translated by a fit on the other folds, among all anchors of the target."""
+
+
+@dataclass(frozen=True)
+class Compatibility(Printed):
+    """What `compatibility` measured. It prints as tables; `plot()` draws heat maps."""
+
+    method: str
+    num_anchors: int
+    names: tuple[str, ...]
+    connections: tuple[Connection, ...]
+    """Every ordered pair, by source, then by target."""
+
+    def measures(self) -> list[str]:
+        """What was measured of at least one pair, by name."""
+        return [name for name in SHOWN if any(name in c.evaluation.measures() for c in self.connections)]
+
+    def get(self, source: str, target: str, measure: str = "cosine") -> Measure | None:
+        """A measure of one ordered pair; None where it was not taken: of a space to itself, and without a head of the target."""
+        self._check(measure, source, target)
+        for connection in self.connections:
+            if (connection.source, connection.target) == (source, target):
+                return connection.evaluation.measures().get(measure)
+        return None
+
+    def matrix(self, measure: str = "cosine") -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Means `(N, N)`, a row for each source and a column for each target, in the order of `names`.
+
+        NaN where there is none, as on the diagonal. Raises `InputError` for a measure that was not taken.
+        """
+        cells = [[self.get(source, target, measure) for target in self.names] for source in self.names]
+        return np.array([[np.nan if cell is None else cell.mean for cell in row] for row in cells])
+
+    def best_source_for(self, target: str, measure: str = "cosine") -> str:
+        """The space from which `target` is reached best.
+
+        Raises `InputError` for a name that is no space, and for a measure that was not taken.
+        """
+        self._check(measure, target)
+        means = {name: cell.mean for name in self.names if (cell := self.get(name, target, measure)) is not None}
+        if not means:
+            raise InputError(f"There is no {measure} for {target!r}, which has no head. Give its head in heads=.")
+        return max(means, key=means.__getitem__)
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw a heat map for each measure, the values written in; also into the file `path`.
+
+        Raises `MissingDependencyError` without matplotlib.
+        """
+        from irp_hf.plots import draw
+
+        panels = [partial(_heat_map, found=self, measure=measure) for measure in self.measures()]
+        return draw(panels, path, what="A compatibility matrix", width=PANEL + CELL * len(self.names))
+
+    def caption(self) -> str:
+        """What was measured, and how."""
+        return (
+            f"{len(self.names)} spaces, {self.num_anchors:,} parallel anchors, {self.method}. Every anchor was translated by a "
+            f"fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds, from the space of its row to that of its column; ± is "
+            "half the 95 % interval."
+        )
+
+    def tables(self) -> list[Table]:
+        """A table for each measure: a row for each source, a column for each target."""
+        return [[[MEASURES[measure], *self.names], *self._lines(measure)] for measure in self.measures()]
+
+    def conclusions(self) -> list[str]:
+        """The best source for each target, and the easiest and hardest pair."""
+        best = ", ".join(f"{name} from {self._said(self.best_source_for(name), name)}" for name in self.names)
+        ranked = sorted(self.connections, key=lambda c: c.evaluation.cosine.mean)
+        (worst, *_, top) = (f"{c.source} → {c.target} ({number(c.evaluation.cosine.mean)})" for c in ranked)
+        return [f"Best reached by cosine: {best}.", f"The easiest translation is {top}, the hardest {worst}."]
+
+    def _lines(self, measure: str) -> Table:
+        def cell(source: str, target: str) -> str:
+            value = self.get(source, target, measure)
+            return "–" if value is None else str(value)
+
+        return [[source, *(cell(source, target) for target in self.names)] for source in self.names]
+
+    def _said(self, source: str, target: str) -> str:
+        return f"{source} ({number(self.matrix()[self.names.index(source), self.names.index(target)])})"
+
+    def _check(self, measure: str, *names: str) -> None:
+        for name in names:
+            if name not in self.names:
+                raise InputError(f"There is no space {name!r}; there are {_list(self.names)}. Name one of them.")
+        if measure not in self.measures():
+            raise InputError(
+                f"measure is {measure!r}; one of {_list(self.measures())} is wanted. Choose one; 'agreement' wants heads."
+            )
+
+
+def compatibility(
+    spaces: Mapping[str, Any],
+    *,
+    method: str = "kernel",
+    heads: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Compatibility:
+    """Connect every ordered pair of spaces: which encoder can feed which head or index?
+
+    Args:
+        spaces: two or more by name, each an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d)`.
+        method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
+        heads: of some or all spaces, by the same names, to measure agreement when that space is the target: an `nn.Module`,
+            a callable or a fitted classifier.
+        seed: of the folds.
+        progress: whether to show a bar on standard error.
+
+    Raises `AnchorMismatchError` where two spaces hold different anchors, `InputError` for options that do not exist or fit.
+    """
+    methods, given = check_method(method), check_given("auto", seed=seed)
+    if not isinstance(spaces, Mapping) or len(spaces) < 2:
+        count = len(spaces) if isinstance(spaces, Mapping) else f"in a {type(spaces).__name__}"
+        raise InputError(f"The spaces are {count}; two or more by name are wanted. Give a dict from names to spaces.")
+    for name in heads or {}:
+        if name not in spaces:
+            raise InputError(f"There is a head for {name!r}, but the spaces are {_list(spaces)}. Name it as its space.")
+    labels = {name: head_labels(head) for name, head in (heads or {}).items()}
+    anchors = parallel_anchors(spaces)
+
+    pairs = list(permutations(anchors, 2))
+    connections = []
+    for source, target in tqdm(pairs, desc="Connecting", leave=False, disable=None if progress else True):
+        both = distinct_pairs(anchors[source], anchors[target])
+        if len(both) < FEWEST:
+            raise InputError(
+                f"{source} and {target} have {len(both)} different anchors; at least {FEWEST} are wanted. Give more anchors."
+            )
+        choice = select(both, methods, given=given)[0]
+        connections.append(
+            Connection(source, target, evaluate(choice.fold_translated, both.target, labels.get(target)))
+        )
+    return Compatibility(method, len(anchors[source]), tuple(anchors), tuple(connections))
+
+
+def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
+    from matplotlib import colormaps
+
+    from irp_hf.plots import MUTED, title
+
+    title(axes, MEASURES[measure].capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
+    means = found.matrix(measure)
+    palette = colormaps["cividis"]
+    image = axes.imshow(np.ma.masked_invalid(means), cmap=palette, aspect="auto")
+    for (row, column), mean in np.ndenumerate(means):
+        if np.isnan(mean):
+            axes.text(column, row, "–", ha="center", va="center", color=MUTED)
+            continue
+        red, green, blue, _ = image.to_rgba(mean)
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < MIDDLE
+        axes.text(
+            column, row, number(mean), ha="center", va="center", color="white" if dark else "black", fontweight="bold"
+        )
+    long = max(map(len, found.names)) > LONGEST
+    axes.set_xticks(range(len(found.names)), found.names, **{"rotation": 30, "ha": "right"} if long else {})
+    axes.set_yticks(range(len(found.names)), found.names)
+    axes.set_xlabel("to: space of the head or index")
+    axes.set_ylabel("from: space of the encoder")
+    axes.grid(visible=False)
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(repr, names))
