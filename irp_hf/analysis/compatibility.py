@@ -58,7 +58,7 @@ class Compatibility(Printed):
         return [name for name in SHOWN if any(name in c.evaluation.measures() for c in self.connections)]
 
     def get(self, source: str, target: str, measure: str = "cosine") -> Measure | None:
-        """A measure of one ordered pair; None where it was not taken: of a space to itself, and without a head of the target."""
+        """A measure of one ordered pair; None where it was not taken: of a space to itself, or without the target's head."""
         self._check(measure, source, target)
         for connection in self.connections:
             if (connection.source, connection.target) == (source, target):
@@ -196,8 +196,10 @@ def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
         axes.text(
             column, row, number(mean), ha="center", va="center", color="white" if dark else "black", fontweight="bold"
         )
-    long = max(map(len, found.names)) > LONGEST
-    axes.set_xticks(range(len(found.names)), found.names, **{"rotation": 30, "ha": "right"} if long else {})
+    axes.set_xticks(range(len(found.names)), found.names)
+    if max(map(len, found.names)) > LONGEST:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, ha="right")
     axes.set_yticks(range(len(found.names)), found.names)
     axes.set_xlabel("to: space of the head or index")
     axes.set_ylabel("from: space of the encoder")
