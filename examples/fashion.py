@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import inspect
 import os
 import shutil
 import subprocess
@@ -50,10 +51,10 @@ class Fashion:
     labels: np.ndarray
 
 
-def load_fashion() -> Fashion:
-    """2,000 pictures of the training file and 1,000 of the test file, always the same in the same order."""
+def load_fashion(num_train: int = NUM_TRAIN, num_test: int = NUM_TEST) -> Fashion:
+    """So many pictures of the training file, then so many of the test file, always the same in the same order."""
     rows: dict[bytes, int] = {}  # a test picture that is a training picture too would be no test
-    for part, enough in (("train", NUM_TRAIN), ("t10k", NUM_TRAIN + NUM_TEST)):
+    for part, enough in (("train", num_train), ("t10k", num_train + num_test)):
         pixels, labels = read(f"{part}-images-idx3-ubyte.gz", 16), read(f"{part}-labels-idx1-ubyte.gz", 8)
         pixels = pixels.reshape(len(labels), 28, 28)
         for row in np.random.RandomState(SEED).permutation(len(labels)):
@@ -235,7 +236,9 @@ def classifier_folder(name: str, fashion: Fashion) -> Path:
 
 
 def _key(name: str, fashion: Fashion) -> list[str]:
-    """Changes with the package, with this file and with the pictures."""
-    package = MODELS[name].package
+    """Changes with the package, with what makes the model of it and with the pictures."""
+    model = MODELS[name]
+    how = [model.file, str(model.names), str(model.mean), str(model.std), str(SIDE)]
+    code = [inspect.getsource(made) for made in (model.build, PictureModel.open)]
     pixels = [picture.tobytes().hex() for picture in fashion.pictures]
-    return [package, version(package), Path(__file__).read_text("utf-8"), *pixels]
+    return [model.package, version(model.package), *how, *code, *pixels]

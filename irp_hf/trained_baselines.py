@@ -51,7 +51,7 @@ class ResidualMLP(nn.Module, Baseline):
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
-        residual = self.network((x.float() - self.source_mean) / self.source_deviation)
+        residual: Tensor = self.network((x.float() - self.source_mean) / self.source_deviation)
         direct: Tensor = self.linear(x)
         return direct + (residual * self.target_deviation).to(direct)
 
