@@ -8,7 +8,5 @@ from latex2mathml.converter import convert
 
 
 def fence(source: str, *_: Any, **__: Any) -> str:
-    """A block fenced by "math", LaTeX, one formula a line, as GitHub writes it."""
-    return "\n".join(
-        f'<div class="math">{convert(line, display="block")}</div>' for line in source.splitlines() if line
-    )
+    """A block fenced by "math", LaTeX as GitHub shows it too: one formula."""
+    return f'<div class="math">{convert(source, display="block")}</div>'

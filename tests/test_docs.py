@@ -6,12 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_encoders as tiny
+from conftest import NUM_ANCHORS
+from sklearn.datasets import load_digits
 from transformers import AutoModelForSequenceClassification
+
+import irp_hf
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -27,8 +32,10 @@ SENTENCE_ENCODERS = {
     "me/spanish-encoder": 20,
 }
 HOLDS = {  # of the names that a page leaves behind
+    "anchors.md": ["budget.points[-1].num_anchors == 96", "len(least) == 100", "len(fair) == 100"],
     "index.md": ["y.shape == (400, 24)", "c.shape == (400,)"],
     "inverses.md": ["translated.shape == (400, 24)", "small.config.num_landmarks == 100"],
+    "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
     "search.md": ["rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1"],
     "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
@@ -77,6 +84,7 @@ def desk(tmp_path, monkeypatch, digits):
     np.save("target_anchors.npy", digits.target)
     np.save("source.npy", digits.held_source)
     np.save("target.npy", digits.held_target)
+    np.save("labels.npy", load_digits().target[NUM_ANCHORS:][:400])
     Path("pictures").mkdir()
     names = [f"{row}.png" for row in range(80)]
     random = np.random.default_rng(0)
@@ -129,6 +137,13 @@ NAMES = sorted(
 def test_what_a_page_links_is_there(name):
     """If it fails, the place where the code of an equation is, or an entry of the reference, has moved."""
     assert pkgutil.resolve_name(name).__doc__
+
+
+def test_every_public_name_has_its_entry():
+    """If it fails, something that `import irp_hf` gives is missing in the reference."""
+    modules = [name for name in NAMES if isinstance(pkgutil.resolve_name(name), ModuleType)]
+    for name in irp_hf.__all__:
+        assert f"irp_hf.{name}" in NAMES or getattr(irp_hf, name).__module__ in modules, name
 
 
 def test_every_equation_has_its_code():
