@@ -61,12 +61,18 @@ def cosine_panel(axes: Axes, found: Stability, heading: str = "Subspaces and pru
 
 
 def condition_panel(axes: Axes, found: Stability) -> None:
-    """Condition number over δ at the most subspaces: mean, and a line up to the largest."""
+    """Condition number over δ at the most subspaces."""
+    most = max(point.num_subspaces for point in found.points)
+    title(axes, "How well conditioned", f"of {most} anchor subspaces; bar: up to the largest")
+    draw_conditions(axes, found, COLORS["cosine"], "o")
+
+
+def draw_conditions(axes: Axes, found: Stability, color: str, marker: str, label: str | None = None) -> None:
+    """The mean condition number over δ, and a bar up to the largest."""
     rows = [found.over_subspaces(threshold)[-1] for threshold in found.thresholds]
-    title(axes, "How well conditioned", f"of {rows[-1].num_subspaces} anchor subspaces; bar: up to the largest")
     means, largest = [row.mean_condition for row in rows], [row.largest_condition for row in rows]
-    axes.vlines(found.thresholds, means, largest, color=COLORS["cosine"], linewidth=5, alpha=0.3)
-    axes.plot(found.thresholds, means, "o-", color=COLORS["cosine"], linewidth=2.2, markersize=6)
+    axes.vlines(found.thresholds, means, largest, color=color, linewidth=5, alpha=0.3)
+    axes.plot(found.thresholds, means, "-", marker=marker, color=color, linewidth=2.2, markersize=6, label=label)
     _log_scale(axes)
     axes.set_xlabel("pruning threshold δ")
     axes.set_ylabel("condition number")
