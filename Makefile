@@ -36,9 +36,10 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 cards: $(VENV)/.stamp-examples  ## fit and measure the adapters of the examples, and write their cards to model_cards/
 	$(BIN)/python examples/cards.py
 
-# The notice that is silenced speaks of the theme's successor, which reads the same mkdocs.yml.
+# The notice that is silenced speaks of the theme's successor, which reads the same mkdocs.yml. --quiet would make
+# --strict find nothing.
 docs: $(VENV)/.stamp-docs  ## build the documentation into site/; a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html"
 
 test: $(VENV)/.stamp-dev  ## run the quick tests

@@ -3,6 +3,7 @@
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -153,13 +154,35 @@ def test_every_equation_has_its_code():
         assert "```math" not in section or re.search(r"\]\[irp_hf\.", section), section.splitlines()[0]
 
 
+def build(root, site):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+
+
 @pytest.mark.slow
 def test_the_site_builds_and_asks_no_other_host(tmp_path):
     """If it fails, a link or an anchor leads nowhere, or a page would tell another host that it is being read."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    done = build(ROOT, tmp_path)
     assert done.returncode == 0, done.stderr
     for page in TEXT:
         html = (tmp_path / page).with_suffix(".html").read_text(encoding="utf-8")
         assert not re.search(r"<(?:script|img|iframe)[^>]*\ssrc=\"?https?:|<link[^>]*\shref=\"?https?:", html), page
     assert "<math" in (tmp_path / "method.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "link", ["[a](nowhere.md)", "[a](index.md#nowhere)", "[a][irp_hf.nowhere]", "![a](nowhere.png)"]
+)
+def test_a_link_to_nowhere_is_an_error(tmp_path, link):
+    """If it fails, the test above passes whatever the links are."""
+    (tmp_path / "docs").mkdir()
+    for name in ("maths.py", "style.css"):
+        shutil.copy(DOCS / name, tmp_path / "docs")
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    config = re.sub(r"^nav:.*?^(?=\S)", "", config, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
+    (tmp_path / "docs" / "index.md").write_text(f"# Start\n\n{link}\n", encoding="utf-8")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
