@@ -16,11 +16,12 @@ from fashion import MODELS, embed, load_fashion
 from grid import Task, head_task, run
 from grid_plot import draw
 from grid_results import RESULTS, Results
+from peers import PACKAGE, installed, translators
 from transformers.utils import logging
 
 NAME, TITLE = "paper-images", "Fashion-MNIST: a linear head, fed from another encoder"
 NUM_TRAIN, NUM_TEST = 4000, 4000
-NUM_ANCHORS = 2000
+NUM_ANCHORS = 1000
 SEEDS = (0, 1, 2)
 SHORT = {"ResNet-50": "ResNet", "EfficientNet-lite0": "lite0", "EfficientNet-lite2": "lite2"}
 
@@ -34,8 +35,8 @@ def tasks() -> list[Task]:
 
 
 def packages() -> list[str]:
-    """That the encoders come from."""
-    return [MODELS[name].package for name in SHORT]
+    """Whose versions are recorded."""
+    return [*([PACKAGE] if installed() else []), *(MODELS[name].package for name in SHORT)]
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
         results = Results.read(NAME)
     else:
         contests = tasks()
-        scores = run(contests, options.anchors, SEEDS)
+        scores = run(contests, options.anchors, SEEDS, peers=translators())
         results = Results.of(TITLE, contests, scores, options.anchors, SEEDS, packages())
     results.save(NAME)
     draw(results, RESULTS / f"{NAME}.png")

@@ -15,6 +15,7 @@ import itertools
 from grid import Task, head_task, run
 from grid_plot import draw
 from grid_results import RESULTS, Results
+from peers import PACKAGE, installed, translators
 from trec import ENCODERS, MPNET_PARTS, embed, load_trec, mpnet_folder
 
 NAME, TITLE = "paper-text", "TREC: a linear head, fed from another encoder"
@@ -34,8 +35,8 @@ def tasks() -> list[Task]:
 
 
 def packages() -> list[str]:
-    """That the encoders come from."""
-    return [ENCODERS[name][0] for name in SHORT]
+    """Whose versions are recorded."""
+    return [*([PACKAGE] if installed() else []), *(ENCODERS[name][0] for name in SHORT)]
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
         results = Results.read(NAME)
     else:
         contests = tasks()
-        scores = run(contests, options.anchors, SEEDS)
+        scores = run(contests, options.anchors, SEEDS, peers=translators())
         results = Results.of(TITLE, contests, scores, options.anchors, SEEDS, packages())
     results.save(NAME)
     draw(results, RESULTS / f"{NAME}.png")

@@ -44,26 +44,39 @@ class WhitenedInverse:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues `(d,)` and eigenvectors `(d, d)` of one side's second moment `A.T A / k`."""
+    """Eigenvalues `(r,)` and eigenvectors `(d, r)` of one side's second moment `A.T A / k`; r = min(k, d)."""
 
     values: Tensor
     vectors: Tensor
+    mean: float
+    """Of all d eigenvalues, those that are 0 for want of anchors included: the unit of the ridge."""
 
     @classmethod
     def of(cls, anchors: Tensor) -> Spectrum:
-        """Decompose the second moment of unit `anchors (k, d)`."""
-        values, vectors = torch.linalg.eigh(anchors.T @ anchors / anchors.shape[0])
-        return cls(values.clamp(min=0), vectors)
+        """Decompose the second moment of unit `anchors (k, d)`, or the Gram matrix where that is smaller."""
+        k, d = anchors.shape
+        mean = float(anchors.square().sum() / (k * d))
+        values, vectors = torch.linalg.eigh((anchors.T @ anchors if d <= k else anchors @ anchors.T) / k)
+        values = values.clamp(min=0)
+        if d > k:
+            kept = values > values[-1] * _floor(d, values)
+            values, vectors = values[kept], anchors.T @ (vectors[:, kept] / (k * values[kept]).sqrt())
+        return cls(values, vectors, mean)
 
     def factors(self, exponent: float, ridge: float) -> Tensor:
-        """Eigenvalues `(d,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
-        lifted = self.values + ridge * self.values.mean()
-        floor = self.values.max() * max(NOISE, len(lifted) * torch.finfo(lifted.dtype).eps)
+        """Eigenvalues `(r,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
+        lifted = self.values + ridge * self.mean
+        floor = self.values.max() * _floor(len(self.vectors), lifted)
         return torch.where(self.values > floor, lifted, torch.inf if exponent < 0 else 1.0).pow(exponent)
 
     def power(self, exponent: float, ridge: float) -> Tensor:
-        """The matrix `C^exponent (d, d)`."""
+        """The matrix `C^exponent (d, d)` on the span of the anchors: whatever it meets lies there, or is projected there."""
         return (self.vectors * self.factors(exponent, ridge)) @ self.vectors.T
+
+
+def _floor(width: int, values: Tensor) -> float:
+    """The share of the largest variance below which a direction is rounding."""
+    return max(NOISE, width * torch.finfo(values.dtype).eps)
 
 
 class WhitenedPath:
