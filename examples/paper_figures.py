@@ -16,12 +16,13 @@ import torch
 from paper_figures_norms import figure_5
 from paper_figures_outcome import Outcome
 from paper_figures_scale import figure_2, figure_4
+from paper_figures_stability import figure_3
 from tqdm import tqdm
 from transformers.utils import logging
 from trec import ROOT
 
 RESULTS = ROOT / "examples" / "results"
-FIGURES: dict[str, Callable[[Path], Outcome]] = {"2": figure_2, "4": figure_4, "5": figure_5}
+FIGURES: dict[str, Callable[[Path], Outcome]] = {"2": figure_2, "3": figure_3, "4": figure_4, "5": figure_5}
 
 
 def main(names: list[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irp_hf import IRPAdapter
+from irp_hf.analysis import anchor_budget as module
 from irp_hf.analysis.anchor_budget import (
     AnchorBudget,
     BudgetPoint,
@@ -23,6 +24,7 @@ from irp_hf.analysis.anchors import hold_out
 from irp_hf.errors import InputError
 from irp_hf.evaluation import RESAMPLES, SEED, Measure
 from irp_hf.fitting import distinct_pairs
+from irp_hf.pairs import Pairs
 
 
 @given(most=st.integers(4, 10**6))
@@ -84,6 +86,23 @@ def test_more_anchors_are_better_on_pairs_that_none_of_them_is(digits: Digits):
     assert all(abs(point.cosine.mean) < 0.3 for point in unrelated.points)
 
 
+def test_subsets_are_random_nested_and_never_held_out(digits: Digits, monkeypatch: pytest.MonkeyPatch):
+    """If it fails, repeats bring no chance of their own, or a subset holds what it is tested on."""
+    seen, measured = [], module._measured
+
+    def watched(few: Pairs, held: Pairs, *options: Any) -> torch.Tensor:
+        seen.append({tuple(row) for row in few.source.tolist()})
+        assert not seen[-1] & {tuple(row) for row in held.source.tolist()}
+        return measured(few, held, *options)
+
+    monkeypatch.setattr(module, "_measured", watched)
+    anchor_budget(digits.source, digits.target, sizes=[5, 10], num_repeats=2, progress=False)
+    assert list(map(len, seen)) == [5, 5, 10, 10]
+    assert seen[0] < seen[2]
+    assert seen[1] < seen[3]
+    assert seen[2] != seen[3]
+
+
 def test_a_second_run_is_the_same(digits: Digits):
     """If it fails, a published curve cannot be made again."""
     options: dict[str, Any] = {"sizes": [10, 20], "num_repeats": 2, "progress": False}
@@ -131,7 +150,7 @@ def test_it_says_how_many_are_enough():
         "  100         5  .300 ±.020  .150 ±.010\n"
         "  200         5  .500 ±.020  .250 ±.010\n"
         "  400         5  .515 ±.020  .258 ±.010\n\n"
-        "cosine: 400 anchors are not enough, the last doubling brought +.015. Encode more.\n\n"
+        "cosine: still rising at 400 anchors, the last doubling brought +.015. More would help.\n\n"
         "neighbours: from 200 anchors on, a doubling brings less than .010."
     )
     assert "▸ 100" in str(budget([0.3, 0.301], [100, 200]))

@@ -126,8 +126,8 @@ def test_a_second_run_is_the_same(digits: Digits):
 
 
 POINTS = tuple(
-    StabilityPoint(delta, omega, Measure(mean, mean - 0.01, mean + 0.01), condition, condition + 100, kept)
-    for delta, condition, kept in ((0.0, 1234.5, 400), (0.85, 2.25, 44.25))
+    StabilityPoint(delta, omega, Measure(mean, mean - 0.01, mean + 0.01), condition + omega, condition + 100, kept)
+    for delta, condition, kept in ((0.0, 1218.5, 400), (0.85, 2.25, 44.25))
     for omega, mean in ((1, 0.1 + delta / 5), (16, 0.1 + delta / 2))
 )
 FOUND = Stability(
@@ -150,11 +150,11 @@ def test_it_says_what_to_pass_on():
         "true vectors of 100 pairs that were held out. ± is half the 95 % interval. Anchors kept and\n"
         "condition number are those of the most subspaces.\n\n"
         "  δ     kept  condition  largest       ω = 1      ω = 16\n"
-        "  0      400      1,234    1,334  .100 ±.010  .100 ±.010\n"
-        "▸ 0.85    44        2.2      102  .270 ±.010  .525 ±.010\n\n"
+        "  0      400      1,234    1,318  .100 ±.010  .100 ±.010\n"
+        "▸ 0.85    44         18      102  .270 ±.010  .525 ±.010\n\n"
         'Best: cosine .525 ±.010. Pass method="pruned", num_subspaces=16, pruning_threshold=0.85 to\n'
         "IRPAdapter.connect.\n\n"
-        "At δ = 0 the condition number is 1,234 and the cosine .100 ±.010; at δ = 0.85 they are 2.2 and .525\n"
+        "At δ = 0 the condition number is 1,234 and the cosine .100 ±.010; at δ = 0.85 they are 18 and .525\n"
         "±.010, +.425 ±.025 pair by pair: pruning pays.\n\n"
         "From 1 to 16 subspaces: +.255 ±.010 pair by pair: more subspaces pay. The best has the most that\n"
         "were tried: try more.\n\n"
@@ -182,7 +182,7 @@ def test_it_claims_no_more_than_the_intervals_allow():
 
 def test_it_shows_in_markdown_and_in_notebooks():
     """If it fails, a card or a notebook would show a repr."""
-    assert "| ▸ 0.85 | 44 | 2.2 | 102 | .270 ±.010 | .525 ±.010 |" in FOUND.to_markdown()
+    assert "| ▸ 0.85 | 44 | 18 | 102 | .270 ±.010 | .525 ±.010 |" in FOUND.to_markdown()
     assert "<td>▸ 0.85</td>" in FOUND._repr_html_()
 
 
@@ -194,7 +194,7 @@ def test_the_picture_shows_every_point(tmp_path: Path):
     assert list(lines["not pruned"]) == pytest.approx([0.1, 0.1])
     assert list(lines["δ = 0.85"]) == pytest.approx([0.27, 0.525])
     assert lines["kernel"][0] == 0.6
-    assert list(condition.get_lines()[0].get_ydata()) == [1234.5, 2.25]
+    assert list(condition.get_lines()[0].get_ydata()) == [1234.5, 18.25]
     assert list(kept.get_lines()[0].get_ydata()) == [400, 44.25]
     assert (tmp_path / "stability.png").stat().st_size > 20_000
 

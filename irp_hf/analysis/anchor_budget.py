@@ -125,7 +125,7 @@ class AnchorBudget(Printed):
         gain = f"{'+' if last >= 0 else ''}{number(last)}"
         if enough is None:
             most = self.points[-1].num_anchors
-            return f"{MEASURES[name]}: {most:,} anchors are not enough, the last doubling brought {gain}. Encode more."
+            return f"{MEASURES[name]}: still rising at {most:,} anchors, the last doubling brought {gain}. More would help."
         return f"{MEASURES[name]}: from {enough:,} anchors on, a doubling brings less than {number(WORTHWHILE)}."
 
 
