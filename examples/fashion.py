@@ -238,7 +238,16 @@ def classifier_folder(name: str, fashion: Fashion) -> Path:
 def _key(name: str, fashion: Fashion) -> list[str]:
     """Changes with the package, with what makes the model of it and with the pictures."""
     model = MODELS[name]
-    how = [model.file, str(model.names), str(model.mean), str(model.std), str(SIDE)]
-    code = [inspect.getsource(made) for made in (model.build, PictureModel.open)]
+    build = model.build if isinstance(model.build, functools.partial) else functools.partial(model.build)
+    how = [
+        model.file,
+        str(model.names),
+        str(model.mean),
+        str(model.std),
+        str(SIDE),
+        str(build.args),
+        str(build.keywords),
+    ]
+    code = [inspect.getsource(made) for made in (build.func, PictureModel.open)]
     pixels = [picture.tobytes().hex() for picture in fashion.pictures]
     return [model.package, version(model.package), *how, *code, *pixels]
