@@ -17,7 +17,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples cards docs test test-slow test-all lint bench clean
+.PHONY: help install demo examples paper cards docs test test-slow test-all lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -32,6 +32,12 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 	$(BIN)/python examples/stitch_classifier.py
 	$(BIN)/python examples/search_index.py
 	$(BIN)/python examples/stitch_pictures.py
+
+paper: $(VENV)/.stamp-peers  ## reproduce the paper's figures and tables, and go beyond them; takes hours
+	$(BIN)/python examples/paper_figures.py
+	$(BIN)/python examples/cross_lingual.py
+	$(BIN)/python examples/cross_modal.py
+	$(BIN)/python benchmarks/quality.py
 
 cards: $(VENV)/.stamp-examples  ## fit and measure the adapters of the examples, and write their cards to model_cards/
 	$(BIN)/python examples/cards.py
@@ -57,8 +63,7 @@ lint: $(VENV)/.stamp-dev  ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict irp_hf
 
-bench: $(VENV)/.stamp-dev  ## measure quality and speed against peers
-	$(BIN)/python benchmarks/quality.py
+bench: $(VENV)/.stamp-dev  ## measure speed against peers
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/stitching.py
 
@@ -88,6 +93,11 @@ $(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
 $(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
 	@echo "Installing irp_hf and the tools for the documentation into $(VENV): some minutes, once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[docs]')
+	@touch $@
+
+$(VENV)/.stamp-peers: requirements-peers.txt | $(VENV)/.stamp-examples
+	@echo "Installing peers to compare with into $(VENV) ..."
+	@$(call pip_install,--constraint constraints.txt --requirement requirements-peers.txt)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
