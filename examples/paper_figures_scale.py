@@ -33,7 +33,7 @@ STYLES = (
     {"color": COLORS["cosine"], "marker": "s", "linestyle": "-"},
     {"color": MUTED, "marker": "^", "linestyle": "--"},
     {"color": COLORS["neighbors"], "marker": "D", "linestyle": ":"},
-    {"color": "#7a9e3d", "marker": "v", "linestyle": "-."},
+    {"color": "#5fa8d3", "marker": "v", "linestyle": "-."},
 )
 
 
