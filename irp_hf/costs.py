@@ -24,7 +24,7 @@ class Cost:
     multiply_adds: int | None
     """None for a translator whose weights cannot be seen."""
     microseconds: float | None = field(compare=False)
-    """In float32, in batches of 1,000. No two measurements agree, so that equality leaves it out; None where not kept."""
+    """In batches of 1,000, in float32 where the weights can be seen. No two measurements agree, so that equality leaves it out; None where not kept."""
     stored_bytes: int | None
     """All numbers that translation needs, in float32; None for a translator whose weights cannot be seen."""
 
@@ -47,7 +47,7 @@ def _cost(translate: Translator, weights: list[Tensor], others: list[Tensor], pa
     seen = bool(weights)
     return Cost(
         multiply_adds=sum(weight.numel() for weight in weights if weight.ndim == 2) if seen else None,
-        microseconds=_microseconds(translate, pairs.source.float()),
+        microseconds=_microseconds(translate, pairs.source.float() if seen else pairs.source),
         stored_bytes=sum(w.numel() for w in (*weights, *others)) * torch.float32.itemsize if seen else None,
     )
 
