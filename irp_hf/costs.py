@@ -24,7 +24,10 @@ class Cost:
     multiply_adds: int | None
     """None for a translator whose weights cannot be seen."""
     microseconds: float | None = field(compare=False)
-    """In batches of 1,000, in float32 where the weights can be seen. No two measurements agree, so that equality leaves it out; None where not kept."""
+    """In batches of 1,000, in float32 where the weights can be seen; None where not kept.
+
+    No two measurements agree, so that equality leaves it out.
+    """
     stored_bytes: int | None
     """All numbers that translation needs, in float32; None for a translator whose weights cannot be seen."""
 
