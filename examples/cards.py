@@ -18,12 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cross_lingual
+import cross_modal
 import fashion
+import paper_text
 import stitch_classifier
 import stitch_pictures
 import stitch_text
 from transformers.utils import logging
-from trec import ROOT, adapter_folder, embed, load_trec, sample_anchors
+from trec import ENCODERS, MPNET_PARTS, ROOT, adapter_folder, embed, load_trec, mpnet_folder, sample_anchors
 
 from irp_hf import AnchoredSpace, IRPAdapter, IRPConfig
 from irp_hf.cards import adapter_card
@@ -32,13 +35,17 @@ from irp_hf.report import Report
 
 CARDS = ROOT / "model_cards"
 OWNER = "me"  # of the repositories that the cards speak of
-STATIC, MINILM = "static-256", "MiniLM-384"
+STATIC, MINILM, MPNET = "static-256", "MiniLM-384", "mpnet-768"
+LITE0, LITE2 = "EfficientNet-lite0", "EfficientNet-lite2"
 
 
-def questions(source: str, target: str) -> tuple[AnchoredSpace, AnchoredSpace, Any]:
-    """The spaces of two encoders of questions, and the head on the second: examples/stitch_text.py."""
+def questions(
+    source: str, target: str, num_anchors: int = stitch_text.NUM_ANCHORS
+) -> tuple[AnchoredSpace, AnchoredSpace, Any]:
+    """The spaces of two encoders of questions, and the head on the second: examples/stitch_text.py, paper_text.py."""
+    ENCODERS[MPNET] = (MPNET_PARTS[0], mpnet_folder)
     trec = load_trec()
-    anchors = sample_anchors(trec, stitch_text.NUM_ANCHORS)
+    anchors = sample_anchors(trec, num_anchors)
     sides = [stitch_text.prepare(name, trec, anchors) for name in (source, target)]
     return sides[0].space, sides[1].space, sides[1].head
 
@@ -55,7 +62,7 @@ def classifier() -> tuple[AnchoredSpace, AnchoredSpace, Any]:
 
 
 def pictures(source: str, target: str) -> tuple[AnchoredSpace, AnchoredSpace, Any]:
-    """What the heads of two picture models read, and the second head: examples/stitch_pictures.py."""
+    """What the heads of two picture models read, and the second head: examples/stitch_pictures.py, paper_images.py."""
     data = fashion.load_fashion()
     anchors = stitch_pictures.sample_anchors(data)
     sides = [stitch_pictures.prepare(name, data, anchors) for name in (source, target)]
@@ -68,6 +75,10 @@ ADAPTERS: dict[str, Callable[[], tuple[AnchoredSpace, AnchoredSpace, Any]]] = {
     "minilm-to-mpnet-classifier": classifier,
     "efficientnet-to-resnet": lambda: pictures(stitch_pictures.EFFICIENTNET, stitch_pictures.RESNET),
     "resnet-to-efficientnet": lambda: pictures(stitch_pictures.RESNET, stitch_pictures.EFFICIENTNET),
+    "mpnet-to-minilm": lambda: questions(MPNET, MINILM, paper_text.NUM_ANCHORS),
+    "lite2-to-lite0": lambda: pictures(LITE2, LITE0),
+    "spanish-to-english": cross_lingual.parts,
+    "pictures-to-names": cross_modal.parts,
 }
 
 
