@@ -1,4 +1,4 @@
-"""Heads for the paper's figures 2 and 4: trained on real vectors of TREC questions, linear or with hidden layers."""
+"""Heads for the paper's figures 2, 4 and 5: trained on real vectors, linear or with hidden layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"ReLU": nn.ReLU, "tanh": nn.Tanh, "co
 
 @dataclass(frozen=True)
 class Task:
-    """One encoder's vectors of TREC questions, and the numbers of their classes."""
+    """One encoder's vectors, and the numbers of their classes."""
 
     train: Tensor
     train_labels: Tensor
@@ -36,6 +36,7 @@ class Task:
 
     @classmethod
     def of(cls, encoder: str) -> Task:
+        """The questions of TREC."""
         trec = load_trec()
         vectors, _ = embed(encoder, trec.texts)
         labels = torch.tensor([CLASSES.index(label) for label in trec.labels])
@@ -46,7 +47,7 @@ class Task:
 def linear_head(task: Task) -> nn.Module:
     """Logistic regression as a module, so that its classes are numbers."""
     fitted = LogisticRegression(max_iter=3000).fit(task.train.numpy(), task.train_labels.numpy())
-    head = nn.Linear(task.train.shape[1], len(CLASSES))
+    head = nn.Linear(task.train.shape[1], len(fitted.classes_))
     weights = {"weight": fitted.coef_, "bias": fitted.intercept_}
     head.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()})
     return head
