@@ -21,7 +21,7 @@ from irp_hf.fitting import HYPER_PARAMETERS, fit
 from irp_hf.inverses.base import Folded, KernelMap, LinearMap
 from irp_hf.options import head_labels
 from irp_hf.pretrained import AnchoredModel
-from irp_hf.spaces import AnchoredSpace, check_anchors, open_space
+from irp_hf.spaces import AnchoredSpace, AnchorsOf, check_anchors, open_space, refuse_other_anchors
 from irp_hf.translation import Translation, refuse_overflow, room, run
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class IRPAdapter(AnchoredModel):
         Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
         """
         source, target = open_space(source, "source"), open_space(target, "target")
-        fingerprint = _shared_fingerprint(source, target)
+        refuse_other_anchors(AnchorsOf.space("source", source), AnchorsOf.space("target", target))
         adapter = cls._fit(source.anchors, target.anchors, method, objective, head, options)
-        adapter.config.anchor_fingerprint = fingerprint
+        adapter.config.anchor_fingerprint = source.config.anchor_fingerprint or target.config.anchor_fingerprint
         adapter.config.anchor_set = source.config.anchor_set or target.config.anchor_set
         adapter.config.source_encoder = source.config.encoder
         adapter.config.target_encoder = target.config.encoder
@@ -278,22 +278,3 @@ class IRPAdapter(AnchoredModel):
         c = self.config
         names = [(side or {}).get("id", "unknown encoder") for side in (c.source_encoder, c.target_encoder)]
         return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"
-
-
-def _shared_fingerprint(source: AnchoredSpace, target: AnchoredSpace) -> str | None:
-    """The anchor set of both; raises `AnchorMismatchError` where they encode different anchors."""
-    sides = [(s.config.anchor_fingerprint, s.config.num_anchors) for s in (source, target)]
-    (source_print, source_count), (target_print, target_count) = sides
-    differ = source_print and target_print and source_print != target_print
-    if differ or source_count != target_count:
-        raise AnchorMismatchError(
-            f"Anchor sets differ: source {_short(source_print)} ({source_count} items), target {_short(target_print)} "
-            f"({target_count} items). Both spaces must encode the same items in the same order; encode one of them again "
-            "with the anchor set of the other."
-        )
-    shared: str | None = source_print or target_print
-    return shared
-
-
-def _short(fingerprint: str | None) -> str:
-    return f"{fingerprint[:8]}…" if fingerprint else "without fingerprint"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from huggingface_hub import ModelCard
@@ -209,4 +209,31 @@ def check_anchors(anchors: Tensor, name: str = "the embeddings") -> None:
         raise InputError(
             f"The anchors in {name} have a mean scale of {scale:.3g}; at least {SMALLEST:g} is wanted. "
             "Multiply them by a constant."
+        )
+
+
+class AnchorsOf(NamedTuple):
+    """Which anchors a side holds, as far as it is known."""
+
+    side: str
+    num_anchors: int
+    fingerprint: str | None = None
+
+    @classmethod
+    def space(cls, side: str, space: AnchoredSpace) -> AnchorsOf:
+        """Those of a space."""
+        return cls(side, space.config.num_anchors, space.config.anchor_fingerprint)
+
+    def __str__(self) -> str:
+        known = f"{self.fingerprint[:8]}…" if self.fingerprint else "without fingerprint"
+        return f"{self.side} {known} ({self.num_anchors} items)"
+
+
+def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
+    """Raise `AnchorMismatchError` where two sides are known to hold different anchors."""
+    differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
+    if differ or one.num_anchors != other.num_anchors:
+        raise AnchorMismatchError(
+            f"Anchor sets differ: {one}, {other}. Both spaces must encode the same items in the same order; encode one of them "
+            "again with the anchor set of the other."
         )

@@ -5,28 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from irp_hf.arrays import as_matrix
-from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.errors import InputError
 from irp_hf.pairs import Pairs
 from irp_hf.projection import denormalize, normalize
 from irp_hf.selection import Choice
-from irp_hf.spaces import AnchoredSpace, check_anchors, open_space
+from irp_hf.spaces import AnchoredSpace, AnchorsOf, check_anchors, open_space, refuse_other_anchors
 
 FEWEST = 10  # pairs, for a few to be held out
-
-
-class _Side(NamedTuple):
-    name: str
-    anchors: Tensor
-    fingerprint: str | None
-
-    def __str__(self) -> str:
-        known = f"{self.fingerprint[:8]}…" if self.fingerprint else "without fingerprint"
-        return f"{self.name} {known} ({len(self.anchors)} items)"
 
 
 def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -35,15 +25,10 @@ def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
     A space is an `AnchoredSpace`, a folder or an id of one, or an array `(k, d)`. Raises `AnchorMismatchError` where two
     hold different anchors, as `IRPAdapter.connect` does, and `InputError` for what is no space.
     """
-    sides = [_open(name, space) for name, space in spaces.items()]
-    for one, other in combinations(sides, 2):
-        differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
-        if differ or len(one.anchors) != len(other.anchors):
-            raise AnchorMismatchError(
-                f"Anchor sets differ: {one}, {other}. Both spaces must encode the same items in the same order; encode one "
-                "of them again with the anchor set of the other."
-            )
-    return {side.name: side.anchors for side in sides}
+    sides = {name: _open(name, space) for name, space in spaces.items()}
+    for (one, _), (other, _) in combinations(sides.values(), 2):
+        refuse_other_anchors(one, other)
+    return {name: anchors for name, (_, anchors) in sides.items()}
 
 
 def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
@@ -69,10 +54,10 @@ def translated(choice: Choice, anchors: Pairs, held: Pairs) -> Tensor:
     return denormalize(directions, anchors.target_stats)
 
 
-def _open(name: str, space: Any) -> _Side:
+def _open(name: str, space: Any) -> tuple[AnchorsOf, Tensor]:
     if isinstance(space, AnchoredSpace | str | os.PathLike):
         opened = open_space(space, name)
-        return _Side(name, opened.anchors, opened.config.anchor_fingerprint)
+        return AnchorsOf.space(name, opened), opened.anchors
     anchors = as_matrix(space, name).float()
     check_anchors(anchors, name)
-    return _Side(name, anchors, None)
+    return AnchorsOf(name, len(anchors)), anchors

@@ -66,7 +66,7 @@ class Spectrum:
     def factors(self, exponent: float, ridge: float) -> Tensor:
         """Eigenvalues `(r,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
         lifted = self.values + ridge * self.mean
-        floor = self.values.max() * _floor(len(self.vectors), lifted)
+        floor = self.values[-1:] * _floor(len(self.vectors), lifted)  # of none where all anchors are one
         return torch.where(self.values > floor, lifted, torch.inf if exponent < 0 else 1.0).pow(exponent)
 
     def power(self, exponent: float, ridge: float) -> Tensor:
