@@ -11,7 +11,7 @@ among the 505 names of the test, or a name's vector its picture (native is 1 by 
 anchors; what is no anchor is the test, so that each emoji is tested once.
 
 It reads the packages of `requirements-examples.txt`, and 74 MB that npm fetches. The first run encodes for some minutes;
-fitting takes some ten more. Table, numbers and picture go to `examples/results/`.
+fitting takes some twenty more. Table, numbers and picture go to `examples/results/`.
 """
 
 from __future__ import annotations
