@@ -189,7 +189,7 @@ def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
     Raises `InputError` for sides of unequal length.
     """
     Centred(source, target)
-    source, target = source.double(), target.double()
+    source, target = as_matrix(source).double(), as_matrix(target).double()
     sides = statistics(source), statistics(target)
     anchors, target_anchors = normalize(source, sides[0]), normalize(target, sides[1])
     decoder = ridge(relative_projection(target_anchors, target_anchors), target)
@@ -197,9 +197,10 @@ def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
 
 
 class Centred:
-    """Both sides in float64, centred; raises `InputError` where they are of unequal length."""
+    """Both sides, arrays of any kind, in float64 and centred; raises `InputError` where they are of unequal length."""
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
+        source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
         if source.shape[0] != target.shape[0] or source.shape[0] < 2:
             raise InputError(
                 f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, cast
 
@@ -97,6 +97,13 @@ def _number(name: str, value: Any) -> float:
         bound = f"at least {least:g}" if inclusive else f"above {least:g}"
         raise InputError(f"{name} is {value!r}; a number {bound} and at most {most:g} is wanted. Correct it.")
     return float(value)
+
+
+def check_several(name: str, values: Any) -> list[Any]:
+    """The values as a list; raises `InputError` where it is a single one."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name} are {values!r:.80}; several are wanted. Give a list, of one if need be.")
+    return list(values)
 
 
 def head_labels(head: Any) -> Labels:

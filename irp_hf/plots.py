@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from irp_hf.errors import MissingDependencyError
+from irp_hf.errors import InputError, MissingDependencyError
 from irp_hf.evaluation import Reliability, number
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
     """A figure of panels side by side, each drawn by its function; saved if `path` is given, in the format of its suffix.
 
     `what` names the picture in the error, `width` is that of one panel in inches. Raises `MissingDependencyError` without
-    matplotlib.
+    matplotlib, and `InputError` where the file cannot be written.
     """
     try:
         from matplotlib import rc_context
@@ -76,7 +76,13 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
         for panel, axes in zip(panels, places[0], strict=True):
             panel(axes)
         if path is not None:
-            figure.savefig(path)
+            try:
+                figure.savefig(path)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{what} cannot be saved as {str(path)!r}: {error}. Give a file in a folder that exists, ending in .png, "
+                    ".svg or .pdf."
+                ) from error
     return figure
 
 

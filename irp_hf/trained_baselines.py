@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from irp_hf.arrays import as_matrix
 from irp_hf.baselines import Baseline, Centred, DirectMap, deviation, ridge
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
@@ -62,6 +63,7 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     `source (k, d_X)`, `target (k, d_Y)`. The ridge regression below it is fitted on the same nine tenths, and so is honest
     on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length.
     """
+    source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
     sides = _Standardized(source, target)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(source), generator=generator)

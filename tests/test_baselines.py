@@ -116,6 +116,17 @@ def test_sides_of_unequal_length_are_refused(fit):
     )
 
 
+@pytest.mark.parametrize("fit", FITS)
+def test_anchors_are_read_as_an_adapter_reads_them(fit):
+    """Arrays would be refused by an error of torch's, and NaN would end in one of LAPACK's."""
+    source, target = parallel(20, 6, 5)
+    assert torch.equal(fit(source.numpy(), target.numpy())(source), fit(source, target)(source))
+    with pytest.raises(InputError, match="source anchors hold NaN in row 0"):
+        fit(source * torch.nan, target)
+    with pytest.raises(InputError, match=r"target anchors have shape \(20,\); a matrix \(rows, width\) is wanted"):
+        fit(source, target[:, 0])
+
+
 def test_a_direct_map_is_affine():
     """The means would be applied on the wrong side."""
     weight = torch.tensor([[2.0], [3.0]])

@@ -10,7 +10,16 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from irp_hf.errors import InputError
-from irp_hf.options import BELONGS_TO, COUNTS, RANGES, check_given, check_method, check_objective, head_labels
+from irp_hf.options import (
+    BELONGS_TO,
+    COUNTS,
+    RANGES,
+    check_given,
+    check_method,
+    check_objective,
+    check_several,
+    head_labels,
+)
 from irp_hf.selection import METHODS
 from irp_hf.tuning import Given
 
@@ -255,3 +264,11 @@ def test_a_classifier_that_predicts_another_number_of_labels_is_refused():
 
     with pytest.raises(InputError, match=r"head predicted shape \(1,\) for 5 vectors"):
         head_labels(OneLabel())(torch.zeros(5, 2).double())
+
+
+@pytest.mark.parametrize("value", [2.0, None, "abc"])
+def test_a_single_value_where_several_are_wanted_is_refused(refusal, value):
+    """A number for a list of numbers would end in Python's own error."""
+    text = refusal(check_several, "thresholds", value)
+    assert text == f"thresholds are {value!r}; several are wanted. Give a list, of one if need be."
+    assert check_several("thresholds", (0.1, 0.2)) == [0.1, 0.2]

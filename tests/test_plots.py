@@ -10,7 +10,7 @@ from PIL import Image
 from test_report import report
 
 from irp_hf.errors import MissingDependencyError
-from irp_hf.plots import STYLE
+from irp_hf.plots import STYLE, draw
 
 
 def test_the_picture_has_three_panels_of_a_readable_size(tmp_path: Path):
@@ -75,3 +75,12 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     assert str(caught.value) == (
         "A report is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
     )
+
+
+@pytest.mark.parametrize("name", ["no-folder/x.png", "x.quux"])
+def test_a_picture_that_cannot_be_saved_is_refused(refusal, tmp_path, name):
+    """An error of matplotlib's, or of the system's, would say nothing of what to do."""
+    path = tmp_path / name
+    text = refusal(draw, [lambda axes: None], path, what="A figure")
+    assert text.startswith(f"A figure cannot be saved as {str(path)!r}: ")
+    assert not path.exists()

@@ -21,7 +21,7 @@ from irp_hf.errors import InputError
 from irp_hf.evaluation import CURVE_FOLDS, FEWEST, RESAMPLES, SEED, Measure, number
 from irp_hf.fitting import distinct_pairs
 from irp_hf.metrics import cosines, neighbors_kept
-from irp_hf.options import check_given, check_method, head_labels
+from irp_hf.options import check_given, check_method, check_several, head_labels
 from irp_hf.pairs import Pairs
 from irp_hf.report import MEASURES, WORTHWHILE
 from irp_hf.selection import Labels, Method, select
@@ -219,8 +219,9 @@ def _measured(few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, 
 
 def _checked(sizes: Sequence[int], most: int) -> list[int]:
     """Ascending, each once."""
+    sizes = check_several("sizes", sizes)
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, Integral) or not LEAST <= size <= most:
+        if isinstance(size, bool) or not isinstance(size, Integral) or not LEAST <= int(size) <= most:
             raise InputError(
                 f"sizes hold {size!r}; whole numbers of at least {LEAST} and at most {most} are wanted, for so many anchors "
                 "are different and not held out. Correct it."

@@ -22,7 +22,7 @@ from irp_hf.analysis.printed import Printed
 from irp_hf.arrays import as_matrix
 from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, bootstrap, number
-from irp_hf.options import Labels, head_labels
+from irp_hf.options import Labels, check_several, head_labels
 from irp_hf.plots import BAND, COLORS, MUTED, draw, title
 from irp_hf.tables import MARK, Table
 
@@ -160,6 +160,7 @@ def scale_invariance(
 
 def _checked(factors: Sequence[float]) -> list[float]:
     """In ascending order, with 1 among them."""
+    factors = check_several("factors", factors)
     for factor in factors:
         if not _is_number(factor) or not LEAST <= factor <= MOST:
             raise InputError(f"factors hold {factor!r}; numbers from {LEAST:g} to {MOST:g} are wanted. Remove it.")
@@ -232,9 +233,7 @@ def _multiplied(layer: nn.Module, name: str, factor: float) -> Iterator[None]:
         calls += 1
         if isinstance(output, Tensor):
             return factor * output
-        if (
-            isinstance(output, tuple) and output and isinstance(output[0], Tensor)
-        ):  # hidden states, and what explains them
+        if isinstance(output, tuple) and output and isinstance(output[0], Tensor):  # and what explains it
             return (factor * output[0], *output[1:])
         raise InputError(f"layer {name!r} gives a {type(output).__name__}; a tensor is wanted. Choose another layer.")
 

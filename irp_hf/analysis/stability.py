@@ -20,7 +20,7 @@ from irp_hf.evaluation import Measure, bootstrap
 from irp_hf.fitting import distinct_pairs
 from irp_hf.inverses.pruned import PrunedPath, condition_number, pseudo_inverse
 from irp_hf.metrics import cosines
-from irp_hf.options import check_given, check_method
+from irp_hf.options import check_given, check_method, check_several
 from irp_hf.pairs import Pairs
 from irp_hf.projection import denormalize, normalize
 from irp_hf.selection import METHODS, select
@@ -260,6 +260,7 @@ def _sweep(
 
 def _grid(thresholds: Sequence[float], subspaces: Sequence[int]) -> tuple[list[float], list[int]]:
     """Both axes, rising and each value once, checked as `connect` checks them."""
+    thresholds, subspaces = check_several("thresholds", thresholds), check_several("subspaces", subspaces)
     if not len(thresholds) or not len(subspaces):
         raise InputError(
             f"There are {len(thresholds)} thresholds and {len(subspaces)} numbers of subspaces; at least one of each is "
