@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from irp_hf.baselines import (
     ridge,
 )
 from irp_hf.costs import baseline_cost
-from irp_hf.errors import InputError
-from irp_hf.evaluation import Row, evaluate, out_of_fold
+from irp_hf.errors import InputError, IRPError
+from irp_hf.evaluation import NAMES, Row, evaluate, out_of_fold
 from irp_hf.inverses.base import Translator
 from irp_hf.options import Labels
 from irp_hf.pairs import Pairs
@@ -43,7 +44,7 @@ Against = Sequence[str | Fit] | Mapping[str, Fit] | str
 def named_fits(against: Against) -> dict[str, Fit]:
     """The fits that `against` names: names of `BASELINES`, functions, a mapping from names to functions, or "all".
 
-    Raises `InputError` for a name that is unknown and for what cannot be called.
+    Raises `InputError` for a name that is unknown or means two, for what cannot be called, and for what is fitted already.
     """
     if isinstance(against, str) and against == "all":
         return dict(BASELINES)
@@ -56,12 +57,17 @@ def named_fits(against: Against) -> dict[str, Fit]:
     fits: dict[str, Fit] = {}
     for name, entry in entries:
         fit = BASELINES.get(entry) if isinstance(entry, str) else entry
-        if fit is None or not callable(fit):
+        fitted = hasattr(fit, "translate") and not isinstance(fit, type)
+        if fit is None or fitted or not callable(fit):
             known = ", ".join(map(repr, BASELINES))
             raise InputError(
                 f"against has {entry!r:.80}; a function fit(source, target), or one of {known} is wanted. Correct it."
             )
-        fits[str(name)] = fit
+        if str(name) in NAMES.values() or fits.setdefault(str(name), fit) is not fit:
+            raise InputError(
+                f"against has another {str(name)!r}; every row, those of the inverses too, wants a name of its own. "
+                "Give a dict from names to functions."
+            )
     return fits
 
 
@@ -70,31 +76,54 @@ def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, 
     for name, fit in fits.items():
         checked = _checked(name, fit)
         evaluation = evaluate(out_of_fold(pairs, checked, seed), pairs.target, labels)
-        fitted = fit(pairs.source, pairs.target)
+        fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
         translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)
         yield Row(name, getattr(fitted, "settings", ""), evaluation, baseline_cost(translate, pairs))
 
 
 def _checked(name: str, fit: Fit) -> Callable[[Tensor, Tensor], Translator]:
-    """The fit, whose translations are tensors of the target's shape or refused."""
+    """The fit, whose translations are real tensors of the target's shape or refused."""
 
     def checked(source: Tensor, target: Tensor) -> Translator:
-        fitted = fit(source, target)
+        wanted = target.shape[1]
+        with _named(name, source):
+            fitted = fit(source, target)
         translate: Any = getattr(fitted, "translate", fitted)
+        if not callable(translate):
+            raise InputError(
+                f"{name} gave a {type(fitted).__name__}; an object with translate, or a function is wanted. "
+                "Let fit(source, target) return one."
+            )
 
         def translated(x: Tensor) -> Tensor:
-            y = translate(x)
-            if not isinstance(y, Tensor) or y.shape != (len(x), target.shape[1]) or not y.isfinite().all():
-                said = f"shape {tuple(y.shape)}" if hasattr(y, "shape") else f"a {type(y).__name__}"
+            with _named(name, x):
+                y = translate(x)
+            good = isinstance(y, Tensor) and y.shape == (len(x), wanted) and not y.is_complex()
+            if not good or not y.isfinite().all():
+                said = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
                 raise InputError(
-                    f"{name} gave {said} for {len(x)} vectors; a finite tensor {(len(x), target.shape[1])} is wanted. "
+                    f"{name} gave {said} for {len(x)} vectors; a finite, real tensor {(len(x), wanted)} is wanted. "
                     "Let its translate return one."
                 )
-            return y.to(target)
+            translation: Tensor = y.to(target)
+            return translation
 
         return translated
 
     return checked
+
+
+@contextlib.contextmanager
+def _named(name: str, x: Tensor) -> Iterator[None]:
+    """Say which baseline failed: whatever the user's function may raise."""
+    try:
+        yield
+    except IRPError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name} failed on vectors of shape {tuple(x.shape)}, {x.dtype}: {error}. Correct it, or leave it out."
+        ) from error
 
 
 def _name(fit: Any) -> str:

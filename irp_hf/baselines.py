@@ -16,6 +16,7 @@ from torch import Tensor
 from irp_hf.arrays import Rows, as_matrix
 from irp_hf.errors import InputError
 from irp_hf.projection import Statistics, normalize, relative_projection, statistics
+from irp_hf.translation import refuse_overflow
 
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-16, 5))  # λ, in units of the source's mean variance times k
 
@@ -33,10 +34,12 @@ class Baseline(ABC):
     def translate(self, x: Any) -> Any:
         """Vectors of the target space `(n, d_Y)` for `x (n, d_X)`, in its kind and dtype, as `IRPAdapter.translate` does.
 
-        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity.
+        Raises `InputError` for a wrong shape, width or dtype, for NaN or infinity, and for results beyond float16.
         """
         rows = Rows(x, width=self.source_size)
-        return rows.wrap(self(as_matrix(x)).to(rows.device, rows.dtype))
+        translated = self(as_matrix(x))
+        refuse_overflow(rows, translated, translated.new_zeros(()))
+        return rows.wrap(translated.to(rows.device, rows.dtype))
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
     Raises `InputError` for sides of unequal length.
     """
     Centred(source, target)
-    source, target = as_matrix(source).double(), as_matrix(target).double()
+    source, target = (as_matrix(side).double() for side in (source, target))
     sides = statistics(source), statistics(target)
     anchors, target_anchors = normalize(source, sides[0]), normalize(target, sides[1])
     decoder = ridge(relative_projection(target_anchors, target_anchors), target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -62,12 +62,15 @@ def _single(fitted: Any) -> Any:
     if isinstance(fitted, Statistics):
         return Statistics(*map(_single, fitted))
     if is_dataclass(fitted) and not isinstance(fitted, type):
-        return replace(fitted, **{name: _single(value) for name, value in vars(fitted).items()})
+        single = copy.copy(fitted)
+        for entry in fields(fitted):
+            object.__setattr__(single, entry.name, _single(getattr(fitted, entry.name)))  # it may be frozen
+        return single
     if isinstance(fitted, nn.Module):
         fitted = copy.deepcopy(fitted)
         for module in fitted.modules():
             for name, value in vars(module).items():
-                if is_dataclass(value):
+                if isinstance(value, Tensor) or is_dataclass(value):
                     setattr(module, name, _single(value))
         return fitted.float()
     return fitted
@@ -84,7 +87,7 @@ def _weights(fitted: Any) -> list[Tensor]:
     if isinstance(fitted, Statistics):
         return list(fitted)
     if is_dataclass(fitted) and not isinstance(fitted, type):
-        return [weight for value in vars(fitted).values() for weight in _weights(value)]
+        return [weight for entry in fields(fitted) for weight in _weights(getattr(fitted, entry.name))]
     return []
 
 

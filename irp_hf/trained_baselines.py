@@ -10,6 +10,7 @@ from torch.nn.functional import mse_loss
 
 from irp_hf.arrays import as_matrix
 from irp_hf.baselines import Baseline, Centred, DirectMap, deviation, ridge
+from irp_hf.options import check_given
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
 HIDDEN, DROPOUT = 512, 0.1
@@ -17,11 +18,13 @@ BATCH, EPOCHS, PATIENCE = 256, 100, 8
 HELD_OUT = 10  # one pair of so many tells when to stop
 
 
+@torch.inference_mode(False)  # whose tensors cannot be trained
 def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     """An affine map by 300 full-batch steps of Adam on the squared error (arXiv 2311.00664, `affine`).
 
-    `source (k, d_X)`, `target (k, d_Y)`. Raises `InputError` for sides of unequal length.
+    `source (k, d_X)`, `target (k, d_Y)`. Raises `InputError` for sides of unequal length and a seed that is none.
     """
+    seed = check_given("auto", seed=seed).seed
     sides = _Standardized(source, target)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
@@ -57,12 +60,14 @@ class ResidualMLP(nn.Module, Baseline):
         return direct + (residual * self.target_deviation).to(direct)
 
 
+@torch.inference_mode(False)
 def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     """Train a network on what ridge regression leaves; a tenth of the pairs, held out, tells when to stop.
 
     `source (k, d_X)`, `target (k, d_Y)`. The ridge regression below it is fitted on the same nine tenths, and so is honest
-    on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length.
+    on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and a seed that is none.
     """
+    seed = check_given("auto", seed=seed).seed
     source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
     sides = _Standardized(source, target)
     generator = torch.Generator().manual_seed(seed)

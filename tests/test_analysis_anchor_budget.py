@@ -179,7 +179,9 @@ def test_the_picture_shows_every_point(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"num_repeats": 0}, "num_repeats is 0; a whole number of at least 1 is wanted. Correct it."),
+        ({"num_repeats": 0}, "num_repeats is 0; a whole number from 1 to 1,000 is wanted. Correct it."),
+        ({"num_repeats": 10**12}, f"num_repeats is {10**12}; a whole number from 1 to 1,000 is wanted. Correct it."),
+        ({"sizes": 20}, "sizes are 20; several are wanted. Give a list, of one if need be."),
         (
             {"sizes": [20, 97]},
             "sizes hold 97; whole numbers of at least 4 and at most 96 are wanted, for so many anchors are different and "
@@ -194,6 +196,7 @@ def test_the_picture_shows_every_point(tmp_path: Path):
             "method is 'best'; one of 'auto', 'kernel', 'whitened', 'pruned' is wanted. Choose one of them.",
         ),
         ({"held_out": 0}, "held_out is 0; a share between 0 and 1 is wanted. Give 0.2, say."),
+        ({"held_out": 0.999}, "held_out is 0.999, which leaves 3 anchors; at least 4 are wanted. Hold out fewer."),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_words(digits: Digits, options: dict[str, Any], text: str):
@@ -201,3 +204,30 @@ def test_what_cannot_be_measured_is_refused_in_words(digits: Digits, options: di
     with pytest.raises(InputError) as caught:
         anchor_budget(digits.source, digits.target, **options)
     assert str(caught.value) == text
+
+
+def test_a_head_that_fails_does_so_before_the_fits(digits: Digits, monkeypatch: pytest.MonkeyPatch, refusal):
+    """If it fails, the user waits for a fit to learn that the head reads other vectors."""
+    monkeypatch.setattr("irp_hf.analysis.anchor_budget.select", lambda *_, **__: pytest.fail("a fit began"))
+    words = refusal(anchor_budget, digits.source, digits.target, head=torch.nn.Linear(1, 2))
+    assert words.startswith("head failed on vectors of shape (24, ")
+
+
+def test_numpy_numbers_and_no_seed_are_understood(digits: Digits):
+    """If it fails, a seed or a share from an array ends in a traceback."""
+    options: dict[str, Any] = {"sizes": [10], "num_repeats": 1, "method": "whitened", "progress": False}
+    found = anchor_budget(digits.source, digits.target, seed=np.int64(0), held_out=np.float32(0.25), **options)
+    assert found.points == anchor_budget(digits.source, digits.target, seed=None, held_out=0.25, **options).points
+
+
+def test_measures_and_gains_that_are_none_are_refused(refusal):
+    """If it fails, a mistyped name ends in a traceback, or a gain in nonsense."""
+    found = budget([0.1, 0.2], [20, 80])
+    assert refusal(found.doublings, "mrr") == refusal(found.enough, "mrr")
+    assert refusal(found.doublings, "mrr") == (
+        "measure is 'mrr'; one of 'cosine', 'neighbors' is wanted. Choose one of them; 'agreement' wants a head."
+    )
+    for bad in ("much", None, True, 0, float("nan")):
+        assert refusal(found.enough, worthwhile=bad) == (
+            f"worthwhile is {bad!r}; a number above 0 is wanted. Give 0.01, say."
+        )

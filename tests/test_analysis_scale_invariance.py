@@ -1,5 +1,7 @@
 """What rescaling does to a head: against a slow loop, by what must hold exactly, and that the head is left as it was."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,12 +20,21 @@ from irp_hf.evaluation import Measure
 POWERS = (0.125, 0.5, 2.0, 16.0)  # exact in floating point
 
 
-class Cosine(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.cos()
+class Call(nn.Module):
+    """Gives what a function gives."""
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: object) -> object:
+        return self.function(x)
 
 
-def head(activation: type[nn.Module] = nn.ReLU, bias: bool = True, seed: int = 0) -> nn.Sequential:
+cosine = partial(Call, torch.cos)
+
+
+def head(activation: Callable[[], nn.Module] = nn.ReLU, bias: bool = True, seed: int = 0) -> nn.Sequential:
     """Of three layers, 6 wide inside, 4 classes; in evaluation mode."""
     torch.manual_seed(seed)
     first, second, last = nn.Linear(5, 6, bias), nn.Linear(6, 6, bias), nn.Linear(6, 4, bias)
@@ -70,7 +81,7 @@ def test_relu_without_biases_is_scale_invariant(seed: int, layer: str | None):
 @pytest.mark.parametrize("layer", [None, "0", "1", "2"])
 def test_the_cosine_is_not(layer: str | None):
     """The probe would find no fault with a head that has one."""
-    called = head(Cosine)
+    called = head(cosine)
     nn.init.normal_(called[0].weight)
     nn.init.normal_(called[2].weight)
     nn.init.zeros_(called[4].bias)
@@ -81,7 +92,7 @@ def test_the_cosine_is_not(layer: str | None):
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_rescaling_a_layer_is_rescaling_the_inputs_of_what_follows(seed: int, cut: int):
     """Another layer would be rescaled than the one named, or twice."""
-    whole, x = head(Cosine, seed=seed), vectors(seed=seed)
+    whole, x = head(cosine, seed=seed), vectors(seed=seed)
     with torch.no_grad():
         middle = whole[:cut](x)
     expected = scale_invariance(whole[cut:], middle, factors=POWERS).points
@@ -112,57 +123,32 @@ def test_a_fitted_classifier_and_its_own_names():
 
 def test_large_inputs_are_read_in_chunks_of_the_same_result(monkeypatch: pytest.MonkeyPatch):
     """Memory would grow with the data, or the chunks be put together in another order."""
-    called, x = head(Cosine), vectors(50)
+    called, x = head(cosine), vectors(50)
     whole = [scale_invariance(called, x, layer=layer) for layer in (None, "2")]
     monkeypatch.setattr(module, "CHUNK", 7)
     assert [scale_invariance(called, x, layer=layer) for layer in (None, "2")] == whole
 
 
-class Odd(nn.Module):
-    """Gives whatever it is told to."""
-
-    def __init__(self, wrap: object) -> None:
-        super().__init__()
-        self.inner, self.unused, self.wrap = Wrapped(wrap), nn.Linear(2, 2), wrap
-
-    def forward(self, x: Tensor) -> Tensor:
-        given_back = self.inner(x)
-        return given_back if isinstance(given_back, Tensor) else next(iter(given_back))
-
-
-class Wrapped(nn.Module):
-    def __init__(self, wrap: object) -> None:
-        super().__init__()
-        self.wrap = wrap
-
-    def forward(self, x: Tensor) -> object:
-        return self.wrap(x)  # type: ignore[operator]
-
-
 def test_the_first_of_several_outputs_is_the_one_that_counts():
     """Blocks of transformers return tuples: their hidden states would not be rescaled."""
-    pair = Odd(lambda x: (x - 1, None))
+    first = Call(lambda several: several[0])
+    pair = nn.Sequential(Call(lambda x: (x - 1, None)), first)
     expected = scale_invariance(lambda x: x, vectors() - 1, factors=POWERS).points
-    assert scale_invariance(pair, vectors().float(), factors=POWERS, layer="inner").points == expected
-    bias = Odd(lambda x: (x.cos(), None))
-    head_of_two = nn.Sequential(bias, nn.Linear(5, 4))
-    assert min(shares(scale_invariance(head_of_two, vectors().float(), factors=[1e-3], layer="0.inner")).values()) < 1
+    assert scale_invariance(pair, vectors().float(), factors=POWERS, layer="0").points == expected
+    head_of_two = nn.Sequential(nn.Sequential(Call(lambda x: (x.cos(), None)), first), nn.Linear(5, 4))
+    assert min(shares(scale_invariance(head_of_two, vectors().float(), factors=[1e-3], layer="0.0")).values()) < 1
 
 
-@pytest.mark.parametrize(
-    ("wrap", "layer", "words"),
-    [
-        (list, "inner", "layer 'inner' gives a list; a tensor is wanted. Choose another layer."),
-        (
-            lambda x: x,
-            "unused",
-            "layer 'unused' is never called by the head; no scale of it matters. Choose another layer.",
-        ),
-    ],
-)
-def test_a_layer_that_cannot_be_rescaled_is_named(wrap: object, layer: str, words: str, refusal):
+def test_a_layer_that_cannot_be_rescaled_is_named(refusal):
     """The head would look scale invariant because nothing was rescaled."""
-    assert refusal(scale_invariance, Odd(wrap), vectors(), layer=layer, error=InputError) == words
+    assert refusal(scale_invariance, nn.Sequential(Call(list)), vectors(), layer="0", error=InputError) == (
+        "layer '0' gives a list; a tensor is wanted. Choose another layer."
+    )
+    idle = Call(lambda x: x)
+    idle.unused = nn.Linear(2, 2)
+    assert refusal(scale_invariance, idle, vectors(), layer="unused", error=InputError) == (
+        "layer 'unused' is never called by the head; no scale of it matters. Choose another layer."
+    )
 
 
 def test_the_head_is_left_as_it_was():
@@ -183,6 +169,7 @@ def test_the_head_is_left_as_it_was():
 
 LAYERS = "the head's layers are '0', '1', '2', '3', '4'."
 INSTEAD = "Choose one of them, or leave layer out to rescale the inputs."
+NUMBERED = "whole numbers from 0 are wanted, which logit is the right one. Number the classes."
 
 
 @pytest.mark.parametrize(
@@ -190,23 +177,18 @@ INSTEAD = "Choose one of them, or leave layer out to rescale the inputs."
     [
         ({"layer": "5"}, f"layer is '5'; {LAYERS} {INSTEAD}"),
         ({"layer": ""}, f"layer is ''; {LAYERS} {INSTEAD}"),
-        ({"factors": [2, 0]}, "factors hold 0; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        ({"factors": [-1.5]}, "factors hold -1.5; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        ({"factors": [float("nan")]}, "factors hold nan; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        ({"factors": [float("inf")]}, "factors hold inf; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        ({"factors": ["2"]}, "factors hold '2'; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        ({"factors": [True]}, "factors hold True; numbers from 1e-09 to 1e+09 are wanted. Remove it."),
-        (
-            {"labels": [0, 1]},
-            "labels have shape (2,) for 60 vectors; one each is wanted. Give them in the order of x.",
+        ({"layer": ["0"]}, f"layer is ['0']; {LAYERS} {INSTEAD}"),
+        *(
+            ({"factors": [2, bad]}, f"factors hold {bad!r}; numbers from 1e-09 to 1e+09 are wanted. Remove it.")
+            for bad in (0, -1.5, float("nan"), float("inf"), "2", True)
         ),
+        ({"labels": [0, 1]}, "labels have shape (2,) for 60 vectors; one each is wanted. Give them in the order of x."),
+        ({"labels": ["a"] * 60}, f"labels hold <U1; {NUMBERED}"),
+        ({"labels": [-1] * 60}, f"labels hold -1; {NUMBERED}"),
+        ({"labels": torch.zeros(60, dtype=torch.bfloat16, requires_grad=True)}, f"labels hold float64; {NUMBERED}"),
         (
-            {"labels": ["a"] * 60},
-            "labels hold <U1; whole numbers from 0 are wanted, which logit is the right one. Number the classes.",
-        ),
-        (
-            {"labels": [-1] * 60},
-            "labels hold -1; whole numbers from 0 are wanted, which logit is the right one. Number the classes.",
+            {"labels": [[0, 1], [0]] * 30},
+            "labels are lists of unequal length; one class for each vector is wanted. Choose one of several.",
         ),
         (
             {"center": [0.0, 1.0]},
@@ -240,17 +222,16 @@ def test_bad_vectors_and_heads_are_refused(refusal):
     words = refusal(scale_invariance, head(), vectors(), center=infinite, error=InputError)
     assert words.startswith("coordinates of center hold infinity")
     fitted = LogisticRegression().fit(vectors().numpy(), np.arange(60) % 2)
-    assert refusal(scale_invariance, fitted, vectors(), np.full(60, 7), error=InputError) == (
-        "labels hold 7; the head's classes are 0, 1. Name them as the head does."
-    )
+    for strange in (7, None):
+        assert refusal(scale_invariance, fitted, vectors(), [strange] * 60, error=InputError) == (
+            f"labels hold {strange}; the head's classes are 0, 1. Name them as the head does."
+        )
 
 
-def result(stays: list[float], factors: list[float] | None = None) -> ScaleInvariance:
+def result(stays: list[float]) -> ScaleInvariance:
     """Of a head that keeps these shares at factors around 1."""
-    factors = factors or [0.25, 0.5, 1, 2, 4]
-    points = (
-        ScalePoint(f, Measure(s, s - 0.01, s + 0.01), Measure(s / 2, 0, 1)) for f, s in zip(factors, stays, strict=True)
-    )
+    both = zip([0.25, 0.5, 1, 2, 4], stays, strict=True)
+    points = (ScalePoint(f, Measure(s, s - 0.01, s + 0.01), Measure(s / 2, 0, 1)) for f, s in both)
     return ScaleInvariance(tuple(points), 500, None, False)
 
 
@@ -270,10 +251,8 @@ def test_the_safe_range_reaches_to_the_first_scale_that_fails(stays: list, share
 
 def test_the_conclusion_says_the_range_in_words():
     """The user's question, over which range is my head safe, would not be answered."""
-    assert (
-        result([1] * 5).conclusion()
-        == "At every scale that was tried, α from 0.25 to 4, at least 99 % of the labels stay."
-    )
+    said = result([1] * 5).conclusion()
+    assert said == "At every scale that was tried, α from 0.25 to 4, at least 99 % of the labels stay."
     assert result([0.5, 1, 1, 1, 0.7]).conclusion() == (
         "For α from 0.5 to 2 at least 99 % of the labels stay; at α = 0.25 only .500 of them do."
     )

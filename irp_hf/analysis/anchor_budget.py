@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_SIZES = 6
 LEAST = 4  # anchors: a selection wants a few
+MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,7 @@ class AnchorBudget(Printed):
     """From few anchors to many."""
 
     def doublings(self, measure: str = "cosine") -> list[float]:
-        """What a doubling of the anchors brings between each point and the next, straight over the logarithm."""
-        return [
-            (more.measures()[measure].mean - few.measures()[measure].mean)
-            / math.log2(more.num_anchors / few.num_anchors)
-            for few, more in pairwise(self.points)
-        ]
-
-    def enough(self, measure: str = "cosine", worthwhile: float = WORTHWHILE) -> int | None:
-        """The number of anchors from which on a doubling brings less than `worthwhile`; None if none of these is enough.
+        """What a doubling of the anchors brings between each point and the next, straight over the logarithm.
 
         Raises `InputError` for a measure that was not taken.
         """
@@ -84,6 +77,19 @@ class AnchorBudget(Printed):
                 f"measure is {measure!r}; one of {', '.join(map(repr, taken))} is wanted. "
                 "Choose one of them; 'agreement' wants a head."
             )
+        return [
+            (more.measures()[measure].mean - few.measures()[measure].mean)
+            / math.log2(more.num_anchors / few.num_anchors)
+            for few, more in pairwise(self.points)
+        ]
+
+    def enough(self, measure: str = "cosine", worthwhile: float = WORTHWHILE) -> int | None:
+        """The number of anchors from which on a doubling brings less than `worthwhile`; None if none of these is enough.
+
+        Raises `InputError` for a measure that was not taken, and unless `worthwhile` is above 0.
+        """
+        if isinstance(worthwhile, bool) or not isinstance(worthwhile, Real) or not worthwhile > 0:
+            raise InputError(f"worthwhile is {worthwhile!r}; a number above 0 is wanted. Give {WORTHWHILE:g}, say.")
         gains = self.doublings(measure)
         settled = len(gains)
         while settled and gains[settled - 1] < worthwhile:
@@ -163,20 +169,27 @@ def anchor_budget(
     """
     methods, given = check_method(method), check_given("auto", seed=seed)
     labels = None if head is None else head_labels(head)
-    if isinstance(num_repeats, bool) or not isinstance(num_repeats, Integral) or num_repeats < 1:
-        raise InputError(f"num_repeats is {num_repeats!r}; a whole number of at least 1 is wanted. Correct it.")
+    if isinstance(num_repeats, bool) or not isinstance(num_repeats, Integral) or not 1 <= num_repeats <= MOST_REPEATS:
+        raise InputError(
+            f"num_repeats is {num_repeats!r}; a whole number from 1 to {MOST_REPEATS:,} is wanted. Correct it."
+        )
     sides = parallel_anchors({"source": source, "target": target})
-    anchors, held = hold_out(distinct_pairs(sides["source"], sides["target"]), held_out, seed)
+    anchors, held = hold_out(distinct_pairs(sides["source"], sides["target"]), held_out, given.seed)
+    if len(anchors) < LEAST:
+        raise InputError(
+            f"held_out is {held_out!r}, which leaves {len(anchors)} anchors; at least {LEAST} are wanted. Hold out fewer."
+        )
     counts = budget_sizes(len(anchors)) if sizes is None else _checked(sizes, len(anchors))
 
-    orders = [anchors.permutation(seed + 1 + repeat) for repeat in range(num_repeats)]
+    true = None if labels is None else labels(held.target)
+    orders = [anchors.permutation(given.seed + 1 + repeat) for repeat in range(num_repeats)]
     points = []
     repeats = [1 if count == len(anchors) else int(num_repeats) for count in counts]
     with tqdm(total=sum(repeats), desc="Fitting", leave=False, disable=None if progress else True) as bar:
         for count, fits in zip(counts, repeats, strict=True):
             rows = []
             for order in orders[:fits]:
-                rows.append(_measured(anchors.take(order[:count]), held, methods, given, labels))
+                rows.append(_measured(anchors.take(order[:count]), held, methods, given, labels, true))
                 bar.update()
             points.append(BudgetPoint(count, fits, *two_way_bootstrap(torch.stack(rows, 1))))
     return AnchorBudget(method, len(held), anchors.source.shape[1], anchors.target.shape[1], tuple(points))
@@ -208,12 +221,14 @@ def two_way_bootstrap(values: Tensor) -> list[Measure]:
     return [Measure(*row) for row in torch.stack([values.mean((1, 2)), low, high], dim=1).tolist()]
 
 
-def _measured(few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None) -> Tensor:
-    """Cosine, neighbours kept and, with a head, agreement of every held-out pair, shape (m, n)."""
+def _measured(
+    few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None, true: Tensor | None
+) -> Tensor:
+    """Cosine, neighbours kept and, with a head, agreement with the `true` labels `(n,)` of every held-out pair, `(m, n)`."""
     vectors = translated(select(few, methods, given=given)[0], few, held)
     rows = [cosines(vectors, held.target), neighbors_kept(vectors, held.target)]
-    if labels is not None:
-        rows.append((labels(vectors) == labels(held.target)).to(held.target))
+    if labels is not None and true is not None:
+        rows.append((labels(vectors) == true).to(held.target))
     return torch.stack(rows)
 
 

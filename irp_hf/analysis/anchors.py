@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import combinations
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -36,7 +37,7 @@ def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
 
     Raises `InputError` for a share that is not between 0 and 1, and where there are fewer than ten different pairs.
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
         raise InputError(f"held_out is {share!r}; a share between 0 and 1 is wanted. Give 0.2, say.")
     if len(pairs) < FEWEST:
         raise InputError(

@@ -157,11 +157,20 @@ def compatibility(
     if not isinstance(spaces, Mapping) or len(spaces) < 2:
         count = len(spaces) if isinstance(spaces, Mapping) else f"in a {type(spaces).__name__}"
         raise InputError(f"The spaces are {count}; two or more by name are wanted. Give a dict from names to spaces.")
+    for name in spaces:
+        if not isinstance(name, str):
+            raise InputError(f"A space is called {name!r}; a string is wanted. Give it a name that can be printed.")
+    if heads is not None and not isinstance(heads, Mapping):
+        raise InputError(
+            f"heads are a {type(heads).__name__}; a dict from names of spaces to heads is wanted. Give one."
+        )
     for name in heads or {}:
         if name not in spaces:
             raise InputError(f"There is a head for {name!r}, but the spaces are {_list(spaces)}. Name it as its space.")
     labels = {name: head_labels(head) for name, head in (heads or {}).items()}
     anchors = parallel_anchors(spaces)
+    for name, label in labels.items():
+        label(anchors[name])  # a head that fails does so before the fits
 
     pairs = list(permutations(anchors, 2))
     connections = []

@@ -173,17 +173,22 @@ def _is_number(value: Any) -> bool:
 
 def _numbered(labels: Any, head: Any, num_rows: int) -> Tensor:
     """True labels as `head_labels` numbers them."""
-    classes = np.asarray(labels)
+    try:
+        classes = np.asarray(labels.tolist() if isinstance(labels, Tensor) else labels)
+    except ValueError as error:
+        raise InputError(
+            "labels are lists of unequal length; one class for each vector is wanted. Choose one of several."
+        ) from error
     if classes.shape != (num_rows,):
         raise InputError(
             f"labels have shape {classes.shape} for {num_rows} vectors; one each is wanted. Give them in the order of x."
         )
     if not callable(head):
         known = head.classes_.tolist()
-        strange = next((label for label in classes.tolist() if label not in known), None)
-        if strange is not None:
+        strange = [label for label in classes.tolist() if label not in known]
+        if strange:
             named = ", ".join(map(repr, known[:NAMED]))
-            raise InputError(f"labels hold {strange!r}; the head's classes are {named}. Name them as the head does.")
+            raise InputError(f"labels hold {strange[0]!r}; the head's classes are {named}. Name them as the head does.")
         return torch.tensor([known.index(label) for label in classes.tolist()])
     if classes.dtype.kind not in "biu" or classes.min() < 0:
         what = classes.min() if classes.dtype.kind == "i" else classes.dtype
@@ -211,7 +216,7 @@ def _rescaled_inputs(predict: Labels, center: Tensor | None) -> Rescaled:
 
 def _rescaled_layer(predict: Labels, head: Any, name: str) -> Rescaled:
     layers = {n: module for n, module in head.named_modules() if n} if isinstance(head, nn.Module) else {}
-    if name not in layers:
+    if not isinstance(name, str) or name not in layers:
         named = ", ".join([*map(repr, list(layers)[:NAMED]), *["…"] * (len(layers) > NAMED)])
         held = f"the head's layers are {named}" if layers else "the head has no layers that can be named"
         raise InputError(f"layer is {name!r}; {held}. Choose one of them, or leave layer out to rescale the inputs.")
@@ -233,8 +238,9 @@ def _multiplied(layer: nn.Module, name: str, factor: float) -> Iterator[None]:
         calls += 1
         if isinstance(output, Tensor):
             return factor * output
-        if isinstance(output, tuple) and output and isinstance(output[0], Tensor):  # and what explains it
-            return (factor * output[0], *output[1:])
+        first, *others = output if isinstance(output, tuple) and output else (None,)
+        if isinstance(first, Tensor):  # hidden states; the others explain them
+            return (factor * first, *others)
         raise InputError(f"layer {name!r} gives a {type(output).__name__}; a tensor is wanted. Choose another layer.")
 
     hook = layer.register_forward_hook(multiply)

@@ -195,16 +195,16 @@ def stability(
     Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
     """
     deltas, omegas = _grid(thresholds, subspaces)
-    methods = [check_method(name, METHODS)[0] for name in against]
+    methods = [check_method(name, METHODS)[0] for name in check_several("against", against)]
     given = check_given("auto", seed=seed)
     sides = list(
         parallel_anchors({"source": source} if target is None else {"source": source, "target": target}).values()
     )
-    anchors, held = hold_out(distinct_pairs(sides[0], sides[-1]), held_out, seed)
+    anchors, held = hold_out(distinct_pairs(sides[0], sides[-1]), held_out, given.seed)
 
     with tqdm(total=len(deltas) + len(methods), desc="Pruning", leave=False, disable=None if progress else True) as bar:
         measured = []
-        for row in _sweep(anchors, held, deltas, omegas, seed):
+        for row in _sweep(anchors, held, deltas, omegas, given.seed):
             measured += row
             bar.update()
         references = {}
