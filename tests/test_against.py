@@ -1,7 +1,12 @@
 """Whom a report compares with: by name, by function, and what bad baselines are told."""
 
+import re
+from dataclasses import dataclass, field
+
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
+from torch import nn
 
 from irp_hf import IRPAdapter
 from irp_hf.against import BASELINES, DEFAULT, baseline_rows, named_fits
@@ -30,12 +35,31 @@ def test_names_functions_and_mappings():
     assert named_fits([]) == {}
 
 
-@pytest.mark.parametrize("against", ["Ridge", ["procrustes"], [None], 3, {"mine": 4}])
+FITTED = procrustes(torch.eye(4), torch.eye(4))
+
+
+@pytest.mark.parametrize("against", ["Ridge", ["procrustes"], [None], 3, {"mine": 4}, FITTED, [FITTED]])
 def test_what_is_no_baseline_is_refused(refusal, against):
     """A misspelt name would end in a long traceback after minutes of measuring."""
     text = refusal(named_fits, against)
     assert text.startswith("against has ")
     assert "'Procrustes', 'ridge', 'least squares', 'orthogonalized least squares'" in text
+
+
+@pytest.mark.parametrize(
+    ("against", "name"),
+    [
+        ([lambda x, y: 1, lambda x, y: 2], "<lambda>"),
+        ({1: procrustes, "1": "ridge"}, "1"),
+        ({"kernel": procrustes}, "kernel"),
+    ],
+)
+def test_two_of_one_name_are_refused(refusal, against, name):
+    """One of them would be missing from the report, or be taken for an inverse."""
+    assert refusal(named_fits, against) == (
+        f"against has another {name!r}; every row, those of the inverses too, wants a name of its own. "
+        "Give a dict from names to functions."
+    )
 
 
 def test_every_baseline_has_a_row_with_its_cost(pairs):
@@ -61,6 +85,71 @@ def test_baselines_of_the_users_own(pairs):
     assert [row.method for row in rows] == ["middle", "other"]
     assert rows[0].cost.multiply_adds is None
     assert rows[1].evaluation.cosine.mean > rows[0].evaluation.cosine.mean
+
+
+def test_what_a_fit_does_to_its_anchors_stays_with_it(pairs):
+    """Whoever centres in place would change what all later rows and the learning curve are measured on."""
+
+    def in_place(source, target):
+        source -= source.mean(0)
+        return lambda x: x.new_ones(len(x), target.zero_().shape[1])
+
+    before = pairs.source.clone(), pairs.target.clone()
+    list(baseline_rows(pairs, {"mine": in_place}, None, seed=0))
+    assert torch.equal(pairs.source, before[0])
+    assert torch.equal(pairs.target, before[1])
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A translator whose fields are not all for the asking."""
+
+    weight: torch.Tensor
+    twice: torch.Tensor = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "twice", 2 * self.weight)
+
+    def __call__(self, x):
+        return x @ self.twice
+
+
+class Shifted(nn.Module):
+    """A network with a plain tensor in float64."""
+
+    def __init__(self, source, target):
+        super().__init__()
+        self.mean, self.linear = source.mean(0), nn.Linear(source.shape[1], target.shape[1]).double()
+
+    def forward(self, x):
+        return self.linear(x - self.mean)
+
+
+def test_the_users_own_translators_are_timed_in_single_precision(pairs):
+    """A dataclass or a network that translates well would end in an error where its cost is measured."""
+    fits = {"scaled": lambda x, y: Scaled(torch.ones(x.shape[1], y.shape[1]).double()), "shifted": Shifted}
+    scaled, shifted = baseline_rows(pairs, fits, None, seed=0)
+    size = pairs.source.shape[1] * pairs.target.shape[1]
+    assert (scaled.cost.multiply_adds, shifted.cost.multiply_adds) == (2 * size, size)
+
+
+def fails(*_):
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (fails, r"mine failed on vectors of shape \(\d+, \d+\), torch.float64: 'oops'. Correct it, or leave it out."),
+        (lambda x, y: fails, r"mine failed on vectors .* 'oops'. Correct it, or leave it out."),
+        (lambda x, y: LinearRegression(), r"mine gave a LinearRegression; an object with translate, or a function .*"),
+        (lambda x, y: lambda z: z.numpy(), r"mine gave a ndarray for \d+ vectors; a finite, real tensor .*"),
+        (lambda x, y: lambda z: 1j * y[: len(z)], r"mine gave torch.complex128 of shape .*"),
+    ],
+)
+def test_a_baseline_that_fails_is_named(pairs, refusal, fit, words):
+    """The user would read a traceback that does not say which baseline it was."""
+    assert re.fullmatch(words, refusal(lambda: list(baseline_rows(pairs, {"mine": fit}, None, seed=0))))
 
 
 @pytest.mark.parametrize("wrong", [lambda x: x, lambda x: None, lambda x: torch.full((len(x), 24), torch.nan)])

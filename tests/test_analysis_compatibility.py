@@ -173,6 +173,16 @@ def test_spaces_of_other_anchors_are_refused_by_name(digits: Digits):
             None,
             "x and y have 5 different anchors; at least 10 are wanted. Give more anchors.",
         ),
+        (
+            {"x": np.eye(9, 4), 7: np.eye(9, 3)},
+            None,
+            "A space is called 7; a string is wanted. Give it a name that can be printed.",
+        ),
+        (
+            {"x": np.eye(9, 4), "y": np.eye(9, 3)},
+            torch.nn.Linear(3, 2),
+            "heads are a Linear; a dict from names of spaces to heads is wanted. Give one.",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(spaces: Any, heads: Any, text: str):
@@ -192,3 +202,11 @@ def test_names_and_measures_that_do_not_exist_are_refused():
     assert str(caught.value) == (
         "measure is 'mrr'; one of 'cosine', 'neighbors', 'agreement' is wanted. Choose one; 'agreement' wants heads."
     )
+
+
+def test_a_head_that_fails_does_so_before_the_fits(monkeypatch: pytest.MonkeyPatch, refusal):
+    """If it fails, the user waits for a fit to learn that the head reads other vectors."""
+    monkeypatch.setattr("irp_hf.analysis.compatibility.select", lambda *_, **__: pytest.fail("a fit began"))
+    spaces = {"x": np.eye(12, 4), "y": np.eye(12, 3)}
+    words = refusal(compatibility, spaces, heads={"y": torch.nn.Linear(1, 2)})
+    assert words.startswith("head failed on vectors of shape (12, 3): ")

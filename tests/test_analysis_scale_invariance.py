@@ -218,8 +218,7 @@ def test_bad_vectors_and_heads_are_refused(refusal):
     assert refusal(scale_invariance, lambda x: x, vectors(), layer="0", error=InputError) == (
         f"layer is '0'; the head has no layers that can be named. {INSTEAD}"
     )
-    infinite = np.full(5, np.inf)
-    words = refusal(scale_invariance, head(), vectors(), center=infinite, error=InputError)
+    words = refusal(scale_invariance, head(), vectors(), center=np.full(5, np.inf), error=InputError)
     assert words.startswith("coordinates of center hold infinity")
     fitted = LogisticRegression().fit(vectors().numpy(), np.arange(60) % 2)
     for strange in (7, None):

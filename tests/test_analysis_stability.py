@@ -245,6 +245,14 @@ def test_spaces_and_arrays_give_the_same(spaces: tuple[AnchoredSpace, AnchoredSp
             "num_subspaces is 0; a whole number of at least 1 and at most 10000 is wanted. Correct it.",
         ),
         (
+            {"against": "kernel"},
+            "against are 'kernel'; several are wanted. Give a list, of one if need be.",
+        ),
+        (
+            {"against": None},
+            "against are None; several are wanted. Give a list, of one if need be.",
+        ),
+        (
             {"against": ["procrustes"]},
             "method is 'procrustes'; one of 'kernel', 'whitened', 'pruned' is wanted. Choose one of them.",
         ),
@@ -264,3 +272,10 @@ def test_too_few_pairs_are_refused():
     assert str(caught.value) == (
         "There are 9 different anchors; at least 10 are wanted, for some to be held out. Give more anchors."
     )
+
+
+def test_numpy_seeds_and_none_are_understood():
+    """If it fails, a seed from an array, or none as `connect` takes it, ends in a traceback."""
+    options: dict[str, Any] = {"thresholds": [0.3], "subspaces": [1], "against": [], "progress": False}
+    points = [stability(*encoders(k=20), seed=seed, **options).points for seed in (np.int64(0), None, 0)]
+    assert points[0] == points[1] == points[2]

@@ -174,3 +174,13 @@ def test_translate_has_the_face_of_an_adapter(fit):
         fitted.translate(target)
     with pytest.raises(InputError, match="hold NaN in row 0"):
         fitted.translate(source * torch.nan)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_translations_beyond_float16_are_refused(fit, refusal):
+    """Infinity would come back in silence, where an adapter refuses."""
+    source, target = parallel(30, 6, 5)
+    fitted = fit(source, 1e6 * target)
+    assert fitted.translate(source.float()).abs().max() > 65504
+    words = refusal(fitted.translate, source.half())
+    assert words.startswith("embeddings are float16, which ends at 65504; the results would reach ")

@@ -67,6 +67,24 @@ def test_it_trains_where_gradients_are_off(fit):
 
 
 @pytest.mark.parametrize("fit", FITS)
+def test_it_trains_in_inference_mode(fit):
+    """Inside `torch.inference_mode()`, as an evaluation may be, training would end in an error of torch."""
+    source, target = parallel(40, 5, 3)
+    with torch.inference_mode():
+        inside = fit(source + 0, target + 0)(source)
+    assert torch.equal(inside, fit(source, target)(source))
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("seed", [-1, 2**64, "1", 1.0, True])
+def test_a_seed_that_is_none_is_refused(fit, seed, refusal):
+    """It would be an error of torch, or another seed than the one given."""
+    assert refusal(fit, *parallel(40, 5, 3), seed=seed) == (
+        f"seed is {seed!r}; a whole number of at least 0 and at most 9223372036854775807 is wanted. Correct it."
+    )
+
+
+@pytest.mark.parametrize("fit", FITS)
 def test_translate_has_the_face_of_an_adapter(fit):
     """A trained baseline could not stand where an adapter stands."""
     source, target = parallel(30, 6, 5)
