@@ -14,7 +14,7 @@ from pathlib import Path
 from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
-from trec import ENCODERS, MPNET_PARTS, embed, load_trec, mpnet_folder
+from trec import ENCODERS, embed, load_trec
 
 from irp_hf import IRPAdapter
 from irp_hf.metrics import cosines
@@ -26,7 +26,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anchors", type=int, nargs="+", default=[1000, 3500])
     options = parser.parse_args()
-    ENCODERS["mpnet-768"] = (MPNET_PARTS[0], mpnet_folder)
     trec = load_trec()
     foreign = [FOREIGN.format(number) for number in range(50)]
     spaces = {name: (embed(name, trec.texts)[0], embed(name, foreign)[0]) for name in ENCODERS}

@@ -26,7 +26,7 @@ import stitch_classifier
 import stitch_pictures
 import stitch_text
 from transformers.utils import logging
-from trec import ENCODERS, MPNET_PARTS, ROOT, adapter_folder, embed, load_trec, mpnet_folder, sample_anchors
+from trec import ROOT, adapter_folder, embed, load_trec, sample_anchors
 
 from irp_hf import AnchoredSpace, IRPAdapter, IRPConfig
 from irp_hf.cards import adapter_card
@@ -43,7 +43,6 @@ def questions(
     source: str, target: str, num_anchors: int = stitch_text.NUM_ANCHORS
 ) -> tuple[AnchoredSpace, AnchoredSpace, Any]:
     """The spaces of two encoders of questions, and the head on the second: examples/stitch_text.py, paper_text.py."""
-    ENCODERS[MPNET] = (MPNET_PARTS[0], mpnet_folder)
     trec = load_trec()
     anchors = sample_anchors(trec, num_anchors)
     sides = [stitch_text.prepare(name, trec, anchors) for name in (source, target)]

@@ -49,7 +49,6 @@ from trec import adapter_folder
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.against import BASELINES
 from irp_hf.evaluation import NAMES
-from irp_hf.inverses.base import translator
 from irp_hf.pairs import Pairs as ParallelAnchors
 from irp_hf.projection import unit_rows
 from irp_hf.selection import select
@@ -150,12 +149,12 @@ def untranslated(source: str, target: str, task: Task) -> Iterator[tuple[str, Te
 
 def contestants(task: Task, anchors: ParallelAnchors) -> Iterator[tuple[str, Tensor]]:
     """The score `(5, n)` of everybody; each inverse is chosen twice, by neighbours for the index and by cosine for the head."""
-    by_cosine = dict(contest(task, anchors, "cosine", {}))
+    by_cosine = dict(contest(task, anchors))
     by_neighbors = {}
     # Without the paper's: it takes as long as both others, and here it is last wherever neighbours count.
     for choice in select(anchors, ("kernel", "whitened"), "neighbors"):
-        translate = translator(choice.fold(anchors), anchors.source_stats, anchors.target_stats)
-        by_neighbors[INVERSES[NAMES[choice.method]]] = task.score(translate(task.source_test.double()))
+        translated = choice.translator(anchors)(task.source_test.double())
+        by_neighbors[INVERSES[NAMES[choice.method]]] = task.score(translated)
     by_neighbors[OURS] = next(iter(by_neighbors.values()))
     right = {name: mixed(rows, by_cosine[name]) for name, rows in by_neighbors.items()}
     yield from {**by_cosine, **right, OTHER: mixed(by_cosine[OURS], by_neighbors[OURS])}.items()

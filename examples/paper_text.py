@@ -13,7 +13,7 @@ import itertools
 
 from grid import Task, head_task
 from grid_main import main
-from trec import ENCODERS, MPNET_PARTS, embed, load_trec, mpnet_folder
+from trec import MPNET_PARTS, embed, load_trec
 
 NAME, TITLE = "paper-text", "TREC: a linear head, fed from another encoder"
 NUM_ANCHORS = 2000
@@ -24,7 +24,6 @@ SHORT = {"static-256": "static", "MiniLM-384": "MiniLM", "mpnet-768": "mpnet"}
 
 def tasks() -> list[Task]:
     """Every ordered pair."""
-    ENCODERS["mpnet-768"] = (MPNET_PARTS[0], mpnet_folder)
     trec = load_trec()
     n = trec.num_train
     sides = {short: embed(name, trec.texts)[0].split([n, len(trec.texts) - n]) for name, short in SHORT.items()}

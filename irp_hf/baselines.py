@@ -15,7 +15,8 @@ from torch import Tensor
 
 from irp_hf.arrays import Rows, as_matrix
 from irp_hf.errors import InputError
-from irp_hf.projection import Statistics, normalize, relative_projection, statistics
+from irp_hf.pairs import Pairs
+from irp_hf.projection import Statistics, normalize, relative_projection
 from irp_hf.translation import refuse_overflow
 
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-16, 5))  # λ, in units of the source's mean variance times k
@@ -191,25 +192,27 @@ def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
 
     Raises `InputError` for sides of unequal length.
     """
-    Centred(source, target)
-    source, target = (as_matrix(side).double() for side in (source, target))
-    sides = statistics(source), statistics(target)
-    anchors, target_anchors = normalize(source, sides[0]), normalize(target, sides[1])
-    decoder = ridge(relative_projection(target_anchors, target_anchors), target)
-    return RelativeDecoder(anchors, sides[0], target_anchors, sides[1], decoder)
+    pairs = Pairs(*parallel(source, target))
+    decoder = ridge(relative_projection(pairs.target_rows, pairs.target_rows), pairs.target)
+    return RelativeDecoder(pairs.source_rows, pairs.source_stats, pairs.target_rows, pairs.target_stats, decoder)
+
+
+def parallel(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides, arrays of any kind, in float64; raises `InputError` where they are of unequal length."""
+    source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
+    if source.shape[0] != target.shape[0] or source.shape[0] < 2:
+        raise InputError(
+            f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel "
+            "anchors are at least two pairs. Pass both encodings of the same items, in the same order."
+        )
+    return source.double(), target.double()
 
 
 class Centred:
-    """Both sides, arrays of any kind, in float64 and centred; raises `InputError` where they are of unequal length."""
+    """Both sides in float64, centred; raises `InputError` where they are of unequal length."""
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
-        source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
-        if source.shape[0] != target.shape[0] or source.shape[0] < 2:
-            raise InputError(
-                f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel "
-                "anchors are at least two pairs. Pass both encodings of the same items, in the same order."
-            )
-        self.source, self.target = source.double(), target.double()
+        self.source, self.target = parallel(source, target)
         self.source_mean, self.target_mean = self.source.mean(0), self.target.mean(0)
         self.source, self.target = self.source - self.source_mean, self.target - self.target_mean
 

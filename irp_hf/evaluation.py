@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,8 +42,16 @@ class Measure:
         return f"{number(self.mean)} ±{number((self.high - self.low) / 2)}"
 
 
+class Measured:
+    """A dataclass some of whose fields are measures."""
+
+    def measures(self) -> dict[str, Measure]:
+        """The measures that were taken, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Measure)}
+
+
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Measured):
     """How near `num_rows` translated vectors come to the true ones."""
 
     cosine: Measure
@@ -55,11 +63,6 @@ class Evaluation:
     num_rows: int
     agreement: Measure | None = None
     """Share of rows whose label by the head stays the same; None without a head."""
-
-    def measures(self) -> dict[str, Measure]:
-        """The measures that were taken, by name."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Measure)}
 
     def __str__(self) -> str:
         """One measure a line."""
@@ -185,6 +188,11 @@ def words(inverse: Inverse, restoration: float) -> str:
         named = {"pruning_threshold": inverse.pruning_threshold, "num_subspaces": inverse.num_subspaces}
     named["restoration"] = restoration
     return ", ".join(f"{name}={value:.3g}" for name, value in named.items() if value is not None)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: `+.046`."""
+    return ("+" if value >= 0 else "") + number(value)
 
 
 def number(value: float) -> str:

@@ -26,9 +26,10 @@ from irp_hf.evaluation import (
     inverse_rows,
     learning_curve,
     number,
+    signed,
     words,
 )
-from irp_hf.inverses.base import Translator, translator
+from irp_hf.inverses.base import Translator
 from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
 from irp_hf.plain import from_plain
@@ -183,8 +184,8 @@ class Report:
             return held
         more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
         return (
-            f"The last doubling of the anchors, read off this curve, brought {_signed(gains['cosine'])} cosine and "
-            f"{_signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
+            f"The last doubling of the anchors, read off this curve, brought {signed(gains['cosine'])} cosine and "
+            f"{signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
         )
 
     def _methods(self) -> Table:
@@ -233,7 +234,7 @@ def build_report(
 
     def fit(few: Pairs) -> Translator:
         (choice,) = select(few, (chosen.method,), objective, given, labels)
-        return translator(choice.fold(few), few.source_stats, few.target_stats)
+        return choice.translator(few)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
@@ -286,7 +287,3 @@ def _short(count: float) -> str:
     while count >= 999.5 and unit != "G":
         count, unit = count / 1000, next(units)
     return f"{count:.3g} {unit}"
-
-
-def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "") + number(value)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import InputError
-from irp_hf.inverses.base import Folded, Inverse
+from irp_hf.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.pairs import Pairs, others
@@ -91,6 +91,10 @@ class Choice:
         else:
             folded = self.inverse.fold(pairs.source_rows, pairs.target_rows)
         return folded.then(self.matrix)
+
+    def translator(self, pairs: Pairs) -> Translator:
+        """The inverse over all `pairs`, between raw spaces."""
+        return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats)
 
 
 def select(

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from irp_hf.arrays import as_matrix
-from irp_hf.baselines import Baseline, Centred, DirectMap, deviation, ridge
+from irp_hf.baselines import Baseline, Centred, DirectMap, deviation, parallel, ridge
 from irp_hf.options import check_given
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
@@ -68,13 +67,13 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and a seed that is none.
     """
     seed = check_given("auto", seed=seed).seed
-    source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
+    source, target = parallel(source, target)
     sides = _Standardized(source, target)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(source), generator=generator)
     held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     linear = ridge(source[kept], target[kept])
-    wanted = ((target.double() - linear(source)) / sides.target_deviation).float()
+    wanted = ((target - linear(source)) / sides.target_deviation).float()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         mlp = ResidualMLP(sides, ridge(source, target))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from irp_hf.analysis.anchors import hold_out, parallel_anchors, translated
+from irp_hf.analysis.anchors import hold_out, parallel_anchors
 from irp_hf.analysis.printed import Printed
 from irp_hf.errors import InputError
-from irp_hf.evaluation import CURVE_FOLDS, FEWEST, RESAMPLES, SEED, Measure, number
+from irp_hf.evaluation import CURVE_FOLDS, FEWEST, RESAMPLES, SEED, Measure, Measured, number, signed
 from irp_hf.fitting import distinct_pairs
 from irp_hf.metrics import cosines, neighbors_kept
 from irp_hf.options import check_given, check_method, check_several, head_labels
@@ -38,7 +38,7 @@ MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True)
-class BudgetPoint:
+class BudgetPoint(Measured):
     """A method fitted on so many anchors, several times, and evaluated on the same others."""
 
     num_anchors: int
@@ -48,11 +48,6 @@ class BudgetPoint:
     neighbors: Measure
     agreement: Measure | None = None
     """Share of rows whose label by the head stays the same; None without a head."""
-
-    def measures(self) -> dict[str, Measure]:
-        """The measures that were taken, by name."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Measure)}
 
 
 @dataclass(frozen=True)
@@ -127,8 +122,7 @@ class AnchorBudget(Printed):
         return [self._enough(name) for name in self.points[0].measures()] if len(self.points) > 1 else []
 
     def _enough(self, name: str) -> str:
-        enough, last = self.enough(name), self.doublings(name)[-1]
-        gain = f"{'+' if last >= 0 else ''}{number(last)}"
+        enough, gain = self.enough(name), signed(self.doublings(name)[-1])
         if enough is None:
             most = self.points[-1].num_anchors
             return f"{MEASURES[name]}: still rising at {most:,} anchors, the last doubling brought {gain}. More would help."
@@ -225,7 +219,7 @@ def _measured(
     few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None, true: Tensor | None
 ) -> Tensor:
     """Cosine, neighbours kept and, with a head, agreement with the `true` labels `(n,)` of every held-out pair, `(m, n)`."""
-    vectors = translated(select(few, methods, given=given)[0], few, held)
+    vectors = select(few, methods, given=given)[0].translator(few)(held.source)
     rows = [cosines(vectors, held.target), neighbors_kept(vectors, held.target)]
     if labels is not None and true is not None:
         rows.append((labels(vectors) == true).to(held.target))

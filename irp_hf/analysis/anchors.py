@@ -13,8 +13,6 @@ from torch import Tensor
 from irp_hf.arrays import as_matrix
 from irp_hf.errors import InputError
 from irp_hf.pairs import Pairs
-from irp_hf.projection import denormalize, normalize
-from irp_hf.selection import Choice
 from irp_hf.spaces import AnchoredSpace, AnchorsOf, check_anchors, open_space, refuse_other_anchors
 
 FEWEST = 10  # pairs, for a few to be held out
@@ -47,12 +45,6 @@ def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
     order = pairs.permutation(seed)
     count = min(max(round(share * len(pairs)), 3), len(pairs) - 3)  # three have neighbours to find and to miss
     return pairs.take(order[count:]), pairs.take(order[:count])
-
-
-def translated(choice: Choice, anchors: Pairs, held: Pairs) -> Tensor:
-    """Vectors `(n, d_Y)` of the held-out pairs by what was chosen and fitted on `anchors`."""
-    directions = choice.fold(anchors)(normalize(held.source, anchors.source_stats))
-    return denormalize(directions, anchors.target_stats)
 
 
 def _open(name: str, space: Any) -> tuple[AnchorsOf, Tensor]:

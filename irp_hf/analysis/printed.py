@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
+from abc import ABC, abstractmethod
 
 from irp_hf.evaluation import Measure
 from irp_hf.tables import Table, aligned, as_html, markdown
@@ -11,20 +12,20 @@ from irp_hf.tables import Table, aligned, as_html, markdown
 WIDTH = 100  # of the terminal
 
 
-class Printed:
+class Printed(ABC):
     """A result that says itself in words."""
 
+    @abstractmethod
     def caption(self) -> str:
         """What was measured, and how."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tables(self) -> list[Table]:
         """The numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conclusions(self) -> list[str]:
         """What follows for the user, a paragraph each."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         """For a terminal, 100 columns wide as far as the tables allow."""

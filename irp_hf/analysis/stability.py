@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from irp_hf.analysis.anchors import hold_out, parallel_anchors, translated
+from irp_hf.analysis.anchors import hold_out, parallel_anchors
 from irp_hf.analysis.printed import Printed, rounded, signed, sure
 from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, bootstrap
@@ -210,7 +210,7 @@ def stability(
         references = {}
         for method in methods:
             (choice,) = select(anchors, (method,), given=given)
-            references[str(method)] = bootstrap(cosines(translated(choice, anchors, held), held.target)[None])[0]
+            references[str(method)] = bootstrap(cosines(choice.translator(anchors)(held.source), held.target)[None])[0]
             bar.update()
 
     points, rows = zip(*measured, strict=True)
