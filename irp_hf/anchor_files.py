@@ -89,6 +89,8 @@ def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[A
                 )
             table = file.read()
             columns = {name: table[name].to_pylist() for name in table.column_names}
+            if any(len(column) != num_rows for column in columns.values()):
+                raise damaged(path, f"holds other than the {num_rows} rows that its footer promises")
     except DamagedFolderError:
         raise
     except (OSError, ValueError, KeyError, ArrowException) as error:
