@@ -65,6 +65,7 @@ def inverse(config: IRPConfig) -> str:
     shown = [*SHOWN[config.method], "restoration"]
     if config.method == "kernel" and config.num_landmarks < config.num_anchors:
         shown.append("num_landmarks")
+    shown += ["lift"] if config.lift else []
     values = [f"{name}={getattr(config, name):.3g}" for name in shown if getattr(config, name) is not None]
     return f"{config.method}, {code(', '.join(values))}"
 

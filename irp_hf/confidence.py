@@ -28,7 +28,7 @@ class Confidence:
     """A calibrated kernel regression of the cosines, from unit rows and the norm of the inverse's output."""
 
     landmarks: Tensor
-    """Unit rows, shape (m, d_X)."""
+    """Unit rows, shape (m, d_X); lifted (m, d_X + 1)."""
     coefficients: Tensor
     """Shape (m,)."""
     gamma: float
@@ -45,7 +45,7 @@ class Confidence:
 
 def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     """The confidence of a choice, and its out-of-fold values `(k,)` on the pairs themselves."""
-    path = choice.path or KernelInverse(num_landmarks=NUM_LANDMARKS).path(pairs.source_rows)
+    path = choice.path or KernelInverse(num_landmarks=NUM_LANDMARKS).path(pairs.lifted(choice.inverse.lift))
     true = cosines(choice.translated, pairs.target)
     wanted = (true - true.mean())[:, None]
 

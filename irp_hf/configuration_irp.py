@@ -90,6 +90,7 @@ class IRPConfig(AnchoredConfig):
         ridge: λ of the kernel and the whitened inverse.
         balance: b of the whitened inverse.
         restoration: q, how much of the target's spectrum is restored.
+        lift: how much the lengths of the source's vectors count, in mean scales; 0 keeps angles alone.
         num_landmarks: m, rows of the stored landmarks.
         num_subspaces: ω of the pruned inverse.
         pruning_threshold: δ of the pruned inverse.
@@ -116,6 +117,7 @@ class IRPConfig(AnchoredConfig):
     ridge: float | None = None
     balance: float | None = None
     restoration: float = 0.0
+    lift: float = 0.0
     num_landmarks: int = 0
     num_subspaces: int | None = None
     pruning_threshold: float | None = None
@@ -136,7 +138,7 @@ class IRPConfig(AnchoredConfig):
 
     def validate_numbers(self) -> None:
         """Raise `InputError` for numbers that translate into nothing."""
-        for name in ("gamma", "ridge", "balance", "restoration", "num_subspaces", "pruning_threshold", "score"):
+        for name in ("gamma", "ridge", "balance", "restoration", "lift", "num_subspaces", "pruning_threshold", "score"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
                 raise InputError(f"{name} is {value}; a finite number from 0 is wanted. Correct it.")

@@ -32,12 +32,13 @@ class Cost:
     """All numbers that translation needs, in float32; None for a translator whose weights cannot be seen."""
 
 
-def inverse_cost(folded: Folded, pairs: Pairs) -> Cost:
+def inverse_cost(folded: Folded, pairs: Pairs, lift: float = 0.0) -> Cost:
     """Count and time what a folded inverse does to 1,000 of the source's vectors at once."""
     folded = _single(folded)
     source, target = pairs.source_stats, pairs.target_stats
-    translate = translator(folded, *(Statistics(s.mean.float(), s.scale.float()) for s in (source, target)))
-    return _cost(translate, _weights(folded), [source.mean, *target], pairs)
+    single = [Statistics(side.mean.float(), side.scale.float()) for side in (source, target)]
+    translate = translator(folded, single[0], single[1], lift)
+    return _cost(translate, _weights(folded), [source.mean, *target, *([source.scale] if lift else [])], pairs)
 
 
 def baseline_cost(fitted: Any, pairs: Pairs) -> Cost:

@@ -149,7 +149,9 @@ def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None)
     for choice in choices:
         evaluation = evaluate(choice.fold_translated, pairs.target, labels)
         settings = words(choice.inverse, choice.restoration)
-        yield Row(NAMES[choice.method], settings, evaluation, inverse_cost(choice.fold(pairs), pairs))
+        yield Row(
+            NAMES[choice.method], settings, evaluation, inverse_cost(choice.fold(pairs), pairs, choice.inverse.lift)
+        )
 
 
 def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
@@ -178,7 +180,7 @@ def learning_curve(
 
 
 def words(inverse: Inverse, restoration: float) -> str:
-    """Hyper-parameters as `connect` takes them, `gamma=2, ridge=0.003, restoration=0.5`; landmarks only if not all."""
+    """Hyper-parameters as `connect` takes them, `gamma=2, ridge=0.003`; landmarks only if not all, a lift only if any."""
     named: dict[str, float | None] = {}
     if isinstance(inverse, KernelInverse):
         named = {"gamma": inverse.gamma, "ridge": inverse.ridge, "num_landmarks": inverse.num_landmarks}
@@ -186,6 +188,7 @@ def words(inverse: Inverse, restoration: float) -> str:
         named = {"balance": inverse.balance, "ridge": inverse.ridge}
     if isinstance(inverse, PrunedInverse):
         named = {"pruning_threshold": inverse.pruning_threshold, "num_subspaces": inverse.num_subspaces}
+    named["lift"] = inverse.lift or None
     named["restoration"] = restoration
     return ", ".join(f"{name}={value:.3g}" for name, value in named.items() if value is not None)
 

@@ -16,7 +16,7 @@ from irp_hf.options import check_given, check_method, check_objective, head_labe
 from irp_hf.pairs import Pairs
 from irp_hf.selection import Choice, select
 
-OF_AN_INVERSE = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold")
+OF_AN_INVERSE = ("gamma", "ridge", "balance", "num_subspaces", "pruning_threshold", "lift")
 HYPER_PARAMETERS = (*OF_AN_INVERSE, "restoration", "num_landmarks")
 
 
@@ -75,6 +75,8 @@ def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tenso
         "confidence_bias": confidence.bias,
         "confidence_norm_slope": confidence.norm_slope,
     }
+    if choice.inverse.lift:
+        tensors["source_lift"] = choice.inverse.lift * pairs.source_stats.scale
     if isinstance(folded, KernelMap):
         return config, tensors | {"coefficients": folded.coefficients, "intercept": folded.intercept}
     return config, tensors | {"weight": folded.weight}

@@ -21,6 +21,7 @@ from irp_hf.fitting import HYPER_PARAMETERS, fit
 from irp_hf.inverses.base import Folded, KernelMap, LinearMap
 from irp_hf.options import head_labels
 from irp_hf.pretrained import AnchoredModel
+from irp_hf.projection import Statistics
 from irp_hf.spaces import AnchoredSpace, AnchorsOf, check_anchors, open_space, refuse_other_anchors
 from irp_hf.translation import Translation, refuse_overflow, room, run
 
@@ -43,7 +44,8 @@ class IRPAdapter(AnchoredModel):
 
     Tensors, all float32: `source_anchors (k, d_X)`, `target_anchors (k, d_Y)`, `source_mean`, `target_mean`, `target_scale`;
     the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`; and the
-    confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`.
+    confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`. Where the configuration
+    has a lift, d_X of landmarks and weight is one more, and `source_lift ()` is what that coordinate of every row is.
     """
 
     config_class = IRPConfig
@@ -52,7 +54,11 @@ class IRPAdapter(AnchoredModel):
     target_anchors: Tensor
     target_mean: Tensor
     target_scale: Tensor
-    sealed = ("method", "objective", "given", "seed", "anchor_fingerprint", *HYPER_PARAMETERS)
+    sealed_if_set = ("lift",)
+    sealed = (
+        *("method", "objective", "given", "seed", "anchor_fingerprint"),
+        *(name for name in HYPER_PARAMETERS if name != "lift"),
+    )
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
@@ -64,6 +70,7 @@ class IRPAdapter(AnchoredModel):
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of an adapter of this configuration."""
         k, m, source, target = config.num_anchors, config.num_landmarks, config.source_size, config.target_size
+        lifted = source + bool(config.lift)
         folded = {"coefficients": (m, target), "intercept": (target,)}
         return {
             "source_anchors": (k, source),
@@ -71,8 +78,9 @@ class IRPAdapter(AnchoredModel):
             "source_mean": (source,),
             "target_mean": (target,),
             "target_scale": (),
-            "landmarks": (m, source),
-            **(folded if config.method == "kernel" else {"weight": (source, target)}),
+            "landmarks": (m, lifted),
+            **({"source_lift": ()} if config.lift else {}),
+            **(folded if config.method == "kernel" else {"weight": (lifted, target)}),
             "confidence_coefficients": (m,),
             "confidence_bias": (),
             "confidence_norm_slope": (),
@@ -97,7 +105,7 @@ class IRPAdapter(AnchoredModel):
             objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
             head: for "agreement": an `nn.Module` or callable from `(n, d_Y)` to logits, or a fitted classifier.
             **options: `gamma`, `ridge`, `balance`, `restoration`, `num_landmarks`, `num_subspaces`, `pruning_threshold`,
-                `seed`. What is given is kept, what is not is chosen from the anchors.
+                `lift`, `seed`. What is given is kept, what is not is chosen from the anchors.
 
         Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
         """
@@ -202,7 +210,10 @@ class IRPAdapter(AnchoredModel):
             get("confidence_bias"),
             get("confidence_norm_slope"),
         )
-        return Translation(folded, confidence, get("source_mean"), get("target_mean"), get("target_scale"))
+        target = Statistics(get("target_mean"), get("target_scale"))
+        return Translation(
+            folded, confidence, get("source_mean"), get("source_lift") if self.config.lift else None, target
+        )
 
     @property
     def source(self) -> AnchoredSpace:

@@ -22,6 +22,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "ridge": (0, 1e6, True),
     "balance": (0, 1, True),
     "restoration": (0, 1, True),
+    "lift": (0, 1e3, True),
     "pruning_threshold": (0, 1, True),
 }
 # name: (least, most)
@@ -31,6 +32,7 @@ BELONGS_TO = {
     "gamma": ("kernel",),
     "ridge": ("kernel", "whitened"),
     "balance": ("whitened",),
+    "lift": ("kernel", "whitened"),
     "num_landmarks": ("kernel",),
     "num_subspaces": ("pruned",),
     "pruning_threshold": ("pruned",),

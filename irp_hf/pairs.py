@@ -20,6 +20,10 @@ class Pairs:
     def __len__(self) -> int:
         return self.source.shape[0]
 
+    def lifted(self, lift: float) -> Tensor:
+        """The source's unit rows at this lift: `(k, d_X)`, above 0 `(k, d_X + 1)`."""
+        return normalize(self.source, self.source_stats, lift) if lift else self.source_rows
+
     def take(self, rows: Tensor) -> Pairs:
         """The pairs of these row numbers, normalised by themselves: nothing of the others leaks in."""
         return Pairs(self.source[rows], self.target[rows])

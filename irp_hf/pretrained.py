@@ -37,6 +37,8 @@ class AnchoredModel(PreTrainedModel):
     main_input_name = "embeddings"
     sealed: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
+    sealed_if_set: tuple[str, ...] = ()
+    """Such names that came later: what was saved before has no value for them, and keeps its checksum."""
     told: tuple[str, ...] = ()
     """Keywords of `push_to_hub` about what the card tells."""
     device_map: Any = None
@@ -72,7 +74,9 @@ class AnchoredModel(PreTrainedModel):
 
     def checksum(self) -> str:
         """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
-        digest = hashlib.sha256(json.dumps([getattr(self.config, name) for name in self.sealed]).encode())
+        values = [getattr(self.config, name) for name in self.sealed]
+        values += [value for name in self.sealed_if_set if (value := getattr(self.config, name))]
+        digest = hashlib.sha256(json.dumps(values).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().numpy().data)

@@ -33,9 +33,20 @@ def unit_rows(x: Tensor) -> Tensor:
     return x / norms.clamp(min=torch.finfo(x.dtype).tiny)
 
 
-def normalize(x: Tensor, stats: Statistics) -> Tensor:
-    """Centre `x (n, d)` by the anchor mean and scale its rows to unit length: angles stay, scale goes."""
-    return unit_rows(x - stats.mean)
+def centre(x: Tensor, mean: Tensor, height: Tensor | None = None) -> Tensor:
+    """`x (n, d)` less the anchor mean `(d,)`; with a `height ()` that as one more coordinate, shape (n, d + 1)."""
+    centred = x - mean
+    return centred if height is None else torch.cat([centred, height.expand(len(x), 1)], dim=1)
+
+
+def normalize(x: Tensor, stats: Statistics, lift: float = 0.0) -> Tensor:
+    """Centre `x (n, d)` by the anchor mean and scale its rows to unit length: angles stay, scale goes.
+
+    A `lift` above 0 lets lengths tell something too: all rows are first lifted by so many mean scales, along one more
+    coordinate, shape (n, d + 1). A short row then points up, a long one sideways, and only lengths far beyond the lift
+    look alike.
+    """
+    return unit_rows(centre(x, stats.mean, lift * stats.scale if lift else None))
 
 
 def denormalize(x: Tensor, stats: Statistics) -> Tensor:

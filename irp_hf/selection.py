@@ -1,7 +1,8 @@
 """Choose the inverse, and what the cosine alone cannot choose, from the anchors alone.
 
-γ, λ and δ are tuned by out-of-fold cosine (`tuning.py`). The objective then chooses among what is left: the balance, the
-scale restoration, and the inverse itself. Self-retrieval is no objective: it saturates at 1 and then picks nonsense.
+The lift, γ, λ and δ are tuned by out-of-fold cosine (`tuning.py`). The objective then chooses among what is left: the
+balance, the scale restoration, and the inverse itself. Self-retrieval is no objective: it saturates at 1 and then picks
+nonsense.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ class Choice:
         if isinstance(self.inverse, KernelInverse) and self.path is not None:
             folded: Folded = self.path.fold(pairs.target_rows, self.inverse.ridge)
         else:
-            folded = self.inverse.fold(pairs.source_rows, pairs.target_rows)
+            folded = self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
         return folded.then(self.matrix)
 
     def translator(self, pairs: Pairs) -> Translator:
         """The inverse over all `pairs`, between raw spaces."""
-        return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats)
+        return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats, self.inverse.lift)
 
 
 def select(

@@ -123,8 +123,10 @@ class AnchoredSpace(AnchoredModel):
         """
         inverse = inverse_of(method, **options)
         rows = Rows(x, width=self.config.hidden_size)
-        vectors = normalize(self._double(rows), self.statistics)
-        return rows.wrap(inverse.relative(vectors, self.unit_anchors).to(rows.dtype))
+        vectors, anchors = (
+            normalize(x, self.statistics, inverse.lift) for x in (self._double(rows), self.anchors.double())
+        )
+        return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
 
     def to_absolute(self, z: Any, method: str = "kernel", **options: Any) -> Any:
         """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone."""

@@ -14,7 +14,7 @@ from irp_hf.arrays import Rows, refuse_not_finite
 from irp_hf.confidence import Confidence
 from irp_hf.errors import InputError
 from irp_hf.inverses.base import Folded, LinearMap
-from irp_hf.projection import unit_rows
+from irp_hf.projection import Statistics, centre, unit_rows
 
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
 TINY = 1e-20  # a direction of norm 0 gives the target's mean
@@ -28,22 +28,23 @@ class Translation:
     folded: Folded
     confidence: Confidence
     source_mean: Tensor
-    target_mean: Tensor
-    target_scale: Tensor
+    source_lift: Tensor | None
+    """What rows are lifted by, shape (); None keeps angles alone."""
+    target: Statistics
 
     def translate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
-        rows = x - self.source_mean
+        rows = centre(x, self.source_mean, self.source_lift)
         if not isinstance(self.folded, LinearMap):  # a linear map's row norm takes the input's norm away as well
             rows = unit_rows(rows)
         directions = self.folded(rows)
         norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
-        scale = self.target_scale / norms.clamp(min=TINY)
-        return torch.addcmul(self.target_mean, directions, scale, out=out)
+        scale = self.target.scale / norms.clamp(min=TINY)
+        return torch.addcmul(self.target.mean, directions, scale, out=out)
 
     def expected_cosine(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given."""
-        rows = unit_rows(x - self.source_mean)
+        rows = unit_rows(centre(x, self.source_mean, self.source_lift))
         expected = self.confidence(rows, torch.linalg.vector_norm(self.folded(rows), dim=1))
         return expected if out is None else out.copy_(expected)
 

@@ -1,13 +1,12 @@
 """Hyper-parameters of each inverse from the anchors alone, by out-of-fold cosine.
-
-The kernel's leave-one-out is closed form; the others take K folds. Each decomposes once for its whole grid. The cosine is
-smooth in γ, λ and δ, so that a hill-climb finds its top.
+The kernel's leave-one-out is closed form, and it serves the lift too; the others take K folds. Each decomposes once for
+its whole grid. The cosine is smooth in γ, λ and δ, so that a hill-climb finds its top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,6 +21,7 @@ from irp_hf.metrics import cosines
 from irp_hf.pairs import Pairs
 from irp_hf.projection import normalize
 
+LIFTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 GAMMAS = tuple(2.0**e for e in range(-4, 7))
 KERNEL_RIDGES = tuple(10.0 ** (e / 2) for e in range(-14, 5))
 RIDGES = tuple(10.0**e for e in range(-12, 3))
@@ -30,7 +30,9 @@ THRESHOLDS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
 NUM_FOLDS = 10
 FEW_FOLDS = 2
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
-GAMMA_ROWS = 750  # γ moves little with the number of anchors: so many choose it, then all of them choose λ
+NEARLY = 2e-2  # of what is missing to a cosine of 1: so much is given up for less smoothing
+LESS_SMOOTH = 2  # by so many steps of λ at most
+SAMPLE = 750  # lift and γ move little with the number of anchors: so many choose them, then all of them choose λ
 
 Point = TypeVar("Point", bound=Hashable)
 
@@ -46,6 +48,7 @@ class Given:
     num_landmarks: int | None = None
     num_subspaces: int | None = None
     pruning_threshold: float | None = None
+    lift: float | None = None
     seed: int = 0
 
 
@@ -93,25 +96,51 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
     return {top: tried.pop(top), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
 
 
+def tune_lift(pairs: Pairs, given: Given) -> float:
+    """The lift by leave-one-out on a sample: above 0 where the lengths of the source's vectors tell something.
+
+    The flattest kernel judges, which is nearly ridge regression: that is quick, and both inverses that lift agree with it.
+    """
+    if given.lift is not None:
+        return given.lift
+    sample, start = _sample(pairs, given.seed), KernelInverse.ridge
+    cosine: dict[float, float] = {}
+    for lift in LIFTS:
+        rows = sample.lifted(lift)
+        path = KernelPath(rows, rows, GAMMAS[0] * (1 + lift**2))  # a lift of all makes cosines so much more alike
+        start, cosine[lift] = next(iter(_kernel_ridges(sample, path, None, start).items()))
+    best = max(LIFTS, key=cosine.__getitem__)
+    return best if cosine[best] - cosine[0] > FLAT * (1 - cosine[0]) else 0.0
+
+
+def _sample(pairs: Pairs, seed: int) -> Pairs:
+    return pairs if len(pairs) <= SAMPLE else pairs.take(pairs.permutation(seed)[:SAMPLE])
+
+
 def tune_kernel(pairs: Pairs, given: Given) -> Race:
-    """γ and λ by leave-one-out: one finalist."""
-    sample = pairs if len(pairs) <= GAMMA_ROWS else pairs.take(pairs.permutation(given.seed)[:GAMMA_ROWS])
+    """Lift, γ and λ by leave-one-out: one finalist."""
+    sample = _sample(pairs, given.seed)
+    lift = tune_lift(sample, given)
+    given = replace(given, lift=lift)
+    sample_rows, rows = sample.lifted(lift), pairs.lifted(lift)
     gamma_tried: dict[float, dict[float, float]] = {}
 
-    start = 1e-2  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
+    start = KernelInverse.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
 
     def best_of(gamma: float) -> float:
         nonlocal start
-        path = _kernel(given, gamma).path(sample.source_rows)
+        path = _kernel(given, gamma).path(sample_rows)
         gamma_tried[gamma] = _kernel_ridges(sample, path, given.ridge, start)
         start, cosine = next(iter(gamma_tried[gamma].items()))
         return cosine
 
     grid = GAMMAS if given.gamma is None else (given.gamma,)
     gamma = next(iter(climb(best_of, grid, grid.index(2.0) if given.gamma is None else 0)))
-    path = _kernel(given, gamma).path(pairs.source_rows)
+    path = _kernel(given, gamma).path(rows)
     if sample is not pairs:
         gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, next(iter(gamma_tried[gamma])))}
+    if given.ridge is None:
+        gamma_tried[gamma] = _less_smooth(gamma_tried[gamma], pairs, path)
     best = next(iter(gamma_tried[gamma]))
     others = [
         Trial(_kernel(given, *point), cosine)
@@ -119,29 +148,45 @@ def tune_kernel(pairs: Pairs, given: Given) -> Race:
         if point != (gamma, best)
     ]
     directions = path.leave_one_out(pairs.target_rows, best)
-    finalist = Finalist(_kernel(given, gamma, best), gamma_tried[gamma][best], directions, pairs.target_rows, path)
-    return [finalist], others
+    cosine = gamma_tried[gamma][best]
+    return [Finalist(_kernel(given, gamma, best), cosine, directions, pairs.target_rows, path)], others
 
 
 def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:
-    return KernelInverse(gamma, ridge, given.num_landmarks, given.seed)
+    return KernelInverse(gamma, ridge, given.num_landmarks, given.seed, given.lift or 0.0)
 
 
 def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: float) -> dict[float, float]:
-    spectral = path.spectral(pairs.target_rows)
-
-    def evaluate(ridge: float) -> float:
-        return mean_cosine(path.leave_one_out(pairs.target_rows, ridge, spectral), pairs.target_rows)
-
+    evaluate = _leave_one_out(pairs, path)
     if ridge is not None:
         return {ridge: evaluate(ridge)}
     return climb(evaluate, KERNEL_RIDGES, KERNEL_RIDGES.index(start))
 
 
+def _less_smooth(tried: dict[float, float], pairs: Pairs, path: KernelPath) -> dict[float, float]:
+    """What was tried, first a λ that smooths less than the best and is nearly as good: heads and neighbours like that."""
+    evaluate = _leave_one_out(pairs, path)
+    best, top = next(iter(tried.items()))
+    index = KERNEL_RIDGES.index(best)
+    for ridge in reversed(KERNEL_RIDGES[max(index - LESS_SMOOTH, 0) : index]):
+        tried[ridge] = tried[ridge] if ridge in tried else evaluate(ridge)
+        if top - tried[ridge] > NEARLY * (1 - top):
+            break
+        best = ridge
+    return {best: tried.pop(best), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
+
+
+def _leave_one_out(pairs: Pairs, path: KernelPath) -> Callable[[float], float]:
+    """The mean cosine of leave-one-out at a λ."""
+    spectral = path.spectral(pairs.target_rows)
+    return lambda ridge: mean_cosine(path.leave_one_out(pairs.target_rows, ridge, spectral), pairs.target_rows)
+
+
 def tune_whitened(pairs: Pairs, given: Given) -> Race:
-    """λ for each balance by K folds: a finalist for each balance."""
-    folds = _Folds(pairs, given.seed)
-    paths = [WhitenedPath(train.source_rows, train.target_rows) for train in folds.train]
+    """The lift by leave-one-out, λ for each balance by K folds: a finalist for each balance."""
+    lift = tune_lift(pairs, given)
+    folds = _Folds(pairs, given.seed, lift)
+    paths = [WhitenedPath(train.lifted(lift), train.target_rows) for train in folds.train]
     rotated = [path.rotate_source(rows) for path, rows in zip(paths, folds.rows, strict=True)]
     true = folds.gather(folds.true)
 
@@ -156,8 +201,8 @@ def tune_whitened(pairs: Pairs, given: Given) -> Race:
     for balance in BALANCES if given.balance is None else (given.balance,):
         tried = climb(partial(cosine, balance), grid, start)
         (ridge, value), *rest = tried.items()
-        finalists.append(Finalist(WhitenedInverse(balance, ridge), value, directions(balance, ridge), true))
-        others += [Trial(WhitenedInverse(balance, ridge), value) for ridge, value in rest]
+        finalists.append(Finalist(WhitenedInverse(balance, ridge, lift), value, directions(balance, ridge), true))
+        others += [Trial(WhitenedInverse(balance, ridge, lift), value) for ridge, value in rest]
     return finalists, others
 
 
@@ -198,10 +243,12 @@ def mean_cosine(directions: Tensor, true: Tensor) -> float:
 class _Folds:
     """K folds; all of a fold is seen with the statistics of the pairs outside of it."""
 
-    def __init__(self, pairs: Pairs, seed: int) -> None:
+    def __init__(self, pairs: Pairs, seed: int, lift: float = 0.0) -> None:
         self.held = pairs.folds(NUM_FOLDS, seed)
         self.train = [pairs.without(held) for held in self.held]
-        self.rows = [normalize(pairs.source[h], t.source_stats) for h, t in zip(self.held, self.train, strict=True)]
+        self.rows = [
+            normalize(pairs.source[h], t.source_stats, lift) for h, t in zip(self.held, self.train, strict=True)
+        ]
         self.true = [normalize(pairs.target[h], t.target_stats) for h, t in zip(self.held, self.train, strict=True)]
 
     def gather(self, parts: list[Tensor]) -> Tensor:

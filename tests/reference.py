@@ -21,9 +21,10 @@ def mean_and_scale(anchors: np.ndarray) -> tuple[np.ndarray, float]:
     return mean, sum(np.sqrt(np.sum((anchor - mean) ** 2)) for anchor in anchors) / len(anchors)
 
 
-def normalize(x: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    mean, _ = mean_and_scale(anchors)
-    return unit_rows(x - mean)
+def normalize(x: np.ndarray, anchors: np.ndarray, lift: float = 0.0) -> np.ndarray:
+    mean, scale = mean_and_scale(anchors)
+    rows = [np.append(row - mean, lift * scale) if lift else row - mean for row in x]
+    return unit_rows(np.array(rows))
 
 
 def denormalize(directions: np.ndarray, anchors: np.ndarray) -> np.ndarray:

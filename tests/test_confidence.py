@@ -90,9 +90,10 @@ def test_it_ignores_the_size_of_the_input(adapter, digits, scale):
 def test_it_is_the_regression_that_was_calibrated(digits):
     """What is stored would be another function than the one whose out-of-fold values were checked."""
     pairs = Pairs(torch.from_numpy(digits.source), torch.from_numpy(digits.target))
-    choice = select(pairs, ("kernel",), "cosine", Given(gamma=1.0, ridge=1e-3))[0]
+    choice = select(pairs, ("kernel",), "cosine", Given(gamma=1.0, ridge=1e-3, lift=0.5))[0]
     confidence, expected = calibrate(choice, pairs)
-    path = KernelInverse(1.0, 1e-3).path(pairs.source_rows)
+    rows = pairs.lifted(0.5)
+    path = KernelInverse(1.0, 1e-3).path(rows)
     true = cosines(choice.translated, pairs.target)
     wanted = (true - true.mean())[:, None]
     norms, inside = torch.linalg.vector_norm(choice.directions, dim=1), expected.abs() < 1
@@ -103,5 +104,5 @@ def test_it_is_the_regression_that_was_calibrated(digits):
         fits.append((float((features @ weights - expected)[inside].abs().max()), ridge, weights))
     error, ridge, (bias, slope, weight) = min(fits, key=lambda fit: fit[0])
     assert error < 1e-9
-    by_hand = bias + slope * norms + weight * path.fold(wanted, ridge)(pairs.source_rows)[:, 0]
-    torch.testing.assert_close(confidence(pairs.source_rows, norms), by_hand.clamp(-1, 1))
+    by_hand = bias + slope * norms + weight * path.fold(wanted, ridge)(rows)[:, 0]
+    torch.testing.assert_close(confidence(rows, norms), by_hand.clamp(-1, 1))

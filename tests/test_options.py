@@ -122,8 +122,8 @@ def test_a_count_that_is_none_is_refused(name, value, refusal):
         (
             "auto",
             {"delta": 0.5},
-            "delta is no option; the options are gamma, ridge, balance, restoration, pruning_threshold, "
-            "num_landmarks, num_subspaces, seed. Remove it or correct its name.",
+            "delta is no option; the options are gamma, ridge, balance, restoration, lift, "
+            "pruning_threshold, num_landmarks, num_subspaces, seed. Remove it or correct its name.",
         ),
     ],
 )

@@ -9,11 +9,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from irp_hf.projection import Statistics, denormalize, normalize, relative_projection
+from irp_hf.projection import Statistics, centre, denormalize, normalize, relative_projection
 
 
 class Inverse(Protocol):
     """An inverse relative projection with its hyper-parameters. All rows and anchors are unit rows."""
+
+    @property
+    def lift(self) -> float:
+        """At what lift the source's rows and anchors are to be normalised before they come here; 0 keeps angles alone."""
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
         """Source half: coordinates `(n, k)` of `rows (n, d_X)`, from the source's anchors `(k, d_X)` alone."""
@@ -66,8 +70,9 @@ Folded = LinearMap | KernelMap
 Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
 
 
-def translator(folded: Folded, source: Statistics, target: Statistics) -> Translator:
+def translator(folded: Folded, source: Statistics, target: Statistics, lift: float = 0.0) -> Translator:
     """A folded inverse between raw spaces."""
     if isinstance(folded, LinearMap):  # its row norm takes the input's norm away as well
-        return lambda x: denormalize(folded(x - source.mean), target)
-    return lambda x: denormalize(folded(normalize(x, source)), target)
+        height = lift * source.scale if lift else None
+        return lambda x: denormalize(folded(centre(x, source.mean, height)), target)
+    return lambda x: denormalize(folded(normalize(x, source, lift)), target)

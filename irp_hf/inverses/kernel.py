@@ -32,6 +32,8 @@ class KernelInverse:
     num_landmarks: int | None = None
     """m: how many anchors, farthest apart, carry the map; all of them if None."""
     seed: int = 0
+    lift: float = 0.0
+    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
 
     def landmarks(self, source: Tensor) -> Tensor:
         """The landmarks `(m, d_X)` among the source's anchors `(k, d_X)`."""

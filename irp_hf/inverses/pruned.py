@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ class PrunedInverse:
     num_subspaces: int = 8
     """ω: how many prunings, from different starts, are averaged."""
     seed: int = 0
+    lift: ClassVar[float] = 0.0
 
     def path(self, target: Tensor) -> PrunedPath:
         """The prunings of the target's anchors `(k, d_Y)`: only the inverse needs conditioning."""

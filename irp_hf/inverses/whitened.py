@@ -25,6 +25,8 @@ class WhitenedInverse:
     """b in [0, 1]: the share of the whitening that the source takes."""
     ridge: float = 1e-2
     """λ ≥ 0, in units of the mean variance per dimension."""
+    lift: float = 0.0
+    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
         """Cosines `(n, k)` in the source's partly whitened space."""
