@@ -57,7 +57,9 @@ def anchors(k: int, source_width: int, target_width: int, seed: int = 0) -> tupl
 def adapter(method: str, k: int, source_width: int, target_width: int) -> IRPAdapter:
     """An adapter whose hyper-parameters are given, so that nothing is searched."""
     fixed = {"gamma": 2.0, "ridge": 1e-2} if method == "kernel" else {"balance": 1.0, "ridge": 1.0}
-    return IRPAdapter.from_anchors(*anchors(k, source_width, target_width), method=method, restoration=0.5, **fixed)
+    return IRPAdapter.from_anchors(
+        *anchors(k, source_width, target_width), method=method, restoration=0.5, lift=0.0, **fixed
+    )
 
 
 def translate() -> None:
@@ -106,8 +108,8 @@ def fit() -> None:
         "one eigh, 1500": lambda: torch.linalg.eigh(gram),
         "scipy orthogonal_procrustes": lambda: orthogonal_procrustes(x - x.mean(0), y - y.mean(0)),
         "scikit-learn RidgeCV, 7 λ": lambda: RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(x, y),
-        "whitened, b and λ chosen": lambda: select(pairs, ("whitened",)),
-        "kernel, γ, λ chosen": lambda: select(pairs, ("kernel",))[0].fold(pairs),
+        "whitened, lift, b, λ chosen": lambda: select(pairs, ("whitened",)),
+        "kernel, lift, γ, λ chosen": lambda: select(pairs, ("kernel",))[0].fold(pairs),
         "pruned, δ chosen": lambda: select(pairs, ("pruned",)),
     }
     show("Fit of 1,500 anchors, 768 → 768", interleaved(contest, rounds=3), "one eigh, 1500")

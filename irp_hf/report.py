@@ -68,7 +68,7 @@ class Report:
     score: float
     """Its objective out of fold, scale restored."""
     finalists: tuple[Setting, ...]
-    """The chosen method's settings and their runner-up, if there is one, as the selection scored them."""
+    """The chosen method's settings and the best of the others, if there are any, as the selection scored them."""
     rows: tuple[Row, ...]
     learning_curve: tuple[CurvePoint, ...]
     """Of the chosen method, from few anchors to many; empty where there are too few to hold some out."""
@@ -169,8 +169,8 @@ class Report:
             return said
         best, other = self.finalists
         return (
-            f"{said} How flat its optimum is: {best.words} had {number(best.score)} in tuning, and the runner-up, "
-            f"{other.words}, {number(other.score)}."
+            f"{said} How flat its optimum is: {best.words} had {number(best.score)} in tuning, and the best of the "
+            f"others, {other.words}, {number(other.score)}."
         )
 
     def _anchors_needed(self) -> str:

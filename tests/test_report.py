@@ -77,7 +77,8 @@ def test_a_report_prints_as_a_table():
         "num_subspaces=8, restoration=0.\n"
         "\n"
         "Chosen by cosine: kernel, .553 by leave-one-out. How flat its optimum is: gamma=2, ridge=0.01,\n"
-        "restoration=0 had .561 in tuning, and the runner-up, gamma=4, ridge=0.01, restoration=0, .560.\n"
+        "restoration=0 had .561 in tuning, and the best of the others, gamma=4, ridge=0.01, restoration=0,\n"
+        ".560.\n"
         "\n"
         "  anchors      cosine  neighbours         MRR\n"
         "  200      .400 ±.012  .200 ±.012  .500 ±.012\n"
@@ -103,7 +104,7 @@ def test_what_is_not_known_is_not_said():
     """A report without curve, reliability or runner-up would break or print empty headings."""
     bare = replace(report(), learning_curve=(), reliability=None, finalists=(Setting("gamma=2", 0.5),))
     for text in (str(bare), bare.to_markdown(), bare._repr_html_()):
-        assert "runner-up" not in text
+        assert "best of the others" not in text
         assert "anchors brought" not in text
         assert "Expected" not in text
 
