@@ -123,9 +123,8 @@ class AnchoredSpace(AnchoredModel):
         """
         inverse = inverse_of(method, **options)
         rows = Rows(x, width=self.config.hidden_size)
-        vectors, anchors = (
-            normalize(x, self.statistics, inverse.lift) for x in (self._double(rows), self.anchors.double())
-        )
+        vectors = normalize(self._double(rows), self.statistics, inverse.lift)
+        anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
         return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
 
     def to_absolute(self, z: Any, method: str = "kernel", **options: Any) -> Any:
