@@ -94,6 +94,8 @@ def main(path: Path) -> None:
     print(f"\nPicture: {os.path.relpath(path)} ({time.perf_counter() - start:.0f} s in all)")
     if sys.stdin.isatty():
         converse(classify)
+    else:
+        print("In a terminal you could now type questions of your own.")
 
 
 def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:

@@ -59,7 +59,7 @@ def named_fits(against: Against) -> dict[str, Fit]:
         fit = BASELINES.get(entry) if isinstance(entry, str) else entry
         fitted = hasattr(fit, "translate") and not isinstance(fit, type)
         if fit is None or fitted or not callable(fit):
-            known = ", ".join(map(repr, BASELINES))
+            known = ", ".join(map(repr, ("all", *BASELINES)))
             raise InputError(
                 f"against has {entry!r:.80}; a function fit(source, target), or one of {known} is wanted. Correct it."
             )
@@ -122,7 +122,8 @@ def _named(name: str, x: Tensor) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(
-            f"{name} failed on vectors of shape {tuple(x.shape)}, {x.dtype}: {error}. Correct it, or leave it out."
+            f"{name} failed on vectors of shape {tuple(x.shape)}, {x.dtype}: {str(error).rstrip('.')}. "
+            "Correct it, or leave it out."
         ) from error
 
 

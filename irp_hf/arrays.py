@@ -5,6 +5,7 @@ Every reading checks: two dimensions, floating point, the wanted width, nothing 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,8 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     if module == "datasets" and hasattr(source, "format") and source.format["type"] != "custom":
         column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()
+    if isinstance(x, str | os.PathLike):
+        raise InputError(f"{name} are {str(x)!r:.80}; vectors are wanted. Read a file first: np.load, say.")
     try:
         array = np.asarray(x)
     except ValueError as error:

@@ -131,7 +131,8 @@ def head_labels(head: Any) -> Labels:
             raise
         except Exception as error:  # whatever a foreign head may raise
             raise InputError(
-                f"head failed on vectors of shape {tuple(vectors.shape)}: {error}. Give a head that reads the target's vectors."
+                f"head failed on vectors of shape {tuple(vectors.shape)}: {str(error).rstrip('.')}. "
+                "Give a head that reads the target's vectors."
             ) from error
         if logits.ndim != 2 or len(logits) != len(vectors) or not logits.shape[1]:
             raise InputError(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # of the terminal
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
+UNRELATED = 0.05  # of cosine about the mean, out of fold: unrelated rows have 0
 MEASURES = {"cosine": "cosine", "neighbors": "neighbours", "mrr": "MRR", "agreement": "agreement"}
 
 Item = TypeVar("Item")
@@ -165,12 +166,16 @@ class Report:
     def _choice(self) -> str:
         held = "leave-one-out" if self.chosen == NAMES["kernel"] else "the folds of the table"
         said = f"Chosen by {MEASURES[self.objective]}: {self.chosen}, {number(self.score)} by {held}."
+        by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
+        if by_angle and self.finalists[0].score < UNRELATED:
+            said += f" {_unrelated(self.finalists[0].score)}"
         if len(self.finalists) == 1:
             return said
         best, other = self.finalists
+        measure = ", by the cosine about the mean and with nothing restored yet" if by_angle else ""
         return (
-            f"{said} How flat its optimum is: {best.words} had {number(best.score)} in tuning, and the best of the "
-            f"others, {other.words}, {number(other.score)}."
+            f"{said} How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
+            f"the others, {other.words}, {number(other.score)}."
         )
 
     def _anchors_needed(self) -> str:
@@ -266,6 +271,13 @@ def _counted(items: Iterable[Item], bar: tqdm) -> tuple[Item, ...]:
         done.append(item)
         bar.update()
     return tuple(done)
+
+
+def _unrelated(cosine: float) -> str:
+    return (
+        f"The two sides look unrelated: about the mean, the cosine is {number(cosine)}. Check that row i of both is the "
+        "same item."
+    )
 
 
 def _confidence(reliability: Reliability) -> str:

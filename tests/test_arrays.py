@@ -134,6 +134,7 @@ REFUSED = {
     "bool": (X > 0, f"x have dtype bool{FLOATS_WANTED}"),
     "complex": (X.astype(np.complex64), f"x have dtype complex64{FLOATS_WANTED}"),
     "objects": (X.astype(object), f"x have dtype object{FLOATS_WANTED}"),
+    "a path": ("x.npy", "x are 'x.npy'; vectors are wanted. Read a file first: np.load, say."),
     "ragged": ([[1.0, 2.0], [1.0]], UNEQUAL),
     "ragged Arrow": (pa.array([[1.0], [1.0, 2.0]]), UNEQUAL),
     "ragged, right on average": (pa.array([[1.0] * 3, [1.0] * 5]), UNEQUAL),

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
+from irp_hf import IRPAdapter
 from irp_hf.costs import Cost
 from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
 from irp_hf.pairs import Pairs
@@ -76,9 +78,9 @@ def test_a_report_prints_as_a_table():
         "Settings: kernel gamma=2, ridge=0.01, restoration=0.5; pruned (paper) pruning_threshold=0.8,\n"
         "num_subspaces=8, restoration=0.\n"
         "\n"
-        "Chosen by cosine: kernel, .553 by leave-one-out. How flat its optimum is: gamma=2, ridge=0.01,\n"
-        "restoration=0 had .561 in tuning, and the best of the others, gamma=4, ridge=0.01, restoration=0,\n"
-        ".560.\n"
+        "Chosen by cosine: kernel, .553 by leave-one-out. How flat its optimum is: in tuning, by the cosine\n"
+        "about the mean and with nothing restored yet, gamma=2, ridge=0.01, restoration=0 had .561, and the\n"
+        "best of the others, gamma=4, ridge=0.01, restoration=0, .560.\n"
         "\n"
         "  anchors      cosine  neighbours         MRR\n"
         "  200      .400 ±.012  .200 ±.012  .500 ±.012\n"
@@ -92,6 +94,18 @@ def test_a_report_prints_as_a_table():
         "\n"
         "Expected cosine .500 on average, true .510; rank correlation 1.000."
     )
+
+
+def test_rows_that_do_not_belong_together_are_told():
+    """If it fails, anchors in another order, the commonest mistake, look like encoders that are hard to translate."""
+    said = "The two sides look unrelated: about the mean, the cosine is "
+    assert said not in str(report())
+    random = np.random.RandomState(0)
+    source = random.randn(120, 6)
+    adapter = IRPAdapter.from_anchors(source, np.tanh(source)[::-1] + 9, method="kernel")
+    shuffled = " ".join(str(adapter.report(progress=False, against=[])).split())
+    assert said in shuffled
+    assert "Check that row i of both is the same item." in shuffled
 
 
 def test_the_widest_table_fits_the_terminal():
