@@ -62,10 +62,9 @@ def anchor_facts(config: IRPConfig | AnchoredSpaceConfig) -> Facts:
 
 def inverse(config: IRPConfig) -> str:
     """The inverse and its hyper-parameters."""
-    shown = [*SHOWN[config.method], "restoration"]
+    shown = [*SHOWN[config.method], *(["lift"] if config.lift else []), "restoration"]
     if config.method == "kernel" and config.num_landmarks < config.num_anchors:
         shown.append("num_landmarks")
-    shown += ["lift"] if config.lift else []
     values = [f"{name}={getattr(config, name):.3g}" for name in shown if getattr(config, name) is not None]
     return f"{config.method}, {code(', '.join(values))}"
 
