@@ -36,8 +36,7 @@ def inverse_cost(folded: Folded, pairs: Pairs, lift: float = 0.0) -> Cost:
     """Count and time what a folded inverse does to 1,000 of the source's vectors at once."""
     folded = _single(folded)
     source, target = pairs.source_stats, pairs.target_stats
-    single = [Statistics(side.mean.float(), side.scale.float()) for side in (source, target)]
-    translate = translator(folded, single[0], single[1], lift)
+    translate = translator(folded, _single(source), _single(target), lift)
     return _cost(translate, _weights(folded), [source.mean, *target, *([source.scale] if lift else [])], pairs)
 
 

@@ -6,36 +6,24 @@ import html
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-from tqdm import tqdm
-
-from irp_hf.against import DEFAULT, Fit, baseline_rows, named_fits
 from irp_hf.errors import InputError
 from irp_hf.evaluation import (
     NAMES,
     CurvePoint,
     Reliability,
     Row,
-    curve_sizes,
-    inverse_rows,
-    learning_curve,
     number,
     signed,
-    words,
 )
-from irp_hf.inverses.base import Translator
-from irp_hf.metrics import cosines
-from irp_hf.pairs import Pairs
 from irp_hf.plain import from_plain
-from irp_hf.selection import Choice, Labels, Objective, select
 from irp_hf.tables import MARK, Table, aligned, as_html, markdown
-from irp_hf.tuning import NUM_FOLDS, Given
+from irp_hf.tuning import NUM_FOLDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +32,6 @@ WIDTH = 100  # of the terminal
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
 UNRELATED = 0.05  # of cosine about the mean, out of fold: unrelated rows have 0
 MEASURES = {"cosine": "cosine", "neighbors": "neighbours", "mrr": "MRR", "agreement": "agreement"}
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -215,62 +201,6 @@ class Report:
             [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
         ]
         return [["anchors", *(MEASURES[name] for name in names)], *lines]
-
-
-def build_report(
-    pairs: Pairs,
-    chosen: Choice,
-    others: Sequence[Choice],
-    objective: Objective,
-    labels: Labels | None = None,
-    given: Given | None = None,
-    expected: Tensor | None = None,
-    fits: Mapping[str, Fit] | None = None,
-    progress: bool = True,
-) -> Report:
-    """Measure all that a report says, on `pairs` and on what `select` chose from them.
-
-    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
-    `expected (k,)` are the confidences of `chosen.translated`, and `fits` whom to compare with. `progress` shows a bar
-    on standard error.
-    """
-    given = given or Given()
-    fits = named_fits(DEFAULT) if fits is None else fits
-
-    def fit(few: Pairs) -> Translator:
-        (choice,) = select(few, (chosen.method,), objective, given, labels)
-        return choice.translator(few)
-
-    choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
-    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
-    with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
-        rows = _counted(
-            chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
-        )
-        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
-    reliability = None
-    if expected is not None:
-        reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
-    return Report(
-        num_anchors=len(pairs),
-        source_width=pairs.source.shape[1],
-        target_width=pairs.target.shape[1],
-        objective=objective,
-        chosen=NAMES[chosen.method],
-        score=chosen.score,
-        finalists=tuple(Setting(words(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
-        rows=rows,
-        learning_curve=curve,
-        reliability=reliability,
-    )
-
-
-def _counted(items: Iterable[Item], bar: tqdm) -> tuple[Item, ...]:
-    done = []
-    for item in items:
-        done.append(item)
-        bar.update()
-    return tuple(done)
 
 
 def _unrelated(cosine: float) -> str:

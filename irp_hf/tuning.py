@@ -1,4 +1,5 @@
 """Hyper-parameters of each inverse from the anchors alone, by out-of-fold cosine.
+
 The kernel's leave-one-out is closed form, and it serves the lift too; the others take K folds. Each decomposes once for
 its whole grid. The cosine is smooth in γ, λ and δ, so that a hill-climb finds its top.
 """
@@ -92,8 +93,12 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
             if tried[point] - tried[grid[best]] <= FLAT * (1 - tried[grid[best]]):
                 break
             best += step
-    top = grid[best]
-    return {top: tried.pop(top), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
+    return _with_first(grid[best], tried)
+
+
+def _with_first(point: Point, tried: dict[Point, float]) -> dict[Point, float]:
+    """`tried` with this point first and the others best first."""
+    return {point: tried.pop(point), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
 
 
 def tune_lift(pairs: Pairs, given: Given) -> float:
@@ -108,7 +113,7 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
     for lift in LIFTS:
         rows = sample.lifted(lift)
         path = KernelPath(rows, rows, GAMMAS[0] * (1 + lift**2))  # a lift of all makes cosines so much more alike
-        start, cosine[lift] = next(iter(_kernel_ridges(sample, path, None, start).items()))
+        start, cosine[lift] = next(iter(_kernel_ridges(_left_out(sample, path), None, start).items()))
     best = max(LIFTS, key=cosine.__getitem__)
     return best if cosine[best] - cosine[0] > FLAT * (1 - cosine[0]) else 0.0
 
@@ -130,17 +135,18 @@ def tune_kernel(pairs: Pairs, given: Given) -> Race:
     def best_of(gamma: float) -> float:
         nonlocal start
         path = _kernel(given, gamma).path(sample_rows)
-        gamma_tried[gamma] = _kernel_ridges(sample, path, given.ridge, start)
+        gamma_tried[gamma] = _kernel_ridges(_left_out(sample, path), given.ridge, start)
         start, cosine = next(iter(gamma_tried[gamma].items()))
         return cosine
 
     grid = GAMMAS if given.gamma is None else (given.gamma,)
     gamma = next(iter(climb(best_of, grid, grid.index(2.0) if given.gamma is None else 0)))
     path = _kernel(given, gamma).path(rows)
+    evaluate = _left_out(pairs, path)
     if sample is not pairs:
-        gamma_tried = {gamma: _kernel_ridges(pairs, path, given.ridge, next(iter(gamma_tried[gamma])))}
+        gamma_tried = {gamma: _kernel_ridges(evaluate, given.ridge, next(iter(gamma_tried[gamma])))}
     if given.ridge is None:
-        gamma_tried[gamma] = _less_smooth(gamma_tried[gamma], pairs, path)
+        gamma_tried[gamma] = _less_smooth(gamma_tried[gamma], evaluate)
     best = next(iter(gamma_tried[gamma]))
     others = [
         Trial(_kernel(given, *point), cosine)
@@ -156,16 +162,14 @@ def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> K
     return KernelInverse(gamma, ridge, given.num_landmarks, given.seed, given.lift or 0.0)
 
 
-def _kernel_ridges(pairs: Pairs, path: KernelPath, ridge: float | None, start: float) -> dict[float, float]:
-    evaluate = _leave_one_out(pairs, path)
+def _kernel_ridges(evaluate: Callable[[float], float], ridge: float | None, start: float) -> dict[float, float]:
     if ridge is not None:
         return {ridge: evaluate(ridge)}
     return climb(evaluate, KERNEL_RIDGES, KERNEL_RIDGES.index(start))
 
 
-def _less_smooth(tried: dict[float, float], pairs: Pairs, path: KernelPath) -> dict[float, float]:
+def _less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:
     """What was tried, first a λ that smooths less than the best and is nearly as good: heads and neighbours like that."""
-    evaluate = _leave_one_out(pairs, path)
     best, top = next(iter(tried.items()))
     index = KERNEL_RIDGES.index(best)
     for ridge in reversed(KERNEL_RIDGES[max(index - LESS_SMOOTH, 0) : index]):
@@ -173,10 +177,10 @@ def _less_smooth(tried: dict[float, float], pairs: Pairs, path: KernelPath) -> d
         if top - tried[ridge] > NEARLY * (1 - top):
             break
         best = ridge
-    return {best: tried.pop(best), **dict(sorted(tried.items(), key=lambda item: item[1], reverse=True))}
+    return _with_first(best, tried)
 
 
-def _leave_one_out(pairs: Pairs, path: KernelPath) -> Callable[[float], float]:
+def _left_out(pairs: Pairs, path: KernelPath) -> Callable[[float], float]:
     """The mean cosine of leave-one-out at a λ."""
     spectral = path.spectral(pairs.target_rows)
     return lambda ridge: mean_cosine(path.leave_one_out(pairs.target_rows, ridge, spectral), pairs.target_rows)

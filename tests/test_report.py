@@ -16,7 +16,8 @@ from irp_hf import IRPAdapter
 from irp_hf.costs import Cost
 from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
 from irp_hf.pairs import Pairs
-from irp_hf.report import WIDTH, Report, Setting, build_report
+from irp_hf.report import WIDTH, Report, Setting
+from irp_hf.reporting import build_report
 from irp_hf.selection import select
 
 
