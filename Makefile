@@ -62,6 +62,7 @@ lint: $(VENV)/.stamp-dev  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict irp_hf
+	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.stamp-dev  ## measure speed against peers
 	$(BIN)/python benchmarks/speed.py

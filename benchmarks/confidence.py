@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 from trec import ENCODERS, embed, load_trec
 
 from irp_hf import IRPAdapter
-from irp_hf.metrics import cosines
+from irp_hf.maths.metrics import cosines
 
 FOREIGN = "Ayer por la tarde llovió mucho y nos quedamos en casa leyendo un libro número {}."  # no question, no English
 

@@ -20,7 +20,7 @@ from grid_results import ALL, Results
 from trec import ROOT
 
 from irp_hf.evaluation import number
-from irp_hf.tables import markdown
+from irp_hf.evaluation.printed import markdown
 
 GRIDS = {"TREC": "paper-text", "Fashion-MNIST": "paper-images"}
 TABLE, README = ROOT / "benchmarks" / "quality.md", ROOT / "README.md"

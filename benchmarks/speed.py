@@ -17,8 +17,8 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.linear_model import RidgeCV
 
 from irp_hf import IRPAdapter
-from irp_hf.pairs import Pairs
-from irp_hf.selection import select
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.selection import select
 
 Contest = dict[str, Callable[[], object]]
 

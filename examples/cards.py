@@ -29,9 +29,9 @@ from transformers.utils import logging
 from trec import ROOT, adapter_folder, embed, load_trec, sample_anchors
 
 from irp_hf import AnchoredSpace, IRPAdapter, IRPConfig
-from irp_hf.cards import adapter_card
+from irp_hf.evaluation.report import Report
 from irp_hf.heads import open_head
-from irp_hf.report import Report
+from irp_hf.models.cards import adapter_card
 
 CARDS = ROOT / "model_cards"
 OWNER = "me"  # of the repositories that the cards speak of

@@ -47,11 +47,11 @@ from transformers.utils import logging
 from trec import adapter_folder
 
 from irp_hf import AnchoredSpace, IRPAdapter
-from irp_hf.against import BASELINES
+from irp_hf.baselines.registry import BASELINES
 from irp_hf.evaluation import NAMES
-from irp_hf.pairs import Pairs as ParallelAnchors
-from irp_hf.projection import unit_rows
-from irp_hf.selection import select
+from irp_hf.maths.pairs import Pairs as ParallelAnchors
+from irp_hf.maths.projection import unit_rows
+from irp_hf.maths.selection import select
 
 NAME = "cross-lingual"
 TITLE = "Spanish questions by one encoder, fed to an English index and an English head of another"

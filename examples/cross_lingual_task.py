@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from trec import load_trec
 
-from irp_hf.metrics import reciprocal_ranks
+from irp_hf.maths.metrics import reciprocal_ranks
 
 SEARCH = ("recall@1", "recall@10", "MRR")
 HEAD = ("class as in English", "right class")

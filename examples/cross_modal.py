@@ -34,11 +34,11 @@ from transformers.utils import logging
 from trec import adapter_folder
 
 from irp_hf import AnchoredSpace, IRPAdapter
-from irp_hf.against import BASELINES
 from irp_hf.baselines import RelativeDecoder
+from irp_hf.baselines.registry import BASELINES
 from irp_hf.evaluation import number
-from irp_hf.metrics import reciprocal_ranks
-from irp_hf.pairs import Pairs
+from irp_hf.maths.metrics import reciprocal_ranks
+from irp_hf.maths.pairs import Pairs
 
 NAME = "cross-modal"
 TITLE = "Emoji: a head that learnt from names is fed with pictures, and the reverse; each emoji is tested once"

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from irp_hf.against import BASELINES
+from irp_hf.baselines.registry import BASELINES
 from irp_hf.evaluation import number
-from irp_hf.plots import COLORS, INK, MUTED, STYLE
+from irp_hf.evaluation.plots import COLORS, INK, MUTED, STYLE
 
 SHOWN = (OURS, PAPER, *reversed(BASELINES), RAW)  # upwards
 HEAD, SEARCH = "accuracy", "recall@10"

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from irp_hf.against import BASELINES
 from irp_hf.baselines import RelativeDecoder
+from irp_hf.baselines.registry import BASELINES
 from irp_hf.evaluation import NAMES
-from irp_hf.inverses.base import Translator
-from irp_hf.metrics import cosines, neighbors_kept
-from irp_hf.pairs import Pairs
-from irp_hf.selection import select
+from irp_hf.maths.inverses.base import Translator
+from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.selection import select
 
 NATIVE, CHANCE, RAW, HEAD = "native", "chance", "no translation", "relative head, trained anew"
 PAPER, OURS = "irp_hf: pruned, the paper's", "irp_hf: auto"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from irp_hf.evaluation import number
-from irp_hf.plots import COLORS, INK, MUTED, STYLE
+from irp_hf.evaluation.plots import COLORS, INK, MUTED, STYLE
 
 LEFT_OUT = (NATIVE, CHANCE, RAW)  # a line, or far away from all others
 COLUMNS = 3

@@ -15,8 +15,8 @@ from torch import Tensor
 from trec import RESULTS, ROOT, versions
 
 from irp_hf.evaluation import bootstrap, number, signed
-from irp_hf.plain import from_plain
-from irp_hf.tables import markdown
+from irp_hf.evaluation.from_dict import from_plain
+from irp_hf.evaluation.printed import markdown
 
 ALL = "all"
 

@@ -16,9 +16,9 @@ from trec import ENCODERS
 
 from irp_hf.analysis.scale_distribution import Norms, ScaleDistribution, draw_norms, scale_distribution
 from irp_hf.evaluation import number
-from irp_hf.plots import draw, title
-from irp_hf.projection import denormalize, normalize, statistics
-from irp_hf.tables import Table
+from irp_hf.evaluation.plots import draw, title
+from irp_hf.evaluation.printed import Table
+from irp_hf.maths.projection import denormalize, normalize, statistics
 
 PICTURE_MODELS = ("ResNet-50", "EfficientNet-lite0")
 FAR = 0.01  # share of rows, those with the largest scales, left out of the second count

@@ -10,7 +10,7 @@ from typing import Any
 
 from trec import versions
 
-from irp_hf.tables import Table, markdown
+from irp_hf.evaluation.printed import Table, markdown
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from trec import ENCODERS
 
 from irp_hf.analysis.scale_invariance import ScaleInvariance, scale_invariance
 from irp_hf.evaluation import number
-from irp_hf.plots import COLORS, INK, MUTED, draw, title
-from irp_hf.tables import Table
+from irp_hf.evaluation.plots import COLORS, INK, MUTED, draw, title
+from irp_hf.evaluation.printed import Table
 
 SEEDS = (0, 1, 2)
 FACTORS = tuple(2 ** (half / 2) for half in range(-12, 13))

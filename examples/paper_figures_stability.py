@@ -12,12 +12,11 @@ from paper_figures_outcome import Outcome
 from tqdm import tqdm
 from trec import embed, load_trec
 
-from irp_hf.analysis.printed import rounded
-from irp_hf.analysis.stability import Stability, StabilityPoint, stability
-from irp_hf.analysis.stability_plot import cosine_panel, draw_conditions
+from irp_hf.analysis.stability import stability
+from irp_hf.analysis.stability_result import Stability, StabilityPoint, cosine_panel, draw_conditions
 from irp_hf.evaluation import number
-from irp_hf.plots import COLORS, MUTED, draw, title
-from irp_hf.tables import Table
+from irp_hf.evaluation.plots import COLORS, MUTED, draw, title
+from irp_hf.evaluation.printed import Table, rounded
 
 TARGET = "MiniLM-384"
 SOURCES = (TARGET, "static-256", "mpnet-768")

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from irp_hf.inverses.base import Translator
+from irp_hf.maths.inverses.base import Translator
 
 PACKAGE = "latentis"
 

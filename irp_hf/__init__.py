@@ -3,7 +3,7 @@
 from transformers import AutoConfig, AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from irp_hf.anchors import AnchorSet
+from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
 from irp_hf.errors import (
     AnchorMismatchError,
@@ -14,14 +14,13 @@ from irp_hf.errors import (
     IRPError,
     MissingDependencyError,
 )
-from irp_hf.finding import FoundSpace, find_spaces
-from irp_hf.modeling_irp import IRPAdapter
-from irp_hf.pipeline_irp import IRPStitchPipeline, Unnamed
-from irp_hf.spaces import AnchoredSpace
-from irp_hf.stitching import StitchedModel
+from irp_hf.models.adapter import IRPAdapter
+from irp_hf.models.finding import FoundSpace, find_spaces
+from irp_hf.models.space import AnchoredSpace
+from irp_hf.stitching.model import StitchedModel
+from irp_hf.stitching.pipeline import IRPStitchPipeline, Unnamed
 
 __version__ = "0.1.0"
-
 __all__ = [
     "AnchorMismatchError",
     "AnchorSet",

@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from irp_hf.errors import InputError
-from irp_hf.records import check_anchor_set, check_encoder, check_fingerprint
+from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
@@ -44,7 +44,7 @@ class AnchoredConfig(PreTrainedConfig):
             if isinstance(size, bool) or not 0 <= size <= MOST:
                 raise InputError(f"{name} is {size}; a number from 0 to {MOST} is wanted. Correct it.")
         check_fingerprint(self.anchor_fingerprint)
-        check_anchor_set(self.anchor_set)
+        AnchorRecord.from_dict(self.anchor_set, "anchor_set")
 
 
 @strict
@@ -73,7 +73,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
 
     def validate_encoder(self) -> None:
         """Raise `InputError` for a record of an encoder that no save would write."""
-        check_encoder(self.encoder)
+        EncoderRecord.from_dict(self.encoder, "encoder")
 
 
 @strict
@@ -133,8 +133,8 @@ class IRPConfig(AnchoredConfig):
 
     def validate_encoders(self) -> None:
         """Raise `InputError` for records of encoders that no save would write."""
-        check_encoder(self.source_encoder)
-        check_encoder(self.target_encoder)
+        EncoderRecord.from_dict(self.source_encoder, "source_encoder")
+        EncoderRecord.from_dict(self.target_encoder, "target_encoder")
 
     def validate_numbers(self) -> None:
         """Raise `InputError` for numbers that translate into nothing."""

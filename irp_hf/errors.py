@@ -1,6 +1,8 @@
-"""The errors that irp_hf raises on purpose: one sentence on what was wrong, one on what to do."""
+"""The errors that irp_hf raises on purpose, and the one way in which all of them are worded."""
 
 from __future__ import annotations
+
+from typing import Any, TypeVar
 
 
 class IRPError(Exception):
@@ -29,3 +31,45 @@ class MissingDependencyError(IRPError, ImportError):
 
 class HeadCutError(IRPError, ValueError):
     """A classification model that cannot be cut at the input of its head."""
+
+
+Refusal = TypeVar("Refusal", bound=IRPError)
+
+LONGEST = 80  # characters of a value that an error shows
+INSTALL = "Run: pip install {}"
+
+
+def refusal(subject: str, expected: str, got: str, advice: str, kind: type[Refusal] = InputError) -> Refusal:  # type: ignore[assignment]
+    """An error in two sentences: `subject: expected this, got that.` and then what to do.
+
+    `got` says the value as it came, `shown(value)` where a user chose it. `advice` is one sentence or more, each with its
+    full stop.
+    """
+    return kind(f"{subject}: expected {expected}, got {got}. {advice}")
+
+
+def missing(subject: str, package: str, install: str) -> MissingDependencyError:
+    """The error for an optional package; `install` is what pip installs: a package, or an extra as `irp_hf[plots]`."""
+    advice = INSTALL.format(install)
+    return refusal(subject, f"the package {package}", "an ImportError of it", advice, MissingDependencyError)
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, on one line and cut where it is long."""
+    text = repr(value) if isinstance(value, str | bytes) else " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def kind_of(value: Any) -> str:
+    """What a value is: `a list`, `an Image`, `the class Linear`, `None`."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "AEIOUaeiou" else f"a {name}"
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's text, without its full stop; the error's class where it has no text."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 # These set the environment that huggingface_hub reads when it is imported.
 from hub_server import Hub
-from hub_server_start import HUB, empty_cache
+from hub_server.start import HUB, empty_cache
 
 # isort: split
 import numpy as np

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny_encoders as tiny
-from hub_server_start import empty_cache
+from hub_server.start import empty_cache
 from transformers import AutoModelForSequenceClassification
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter

@@ -15,22 +15,24 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from irp_hf.analysis.anchors import hold_out, parallel_anchors
-from irp_hf.analysis.printed import Printed
+from irp_hf.analysis.inputs import hold_out, parallel_anchors
+from irp_hf.checks import check_list
 from irp_hf.errors import InputError
-from irp_hf.evaluation import CURVE_FOLDS, FEWEST, RESAMPLES, SEED, Measure, Measured, number, signed
-from irp_hf.fitting import distinct_pairs
-from irp_hf.metrics import cosines, neighbors_kept
-from irp_hf.options import check_given, check_method, check_several, head_labels
-from irp_hf.pairs import Pairs
-from irp_hf.report import MEASURES, WORTHWHILE
-from irp_hf.selection import Labels, Method, select
-from irp_hf.tables import MARK, Table
-from irp_hf.tuning import Given
+from irp_hf.evaluation.held_out import CURVE_FOLDS, FEWEST
+from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
+from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
+from irp_hf.evaluation.report import MEASURES, WORTHWHILE
+from irp_hf.heads.labels import head_labels
+from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.options import check_given, check_method
+from irp_hf.maths.pairs import Pairs, distinct_pairs
+from irp_hf.maths.selection import Labels, Method, select
+from irp_hf.maths.tuning import Given
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 MOST_SIZES = 6
 LEAST = 4  # anchors: a selection wants a few
@@ -96,7 +98,7 @@ class AnchorBudget(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        from irp_hf.plots import draw
+        from irp_hf.evaluation.plots import draw
 
         return draw([partial(_panel, found=self)], path, what="An anchor budget", width=6.4)
 
@@ -195,26 +197,6 @@ def budget_sizes(num_anchors: int) -> list[int]:
     return [size for size in halved[:0:-1] if size >= FEWEST] + halved[:1]
 
 
-def two_way_bootstrap(values: Tensor) -> list[Measure]:
-    """The mean of each of `values (m, r, n)`, r subsets and n pairs, and the central 95 % of its means over seeded resamples.
-
-    Subsets and pairs are resampled independently: every subset met the same pairs.
-    """
-    _, r, n = values.shape
-    generator = torch.Generator().manual_seed(SEED)
-    shares = [
-        torch.stack(
-            [torch.randint(size, (size,), generator=generator).bincount(minlength=size) for _ in range(RESAMPLES)]
-        )
-        for size in (r, n)
-    ]
-    subsets, pairs = (share.to(values) / share.shape[1] for share in shares)
-    means = torch.einsum("br,mrn,bn->mb", subsets, values, pairs)
-    bounds = torch.tensor([0.025, 0.975]).to(values)
-    low, high = means.quantile(bounds, dim=1)
-    return [Measure(*row) for row in torch.stack([values.mean((1, 2)), low, high], dim=1).tolist()]
-
-
 def _measured(
     few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None, true: Tensor | None
 ) -> Tensor:
@@ -228,7 +210,7 @@ def _measured(
 
 def _checked(sizes: Sequence[int], most: int) -> list[int]:
     """Ascending, each once."""
-    sizes = check_several("sizes", sizes)
+    sizes = check_list("sizes", sizes)
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, Integral) or not LEAST <= int(size) <= most:
             raise InputError(
@@ -242,7 +224,7 @@ def _checked(sizes: Sequence[int], most: int) -> list[int]:
 
 def _panel(axes: Axes, found: AnchorBudget) -> None:
     """Each measure with its band, named at its end; a dotted line where the cosine has enough."""
-    from irp_hf.plots import COLORS, INK, MUTED, title
+    from irp_hf.evaluation.plots import COLORS, INK, MUTED, title
 
     title(axes, "How many anchors?", f"{found.method}, tested on {found.num_held_out:,} other pairs")
     sizes = [point.num_anchors for point in found.points]

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from irp_hf.analysis.anchors import FEWEST, parallel_anchors
-from irp_hf.analysis.printed import Printed
+from irp_hf.analysis.inputs import FEWEST, parallel_anchors
 from irp_hf.errors import InputError
-from irp_hf.evaluation import Evaluation, Measure, evaluate, number
-from irp_hf.fitting import distinct_pairs
-from irp_hf.options import check_given, check_method, head_labels
-from irp_hf.report import MEASURES
-from irp_hf.selection import select
-from irp_hf.tables import Table
-from irp_hf.tuning import NUM_FOLDS
+from irp_hf.evaluation.held_out import Evaluation, evaluate
+from irp_hf.evaluation.intervals import Measure
+from irp_hf.evaluation.printed import Printed, Table, number
+from irp_hf.evaluation.report import MEASURES
+from irp_hf.heads.labels import head_labels
+from irp_hf.maths.options import check_given, check_method
+from irp_hf.maths.pairs import distinct_pairs
+from irp_hf.maths.selection import select
+from irp_hf.maths.tuning import NUM_FOLDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 SHOWN = ("cosine", "neighbors", "agreement")
 PANEL, CELL = 2.6, 1.15  # inches: what is around the cells of a panel, and a cell's width
@@ -89,7 +91,7 @@ class Compatibility(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        from irp_hf.plots import draw
+        from irp_hf.evaluation.plots import draw
 
         panels = [partial(_heat_map, found=self, measure=measure) for measure in self.measures()]
         return draw(panels, path, what="A compatibility matrix", width=PANEL + CELL * len(self.names))
@@ -190,7 +192,7 @@ def compatibility(
 def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
     from matplotlib import colormaps
 
-    from irp_hf.plots import MUTED, title
+    from irp_hf.evaluation.plots import MUTED, title
 
     title(axes, MEASURES[measure].capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
     means = found.matrix(measure)

@@ -18,17 +18,16 @@ import torch
 from torch import Tensor
 
 from irp_hf.analysis.modes import num_modes
-from irp_hf.analysis.printed import Printed
-from irp_hf.arrays import as_matrix
+from irp_hf.data.arrays import as_matrix
 from irp_hf.errors import InputError
-from irp_hf.evaluation import number
-from irp_hf.plots import COLORS, INK, draw, title
-from irp_hf.projection import statistics
-from irp_hf.tables import Table
+from irp_hf.evaluation.plots import COLORS, INK, draw, title
+from irp_hf.evaluation.printed import Printed, Table, number
+from irp_hf.maths.projection import statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 SAME = 1e-3  # deviation over mean: below it, half precision and rounding is all that parts the norms
 PULLED = 0.1  # mean over median, less one

@@ -18,17 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from irp_hf.analysis.printed import Printed
-from irp_hf.arrays import as_matrix
+from irp_hf.checks import check_list
+from irp_hf.data.arrays import as_matrix
 from irp_hf.errors import InputError
-from irp_hf.evaluation import Measure, bootstrap, number
-from irp_hf.options import Labels, check_several, head_labels
-from irp_hf.plots import BAND, COLORS, MUTED, draw, title
-from irp_hf.tables import MARK, Table
+from irp_hf.evaluation.intervals import Measure, bootstrap
+from irp_hf.evaluation.plots import BAND, COLORS, MUTED, draw, title
+from irp_hf.evaluation.printed import MARK, Printed, Table, number
+from irp_hf.heads.labels import Labels, head_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 DOUBLINGS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 FACTORS = (*(1 / factor for factor in DOUBLINGS[::-1]), 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, *DOUBLINGS)
@@ -36,7 +37,6 @@ LEAST, MOST = 1e-9, 1e9  # a float32 head can still read the largest vectors tha
 STAY = 0.99  # share of labels
 CHUNK = 8192  # rows that the head reads at once
 NAMED = 12  # layers that an error names
-
 Rescaled = Callable[[Tensor, float], Tensor]  # vectors (n, d) and α to labels (n,)
 
 
@@ -160,7 +160,7 @@ def scale_invariance(
 
 def _checked(factors: Sequence[float]) -> list[float]:
     """In ascending order, with 1 among them."""
-    factors = check_several("factors", factors)
+    factors = check_list("factors", factors)
     for factor in factors:
         if not _is_number(factor) or not LEAST <= factor <= MOST:
             raise InputError(f"factors hold {factor!r}; numbers from {LEAST:g} to {MOST:g} are wanted. Remove it.")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from irp_hf.errors import DamagedFolderError, InputError, MissingDependencyError
-from irp_hf.modeling_irp import IRPAdapter
+from irp_hf.models.adapter import IRPAdapter
 
 try:
     from sentence_transformers.base.model import BaseModel
@@ -28,6 +28,7 @@ except ImportError as error:
         "IRPTranslation is a module of sentence-transformers 6, which is not installed. "
         "Run: pip install irp_hf[sentence-transformers]"
     ) from error
+
 
 EMBEDDING = "sentence_embedding"
 POOLINGS = {"lasttoken": "last"}  # their names for ours

@@ -4,6 +4,7 @@ The folders beside this file are older than the package's present layout. They a
 must load and give the same for ever. A new kind of folder is added by its name.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def space(folder):
 
 
 def anchor_set(folder):
-    from irp_hf import AnchorSet
     from PIL import Image
+
+    from irp_hf import AnchorSet
 
     pictures = [Image.fromarray(np.full((3, 4, 3), 20 * row, np.uint8)) for row in range(len(TEXTS))]
     AnchorSet({"words": TEXTS, "picture": pictures}).save_pretrained(folder)
@@ -88,10 +90,8 @@ def encoded(folder):
         return embed(texts)
 
     stop.__name__ = "embed"
-    try:
+    with contextlib.suppress(RuntimeError, StopIteration):
         encode(stop, TEXTS, batch_size=BATCH, out=folder / "half.npy")
-    except (RuntimeError, StopIteration):
-        pass
 
 
 def blocks(folder):

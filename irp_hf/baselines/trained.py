@@ -1,0 +1,114 @@
+"""Direct translators that are trained by gradient descent, to compare with. They standardise both sides first."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from irp_hf.baselines.closed_form import Baseline, Centred, DirectMap, deviation, parallel, ridge
+from irp_hf.maths.options import check_given
+
+STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
+HIDDEN, DROPOUT = 512, 0.1
+BATCH, EPOCHS, PATIENCE = 256, 100, 8
+HELD_OUT = 10  # one pair of so many tells when to stop
+
+
+@torch.inference_mode(False)  # whose tensors cannot be trained
+def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
+    """An affine map by 300 full-batch steps of Adam on the squared error (arXiv 2311.00664, `affine`).
+
+    `source (k, d_X)`, `target (k, d_Y)`. Raises `InputError` for sides of unequal length and a seed that is none.
+    """
+    seed = check_given("auto", seed=seed).seed
+    sides = _Standardized(source, target)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        linear = nn.Linear(sides.source.shape[1], sides.target.shape[1])
+        optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            mse_loss(linear(sides.source), sides.target).backward()
+            optimizer.step()
+    weight, bias = linear.weight.detach().double().T, linear.bias.detach().double()
+    weight = weight / sides.source_deviation[:, None] * sides.target_deviation
+    return DirectMap(weight, sides.source_mean, sides.target_mean + bias * sides.target_deviation)
+
+
+class ResidualMLP(nn.Module, Baseline):
+    """Ridge regression plus a network of one hidden layer, `(n, d_X) -> (n, d_Y)`."""
+
+    def __init__(self, sides: _Standardized, linear: DirectMap) -> None:
+        super().__init__()
+        self.linear = linear
+        self.source_size, width = sides.source.shape[1], sides.target.shape[1]
+        self.source_mean, self.source_deviation = sides.source_mean.float(), sides.source_deviation.float()
+        self.target_deviation = sides.target_deviation.float()
+        last = nn.Linear(HIDDEN, width)
+        nn.init.zeros_(last.weight)  # it begins as the ridge regression
+        nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(nn.Linear(self.source_size, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
+        residual: Tensor = self.network((x.float() - self.source_mean) / self.source_deviation)
+        direct: Tensor = self.linear(x)
+        return direct + (residual * self.target_deviation).to(direct)
+
+
+@torch.inference_mode(False)
+def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
+    """Train a network on what ridge regression leaves; a tenth of the pairs, held out, tells when to stop.
+
+    `source (k, d_X)`, `target (k, d_Y)`. The ridge regression below it is fitted on the same nine tenths, and so is honest
+    on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and a seed that is none.
+    """
+    seed = check_given("auto", seed=seed).seed
+    source, target = parallel(source, target)
+    sides = _Standardized(source, target)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(source), generator=generator)
+    held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+    linear = ridge(source[kept], target[kept])
+    wanted = ((target - linear(source)) / sides.target_deviation).float()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        mlp = ResidualMLP(sides, ridge(source, target))
+        _train(mlp.network, sides.source, wanted, kept, held, generator)
+    return mlp.eval().requires_grad_(False)
+
+
+def _train(
+    network: nn.Module, x: Tensor, wanted: Tensor, kept: Tensor, held: Tensor, generator: torch.Generator
+) -> None:
+    """Adam on the squared error, until the held-out rows have not gained for some epochs; the best state stays."""
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
+    best, state, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    for _ in range(EPOCHS):
+        network.eval()
+        with torch.no_grad():
+            error = float(mse_loss(network(x[held]), wanted[held])) if len(held) else 0.0
+        if error < best:
+            best, state, waited = error, copy.deepcopy(network.state_dict()), 0
+        elif (waited := waited + 1) == PATIENCE:
+            break
+        network.train()
+        for rows in kept[torch.randperm(len(kept), generator=generator)].split(BATCH):
+            optimizer.zero_grad()
+            mse_loss(network(x[rows]), wanted[rows]).backward()
+            optimizer.step()
+    network.load_state_dict(state)
+
+
+class _Standardized:
+    """Both sides in float32, centred and of unit variance per dimension; a constant dimension stays zero."""
+
+    def __init__(self, source: Tensor, target: Tensor) -> None:
+        sides = Centred(source, target)
+        self.source_mean, self.target_mean = sides.source_mean, sides.target_mean
+        self.source_deviation, self.target_deviation = deviation(sides.source), deviation(sides.target)
+        self.source = (sides.source / self.source_deviation).float()
+        self.target = (sides.target / self.target_deviation).float()

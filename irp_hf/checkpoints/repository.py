@@ -1,0 +1,171 @@
+"""Where an encoder lies: a folder or a repository of the Hub, at which commit, under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+from transformers.utils import logging
+
+from irp_hf.checks import check_absent
+from irp_hf.errors import HubError, InputError, IRPError, first_line
+from irp_hf.hub.download import Pinned, pin
+from irp_hf.hub.errors import speaking
+from irp_hf.hub.ids import COMMIT
+
+PICKLED = "holds its weights as a pickle, which could run any code"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder or a repository that was found."""
+
+    path: str
+    """A folder, or an id on the Hub."""
+    commit: str | None
+    """Its hash, where it comes from the Hub."""
+    modular: bool
+    """Whether it is a sentence-transformers model."""
+    online: bool = False
+    """Whether the Hub may be asked for what the cache does not hold."""
+
+    @property
+    def name(self) -> str:
+        """An id as it is, and a folder without the way to it, which is nobody else's business."""
+        path = Path(self.path)
+        return path.resolve().name if path.is_dir() or path.is_absolute() else self.path
+
+    def keywords(self, token: str | bool | None, trust_remote_code: bool = False) -> dict[str, Any]:
+        """What `from_pretrained` of transformers takes to load from here, and from nowhere else."""
+        return dict(
+            revision=self.commit or "main",  # a folder has none, and transformers wants one all the same
+            token=token,
+            local_files_only=not self.online,
+            trust_remote_code=trust_remote_code,
+        )
+
+    def cached(self, name: str) -> Path | None:
+        """A file that is here already, whole."""
+        if self.commit is None:
+            file = Path(self.path, name)
+            return file if file.is_file() else None
+        found = try_to_load_from_cache(self.path, name, revision=self.commit)
+        return Path(found) if isinstance(found, str) else None
+
+    def file(self, name: str, token: str | bool | None) -> Path | None:
+        """A file, fetched where need be; None where there is none. Raises `HubError`."""
+        if self.commit is None or not self.online:
+            return self.cached(name)
+        return _fetched(self.path, name, self.commit, token)
+
+
+def find(path: str, revision: str | None = None, token: str | bool | None = None) -> Repository:
+    """Look where an encoder lies, with one request where it is the Hub.
+
+    Raises `InputError` for what is neither a folder nor an id, and for weights that only a pickle holds, and `HubError`
+    where the Hub refuses, or cannot be reached and the cache knows nothing.
+    """
+    folder = Path(path)
+    if path and folder.is_dir():
+        check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
+        found = Repository(path, None, (folder / "modules.json").is_file())
+        if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
+            raise _pickled(found.name)
+        return found
+    pinned = _pinned(path, revision, token)
+    for name in ("modules.json", "config.json"):
+        if _has(path, name, pinned, token):
+            return Repository(path, pinned.commit, name == "modules.json", pinned.online)
+    if pinned.online:
+        raise InputError(
+            f"{path!r} has no config.json at commit {pinned.commit[:8]}…, and so is no model of transformers. Name another."
+        )
+    raise HubError(
+        f"The Hub cannot be reached, and the cache does not hold {path!r} at commit {pinned.commit[:8]}…. "
+        "Fetch it once with a connection; then it loads without one."
+    )
+
+
+def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned:
+    try:
+        return pin(path, revision, token)
+    except InputError as error:
+        raise InputError(
+            f"{path!r} is no folder here, and no id on the Hub. Name a folder, or an id as in user/name."
+        ) from error
+    except HubError as error:
+        commit = revision or ""
+        if COMMIT.fullmatch(commit) and isinstance(error.__cause__, RevisionNotFoundError):
+            raise HubError(
+                f"The Hub no longer has commit {commit[:8]}… of {path!r}. Open another (encoder_revision='main' or "
+                "head_revision='main', with on_mismatch='warn'), or encode the anchors again."
+            ) from error
+        if "/" not in path:  # more often a folder that was mistyped than one of the few ids without a user
+            raise HubError(f"{path!r} is no folder here. {error}") from error
+        raise
+
+
+def _has(path: str, name: str, pinned: Pinned, token: str | bool | None) -> bool:
+    known = try_to_load_from_cache(path, name, revision=pinned.commit)
+    if known is not None or not pinned.online:
+        return isinstance(known, str)
+    return _fetched(path, name, pinned.commit, token) is not None
+
+
+def _fetched(path: str, name: str, commit: str, token: str | bool | None) -> Path | None:
+    with speaking(path, commit):
+        try:
+            return Path(hf_hub_download(path, name, revision=commit, token=token))
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing file
+                raise
+            return None
+
+
+def _pickled(name: str) -> InputError:
+    return InputError(f"{name} {PICKLED}. Load it where you trust it; its save_pretrained writes safetensors.")
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Say in two sentences what the libraries beneath say in many, and keep their tables of unused weights to themselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except IRPError:
+        raise
+    except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        if "trust_remote_code=True" in str(error):
+            raise InputError(
+                f"{name} brings code of its own, which is not run. "
+                "Pass trust_remote_code=True if you have read and trust it."
+            ) from error
+        if "use_safetensors" in str(error):
+            raise _pickled(name) from error
+        raise InputError(
+            f"{name} could not be loaded ({first_line(error)}). Give a model that transformers knows, with "
+            "its processor and safetensors, or load it yourself and pass a function from items to a matrix."
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def remote_class(config: Any, auto_class: str, path: str, hub: dict[str, Any]) -> type | None:
+    """The class that a trusted repository names for an Auto class of transformers; None where it is not trusted, or has none.
+
+    `hub` are the keywords of `Repository.keywords`: the code is of the same commit as the weights.
+    """
+    reference = (getattr(config, "auto_map", None) or {}).get(auto_class)
+    if not hub["trust_remote_code"] or not isinstance(reference, str):
+        return None
+    where = {key: hub[key] for key in ("revision", "token", "local_files_only")}
+    found: type = get_class_from_dynamic_module(reference, path, **where)
+    return found

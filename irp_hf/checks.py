@@ -1,0 +1,85 @@
+"""Checks of what a caller asks for: numbers, counts, choices, lists. Each raises `InputError` in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from irp_hf.errors import refusal, shown
+
+Choice = TypeVar("Choice")
+
+
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None, advice: str = "") -> int:
+    """A whole number from `least` to `most` as an `int`; numpy's count, booleans do not."""
+    if is_count(value) and int(value) >= least and (most is None or int(value) <= most):
+        return int(value)
+    bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+    raise refusal(name, f"a whole number {bounds}", shown(value), advice or f"Give one {bounds}.")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    advice: str = "",
+) -> float:
+    """A number as a `float`, from `least` or above `above`, to `most` or below `below`; numpy's count, booleans do not."""
+    if is_number(value):
+        number = float(value)
+        low = (least is None or number >= least) and (above is None or number > above)
+        high = (most is None or number <= most) and (below is None or number < below)
+        if low and high and number == number:
+            return number
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in (("at least", least), ("above", above), ("at most", most), ("below", below))
+        if bound is not None
+    ]
+    expected = " ".join(["a number", " and ".join(bounds)]).strip()
+    raise refusal(name, expected, shown(value), advice or "Give a number in that range.")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Choice], advice: str = "Choose one of them.") -> Choice:
+    """One of `choices`, by equality."""
+    known = list(choices)
+    for choice in known:
+        if type(value) is type(choice) and value == choice:
+            return choice
+    raise refusal(name, f"one of {quoted(known)}", shown(value), advice)
+
+
+def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a list, of one if need be.") -> list[Any]:
+    """Several values as a list; a single one, a string too, is refused, and so are fewer than `least`."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise refusal(name, "several values", shown(values), advice)
+    several = list(values)
+    if len(several) < least:
+        raise refusal(name, f"at least {least} {'value' if least == 1 else 'values'}", f"{len(several)}", advice)
+    return several
+
+
+def check_absent(option: str, value: Any, why: str) -> None:
+    """Raise `InputError` where an option was given that means nothing here."""
+    if value is not None:
+        raise refusal(option, f"nothing, since {why}", shown(value), f"Leave {option} out.")
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number of Python or numpy, and no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number of Python or numpy, and no boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def quoted(names: Sequence[Any] | Iterable[Any]) -> str:
+    """'one', 'two', 'three'."""
+    return ", ".join(map(repr, names))

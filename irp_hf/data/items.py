@@ -1,0 +1,199 @@
+"""What an anchor is made of: a text or a picture, its content, its digest, and the fingerprint of many."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from irp_hf.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+Digests: TypeAlias = dict[int, tuple[bytes, ...]]  # a row and the sha256 of its item in each view
+
+
+# Pixel modes that a file format keeps bit for bit. Pictures of other modes become RGB or RGBA.
+PNG_MODES = {"1", "L", "LA", "I;16", "RGB", "RGBA"}
+TIFF_MODES = {"I", "I;16B", "F", "CMYK", "LAB", "YCbCr"}
+EXIF_ORIENTATION = 0x0112
+
+
+def distinct_rows(columns: Mapping[str, Sequence[Any]]) -> Digests:
+    """Map each row that repeats no earlier one in any view to its digests, one for each view."""
+    seen: list[set[bytes]] = [set() for _ in columns]
+    distinct: Digests = {}
+    for row, digests in enumerate(zip(*(_digests(*view) for view in columns.items()), strict=True)):
+        if all(digest not in known for digest, known in zip(digests, seen, strict=True)):
+            distinct[row] = digests
+            for digest, known in zip(digests, seen, strict=True):
+                known.add(digest)
+    return distinct
+
+
+def _digests(view: str, column: Sequence[Any]) -> Iterator[bytes]:
+    """Yield the sha256 of each item of one view; raise `InputError` for an item that cannot be an anchor."""
+    texts = isinstance(column[0], str)
+    for row, item in enumerate(column):
+        place = f"Row {row} of view {view!r}"
+        if isinstance(item, str):
+            parts = _text_parts(item, place)
+        elif is_picture(item):
+            parts = _picture_parts(item, place)
+        else:
+            raise _unfit(place, f"of type {type(item).__name__} ({str(item)[:40]})")
+        if isinstance(item, str) != texts:
+            raise InputError(
+                f"{place} is a {'picture' if texts else 'text'}, but the view began with a "
+                f"{'text' if texts else 'picture'}. Put texts and pictures into two views."
+            )
+        yield hashlib.sha256(_packed(parts)).digest()
+
+
+def _text_parts(text: str, place: str) -> list[bytes]:
+    if not text.strip():
+        raise _unfit(place, "an empty text")
+    try:
+        return [b"text", text.encode()]
+    except UnicodeEncodeError as error:
+        raise _unfit(place, f"no valid Unicode ({error.reason} at {error.start})") from error
+
+
+def _picture_parts(item: Any, place: str) -> list[bytes]:
+    try:
+        picture = open_picture(item)
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
+        size = [side.to_bytes(8, "big") for side in picture.size]
+        return [b"image", picture.mode.encode(), *size, picture.tobytes()]
+    except MissingDependencyError:
+        raise
+    except Exception as error:  # a broken file makes Pillow raise almost anything
+        raise _unfit(place, f"no picture that Pillow can read ({error})") from error
+
+
+def _unfit(place: str, what: str) -> InputError:
+    return InputError(
+        f"{place} is {what}, but an anchor is a picture or a text with something in it. Drop or mend such rows."
+    )
+
+
+def is_picture(item: Any) -> bool:
+    """Tell a PIL image, the bytes of a picture file or the dict that `datasets` makes of it from others."""
+    if isinstance(item, Mapping):
+        return not is_row(item)
+    pillow = sys.modules.get("PIL.Image")  # no item is Pillow's before somebody has imported it
+    return isinstance(item, bytes) or (pillow is not None and isinstance(item, pillow.Image))
+
+
+def open_picture(item: Any) -> Image:
+    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise MissingDependencyError("Pictures need Pillow, which is not installed. Run: pip install pillow") from error
+    picture = item if isinstance(item, Image.Image) else Image.open(io.BytesIO(_file_bytes(item)))
+    picture.load()
+    if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode not in PNG_MODES | TIFF_MODES:
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return picture
+
+
+def _file_bytes(item: bytes | Mapping[str, Any]) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    data = item.get("bytes")
+    return data if data is not None else Path(item["path"]).read_bytes()
+
+
+def content(item: Any) -> str | bytes:
+    """Return what is kept of an item: its text, or the bytes of a picture file without loss."""
+    if isinstance(item, str):
+        return str(item)
+    if isinstance(item, bytes | Mapping):
+        return _file_bytes(item)
+    picture = open_picture(item)
+    file = io.BytesIO()
+    picture.save(file, format="PNG" if picture.mode in PNG_MODES else "TIFF")
+    return file.getvalue()
+
+
+def set_fingerprint(views: Sequence[str], rows: Iterable[tuple[bytes, ...]]) -> str:
+    """Return the sha256, in hex, of the names of `views` and the digests of all rows, sorted by name."""
+    order = sorted(range(len(views)), key=views.__getitem__)
+    names = [views[place].encode() for place in order]
+    items = [digests[place] for digests in rows for place in order]
+    return hashlib.sha256(_packed([b"AnchorSet", str(len(names)).encode(), *names, *items])).hexdigest()
+
+
+def _packed(parts: Iterable[bytes]) -> bytes:
+    """Join with the length before each part, so that no two lists of parts give the same bytes."""
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+
+
+def is_row(item: object) -> bool:
+    """Tell a dict of columns from the {"bytes", "path"} dict that `datasets` makes of a picture."""
+    return isinstance(item, Mapping) and not set(item) <= {"bytes", "path"}
+
+
+AT_ONCE = 1024  # rows
+
+
+def digest(items: Sequence[Any]) -> str:
+    """The fingerprint of a column of `datasets`, or a sha256 of the content of all items in order.
+
+    Raises `InputError` for items whose content cannot be told, such as objects of a class of your own.
+    """
+    source, column = getattr(items, "source", None), getattr(items, "column_name", None)
+    if source is not None and hasattr(source, "_fingerprint"):
+        return f"datasets:{source._fingerprint}:{column}"
+    hashed = hashlib.sha256()
+    for start in range(0, len(items), AT_ONCE):
+        for row, item in enumerate(items[start : start + AT_ONCE], start):
+            try:
+                _feed(hashed, item)
+            except (OSError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"Item {row} is a {type(item).__name__} that cannot be told from others ({error}), as a run that is to be "
+                    "resumed must. Leave out= out, or pass texts, pictures or arrays."
+                ) from error
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def _feed(hashed: Any, item: Any) -> None:
+    """Add the kind, the length and the content of an item."""
+    if isinstance(item, Mapping):
+        parts = [part for key in sorted(item) for part in (key, item[key])]
+        hashed.update(b"mapping %d " % len(parts))
+        for part in parts:
+            _feed(hashed, part)
+        return
+    if isinstance(item, os.PathLike):
+        stat = os.stat(item)
+        content = f"{os.fspath(item)} {stat.st_size} {stat.st_mtime_ns}".encode()
+    elif isinstance(item, str):
+        content = item.encode("utf-8", "surrogatepass")
+    elif isinstance(item, bytes):
+        content = item
+    elif item is None or isinstance(item, bool | int | float):
+        content = repr(item).encode()
+    elif is_picture(item):
+        picture = open_picture(item)
+        content = f"{picture.mode} {picture.size} ".encode() + picture.tobytes()
+    else:
+        array = np.asarray(item)
+        if array.dtype.hasobject:
+            raise TypeError("its content has no fixed form")
+        content = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+    hashed.update(f"{type(item).__name__} {len(content)} ".encode())
+    hashed.update(content)

@@ -1,1 +1,0 @@
-"""Encoders of every kind, each behind the same `irp_hf.encoders.base.Encoder`."""

@@ -1,0 +1,99 @@
+"""Audio by a transformers model of one tower: of raw waveforms, or of spectrograms of a fixed length."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irp_hf.checks import quoted
+from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, run
+from irp_hf.encoding.sources import Source
+from irp_hf.errors import InputError
+
+
+def open_audio(source: Source, options: Options) -> Encoder:
+    """Vectors by the "mean" of the frames that hold sound, or by the model's "pooler" where it has one.
+
+    What is longer than a model with spectrograms of a fixed length can read is cut.
+    """
+    name, pooling = source.name, options.pooling
+    model = _encoder(source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler"))
+    extractor = source.processor("feature_extractor")
+    read, problem = reader(extractor), f"{name} does not run on audio alone"
+    with torch.no_grad():
+        output = run(model, read([noise(extractor)]), problem)
+    poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
+    choices = ("mean", *poolers)
+    if pooling not in choices:
+        raise InputError(
+            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of {quoted(choices)}. "
+            "Name the one that its model card uses; what a classifier's head reads is at='head'."
+        )
+
+    def embed(batch: Mapping[str, Any]) -> Tensor:
+        output = run(model, batch, problem)
+        if pooling == "pooler":
+            return torch.flatten(output.pooler_output, 1)
+        hidden = hidden_of(output, name).float()
+        real = _real_frames(model, batch, hidden.shape[1])[:, :, None].to(hidden.device)
+        if not real.any(1).all():
+            raise InputError(f"{name} finds no frame in a waveform, which is too short. Leave it out.")
+        return (hidden * real).sum(1) / real.sum(1)
+
+    record = make_record(name, source.commit, model.dtype, options, "audio")
+    return Encoder(embed_safely(read, embed, extractor), record, "audio", model, extractor.sampling_rate)
+
+
+def reader(extractor: Any) -> Callable[[list[Any]], dict[str, Any]]:
+    """A function from waveforms to what a model takes, on the CPU, padded as the extractor does or to the longest."""
+    padding = inspect.signature(type(extractor).__call__).parameters.get("padding")
+    options = {"padding": True} if padding is not None and padding.default is False else {}
+
+    def read(waves: list[Any]) -> dict[str, Any]:
+        return dict(
+            extractor(
+                waves, sampling_rate=extractor.sampling_rate, return_tensors="pt", return_attention_mask=True, **options
+            )
+        )
+
+    return read
+
+
+def embed_safely(
+    read: Callable[[list[Any]], Mapping[str, Any]], embed: Callable[[Any], Tensor], extractor: Any
+) -> Callable[[list[Any]], Tensor]:
+    """Embed padded batches, or waves of one length at a time where the model does not overlook padding."""
+    if padding_matters(read, embed, noise(extractor, 0.6), noise(extractor)):
+        return one_length_at_a_time(read, embed)
+    return lambda waves: embed(read(waves))
+
+
+def noise(extractor: Any, seconds: float = 1.0) -> np.ndarray[Any, Any]:
+    """A waveform to see what a model makes of waveforms."""
+    samples = int(extractor.sampling_rate * seconds)
+    return np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+
+
+def _encoder(model: Any) -> Any:
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:
+    """Which of the model's frames hold sound and no padding, `(n, frames)` of ones and zeros."""
+    mask: Tensor | None = batch.get("attention_mask")
+    if mask is None:
+        rows = len(next(iter(batch.values())))
+        return torch.ones(rows, frames)
+    if hasattr(model, "_get_feature_vector_attention_mask"):
+        mask = mask.to(model.device)
+        real: Tensor = model._get_feature_vector_attention_mask(frames, mask).float()
+        # Of a waveform without a frame, the method makes one with nothing but frames.
+        lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(1))
+        return real * (lengths > 0)[:, None]
+    return mask[:, (torch.arange(frames) * mask.shape[1]).div(frames, rounding_mode="floor")].float()

@@ -1,0 +1,160 @@
+"""From items to embeddings, in batches, by any encoder that `irp_hf.encoders` can open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from irp_hf.data.arrays import as_matrix
+from irp_hf.data.columns import check_request
+from irp_hf.data.items import digest
+from irp_hf.disk.matrix import MatrixFile, Run
+from irp_hf.encoding.base import Encoder, Options
+from irp_hf.encoding.inputs import read_items
+from irp_hf.encoding.open import open_encoder
+from irp_hf.errors import InputError
+from irp_hf.maths.projection import unit_rows
+
+FEW_BATCHES = 4  # done before anybody could read a progress bar
+
+
+# How many batches of items are read at once, to be sorted by length. Pictures need no sorting, and audio much memory.
+BATCHES_SORTED = {"text": 256, "audio": 16}
+
+
+def encode(
+    encoder: Any,
+    items: Sequence[Any],
+    *,
+    pooling: str | None = None,
+    prompt: str | None = None,
+    normalize: bool | None = None,
+    at: str | None = None,
+    modality: str | None = None,
+    processor: Any = None,
+    batch_size: int = 32,
+    device: str | torch.device | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    trust_remote_code: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> tuple[Tensor, dict[str, Any]]:
+    """Encode `items`; return `(n, d)`, float32 on the CPU in the order given, and a record of who encoded.
+
+    Args:
+        encoder: a folder, an id on the Hub, a loaded `SentenceTransformer` or transformers model, or a function from a list
+            of items to `(n, d)`, which is called batch by batch.
+        items: texts, pictures (PIL, paths, uint8 arrays `(h, w, 3)`), audio (float waveforms `(t,)`, {"array",
+            "sampling_rate"}, paths), as the encoder reads; for a function, anything that it takes. A list or a column of
+            `datasets`, which is read piece by piece.
+        pooling: how a vector comes of a model's tokens: of text "mean", "cls", "last", or "pooler", its own layer; of pictures
+            "pooler", "cls" or "mean"; of audio "mean" or "pooler". It must be named for a plain transformers model;
+            a sentence-transformers model and one with two towers know their own.
+        prompt: put in front of every text. None leaves a sentence-transformers model its default prompt.
+        normalize: True scales every vector to unit length.
+        at: "head" gives what the head of a classifier reads.
+        modality: "text", "image" or "audio", the side of a two-tower model; needed where the items do not tell.
+        processor: tokenizer, image processor or feature extractor of a transformers model that is loaded already.
+        batch_size: items at a time; it changes nothing but rounding.
+        device: where a model that is loaded here runs; by default a GPU if there is one.
+        device_map: "auto", or devices by name of a part, for a model that is too large for one device.
+        dtype: of its weights, as "float16"; by default the one they were saved in.
+        revision: branch, tag or commit on the Hub.
+        token: for private repositories on the Hub.
+        trust_remote_code: run code that the repository of the encoder brings. Read it before.
+        out: a `.npy` file to write to, batch by batch, so that little memory is needed: what is returned is a map of it.
+            A run that was interrupted goes on where it was, and one that was finished is returned at once.
+            Beside it a file `<out>.json` says which run it is.
+        progress: show a bar, or do not; by default on a terminal, for more than a few batches.
+
+    The record holds `id`, `revision`, `pooling`, `prompt`, `normalize` and `dtype`, None where unknown, and `modality` and
+    `at` where they are not the usual; of a folder it keeps the name alone. Transformers models are read from safetensors only,
+    and no code of a repository is run unless `trust_remote_code` allows it.
+
+    Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's,
+    `HubError` where the Hub refuses, or cannot be reached and the cache lacks the encoder, and `MissingDependencyError` where
+    an optional library is needed and not installed.
+    """
+    first = check_request(items, batch_size)
+    options = Options(
+        *(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor, device_map),
+        trust_remote_code=trust_remote_code,
+    )
+    opened = open_encoder(encoder, options, first)
+    if out is None:
+        return encode_all(opened, items, batch_size, options, progress), opened.record
+    run = Run(opened.record, len(items), batch_size, digest(items))
+    with MatrixFile(out, run) as file:
+        skipped = file.batches_done
+        with _bar(opened, len(items), batch_size, skipped, progress) as bar:
+            for rows, vectors in embed_batches(opened, items, batch_size, options, skipped):
+                file.write(rows, vectors)
+                bar.update(len(rows))
+    return file.result(), opened.record
+
+
+def encode_all(
+    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, progress: bool | None
+) -> Tensor:
+    """All vectors `(n, d)`, in memory and in order."""
+    embeddings = torch.empty(0)
+    with _bar(encoder, len(items), batch_size, 0, progress) as bar:
+        for rows, vectors in embed_batches(encoder, items, batch_size, options):
+            if not len(embeddings):
+                embeddings = torch.empty(len(items), vectors.shape[1])
+            embeddings[torch.tensor(rows)] = vectors
+            bar.update(len(rows))
+    return embeddings
+
+
+def embed_batches(
+    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, skipped: int = 0
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield rows and their vectors `(b, d)`, batch by batch but for the first `skipped`, always the same batches."""
+    if encoder.modality == "text" and isinstance(items, list | tuple):
+        read_items(encoder, items)  # an item of the wrong kind is told now and not after hours
+    width = None
+    at_once = BATCHES_SORTED.get(encoder.modality or "", 1)
+    for start in range(skipped // at_once * at_once * batch_size, len(items), at_once * batch_size):
+        window = read_items(encoder, items[start : start + at_once * batch_size], start)
+        order = list(range(len(window)))
+        if at_once > 1:
+            # Like lengths need little padding, and with the longest first memory runs out at once or never.
+            order.sort(key=lambda row: -len(window[row]))
+        for offset in range(0, len(window), batch_size):
+            if (start + offset) // batch_size < skipped:
+                continue
+            rows = order[offset : offset + batch_size]
+            vectors = _embed(encoder, [window[row] for row in rows], width)
+            width = vectors.shape[1]
+            yield [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
+
+
+def _bar(encoder: Encoder, num_items: int, batch_size: int, skipped: int, progress: bool | None) -> Any:
+    by_default = True if num_items <= FEW_BATCHES * batch_size else None  # None: where there is no terminal
+    return tqdm(
+        total=num_items,
+        initial=min(skipped * batch_size, num_items),
+        desc=f"Encoding by {encoder.name}",
+        leave=False,
+        disable=by_default if progress is None else not progress,
+    )
+
+
+@torch.no_grad()
+def _embed(encoder: Encoder, batch: list[Any], width: int | None) -> Tensor:
+    vectors = as_matrix(encoder.embed(batch), f"The vectors of {encoder.name}").float().cpu()
+    if len(vectors) != len(batch) or vectors.shape[1] != (width or vectors.shape[1]):
+        raise InputError(
+            f"{encoder.name} made a matrix of shape {tuple(vectors.shape)} of {len(batch)} items, where "
+            f"({len(batch)}, {width or 'd'}) is wanted. Return one row for each item, all of one width."
+        )
+    return vectors

@@ -1,0 +1,90 @@
+"""What a classifier's head reads, as an encoder: `at="head"`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import (
+    AutoModelForAudioClassification,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
+
+from irp_hf.checks import check_absent, quoted
+from irp_hf.encoding import audio, pictures, text
+from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.forward import inputs_of
+from irp_hf.encoding.sources import Source
+from irp_hf.errors import InputError
+
+CLASSIFIERS: dict[str, Any] = {
+    "text": AutoModelForSequenceClassification,
+    "image": AutoModelForImageClassification,
+    "audio": AutoModelForAudioClassification,
+}
+
+
+def open_head_input(source: Source, options: Options) -> Encoder:
+    """Cut the classifier at its head; see `irp_hf.head_cut`."""
+    from irp_hf.heads.cut import HeadCut
+
+    name = source.name
+    check_absent("pooling", options.pooling, f"the head of {name} pools in its own way")
+    modality = _modality(source, options)
+    model = source.model(CLASSIFIERS[modality])
+    if modality == "text":
+        tokenizer = text.padding(source.processor("tokenizer"), name)
+        if getattr(model.config, "pad_token_id", None) is None:
+            model.config.pad_token_id = tokenizer.pad_token_id  # decoders look for the last token that is not this
+        read: Callable[[list[Any]], Mapping[str, Any]] = text.reader(tokenizer, model, name, options.prompt)
+        examples: list[Any] = ["one", "two and three and four"]
+    elif modality == "image":
+        read = pictures.reader(source.processor("image_processor"))
+        examples = [pictures.blank(0), pictures.blank(200)]
+    else:
+        extractor = source.processor("feature_extractor")
+        read = audio.reader(extractor)
+        examples = [audio.noise(extractor), audio.noise(extractor)[::-1].copy()]
+    cut = HeadCut(model, **inputs_of(model, read(examples)))
+
+    def embed(batch: Mapping[str, Any]) -> Tensor:
+        return cut.features(**inputs_of(model, batch))
+
+    record = make_record(name, source.commit, model.dtype, options, modality)
+    if modality == "audio":
+        run_waves = audio.embed_safely(read, embed, extractor)
+        return Encoder(run_waves, record, modality, model, extractor.sampling_rate)
+    return Encoder(lambda items: embed(read(items)), record, modality, model)
+
+
+def _modality(source: Source, options: Options) -> str:
+    """Which kind of classifier it is: by the class that the configuration names, or the only kind there is of its type."""
+    named, config_class = set(source.config.architectures or []), type(source.config)
+    kinds = {kind: mapping for kind, auto in CLASSIFIERS.items() if config_class in (mapping := auto._model_mapping)}
+    exact = [kind for kind, mapping in kinds.items() if _names(mapping[config_class]) & named]
+    found = exact or list(kinds) or _brought(source.config)
+    if not found:
+        raise InputError(
+            f"{source.name} is a {source.config.model_type} model, of which transformers knows no classifier. "
+            "Leave out at='head', or pass a function that gives what its head reads."
+        )
+    if options.modality is None and len(found) == 1:
+        return found[0]
+    if options.modality not in found:
+        raise InputError(
+            f"modality is {options.modality!r}, but {source.name} can read {quoted(found)}. Name one of them."
+        )
+    return str(options.modality)
+
+
+def _brought(config: Any) -> list[str]:
+    """The kinds that a repository brings classes of its own for, where it was trusted to bring the configuration's."""
+    trusted = type(config).__module__.startswith("transformers_modules.")
+    own = (getattr(config, "auto_map", None) or {}) if trusted else {}
+    return [kind for kind, auto in CLASSIFIERS.items() if auto.__name__ in own]
+
+
+def _names(classes: Any) -> set[str]:
+    return {found.__name__ for found in (classes if isinstance(classes, tuple | list) else (classes,))}

@@ -1,0 +1,77 @@
+"""Run a transformers model on what its processor made, wherever the model lies."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.errors import InputError, first_line
+
+
+def run(model: Any, batch: Mapping[str, Any], problem: str, method: str = "forward") -> Any:
+    """What a method of `model` makes of a batch; raise `InputError` that begins with `problem` where it cannot."""
+    inputs = inputs_of(model, batch, method)
+    try:
+        return (model if method == "forward" else getattr(model, method))(**inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{problem} ({first_line(error)}). Pass a function that runs it.") from error
+
+
+def inputs_of(model: Any, batch: Mapping[str, Any], method: str = "forward") -> dict[str, Any]:
+    """What a method names among its arguments: processors make more than some models take.
+
+    Tensors go to the model's device, floating ones to its dtype.
+    """
+    names = inspect.signature(getattr(model, method)).parameters
+    inputs: dict[str, Any] = {key: value for key, value in batch.items() if key in names}
+    for key, value in inputs.items():
+        if isinstance(value, Tensor):
+            inputs[key] = value.to(model.device, model.dtype if value.is_floating_point() else None)
+    return inputs | ({"use_cache": False} if "use_cache" in names else {})
+
+
+def hidden_of(output: Any, name: str) -> Tensor:
+    """The last hidden state, `(n, t, d)` or `(n, c, h, w)`."""
+    hidden = getattr(output, "last_hidden_state", None)
+    if not isinstance(hidden, Tensor):
+        raise InputError(
+            f"{name} gives no last hidden state; the model beneath a head is wanted. "
+            "Pass its base_model, or at='head' for a classifier."
+        )
+    return hidden
+
+
+def one_length_at_a_time(
+    read: Callable[[list[Any]], Mapping[str, Any]], embed: Callable[[Any], Tensor]
+) -> Callable[[list[Any]], Tensor]:
+    """Embed items of one shape together, so that nothing is padded: for models that see padding as input."""
+
+    def embed_all(items: list[Any]) -> Tensor:
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for row, item in enumerate(items):
+            groups.setdefault(_shapes(read([item])), []).append(row)
+        vectors = torch.cat([embed(read([items[row] for row in rows])) for rows in groups.values()])
+        order = torch.tensor([row for rows in groups.values() for row in rows], device=vectors.device)
+        return vectors[order.argsort()]
+
+    return embed_all
+
+
+def padding_matters(
+    read: Callable[[list[Any]], Mapping[str, Any]], embed: Callable[[Any], Tensor], short: Any, long: Any
+) -> bool:
+    """Whether the vector of `short` changes when it is padded to the length of `long`."""
+    with torch.no_grad():
+        alone, beside = embed(read([short]))[0].float(), embed(read([short, long]))[0].float()
+        tolerance = torch.finfo(embed(read([short])).dtype).eps ** 0.5
+    return not bool((alone - beside).abs().max() <= tolerance * alone.abs().max())
+
+
+def _shapes(batch: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple((key, tuple(value.shape)) for key, value in batch.items() if isinstance(value, Tensor))

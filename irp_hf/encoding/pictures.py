@@ -1,0 +1,64 @@
+"""Pictures by a transformers model of one tower: transformers of patches, convolutional networks, timm's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.checks import quoted
+from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.forward import hidden_of, run
+from irp_hf.encoding.sources import Source
+from irp_hf.errors import InputError
+
+CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")  # what the weights of a first token are called
+
+
+def open_pictures(source: Source, options: Options) -> Encoder:
+    """Vectors by the model's "pooler", its first token "cls", or the "mean" of its tokens or of its feature map."""
+    name, pooling = source.name, options.pooling
+    model = source.model(unused="" if pooling == "pooler" else "pooler")
+    read = reader(source.processor("image_processor"))
+    problem = f"{name} does not run on pictures alone"
+    with torch.no_grad():
+        choices = _choices(model, run(model, read([blank()]), problem), name)
+    if pooling not in choices:
+        raise InputError(
+            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of {quoted(choices)}. "
+            "Name the one that its model card uses; what a classifier's head reads is at='head'."
+        )
+
+    def embed(pictures: list[Any]) -> Tensor:
+        output = run(model, read(pictures), problem)
+        if pooling == "pooler":
+            return torch.flatten(output.pooler_output, 1)
+        hidden = hidden_of(output, name)
+        if hidden.dim() == 4:
+            return hidden.float().mean((2, 3))
+        return hidden[:, 0] if pooling == "cls" else hidden.float().mean(1)
+
+    return Encoder(embed, make_record(name, source.commit, model.dtype, options, "image"), "image", model)
+
+
+def reader(processor: Any) -> Callable[[list[Any]], dict[str, Any]]:
+    """A function from RGB pictures to what a model takes, on the CPU."""
+    return lambda pictures: dict(processor(pictures, return_tensors="pt"))
+
+
+def blank(color: int = 0) -> Any:
+    """A picture of one color, to see what a model makes of pictures."""
+    from PIL import Image
+
+    return Image.new("RGB", (64, 64), (color, 128, 255 - color))
+
+
+def _choices(model: Any, output: Any, name: str) -> tuple[str, ...]:
+    """The poolings that a model has."""
+    poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
+    if hidden_of(output, name).dim() == 4:
+        return (*poolers, "mean")
+    first = any(weight.rpartition(".")[2] in CLASS_TOKENS for weight, _ in model.named_parameters())
+    return (*poolers, *(("cls",) if first else ()), "mean")

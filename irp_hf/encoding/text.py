@@ -1,0 +1,111 @@
+"""Text by a plain transformers model: one vector of all its tokens."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.checks import quoted
+from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run
+from irp_hf.encoding.sources import Source
+from irp_hf.errors import InputError
+
+POOLINGS = ("mean", "cls", "last", "pooler")
+
+
+def open_text(source: Source, options: Options) -> Encoder:
+    """Encoders, decoders, and the encoder of an encoder-decoder."""
+    name, pooling = source.name, options.pooling
+    if pooling not in POOLINGS:
+        raise InputError(
+            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of "
+            f"{quoted(POOLINGS)}. Name the one that its model card uses; what a classifier's head reads is at='head'."
+        )
+    whole = source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler")
+    model = _encoder(whole)
+    read = reader(source.processor("tokenizer"), model, name, options.prompt)
+
+    def embed(batch: dict[str, Tensor]) -> Tensor:
+        output = run(model, batch, f"{name} does not run on text alone")
+        if pooling != "pooler":
+            return pool(hidden_of(output, name), batch["attention_mask"].to(model.device), pooling)
+        if getattr(output, "pooler_output", None) is None:
+            raise InputError(f"pooling is 'pooler', but {name} has no pooler. Name 'mean', 'cls' or 'last'.")
+        pooled: Tensor = output.pooler_output
+        return pooled
+
+    by_length = "attention_mask" not in inspect.signature(model.forward).parameters
+    run_texts = one_length_at_a_time(read, embed) if by_length else lambda texts: embed(read(texts))
+    return Encoder(run_texts, make_record(name, source.commit, model.dtype, options), "text", model)
+
+
+def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """Vectors `(n, d)` of `tokens (n, t, d)`: their mean, the first ("cls") or the last of each row.
+
+    `mask (n, t)` is 1 at tokens and 0 at padding, on the left or on the right.
+    """
+    if pooling == "mean":
+        weights = mask[:, :, None].float()
+        return (tokens.float() * weights).sum(1) / weights.sum(1)
+    places = mask.argmax(1) if pooling == "cls" else mask.cumsum(1).argmax(1)
+    return tokens[torch.arange(len(tokens), device=tokens.device), places]
+
+
+def reader(tokenizer: Any, model: Any, name: str, prompt: str | None) -> Callable[[list[str]], dict[str, Tensor]]:
+    """A function from texts to what `model` takes, on the CPU.
+
+    With padding on the right, every kind of attention and of position sees a text as if it were alone.
+    """
+    tokenizer = padding(tokenizer, name)
+    longest = _longest(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
+    fill = getattr(model.config, "pad_token_id", None)  # some models look for it, and some tokenizers pad with another
+    cut: dict[str, Any] = dict(truncation=longest is not None, max_length=longest)
+
+    def read(texts: list[str]) -> dict[str, Tensor]:
+        prompted = [(prompt or "") + text for text in texts]
+        batch = tokenizer(
+            prompted, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=True, **cut
+        )
+        if not batch["attention_mask"].any(1).all():
+            raise InputError(f"{name} finds no token in a text. Leave out empty texts.")
+        if fill is not None and fill >= 0:
+            batch["input_ids"].masked_fill_(batch["attention_mask"] == 0, fill)
+        return dict(batch)
+
+    return read
+
+
+def padding(tokenizer: Any, name: str) -> Any:
+    """The tokenizer, or a copy that pads with another of its special tokens where it has none for that.
+
+    Not with one that ends every text: classifiers look for the last token that is no padding.
+    """
+    if tokenizer.pad_token is not None:
+        return tokenizer
+    ends = tokenizer.convert_ids_to_tokens(tokenizer("one")["input_ids"][-1:])
+    others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
+    token = next((token for token in others if token is not None and token not in ends), None)
+    if token is None:
+        raise InputError(f"The tokenizer of {name} has no token to pad with. Set its pad_token.")
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.pad_token = token
+    return tokenizer
+
+
+def _encoder(model: Any) -> Any:
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def _longest(tokenizer_limit: int, positions: int | None) -> int | None:
+    """How many tokens a text may have, None for any number."""
+    positions = positions if positions and positions > 0 else None  # XLNet's -1 means any number
+    if tokenizer_limit < sys.maxsize:
+        return min(tokenizer_limit, positions or tokenizer_limit)
+    return positions - 2 if positions else None  # a tokenizer that does not know; RoBERTa counts from 2

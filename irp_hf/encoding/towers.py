@@ -1,0 +1,65 @@
+"""One side of a two-tower model, in the space that both sides share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from irp_hf.checks import check_absent
+from irp_hf.encoding import audio, pictures
+from irp_hf.encoding.base import MODALITIES, Encoder, Options, make_record
+from irp_hf.encoding.forward import padding_matters, run
+from irp_hf.encoding.sources import Source
+from irp_hf.encoding.text import padding
+from irp_hf.errors import InputError
+
+
+def sides(model_class: Any) -> tuple[str, ...]:
+    """The sides of a two-tower model; fewer than two for all others."""
+    return tuple(side for side in MODALITIES if hasattr(model_class, f"get_{side}_features"))
+
+
+def open_tower(source: Source, options: Options, side: str) -> Encoder:
+    """The text, image or audio side, by the model's own `get_…_features`."""
+    name = source.name
+    check_absent("pooling", options.pooling, f"{name} is a two-tower model and pools in its own way")
+    model = source.model()
+
+    def embed(batch: Mapping[str, Any]) -> Tensor:
+        output = run(model, batch, f"{name} does not run on {side} alone", f"get_{side}_features")
+        vectors = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
+        if not isinstance(vectors, Tensor) or vectors.dim() != 2:
+            raise InputError(f"{name} gives no single vector of its {side} side. Pass a function that makes one.")
+        return vectors
+
+    record = make_record(name, source.commit, model.dtype, options) | {"modality": side}
+    if side == "audio":
+        extractor = source.processor("feature_extractor")
+        run_waves = audio.embed_safely(audio.reader(extractor), embed, extractor)
+        return Encoder(run_waves, record, side, model, extractor.sampling_rate)
+    if side == "image":
+        read: Callable[[list[Any]], Mapping[str, Any]] = pictures.reader(source.processor("image_processor"))
+    else:
+        read = _text_reader(source, model, options.prompt, embed)
+    return Encoder(lambda items: embed(read(items)), record, side, model)
+
+
+def _text_reader(
+    source: Source, model: Any, prompt: str | None, embed: Callable[[Any], Tensor]
+) -> Callable[[list[Any]], Mapping[str, Any]]:
+    """Texts padded to the longest, or to the one length that a model was trained with, where it sees padding as input."""
+    tokenizer = padding(source.processor("tokenizer"), source.name)
+    positions = model.config.get_text_config().max_position_embeddings
+    longest = min(tokenizer.model_max_length, positions)
+
+    def reader(fill: bool | str) -> Callable[[list[str]], Mapping[str, Any]]:
+        def read(texts: list[str]) -> Mapping[str, Any]:
+            prompted = [(prompt or "") + text for text in texts]
+            return dict(tokenizer(prompted, padding=fill, truncation=True, max_length=longest, return_tensors="pt"))
+
+        return read
+
+    fixed = padding_matters(reader(True), embed, "one", "one and two and three and four")
+    return reader("max_length" if fixed else True)

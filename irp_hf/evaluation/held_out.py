@@ -1,0 +1,165 @@
+"""How good translations are on pairs that were held out, and how many pairs they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.errors import InputError
+from irp_hf.evaluation.costs import Cost, inverse_cost
+from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
+from irp_hf.maths.inverses.base import Inverse, Translator
+from irp_hf.maths.inverses.kernel import KernelInverse
+from irp_hf.maths.inverses.pruned import PrunedInverse
+from irp_hf.maths.inverses.whitened import WhitenedInverse
+from irp_hf.maths.metrics import cosines, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.selection import Choice, Labels, Method
+from irp_hf.maths.tuning import NUM_FOLDS
+
+NAMES: dict[Method, str] = {"kernel": "kernel", "whitened": "whitened", "pruned": "pruned (paper)"}
+NUM_BINS = 10
+CURVE_FOLDS = 5  # one of them is held out from the learning curve, whose last point is all others
+PARTS = (16, 8, 4, 2)  # of the anchors: its other points
+FEWEST = 20  # anchors that are worth a point in the learning curve
+
+
+@dataclass(frozen=True)
+class Evaluation(Measured):
+    """How near `num_rows` translated vectors come to the true ones."""
+
+    cosine: Measure
+    """Cosine with the true vector."""
+    neighbors: Measure
+    """Share of the true vector's own nearest neighbours that the translated one has too."""
+    mrr: Measure
+    """One over the rank of the true vector among all true ones."""
+    num_rows: int
+    agreement: Measure | None = None
+    """Share of rows whose label by the head stays the same; None without a head."""
+
+    def __str__(self) -> str:
+        """One measure a line."""
+        lines = [f"{name:<10} {value}" for name, value in self.measures().items()]
+        return "\n".join([*lines, f"{self.num_rows:,} rows, ± half the 95 % interval"])
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Expected cosines against the ones that came true, row by row."""
+
+    expected: tuple[float, ...]
+    true: tuple[float, ...]
+
+    def bins(self) -> list[tuple[float, Measure]]:
+        """Mean expected and true cosine of rows grouped by what was expected, equally many in each group."""
+        expected, true = torch.tensor([self.expected, self.true], dtype=torch.float64)
+        groups = expected.argsort(stable=True).tensor_split(min(NUM_BINS, len(expected)))
+        return [(float(expected[rows].mean()), bootstrap(true[rows][None])[0]) for rows in groups]
+
+    def rank_correlation(self) -> float:
+        """Spearman's ρ; 0 where either side is constant."""
+        ranks = torch.stack([_ranks(torch.tensor(side, dtype=torch.float64)) for side in (self.expected, self.true)])
+        centred = ranks - ranks.mean(1, keepdim=True)
+        norms = torch.linalg.vector_norm(centred, dim=1)
+        return float(centred[0] @ centred[1] / norms.prod()) if norms.all() else 0.0
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A method fitted on so many anchors and evaluated on others, the same for the whole curve."""
+
+    num_anchors: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, at the settings that the anchors chose for it."""
+
+    method: str
+    settings: str
+    """In words, as γ=2, λ=0.003, q=½."""
+    evaluation: Evaluation
+    """Of every anchor, translated by a fit on the other folds, among all anchors of the target."""
+    cost: Cost
+
+
+def evaluate(translated: Tensor, true: Tensor, labels: Labels | None = None) -> Evaluation:
+    """Compare `translated (n, d)` with `true (n, d)`, row by row; the true vectors are the corpus to search.
+
+    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError`
+    for unequal shapes and for fewer than two rows.
+    """
+    if translated.shape != true.shape or true.ndim != 2 or len(true) < 2:
+        raise InputError(
+            f"Translated vectors have shape {tuple(translated.shape)} and true ones {tuple(true.shape)}, "
+            "but both must be (n, d) with two rows or more. Pass the true vector of every translated one, "
+            "in the same order."
+        )
+    translated, true = translated.double(), true.double()
+    rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
+    if labels is not None:
+        rows.append((labels(translated) == labels(true)).to(true))
+    cosine, neighbors, mrr, *agreement = bootstrap(torch.stack(rows))
+    return Evaluation(cosine, neighbors, mrr, len(true), *agreement)
+
+
+def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None) -> Iterator[Row]:
+    """Each choice over the folds that all methods share."""
+    for choice in choices:
+        evaluation = evaluate(choice.fold_translated, pairs.target, labels)
+        settings = words(choice.inverse, choice.restoration)
+        yield Row(
+            NAMES[choice.method], settings, evaluation, inverse_cost(choice.fold(pairs), pairs, choice.inverse.lift)
+        )
+
+
+def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
+    """Translations `(k, d_Y)` of every pair by a fit on the other folds, which inverses share."""
+    translated = torch.empty_like(pairs.target)
+    for fold in pairs.folds(NUM_FOLDS, seed):
+        others = pairs.without(fold)
+        translated[fold] = fit(others.source, others.target)(pairs.source[fold])
+    return translated
+
+
+def curve_sizes(num_pairs: int) -> list[int]:
+    """Numbers of anchors at which the learning curve is measured, ascending."""
+    most = num_pairs - num_pairs // CURVE_FOLDS
+    return [size for size in (*(num_pairs // part for part in PARTS), most) if size >= FEWEST]
+
+
+def learning_curve(
+    pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
+) -> Iterator[CurvePoint]:
+    """Fit on ever more of the pairs and evaluate on one fold that none of them is in."""
+    *train, held = pairs.folds(CURVE_FOLDS, seed)
+    for size in curve_sizes(len(pairs)):
+        translate = fit(pairs.take(torch.cat(train)[:size]))
+        yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
+
+
+def words(inverse: Inverse, restoration: float) -> str:
+    """Hyper-parameters as `connect` takes them, `gamma=2, ridge=0.003`; landmarks only if not all, a lift only if any."""
+    named: dict[str, float | None] = {}
+    if isinstance(inverse, KernelInverse):
+        named = {"gamma": inverse.gamma, "ridge": inverse.ridge, "num_landmarks": inverse.num_landmarks}
+    if isinstance(inverse, WhitenedInverse):
+        named = {"balance": inverse.balance, "ridge": inverse.ridge}
+    if isinstance(inverse, PrunedInverse):
+        named = {"pruning_threshold": inverse.pruning_threshold, "num_subspaces": inverse.num_subspaces}
+    named["lift"] = inverse.lift or None
+    named["restoration"] = restoration
+    return ", ".join(f"{name}={value:.3g}" for name, value in named.items() if value is not None)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Ranks `(n,)` of `values (n,)`; equal values share their mean rank."""
+    _, group, count = values.unique(return_inverse=True, return_counts=True)
+    last = count.cumsum(0).double()
+    ranks: Tensor = (last - (count - 1) / 2)[group]
+    return ranks

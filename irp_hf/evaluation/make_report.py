@@ -1,0 +1,82 @@
+"""Measure all that a report says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from irp_hf.baselines.registry import DEFAULT, Fit
+from irp_hf.evaluation.comparison import baseline_rows, named_fits
+from irp_hf.evaluation.held_out import NAMES, Reliability, curve_sizes, inverse_rows, learning_curve, words
+from irp_hf.evaluation.report import Report, Setting
+from irp_hf.maths.inverses.base import Translator
+from irp_hf.maths.metrics import cosines
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.selection import Choice, Labels, Objective, select
+from irp_hf.maths.tuning import Given
+
+if TYPE_CHECKING:
+    pass
+
+
+Item = TypeVar("Item")
+
+
+def build_report(
+    pairs: Pairs,
+    chosen: Choice,
+    others: Sequence[Choice],
+    objective: Objective,
+    labels: Labels | None = None,
+    given: Given | None = None,
+    expected: Tensor | None = None,
+    fits: Mapping[str, Fit] | None = None,
+    progress: bool = True,
+) -> Report:
+    """Measure all that a report says, on `pairs` and on what `select` chose from them.
+
+    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
+    `expected (k,)` are the confidences of `chosen.translated`, and `fits` whom to compare with. `progress` shows a bar
+    on standard error.
+    """
+    given = given or Given()
+    fits = named_fits(DEFAULT) if fits is None else fits
+
+    def fit(few: Pairs) -> Translator:
+        (choice,) = select(few, (chosen.method,), objective, given, labels)
+        return choice.translator(few)
+
+    choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
+    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
+    with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
+        rows = _counted(
+            chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
+        )
+        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
+    reliability = None
+    if expected is not None:
+        reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
+    return Report(
+        num_anchors=len(pairs),
+        source_width=pairs.source.shape[1],
+        target_width=pairs.target.shape[1],
+        objective=objective,
+        chosen=NAMES[chosen.method],
+        score=chosen.score,
+        finalists=tuple(Setting(words(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
+        rows=rows,
+        learning_curve=curve,
+        reliability=reliability,
+    )
+
+
+def _counted(items: Iterable[Item], bar: tqdm) -> tuple[Item, ...]:
+    done = []
+    for item in items:
+        done.append(item)
+        bar.update()
+    return tuple(done)

@@ -1,0 +1,181 @@
+"""A report as one picture: methods compared, learning curve, and how right the confidences are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
+from irp_hf.evaluation.printed import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+COLORS = {"cosine": "#1f5a85", "neighbors": "#c65f2c"}
+WORDS = {"cosine": "cosine", "neighbors": "neighbours"}
+SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
+INK, MUTED, BAND = "#222831", "#68717d", "#eef3f7"
+STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.labelpad": 8,
+    "axes.edgecolor": "#b4bac2",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e6ea",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.solid_capstyle": "round",
+}
+PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
+Panel: TypeAlias = "Callable[[Axes], None]"
+
+
+def plot_report(
+    rows: Sequence[Row],
+    chosen: str,
+    num_anchors: int,
+    curve: Sequence[CurvePoint],
+    reliability: Reliability | None,
+    path: str | Path | None = None,
+) -> Figure:
+    """Draw the panels of a report for which there is data; save them if `path` is given, in the format of its suffix.
+
+    Raises `MissingDependencyError` without matplotlib.
+    """
+    panels: list[Panel] = [partial(_methods, rows=rows, chosen=chosen, num_anchors=num_anchors)]
+    if curve:
+        panels.append(partial(_learning_curve, curve=curve, method=chosen))
+    if reliability is not None:
+        panels.append(partial(_reliability, reliability=reliability, method=chosen))
+    return draw(panels, path, what="A report")
+
+
+def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, width: float = PANEL_WIDTH) -> Figure:
+    """A figure of panels side by side, each drawn by its function; saved if `path` is given, in the format of its suffix.
+
+    `what` names the picture in the error, `width` is that of one panel in inches. Raises `MissingDependencyError` without
+    matplotlib, and `InputError` where the file cannot be written.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{what} is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
+        ) from error
+    with rc_context(STYLE):  # and no pyplot: nobody's settings or open figures are touched
+        layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12, wspace=0.1)
+        figure = Figure((width * len(panels), HEIGHT), DPI, facecolor="white", layout=layout)
+        places = figure.subplots(1, len(panels), squeeze=False)
+        for panel, axes in zip(panels, places[0], strict=True):
+            panel(axes)
+        if path is not None:
+            try:
+                figure.savefig(path)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{what} cannot be saved as {str(path)!r}: {error}. Give a file in a folder that exists, ending in .png, "
+                    ".svg or .pdf."
+                ) from error
+    return figure
+
+
+def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> None:
+    """One line per method, the chosen one on a band; the words stand at the first."""
+    title(axes, "What each method keeps", f"{num_anchors:,} anchors, each held out once")
+    places = range(len(rows))[::-1]
+    for place, row in zip(places, rows, strict=True):
+        if row.method == chosen:
+            axes.axhspan(place - 0.46, place + 0.46, color=BAND, zorder=0)
+        for name, side in SIDES.items():
+            measure = row.evaluation.measures()[name]
+            axes.plot([measure.low, measure.high], [place, place], color=COLORS[name], linewidth=3, alpha=0.4)
+            axes.plot(measure.mean, place, "o", color=COLORS[name], markersize=7)
+            said = f"{WORDS[name]} {number(measure.mean)}" if place == places[0] else number(measure.mean)
+            _label(axes, said, measure.mean, place, name, (0, 13 * side), "center")
+    axes.set_yticks(places, [row.method for row in rows])
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=INK, fontweight="bold" if row.method == chosen else "normal")
+    axes.set_ylim(-0.55, len(rows) - 0.45)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.15)
+    axes.set_xlabel("mean and 95 % interval")
+
+
+def _learning_curve(axes: Axes, curve: Sequence[CurvePoint], method: str) -> None:
+    """Both measures over the number of anchors; each line is named at its end."""
+    title(axes, "How many anchors?", f"{method}, tested on {curve[0].evaluation.num_rows:,} others")
+    sizes = [point.num_anchors for point in curve]
+    means = {name: [point.evaluation.measures()[name].mean for point in curve] for name in COLORS}
+    lowest, highest = min(map(min, means.values())), max(map(max, means.values()))
+    close = abs(means["cosine"][-1] - means["neighbors"][-1]) < 0.2 * (highest - lowest)
+    for place, name in enumerate(sorted(COLORS, key=lambda name: means[name][-1])):
+        measures = [point.evaluation.measures()[name] for point in curve]
+        bounds = [m.low for m in measures], [m.high for m in measures]
+        axes.fill_between(sizes, *bounds, color=COLORS[name], alpha=0.14, linewidth=0)
+        axes.plot(sizes, means[name], "o-", color=COLORS[name], linewidth=2.2, markersize=6)
+        said = f"{WORDS[name]}\n{number(means[name][-1])}"
+        _label(axes, said, sizes[-1], means[name][-1], name, (10, 28 * place - 14 if close else 0), "left")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("number of anchors")
+
+
+def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
+    """Vectors grouped by their expected cosine, against the cosine that came true."""
+    correlation = number(reliability.rank_correlation())
+    title(axes, "Is the confidence right?", f"{method}, rank correlation {correlation}")
+    bins = reliability.bins()
+    ends = [value for expected, true in bins for value in (expected, true.low, true.high)]
+    margin = 0.08 * (max(ends) - min(ends)) or 0.01
+    low, high = min(ends) - margin, max(ends) + margin
+    axes.plot([low, high], [low, high], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+    for expected, true in bins:
+        axes.plot([expected, expected], [true.low, true.high], color=COLORS["cosine"], linewidth=3, alpha=0.4)
+        axes.plot(expected, true.mean, "o", color=COLORS["cosine"], markersize=7)
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel="expected cosine")
+    axes.set_ylabel("true cosine")
+    axes.locator_params(nbins=5, prune="lower")
+
+
+def title(axes: Axes, text: str, subtitle: str) -> None:
+    """The title of a panel and, smaller, what is below it."""
+    axes.set_title(text, loc="left", pad=30, fontsize=13.5, fontweight="bold")
+    axes.annotate(subtitle, (0, 1), (0, 13), "axes fraction", "offset points", color=MUTED)
+
+
+def _label(
+    axes: Axes,
+    text: str,
+    x: float,
+    y: float,
+    name: str,
+    offset: tuple[float, float],
+    align: Literal["center", "left"],
+) -> None:
+    axes.annotate(
+        text,
+        (x, y),
+        offset,
+        textcoords="offset points",
+        color=COLORS[name],
+        ha=align,
+        va="center",
+        fontsize=9.5,
+        annotation_clip=False,
+    )

@@ -1,0 +1,113 @@
+"""Push a folder to the Hub as one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.utils._validators import validate_repo_id
+
+from irp_hf.errors import InputError
+from irp_hf.hub.errors import speaking
+from irp_hf.hub.ids import COMMIT, check_revision
+
+CARD = "README.md"
+KEYWORDS = ("private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
+ATTEMPTS = 8  # at a commit, while others commit to the same branch
+BEHIND = 412  # what the Hub answers where somebody committed since
+
+
+def check_keywords(given: Iterable[str], *more: str) -> None:
+    """Raise `InputError` for a keyword that a push does not have."""
+    known = (*KEYWORDS, *more)
+    for name in given:
+        if name not in known:
+            raise InputError(f"{name!r} is no keyword of push_to_hub; there are {', '.join(known)}. Correct it.")
+
+
+def full_id(repo_id: str, token: str | bool | None = None) -> str:
+    """user/name, for a bare name the user's own; raises `InputError` for what can be no id, `HubError` for no user."""
+    with speaking(repo_id, pushing=True):
+        validate_repo_id(repo_id)
+        return repo_id if "/" in repo_id else f"{HfApi(token=token).whoami()['name']}/{repo_id}"
+
+
+def push(
+    folder: Path,
+    repo_id: str,
+    card: Callable[[str | None], str],
+    *,
+    repo_type: str = "model",
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    commit_description: str | None = None,
+    token: str | bool | None = None,
+    exist_ok: bool = True,
+    replaced: Sequence[str] = (),
+) -> CommitInfo:
+    """Push `folder` as one commit, onto the newest state of a branch, which is made where it is missing.
+
+    `card` makes the README.md of the one that is there, or None. Files named in `replaced` are removed from the repository
+    where the folder has none of that name.
+
+    Raises `HubError`, and then nothing was published.
+    """
+    check_revision(revision)
+    api = HfApi(token=token, library_name="irp_hf", library_version=_version())
+    where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
+    with speaking(repo_id, revision, pushing=True):
+        api.create_repo(**where, private=private, exist_ok=exist_ok)
+        if revision and not create_pr and not COMMIT.fullmatch(revision) and not revision.startswith("refs/"):
+            api.create_branch(**where, branch=revision, exist_ok=True)
+        attempts = 0
+        while True:
+            attempts += 1
+            info = api.repo_info(**where, revision=revision)
+            (folder / CARD).write_text(card(_card_of(api, where, info.sha)), encoding="utf-8")
+            try:
+                commit: CommitInfo = api.create_commit(  # upload_folder may make several
+                    **where,
+                    operations=_operations(folder, info, replaced),
+                    revision=revision,
+                    create_pr=create_pr,
+                    parent_commit=info.sha,
+                    commit_message=commit_message or "Upload with irp_hf",
+                    commit_description=commit_description,
+                )
+                return commit
+            except HfHubHTTPError as error:
+                if error.response.status_code != BEHIND or attempts == ATTEMPTS:
+                    raise
+
+
+def _operations(folder: Path, info: Any, replaced: Sequence[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Put every file of `folder` there, and take away what it replaces with nothing."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    added = {path.relative_to(folder).as_posix(): path for path in files}
+    there = {sibling.rfilename for sibling in info.siblings or ()}
+    gone = [CommitOperationDelete(name) for name in replaced if name in there and name not in added]
+    return [*(CommitOperationAdd(name, path) for name, path in added.items()), *gone]
+
+
+def _card_of(api: HfApi, where: dict[str, Any], commit: str | None) -> str | None:
+    """The text of the card at a commit, to the byte."""
+    try:
+        return Path(api.hf_hub_download(**where, filename=CARD, revision=commit)).read_bytes().decode()
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing card
+            raise
+        return None
+
+
+def _version() -> str | None:
+    """Of this library, where it is installed and not run from its source alone."""
+    try:
+        return version("irp_hf")
+    except PackageNotFoundError:
+        return None

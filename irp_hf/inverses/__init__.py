@@ -1,1 +1,0 @@
-"""The three inverses of a relative projection, each in two independent halves."""

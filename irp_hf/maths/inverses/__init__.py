@@ -1,0 +1,1 @@
+"""Inverses of the relative projection, one file each."""

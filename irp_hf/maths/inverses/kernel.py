@@ -1,0 +1,130 @@
+"""The kernel inverse: relative projection under a radial similarity, inverted by kernel ridge regression.
+
+With K the similarities of the source's anchors with each other, the inverse is `κ(x, A) (K + λI)⁻¹ Â_Y`, the mean of a
+Gaussian process. Only K depends on the source and only Â_Y on the target, so the halves stay independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.inverses.base import KernelMap
+from irp_hf.maths.projection import relative_projection
+from irp_hf.maths.pruning import landmarks
+
+INTERCEPT = (
+    1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
+)
+SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
+
+
+@dataclass(frozen=True)
+class KernelInverse:
+    """`(κ(rows, landmarks) + 1)`, solved over all anchors with ridge λ, then the target's anchors themselves."""
+
+    gamma: float = 2.0
+    """γ > 0 of `κ = exp(γ(cos - 1))`; γ → 0 is linear."""
+    ridge: float = 1e-2
+    """λ > 0, in units of κ(x, x) = 1."""
+    num_landmarks: int | None = None
+    """m: how many anchors, farthest apart, carry the map; all of them if None."""
+    seed: int = 0
+    lift: float = 0.0
+    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
+
+    def landmarks(self, source: Tensor) -> Tensor:
+        """The landmarks `(m, d_X)` among the source's anchors `(k, d_X)`."""
+        if self.num_landmarks is None or self.num_landmarks >= source.shape[0]:
+            return source
+        return source[landmarks(source, self.num_landmarks, self.seed)]
+
+    def path(self, source: Tensor) -> KernelPath:
+        """The decomposition that serves every ridge."""
+        return KernelPath(source, self.landmarks(source), self.gamma)
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        """Coordinates `(n, k)`: kernel weights of every anchor, from the source's anchors alone."""
+        path = self.path(source)
+        return (relative_projection(rows, path.landmarks, self.gamma) + INTERCEPT) @ path.solve(self.ridge)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        """`coordinates (n, k)` to directions `(n, d_Y)`: the target's anchors, weighted."""
+        return coordinates @ target
+
+    def fold(self, source: Tensor, target: Tensor) -> KernelMap:
+        """Landmarks `(m, d_X)` and coefficients `(m, d_Y)`."""
+        return self.path(source).fold(target, self.ridge)
+
+
+class KernelPath:
+    """Kernel ridge regression on landmarks for every λ from one symmetric eigendecomposition.
+
+    With features `Φ = K_km K_mm^(-1/2)`, `Φ = U S Vᵀ`: with all anchors as landmarks, U and S² are K's eigenvectors and
+    eigenvalues.
+    """
+
+    values: Tensor
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, source: Tensor, landmarks: Tensor, gamma: float) -> None:
+        self.landmarks, self.gamma = landmarks, gamma
+        self.complete = landmarks is source
+        values, vectors = torch.linalg.eigh(relative_projection(landmarks, landmarks, gamma) + INTERCEPT)
+        if self.complete:
+            self.values, self.left = values.clamp(min=0), vectors
+            self.right = vectors
+            return
+        kept = values > values[-1] * SMALLEST
+        whiten = vectors[:, kept] / values[kept].sqrt()
+        features = (relative_projection(source, landmarks, gamma) + INTERCEPT) @ whiten
+        values, vectors = torch.linalg.eigh(features.T @ features)
+        kept = values > values[-1] * SMALLEST
+        self.values = values[kept]
+        self.left = features @ (vectors[:, kept] / self.values.sqrt())
+        self.right = whiten @ vectors[:, kept] * self.values.sqrt()
+
+    def solve(self, ridge: float) -> Tensor:
+        """`(m, k)`: from targets at the anchors to coefficients at the landmarks."""
+        return (self.right / (self.values + ridge)) @ self.left.T
+
+    def fold(self, target: Tensor, ridge: float) -> KernelMap:
+        """The map for `target (k, d_Y)`."""
+        coefficients = (self.right / (self.values + ridge)) @ (self.left.T @ target)
+        return KernelMap(self.landmarks, coefficients, INTERCEPT * coefficients.sum(0), self.gamma)
+
+    def spectral(self, target: Tensor) -> Tensor:
+        """`target (k, d_Y)` in the basis of the decomposition, shape (r, d_Y): shared by every λ."""
+        return self.left.T @ target
+
+    def leave_one_out(self, target: Tensor, ridge: float, spectral: Tensor | None = None) -> Tensor:
+        """Directions `(k, d_Y)`, each predicted from the other anchors: `y - (G y) / diag G`, `G = λ(K + λI)⁻¹`."""
+        spectral = self.spectral(target) if spectral is None else spectral
+        residual, kept = self._residual(target, ridge, spectral)
+        diagonal = self.left.square() @ kept
+        if not self.complete:
+            diagonal += 1 - self.left.square().sum(1)
+        return target - residual / diagonal[:, None]
+
+    def leave_fold_out(self, target: Tensor, ridge: float, folds: list[Tensor]) -> Tensor:
+        """Directions `(k, d_Y)`, each fold (row numbers) predicted from the others: `y_F - G_FF⁻¹ (G y)_F`."""
+        residual, kept = self._residual(target, ridge, self.spectral(target))
+        predicted = target.clone()
+        for fold in folds:
+            left = self.left[fold]
+            block = (left * kept) @ left.T
+            if not self.complete:
+                block += torch.eye(len(fold), dtype=left.dtype, device=left.device) - left @ left.T
+            predicted[fold] -= torch.linalg.solve(block, residual[fold])
+        return predicted
+
+    def _residual(self, target: Tensor, ridge: float, spectral: Tensor) -> tuple[Tensor, Tensor]:
+        """`G y (k, d_Y)` and the eigenvalues `(r,)` of G."""
+        kept = ridge / (self.values + ridge)
+        residual = self.left @ (kept[:, None] * spectral)
+        if not self.complete:  # what the landmarks cannot express stays, whatever the ridge
+            residual += target - self.left @ spectral
+        return residual, kept

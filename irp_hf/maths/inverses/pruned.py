@@ -1,0 +1,104 @@
+"""The paper's inverse: the pseudo-inverse of pruned anchors, averaged over anchor subspaces (arXiv 2406.15057)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.inverses.base import LinearMap
+from irp_hf.maths.projection import relative_projection
+from irp_hf.maths.pruning import farthest_points, prefix
+
+
+@dataclass(frozen=True)
+class PrunedInverse:
+    """Cosines with the anchors, inverted by the mean over ω prunings of `pinv(target.T)`."""
+
+    pruning_threshold: float = 0.7
+    """δ: pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`."""
+    num_subspaces: int = 8
+    """ω: how many prunings, from different starts, are averaged."""
+    seed: int = 0
+    lift: ClassVar[float] = 0.0
+
+    def path(self, target: Tensor) -> PrunedPath:
+        """The prunings of the target's anchors `(k, d_Y)`: only the inverse needs conditioning."""
+        return PrunedPath(target, self.num_subspaces, self.seed, until=self.pruning_threshold or 1.0)
+
+    def condition_numbers(self, target: Tensor) -> list[float]:
+        """Condition number of each anchor subspace, largest over smallest non-zero singular value."""
+        return [condition_number(target[kept]) for kept in self.path(target).subspaces(self.pruning_threshold)]
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        """Cosines `(n, k)` of `rows (n, d_X)` with the source's anchors `(k, d_X)`."""
+        return relative_projection(rows, source)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        """`coordinates (n, k)` to directions `(n, d_Y)`: the mean of the reconstructions in each subspace."""
+        return coordinates @ self.inverse(target)
+
+    def inverse(self, target: Tensor) -> Tensor:
+        """Mean over the prunings of `pinv(target[kept].T)`, zero where an anchor was pruned: shape (k, d_Y)."""
+        return self.path(target).inverse(self.pruning_threshold)
+
+    def fold(self, source: Tensor, target: Tensor) -> LinearMap:
+        """One `(d_X, d_Y)` matrix for all subspaces: between the two normalisations everything is linear."""
+        return LinearMap(source.T @ self.inverse(target))
+
+
+class PrunedPath:
+    """Every δ ≥ `until` from one farthest-point walk per subspace."""
+
+    def __init__(self, target: Tensor, num_subspaces: int, seed: int, until: float) -> None:
+        self.target = target
+        self.walks = farthest_points(target, num_subspaces, seed, until=until)
+
+    def subspaces(self, pruning_threshold: float) -> list[Tensor]:
+        """Row numbers of each pruning; δ = 0 keeps all anchors, and one subspace then says it all."""
+        if pruning_threshold == 0:
+            return [torch.arange(len(self.target), device=self.target.device)]
+        return [prefix(order, apart, pruning_threshold) for order, apart in zip(*self.walks, strict=True)]
+
+    def inverse(self, pruning_threshold: float) -> Tensor:
+        """Mean over the prunings of `pinv(target[kept].T)`, shape (k, d_Y)."""
+        subspaces = self.subspaces(pruning_threshold)
+        inverse = torch.zeros_like(self.target)
+        for kept in subspaces:
+            inverse[kept] += pseudo_inverse(self.target[kept])
+        return inverse / len(subspaces)
+
+
+WELL_CONDITIONED = (
+    1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
+)
+NOISE = 1e-6  # singular values below this share of the largest are the rounding of float32 anchors, not directions
+
+
+def pseudo_inverse(anchors: Tensor) -> Tensor:
+    """`pinv(anchors.T)`, shape (m, d): by a Cholesky factor where that is exact, by eigenvalues where it is not."""
+    m, d = anchors.shape
+    gram = anchors @ anchors.T if m <= d else anchors.T @ anchors
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    diagonal = factor.diagonal()
+    if failed or diagonal.min() < WELL_CONDITIONED * diagonal.max():
+        return _by_eigenvalues(anchors, gram)
+    inverse: Tensor = torch.cholesky_solve(anchors if m <= d else anchors.T, factor)
+    return inverse if m <= d else inverse.T
+
+
+def _by_eigenvalues(anchors: Tensor, gram: Tensor) -> Tensor:
+    """The same from the spectrum of the smaller Gram matrix, without directions that are noise; half the price of an SVD."""
+    values, vectors = torch.linalg.eigh(gram)
+    kept = values > NOISE**2 * values[-1]
+    solved = vectors[:, kept] / values[kept] @ vectors[:, kept].T
+    inverse: Tensor = solved @ anchors if len(gram) == len(anchors) else anchors @ solved
+    return inverse
+
+
+def condition_number(anchors: Tensor) -> float:
+    """Largest over smallest non-zero singular value of `anchors (m, d)`."""
+    values = torch.linalg.svdvals(anchors)
+    return float(values[0] / values[values > NOISE * values[0]][-1])

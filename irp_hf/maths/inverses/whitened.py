@@ -1,0 +1,98 @@
+"""The whitened inverse: both sides share the whitening of their own anchors, by a balance b.
+
+b = 0 is the paper's inverse with a ridge in place of pruning, b = 1 is ridge regression, and b = ½ the Parseval frame
+(arXiv 2507.17835), whose condition number is 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.inverses.base import LinearMap
+from irp_hf.maths.projection import relative_projection
+
+NOISE = 1e-12  # variances below this share of the largest are the rounding of float32 anchors, not directions
+
+
+@dataclass(frozen=True)
+class WhitenedInverse:
+    """`rows C_X^(-b) source.T`, then `target C_Y^(-(1-b)) / k`, with `C = A.T A / k + ridge * tr / d * I`."""
+
+    balance: float = 0.5
+    """b in [0, 1]: the share of the whitening that the source takes."""
+    ridge: float = 1e-2
+    """λ ≥ 0, in units of the mean variance per dimension."""
+    lift: float = 0.0
+    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        """Cosines `(n, k)` in the source's partly whitened space."""
+        return relative_projection(rows @ Spectrum.of(source).power(-self.balance, self.ridge), source)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        """`coordinates (n, k)` to directions `(n, d_Y)`, by the rest of the whitening."""
+        whiten = Spectrum.of(target).power(self.balance - 1, self.ridge)
+        return coordinates @ (target @ whiten) / target.shape[0]
+
+    def fold(self, source: Tensor, target: Tensor) -> LinearMap:
+        """One `(d_X, d_Y)` matrix."""
+        left = Spectrum.of(source).power(-self.balance, self.ridge)
+        right = Spectrum.of(target).power(self.balance - 1, self.ridge)
+        return LinearMap(left @ (source.T @ target / source.shape[0]) @ right)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues `(r,)` and eigenvectors `(d, r)` of one side's second moment `A.T A / k`; r = min(k, d)."""
+
+    values: Tensor
+    vectors: Tensor
+    mean: float
+    """Of all d eigenvalues, those that are 0 for want of anchors included: the unit of the ridge."""
+
+    @classmethod
+    def of(cls, anchors: Tensor) -> Spectrum:
+        """Decompose the second moment of unit `anchors (k, d)`, or the Gram matrix where that is smaller."""
+        k, d = anchors.shape
+        mean = float(anchors.square().sum() / (k * d))
+        values, vectors = torch.linalg.eigh((anchors.T @ anchors if d <= k else anchors @ anchors.T) / k)
+        values = values.clamp(min=0)
+        if d > k:
+            kept = values > values[-1] * _floor(d, values)
+            values, vectors = values[kept], anchors.T @ (vectors[:, kept] / (k * values[kept]).sqrt())
+        return cls(values, vectors, mean)
+
+    def factors(self, exponent: float, ridge: float) -> Tensor:
+        """Eigenvalues `(r,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
+        lifted = self.values + ridge * self.mean
+        floor = self.values[-1:] * _floor(len(self.vectors), lifted)  # of none where all anchors are one
+        return torch.where(self.values > floor, lifted, torch.inf if exponent < 0 else 1.0).pow(exponent)
+
+    def power(self, exponent: float, ridge: float) -> Tensor:
+        """The matrix `C^exponent (d, d)` on the span of the anchors: whatever it meets lies there, or is projected there."""
+        return (self.vectors * self.factors(exponent, ridge)) @ self.vectors.T
+
+
+def _floor(width: int, values: Tensor) -> float:
+    """The share of the largest variance below which a direction is rounding."""
+    return max(NOISE, width * torch.finfo(values.dtype).eps)
+
+
+class WhitenedPath:
+    """Every (b, λ) from one pair of decompositions: what changes between them is diagonal."""
+
+    def __init__(self, source: Tensor, target: Tensor) -> None:
+        self.source, self.target = Spectrum.of(source), Spectrum.of(target)
+        self.core = self.source.vectors.T @ (source.T @ target / source.shape[0]) @ self.target.vectors
+
+    def rotate_source(self, rows: Tensor) -> Tensor:
+        """`rows (n, d_X)` in the source's eigenbasis."""
+        return rows @ self.source.vectors
+
+    def directions(self, rotated: Tensor, balance: float, ridge: float) -> Tensor:
+        """Directions `(n, d_Y)` of rows in the source's eigenbasis."""
+        left = self.source.factors(-balance, ridge)[:, None] * self.core
+        return ((rotated @ left) * self.target.factors(balance - 1, ridge)) @ self.target.vectors.T

@@ -1,0 +1,56 @@
+"""How near translated vectors come to the true ones, row by row. Pure torch; all larger than memory work is in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.projection import unit_rows
+
+NEIGHBORS = 10
+BLOCK = 1024
+
+
+def cosines(translated: Tensor, true: Tensor) -> Tensor:
+    """Cosine `(n,)` of each translated vector with the true one, both `(n, d)`."""
+    return (unit_rows(translated) * unit_rows(true)).sum(1)
+
+
+def neighbors_kept(translated: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS) -> Tensor:
+    """Share `(n,)` of a vector's own nearest neighbours that its translation finds too, among `true (n, d)` and without itself.
+
+    With fewer than `num_neighbors + 1` rows, all other rows but one are the neighbours.
+    """
+    count = max(1, min(num_neighbors, true.shape[0] - 2))
+    kept = []
+    for found, wanted in zip(_similarities(translated, true), _similarities(true, true), strict=True):
+        for block in (found, wanted):
+            block.similarity.scatter_(1, block.rows[:, None], -2.0)
+        hits = torch.zeros_like(found.similarity, dtype=torch.bool)
+        hits.scatter_(1, wanted.similarity.topk(count).indices, True)
+        kept.append(hits.gather(1, found.similarity.topk(count).indices).to(true.dtype).mean(1))
+    return torch.cat(kept)
+
+
+def reciprocal_ranks(translated: Tensor, true: Tensor) -> Tensor:
+    """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine; a tie counts against it."""
+    ranks = []
+    for block in _similarities(translated, true):
+        own = block.similarity.gather(1, block.rows[:, None])
+        ranks.append((block.similarity >= own).sum(1))
+    return 1 / torch.cat(ranks).to(true.dtype)
+
+
+class _Block:
+    """Similarities of some rows with all true vectors."""
+
+    def __init__(self, rows: Tensor, similarity: Tensor) -> None:
+        self.rows, self.similarity = rows, similarity
+
+
+def _similarities(queries: Tensor, corpus: Tensor) -> Iterator[_Block]:
+    queries, corpus = unit_rows(queries).float(), unit_rows(corpus).float()
+    for rows in torch.arange(len(queries), device=queries.device).split(BLOCK):
+        yield _Block(rows, queries[rows] @ corpus.T)

@@ -1,0 +1,187 @@
+"""Choose the inverse, and what the cosine alone cannot choose, from the anchors alone.
+
+The lift, γ, λ and δ are tuned by out-of-fold cosine (`tuning.py`). The objective then chooses among what is left: the
+balance, the scale restoration, and the inverse itself. Self-retrieval is no objective: it saturates at 1 and then picks
+nonsense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from irp_hf.errors import InputError
+from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
+from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
+from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.pairs import Pairs, others
+from irp_hf.maths.projection import denormalize, statistics, unit_rows
+from irp_hf.maths.restoration import FoldRestoration, Restoration
+from irp_hf.maths.tuning import NUM_FOLDS, Finalist, Given, Trial, tune_kernel, tune_pruned, tune_whitened
+
+Method = Literal["kernel", "whitened", "pruned"]
+Objective = Literal["cosine", "neighbors", "agreement"]
+METHODS: tuple[Method, ...] = ("kernel", "whitened", "pruned")
+OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
+RESTORATION_FOLDS = 5  # few, for each wants a decomposition of the target
+RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TUNERS: dict[Method, Callable[[Pairs, Given], tuple[list[Finalist], list[Trial]]]] = {
+    "kernel": tune_kernel,
+    "whitened": tune_whitened,
+    "pruned": tune_pruned,
+}
+Labels = Callable[[Tensor], Tensor]
+Score = Callable[[Tensor], float]
+
+
+class Candidate(NamedTuple):
+    """Hyper-parameters that were tried, and their objective out of fold."""
+
+    inverse: Inverse
+    restoration: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One method at its best hyper-parameters."""
+
+    method: Method
+    inverse: Inverse
+    restoration: float
+    """q: how much of the target's spectrum is restored."""
+    score: float
+    """The objective out of fold, scale restored: leave-one-out for the kernel, K folds for the others."""
+    fold_score: float
+    """The objective over the K folds that all methods share: it compares them fairly."""
+    tried: tuple[Candidate, ...]
+    """All hyper-parameters that were tried, the chosen first, then by score."""
+    directions: Tensor
+    """What the inverse gives for every pair, out of fold, scale restored, shape (k, d_Y): `score` comes from it."""
+    translated: Tensor
+    """The same as vectors of the target space `(k, d_Y)`."""
+    fold_translated: Tensor
+    """The translations `(k, d_Y)` that `fold_score` comes from."""
+    matrix: Tensor
+    """The scale restoration `(d_Y, d_Y)`."""
+    path: KernelPath | None
+    """The decomposition behind a kernel inverse."""
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The second best that was tried: it tells how flat the optimum is. None if nothing was left to choose."""
+        return self.tried[1] if len(self.tried) > 1 else None
+
+    def fold(self, pairs: Pairs) -> Folded:
+        """The inverse over all `pairs`, its scale restoration folded in."""
+        if isinstance(self.inverse, KernelInverse) and self.path is not None:
+            folded: Folded = self.path.fold(pairs.target_rows, self.inverse.ridge)
+        else:
+            folded = self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
+        return folded.then(self.matrix)
+
+    def translator(self, pairs: Pairs) -> Translator:
+        """The inverse over all `pairs`, between raw spaces."""
+        return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats, self.inverse.lift)
+
+
+def select(
+    pairs: Pairs,
+    methods: Sequence[Method] = METHODS,
+    objective: Objective = "cosine",
+    given: Given | None = None,
+    labels: Labels | None = None,
+) -> list[Choice]:
+    """Tune each method on `pairs`: the choices, best first by the objective over shared folds.
+
+    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` that the head gives them; "agreement" needs it.
+    """
+    score = objective_score(objective, pairs, labels)
+    choices = [_choose(method, pairs, objective, score, given or Given()) for method in methods]
+    return sorted(choices, key=lambda choice: choice.fold_score, reverse=True)
+
+
+def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
+    """The objective as a function of translations `(k, d_Y)` of all anchors."""
+    if objective == "neighbors":
+        return lambda translated: float(neighbors_kept(translated, pairs.target).mean())
+    if objective == "agreement":
+        if labels is None:
+            raise InputError(
+                "The objective is 'agreement' and there are no labels. Give the labels that the head gives."
+            )
+        native = labels(pairs.target)
+        return lambda translated: float((labels(translated) == native).double().mean())
+    return lambda translated: float(cosines(translated, pairs.target).mean())
+
+
+def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
+    folds = pairs.folds(NUM_FOLDS, given.seed)
+    tried, finalist = _tune(method, pairs, folds, objective, score, given)
+    inverse, directions, true, path = finalist.inverse, finalist.directions, finalist.true, finalist.path
+
+    restorations = _restorations(method, objective, given)
+    restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed))
+    candidates = restoration.restore(directions, restorations)
+    scores = [score(_vectors(candidate, pairs, folds)) for candidate in candidates]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    if len(scores) > 1:
+        tried += [Candidate(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
+        tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
+
+    translated = _vectors(candidates[best], pairs, folds)
+    fold_translated, fold_score = translated, scores[best]
+    if isinstance(inverse, KernelInverse) and path is not None:
+        fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
+        (fold_directions,) = restoration.restore(fold_out, [restorations[best]])
+        fold_translated = _vectors(fold_directions, pairs, folds)
+        fold_score = score(fold_translated)
+    return Choice(
+        method=method,
+        inverse=inverse,
+        restoration=restorations[best],
+        score=scores[best],
+        fold_score=fold_score,
+        tried=tuple(tried),
+        directions=candidates[best],
+        translated=translated,
+        fold_translated=fold_translated,
+        matrix=Restoration(unit_rows(directions), true).matrix(restorations[best]),
+        path=path,
+    )
+
+
+def _tune(
+    method: Method, pairs: Pairs, folds: list[Tensor], objective: Objective, score: Score, given: Given
+) -> tuple[list[Candidate], Finalist]:
+    """The hyper-parameters tried, the best finalist by the objective first, and that finalist."""
+    finalists, trials = TUNERS[method](pairs, given)
+    if objective == "cosine":
+        tried = [Candidate(f.inverse, 0.0, f.cosine) for f in finalists]
+        tried += [Candidate(trial.inverse, 0.0, trial.cosine) for trial in trials]
+    else:
+        tried = [Candidate(f.inverse, 0.0, score(_vectors(f.directions, pairs, folds))) for f in finalists]
+    scores = {candidate.inverse: candidate.score for candidate in tried}
+    best = max(finalists, key=lambda finalist: scores[finalist.inverse])
+    return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
+
+
+def _vectors(directions: Tensor, pairs: Pairs, folds: list[Tensor]) -> Tensor:
+    """Out-of-fold directions `(k, d_Y)` as vectors, each fold with the mean and scale that the others have."""
+    vectors = torch.empty_like(directions)
+    for fold in folds:
+        vectors[fold] = denormalize(directions[fold], statistics(pairs.target[others(fold, len(pairs))]))
+    return vectors
+
+
+def _restorations(method: Method, objective: Objective, given: Given) -> Sequence[float]:
+    """What may be chosen for q. Cosine alone would always choose 0; the paper's inverse stays the paper's."""
+    if given.restoration is not None:
+        return (given.restoration,)
+    if method == "pruned":
+        return (0.0,)
+    return (0.5,) if objective == "cosine" else RESTORATIONS

@@ -1,0 +1,7 @@
+"""What is saved and published: anchored spaces, adapters, and their cards."""
+
+from irp_hf.models.adapter import IRPAdapter, IRPOutput
+from irp_hf.models.finding import FoundSpace, find_spaces
+from irp_hf.models.space import AnchoredSpace
+
+__all__ = ["AnchoredSpace", "FoundSpace", "IRPAdapter", "IRPOutput", "find_spaces"]

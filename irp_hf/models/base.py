@@ -1,0 +1,239 @@
+"""What both models share of `PreTrainedModel`: tensors that stay float32, saves that are whole, loads that are exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import CommitInfo, ModelCard
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from typing_extensions import Self
+
+from irp_hf.disk.atomic import replaced_folder
+from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.hub.download import fetch
+from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
+from irp_hf.models.loading import CONFIG, WEIGHTS, check_tensors, damaged, read_config
+
+CODE = Path(__file__).parent.parent / "hub_code.py"
+OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
+OF_A_PUSH = ("repo_id", *KEYWORDS)
+OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
+    *("config", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash", "weights_only"),
+    *("ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
+)
+
+
+class AnchoredModel(PreTrainedModel):
+    """A model of frozen tensors that were computed, not trained."""
+
+    main_input_name = "embeddings"
+    sealed: tuple[str, ...] = ()
+    """Names of what the configuration adds to the translation: the checksum covers them too."""
+    sealed_if_set: tuple[str, ...] = ()
+    """Such names that came later: what was saved before has no value for them, and keeps its checksum."""
+    told: tuple[str, ...] = ()
+    """Keywords of `push_to_hub` about what the card tells."""
+    device_map: Any = None
+    """What was asked for when it was loaded; a pipeline asks the same for the encoder."""
+    hub_token: str | bool | None = None
+    """What it was fetched with; a pipeline fetches encoder and head with the same. It is saved nowhere."""
+    _supports_flash_attn = False
+
+    @classmethod
+    def shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of all tensors of a model of this configuration."""
+        raise NotImplementedError
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing is ever initialised: every tensor comes from anchors or from a file."""
+
+    def _put(self, name: str, value: Tensor) -> None:
+        """Store `value` as a frozen float32 parameter."""
+        self.register_parameter(name, nn.Parameter(value.detach().float().clone(), requires_grad=False))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow moves to another device, but no cast: anchors in half precision would translate otherwise."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device)
+
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the token, which no copy and no pickle carries."""
+        return {**self.__dict__, "hub_token": None}
+
+    def checksum(self) -> str:
+        """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
+        values = [getattr(self.config, name) for name in self.sealed]
+        values += [value for name in self.sealed_if_set if (value := getattr(self.config, name))]
+        digest = hashlib.sha256(json.dumps(values).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], **kwargs: Any
+    ) -> None:
+        """Save configuration and tensors, whole or not at all; what else stands in the folder stays.
+
+        Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file. Beside
+        them goes a small file for those who load with `trust_remote_code=True` and do not import irp_hf.
+        """
+        if not kwargs.pop("is_main_process", True):
+            return
+        kwargs.pop("state_dict", None)
+        kwargs["max_shard_size"] = "1TB"  # shards would be mixed with those of an earlier save
+        pushing = kwargs.pop("push_to_hub", False)
+        of_push = {name: kwargs.pop(name) for name in OF_A_PUSH if name in kwargs}
+        self.config.auto_map = {
+            f"Auto{what}": f"{CODE.stem}.{kind.__name__}"
+            for what, kind in (("Config", type(self.config)), ("Model", type(self)))
+        }
+        self.config.weights_sha256 = self.checksum()
+        with replaced_folder(save_directory) as folder:
+            super().save_pretrained(folder, **kwargs)
+            shutil.copyfile(CODE, folder / CODE.name)
+            (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets nobody else read
+        if pushing:
+            self.push_to_hub(of_push.pop("repo_id", None) or Path(save_directory).resolve().name, **of_push)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        exist_ok: bool = True,
+        **about: Any,
+    ) -> CommitInfo:
+        """Push configuration, tensors and card to `repo_id` on the Hub, as one commit.
+
+        The repository is made where it is missing. A card that somebody wrote or edited there keeps its text, and gets what
+        its metadata lacks.
+
+        Args:
+            repo_id: user/name, or a name of your own.
+            private: whether the repository, if it is made, is private.
+            token: of an account that may write there; by default the one that is logged in.
+            revision: the branch, which is made where it is missing.
+            create_pr: open a pull request instead of committing to the branch.
+            commit_message: in a line.
+            commit_description: in more.
+            exist_ok: False refuses a repository that exists.
+            **about: what the card is to tell: `report` of an adapter.
+
+        Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
+        """
+        from irp_hf.cards.merging import merged
+
+        check_keywords(about, *self.told)
+        repo_id = full_id(repo_id, token)
+        with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
+            folder = Path(temporary, "model")
+            self.save_pretrained(folder)
+            card = self._card(repo_id, folder, **about)
+            return push(
+                folder,
+                repo_id,
+                lambda theirs: merged(card, theirs),
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+                commit_description=commit_description,
+                exist_ok=exist_ok,
+                replaced=SHOWN,
+            )
+
+    def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
+        """The card of this model; the files that it shows are written to `folder`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> Self:
+        """Load from a folder or the Hub, without a refit, bit for bit as it was saved.
+
+        Takes the keywords of `PreTrainedModel.from_pretrained`: `revision`, `token`, `cache_dir`, `local_files_only`,
+        `device_map`, ... The tensors stay float32 whatever `dtype` is asked for, only safetensors are read, and no code that
+        lies beside them is run. What was fetched once loads without a connection.
+
+        Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file, before memory is taken
+        for its tensors, and `HubError` where the Hub does not give it.
+        """
+        place = _place(pretrained_model_name_or_path)
+        for name in OF_NO_USE:
+            kwargs.pop(name, None)
+        token, wants_info = kwargs.pop("token", None), kwargs.pop("output_loading_info", False)
+        folder, commit = _folder(place, token, **{name: kwargs.pop(name) for name in OF_THE_HUB if name in kwargs})
+        where = place if commit else str(folder)
+        config, options = read_config(folder, where, cls.config_class, **kwargs)  # type: ignore[arg-type]
+        check_tensors(folder, where, cls.shapes(config))
+        options |= dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
+        try:
+            loaded: Any = super().from_pretrained(folder, *args, config=config, **options)
+        except Exception as error:  # an altered file makes the loader raise almost anything
+            raise damaged(place, " ".join(str(error).split())[:300]) from error
+        model, info = loaded
+        if model.config.weights_sha256 != model.checksum():
+            raise damaged(
+                place, "its tensors or its configuration are not those that were saved (the checksum differs)"
+            )
+        for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
+            model._put(name, tensor)
+        model.config._name_or_path, model.config._commit_hash = place, commit
+        model.device_map, model.hub_token = options.get("device_map"), token
+        return (model, info) if wants_info else model  # type: ignore[return-value]
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
+        """Nothing: what is saved names irp_hf, and no file of it is copied."""
+
+
+SHOWN = ("report.json", "report.png")  # of an earlier push they would speak of other weights
+
+
+def _place(name: Any) -> str:
+    """A folder that exists, or an id on the Hub."""
+    if not isinstance(name, (str, os.PathLike)) or not str(name):
+        raise InputError(
+            f"The place to load from is {name!r}; a folder or an id on the Hub is wanted. Name one of them."
+        )
+    place = str(name)
+    folder = Path(place)
+    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2):
+        raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub, user/name.")
+    return place
+
+
+def _folder(
+    place: str, token: str | bool | None, revision: str | None = None, subfolder: str | None = None, **options: Any
+) -> tuple[Path, str | None]:
+    """Where the files lie on this machine, and the commit that they are of."""
+    inner = Path(subfolder or "")
+    if inner.is_absolute() or ".." in inner.parts:
+        raise InputError(f"subfolder is {subfolder!r}, which leads out of {place}. Name a folder inside it.")
+    if Path(place).is_dir():
+        return Path(place, inner), None
+    files = [(inner / name).as_posix() for name in (CONFIG, WEIGHTS)]
+    asked = getattr(revision, "initial", revision)  # transformers resolves a revision before all files of it are there
+    folder, commit = fetch(place, files, asked, token, **options)
+    return folder / inner, commit

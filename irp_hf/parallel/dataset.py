@@ -1,0 +1,56 @@
+"""Encode a column of a data set on all processes of `accelerate launch`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.data.columns import check_request, column_of
+from irp_hf.data.items import digest
+from irp_hf.disk.blocks import ONLY, Blocks
+from irp_hf.disk.matrix import Run, check_out
+from irp_hf.encoding.base import Options
+from irp_hf.encoding.batches import encode_all
+from irp_hf.encoding.open import open_encoder
+from irp_hf.parallel.sharded import BLOCK_SIZE, _checked, _run, _state
+
+
+def encode_dataset(
+    encoder: Any,
+    dataset: Any,
+    column: str,
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int = 32,
+    block_size: int = BLOCK_SIZE,
+    progress: bool | None = None,
+    **options: Any,
+) -> tuple[Tensor, dict[str, Any]]:
+    """Encode a column of a `datasets.Dataset` to `out`, a `.npy` file, on all processes of `accelerate launch`.
+
+    Returns `(n, d)`, float32 and mapped from the file, and the record of who encoded, in every process. `options` are those
+    of `irp_hf.encoding.encode`; a device, where none is given, is the process's own. Until they are joined, the parts lie in
+    the folder `<out>.parts`, which all machines must share.
+
+    Raises `InputError` as `encode` and `run_sharded` do.
+    """
+    items, place, state, asked = column_of(dataset, column), check_out(out), _state(), Options(**options)
+    first = check_request(items, batch_size)
+    if asked.device is None and isinstance(encoder, str | os.PathLike):
+        asked = replace(asked, device=state.device)
+    with state.main_process_first():  # what is downloaded, is downloaded once
+        opened = open_encoder(encoder, asked, first)
+
+    def embed(rows: Sequence[Any]) -> Tensor:
+        return encode_all(opened, rows, batch_size, asked, progress=False)
+
+    run = Run(opened.record, len(items), batch_size, digest(items), _checked(block_size))
+    blocks = Blocks(run, Path(f"{place}.json"), Path(f"{place}.parts"), lambda _: place)
+    found = _run(state, embed, items, blocks, progress)
+    return torch.from_numpy(found[ONLY]), opened.record

@@ -1,0 +1,222 @@
+"""`StitchedModel`: an encoder, an adapter and a head that was built for another encoder, as one model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import PreTrainedConfig
+from transformers.utils.generic import ModelOutput
+from typing_extensions import Self
+
+from irp_hf.data.arrays import Rows, refuse_not_finite
+from irp_hf.data.columns import check_request
+from irp_hf.encoding.inputs import read_items
+from irp_hf.errors import InputError, IRPError, first_line
+from irp_hf.maths.projection import unit_rows
+from irp_hf.stitching.parts import (
+    compare_encoder,
+    compare_head,
+    connect_spaces,
+    named_encoder,
+    named_head,
+    open_adapter,
+    token_for,
+)
+
+
+@dataclass
+class StitchedOutput(ModelOutput):
+    """Output of `StitchedModel`."""
+
+    logits: Tensor | None = None
+    """`(n, num_labels)`, float32."""
+    confidence: Tensor | None = None
+    """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given."""
+
+
+class StitchedModel(nn.Module):
+    """Encoder → adapter → head: items in, logits out.
+
+    The three parts may lie on different devices; `.to(device)` moves what is not spread over several already.
+    """
+
+    def __init__(
+        self,
+        encoder: Any = None,
+        adapter: Any = None,
+        head: Any = None,
+        *,
+        on_mismatch: str = "refuse",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        encoder_token: str | bool | None = None,
+        head_revision: str | None = None,
+        head_token: str | bool | None = None,
+        head_trust_remote_code: bool = False,
+        adapter_revision: str | None = None,
+        adapter_token: str | bool | None = None,
+        **settings: Any,
+    ) -> None:
+        """Put the parts together; each is an id, a folder or an object.
+
+        Args:
+            encoder: as for `irp_hf.encoding.encode`; None takes the one that the adapter names. It is opened with the
+                pooling, prompt and normalisation that the adapter's anchors were encoded with.
+            adapter: an `IRPAdapter`, or where one lies; None connects two spaces, which `encoder` and `head` then are or name.
+            head: as for `irp_hf.heads.open_head`; None takes the classifier that the adapter's target was encoded at.
+            on_mismatch: "refuse" or "warn", where the encoder now loaded encodes otherwise than the anchors were: with
+                another pooling, prompt, normalisation or revision.
+            revision: branch, tag or commit of the encoder on the Hub.
+            token: for all repositories on the Hub; by default the one that the adapter was fetched with.
+            encoder_token: for the encoder's alone.
+            head_revision: of the head's repository.
+            head_token: for it alone.
+            head_trust_remote_code: run code that the head's repository brings.
+            adapter_revision: of the adapter's repository.
+            adapter_token: for it alone.
+            **settings: of the encoder: `pooling`, `prompt`, `normalize`, `device`, `dtype`, `device_map`, `processor`,
+                `trust_remote_code`, ...
+
+        Raises `InputError` for parts that do not fit each other, and what their own loading raises.
+        """
+        super().__init__()
+        if on_mismatch not in ("refuse", "warn"):
+            raise InputError(f"on_mismatch is {on_mismatch!r}; 'refuse' or 'warn' is wanted. Name one of them.")
+        if adapter is None:
+            self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
+            encoder = head = revision = head_revision = None
+        else:
+            self.adapter = open_adapter(adapter, adapter_revision, token_for(adapter, adapter_token, token))
+        token = self.adapter.hub_token if token is None else token
+        self.head = named_head(
+            self.adapter, head, head_revision, token_for(head, head_token, token), head_trust_remote_code
+        )
+        compare_head(self.adapter.config.target_encoder or {}, self.head, on_mismatch)
+        self.encoder = named_encoder(
+            self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
+        )
+        self.encoder_module = self.encoder.module
+        compare_encoder(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
+        self.eval()
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The adapter's, which names the other two parts."""
+        return self.adapter.config
+
+    @property
+    def device(self) -> torch.device:
+        """The adapter's."""
+        return self.adapter.device
+
+    @property
+    def modality(self) -> str | None:
+        """What the encoder reads: "text", "image" or "audio"; None where it is a function that does not say."""
+        return self.encoder.modality
+
+    @torch.no_grad()
+    def forward(self, items: Sequence[Any], confidence: bool = False, first: int = 0) -> StitchedOutput:
+        """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones.
+
+        `first` is the row of the first one, for the words of an error.
+        """
+        vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
+        try:
+            logits = self.head(self.adapter(embeddings=vectors).translated)
+        except InputError:
+            refuse_not_finite(vectors, f"The vectors of {self.encoder.name}", first)  # names the row among all
+            raise
+        return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
+
+    def predict(
+        self, items: Sequence[Any], batch_size: int = 32, confidence: bool = False, progress: bool | None = None
+    ) -> StitchedOutput:
+        """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users hold them.
+
+        Raises `InputError` that names the row of an item that cannot be read.
+        """
+        check_request(items, batch_size)
+        parts: list[StitchedOutput] = []
+        quiet = (len(items) <= 4 * batch_size or None) if progress is None else not progress
+        with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
+            for start in range(0, len(items), batch_size):
+                batch = [items[row] for row in range(start, min(start + batch_size, len(items)))]
+                parts.append(self(self.read(batch, start), confidence, start))
+                bar.update(len(batch))
+        return StitchedOutput(**{name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]})
+
+    def predict_dataset(
+        self,
+        dataset: Any,
+        column: str,
+        out_folder: str | os.PathLike[str],
+        *,
+        batch_size: int = 32,
+        confidence: bool = False,
+        block_size: int = 1024,
+        progress: bool | None = None,
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """`predict` for a column of a `datasets.Dataset`, on all processes of `accelerate launch`, each on its own device.
+
+        Returns "logits" `(n, num_labels)` and, where asked for, "confidence" `(n,)`, mapped from `.npy` files in `out_folder`,
+        in every process; the bits do not depend on the number of processes, and a run that died goes on. For `block_size`
+        and what is raised see `irp_hf.parallel.run_sharded`.
+        """
+        from irp_hf.data.columns import column_of
+        from irp_hf.parallel.sharded import run_sharded
+
+        items, state = column_of(dataset, column), PartialState()
+        if state.num_processes > 1:
+            self.to(state.device)
+
+        def classify(rows: Sequence[Any]) -> dict[str, Any]:
+            output = self.predict(rows, batch_size, confidence, progress=False)
+            return {name: value.numpy() for name, value in output.items()}
+
+        parts = dict(encoder=self.encoder.record, adapter=self.adapter.checksum(), head=self.head.record)
+        record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": confidence}
+        return run_sharded(classify, items, out_folder, block_size=block_size, record=record, progress=progress)
+
+    def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
+        """Items as `forward` takes them; `first` is the row of the first one, for the words of an error."""
+        read = read_items(self.encoder, items, first)
+        for row, item in enumerate(read, first):
+            if isinstance(item, str) and not item.strip():
+                raise InputError(f"Item {row} is an empty text; there is nothing to classify. Leave it out.")
+        return read
+
+    def _embed(self, items: list[Any]) -> Tensor:
+        try:
+            given = self.encoder.embed(items)
+        except (IRPError, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            if self.encoder_module is None:  # a function of the user's own
+                raise
+            raise InputError(
+                f"{self.encoder.name} failed on {len(items)} items ({first_line(error)}). Drop or mend what it cannot read."
+            ) from error
+        rows = Rows(given, f"The vectors of {self.encoder.name}")
+        vectors = rows[0 : rows.num_rows]
+        wanted = (len(items), self.adapter.config.source_size)
+        if tuple(vectors.shape) != wanted:
+            raise InputError(
+                f"{self.encoder.name} gives vectors of shape {tuple(vectors.shape)}, but the adapter reads {wanted}. "
+                "Pass the encoder that the adapter's anchors were encoded with."
+            )
+        return unit_rows(vectors.float()) if self.encoder.record.get("normalize") else vectors
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the parts, except one that Accelerate spread over devices."""
+        for part in self.children():
+            if not any(hasattr(module, "_hf_hook") for module in part.modules()):
+                part._apply(fn)
+        return self

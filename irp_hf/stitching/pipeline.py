@@ -1,0 +1,267 @@
+"""The task "irp-stitch": `pipeline("irp-stitch", model=adapter)` classifies with a head that was built for another encoder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from huggingface_hub import get_session
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from transformers import Pipeline
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+
+from irp_hf.errors import InputError, IRPError
+from irp_hf.stitching.model import StitchedModel
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.softmax(-1),
+    "sigmoid": torch.sigmoid,
+    "none": lambda logits: logits,
+}
+UNSET = -1
+TOP_K = 5  # of pictures and sounds, as in transformers
+PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
+PARTS = (
+    *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
+    *("pooling", "prompt", "normalize", "at", "modality"),
+)
+ENCODER = ("revision", "device_map", "trust_remote_code")  # with encoder_: pipeline() keeps these to itself
+MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
+OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
+
+
+class Unnamed(os.PathLike[str]):
+    """What `pipeline("irp-stitch", encoder=..., head=...)` takes for the model that it was not given."""
+
+    def __fspath__(self) -> str:
+        return os.curdir  # it exists, so that pipeline() does not ask the Hub for it
+
+    def __str__(self) -> str:
+        return "the adapter that connects the spaces encoder= and head="
+
+
+class IRPStitchPipeline(Pipeline):
+    """Classify texts, pictures or sounds: encoder → adapter → head, which was built for another encoder.
+
+    Inputs and outputs are those of the text-, image- and audio-classification pipelines, whichever the encoder reads.
+    """
+
+    _load_tokenizer: Any = False
+    _load_processor: Any = False
+    _load_image_processor: Any = False
+    _load_video_processor: Any = False
+    _load_feature_extractor: Any = False
+
+    def __init__(
+        self,
+        model: Any,
+        encoder: Any = None,
+        head: Any = None,
+        *,
+        task: str = "irp-stitch",
+        device: int | str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        encoder_device: str | torch.device | None = None,
+        head_device: str | torch.device | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Stitch; `transformers.pipeline` calls this with what it does not know itself.
+
+        Args:
+            model: an `IRPAdapter`, or a `StitchedModel`, which has an encoder and a head already. Without one, `encoder` and
+                `head` are two anchored spaces, published ones by their ids, and the adapter between them is fitted at once.
+            encoder: as for `StitchedModel`; by default the one that the adapter names.
+            head: likewise.
+            task: "irp-stitch".
+            device: of all three parts; `pipeline(device_map="auto")` spreads the encoder over several.
+            dtype: of the encoder's and the head's weights; the adapter stays float32.
+            encoder_device: of the encoder alone.
+            head_device: of the head alone.
+            **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `encoder_trust_remote_code`; `head_revision`,
+                `head_token`, `head_trust_remote_code`; `on_mismatch`
+                and the encoder's `pooling`, `prompt`, `normalize`, `modality`, `tokenizer`, ... as for `StitchedModel`;
+                `batch_size`, `num_workers`, and all keywords of a call.
+        """
+        parts = {name: kwargs.pop(name) for name in PARTS if name in kwargs}
+        parts |= {name: kwargs.pop(f"encoder_{name}") for name in ENCODER if f"encoder_{name}" in kwargs}
+        for name in PROCESSORS:
+            if kwargs.get(name) is not None:
+                parts["processor"] = kwargs.pop(name)
+        if dtype not in (None, "auto"):
+            parts["dtype"] = dtype
+        self._sanitize_parameters(
+            **{name: kwargs[name] for name in kwargs if name not in OF_ALL}
+        )  # before anything loads
+        if isinstance(model, StitchedModel):
+            given = [name for name, part in {"encoder": encoder, "head": head, **parts}.items() if part is not None]
+            if given:
+                raise InputError(
+                    f"{given[0]} is given, but a StitchedModel has its parts already. Leave {given[0]} out."
+                )
+            self.stitched = model
+        else:
+            model = None if isinstance(model, Unnamed) else model
+            named = encoder is None or model is None or isinstance(encoder, str | os.PathLike)
+            spread = parts.get("device_map") or getattr(model, "device_map", None)
+            if named:  # a single device is known only later
+                parts |= {"device_map": spread} if spread else {"device": "cpu"}
+            self.stitched = StitchedModel(encoder, model, head, **parts)
+        where: Any = device
+        stays = isinstance(model, StitchedModel) and device is None  # the user put its parts where they are
+        super().__init__(self.stitched.adapter, task=task, device=model.device if stays else where, **kwargs)
+        if not stays:
+            self.stitched.to(self.device)
+        if encoder_device is not None and self.stitched.encoder_module is not None:
+            self.stitched.encoder_module.to(encoder_device)
+        self.stitched.head.to(head_device, parts.get("dtype"))
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Classify one input, a list, a generator or a data set (`KeyDataset`).
+
+        Args:
+            inputs: texts; PIL pictures, paths, URLs; waveforms, {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
+            *args: none.
+            **kwargs: `top_k`, how many labels, by default 1 of texts and 5 of pictures and sounds, None for all;
+                `function_to_apply`, "softmax", "sigmoid" or "none", by default what the head's problem type wants;
+                `return_confidence`, which adds the adapter's `confidence` for the input, the expected cosine with the vector
+                that the target's own encoder would have given; `timeout` in seconds for URLs; `batch_size`, `num_workers`.
+
+        Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
+        where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
+        """
+        listed = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
+        if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
+            raise InputError("The inputs are an empty list; at least one is wanted. Pass [item, ...].")
+        if listed:  # a column of pictures is decoded piece by piece
+            inputs = Subset(inputs, range(len(inputs)))
+        elif isinstance(inputs, Iterator):  # the base class streams generators alone
+            inputs = (item for item in inputs)
+        result = super().__call__(inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if listed:
+            return list(result)
+        return [result] if isinstance(result, dict) else result  # of one text, as text-classification does
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> PipelineIterator:
+        """As the base class has it, but with batches of items: the encoder pads them, and knows how."""
+        for name, number, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if not isinstance(number, int) or number < least:
+                raise InputError(f"{name} is {number!r}; a number from {least} is wanted. Correct it.")
+        sized = hasattr(inputs, "__len__")
+        numbered: Any = _Numbered(inputs) if sized else enumerate(inputs)
+        read: Any = (PipelineDataset if sized else PipelineIterator)(numbered, self._read, preprocess_params)
+        loader: DataLoader[Any] = DataLoader(
+            read, batch_size, num_workers=num_workers if sized else min(num_workers, 1), collate_fn=_together
+        )
+        classified = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
+        return PipelineIterator(classified, self.postprocess, postprocess_params)
+
+    def _read(self, numbered: tuple[int, Any], **params: Any) -> dict[str, Any]:
+        """Read one item of many; in a worker process an error would be buried in a traceback, so it is raised later."""
+        row, item = numbered
+        try:
+            return self.preprocess(item, row=row, **params)
+        except IRPError as error:
+            return {"items": [error], "row": row}
+
+    def preprocess(  # type: ignore[override]
+        self, item: Any, timeout: float | None = None, row: int = 0
+    ) -> dict[str, Any]:
+        """Read one item; `row` is its place, for the words of an error."""
+        if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
+            item = _fetch(item, timeout)
+        if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
+            item = {"array": item["raw"], **item}
+        return {"items": self.stitched.read([item], row), "row": row}
+
+    def _forward(self, inputs: dict[str, Any], confidence: bool = False) -> dict[str, Tensor]:  # type: ignore[override]
+        items = inputs["items"]
+        for item in items:
+            if isinstance(item, IRPError):
+                raise item
+        return {
+            **self.stitched(items, confidence, inputs["row"]),
+            "text": torch.tensor([isinstance(item, str) for item in items]),
+        }
+
+    def postprocess(  # type: ignore[override]
+        self, outputs: dict[str, Tensor], top_k: int | None = UNSET, function_to_apply: str | None = None
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Name the labels of one item."""
+        logits = outputs["logits"][0]
+        scores = FUNCTIONS[(function_to_apply or self._function(len(logits))).lower()](logits).tolist()
+        confidence = {"confidence": float(outputs["confidence"])} if "confidence" in outputs else {}
+        names = self.stitched.head.names(len(scores))
+        answers = [{"label": name, "score": score, **confidence} for name, score in zip(names, scores, strict=True)]
+        answers.sort(key=lambda answer: answer["score"], reverse=True)
+        if top_k != UNSET:
+            return answers[:top_k]
+        return answers[0] if outputs["text"] else answers[:TOP_K]
+
+    def _function(self, num_labels: int) -> str:
+        problem = self.stitched.head.problem_type
+        if problem == "regression":
+            return "none"
+        return "sigmoid" if problem == "multi_label_classification" or num_labels == 1 else "softmax"
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = ("top_k", "function_to_apply", "return_confidence", "timeout")
+        unknown = sorted(set(kwargs) - set(known))
+        if unknown:
+            meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1)
+            if meant:
+                raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; {meant[0]!r} is. Correct it.")
+            raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; there are {', '.join(known)}. Leave it out.")
+        top_k, function = kwargs.get("top_k"), kwargs.get("function_to_apply")
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise InputError(f"top_k is {top_k!r}; a number of labels from 1, or None for all, is wanted. Correct it.")
+        if function is not None and not (isinstance(function, str) and function.lower() in FUNCTIONS):
+            raise InputError(
+                f"function_to_apply is {function!r}; 'softmax', 'sigmoid' or 'none' is wanted. Name one of them."
+            )
+        return (
+            {name: kwargs[name] for name in kwargs if name == "timeout"},
+            {"confidence": kwargs["return_confidence"]} if "return_confidence" in kwargs else {},
+            {name: kwargs[name] for name in kwargs if name in ("top_k", "function_to_apply")},
+        )
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save the adapter, which names the encoder and the head; these stay where they are."""
+        self.model.save_pretrained(save_directory, **kwargs)
+
+
+class _Numbered(Dataset[tuple[int, Any]]):
+    """Items with their rows."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int) -> tuple[int, Any]:
+        return row, self.items[row]
+
+
+def _together(read: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"items": [item for one in read for item in one["items"]], "row": read[0]["row"]}
+
+
+def _fetch(url: str, timeout: float | None) -> bytes:
+    try:
+        response: Any = get_session().get(url, follow_redirects=True, timeout=timeout)
+        content: bytes = response.raise_for_status().content
+    except Exception as error:  # whatever the client of huggingface_hub raises
+        raise InputError(f"{url} could not be fetched ({error}). Check the address and the connection.") from error
+    return content

@@ -1,0 +1,232 @@
+"""Which rows become anchors."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import irp_hf.anchors.anchor_set
+from irp_hf.anchors.anchor_set import AnchorSet
+from irp_hf.anchors.sampling import farthest, stratified
+from irp_hf.errors import InputError, MissingDependencyError
+
+PACKAGE = str(Path(irp_hf.anchors.anchor_set.__file__).parents[1])
+TEXTS = [f"text {row}" for row in range(100)]
+LABELS = ["rare"] * 10 + ["some"] * 30 + ["many"] * 60
+TABLE = {"text": TEXTS, "label": LABELS}
+POINTS = np.random.RandomState(0).standard_normal((100, 8))
+WITH_NAN, WITH_ZEROS = POINTS.copy(), POINTS.copy()
+WITH_NAN[3, 2], WITH_ZEROS[7] = np.nan, 0
+
+
+def refusal(*args: object, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        AnchorSet.sample(*args, **options)
+    return str(caught.value)
+
+
+def test_every_kind_of_table_gives_the_same_anchors():
+    """The same rows in a Dataset, a frame or a list would give other anchors."""
+    table = datasets.Dataset.from_dict(TABLE)
+    sets = [
+        AnchorSet.sample(rows, num_anchors=10, seed=1)
+        for rows in (table, table.with_format("torch"), pandas.DataFrame(TABLE), table.to_list(), TEXTS)
+    ]
+    assert all(anchors == sets[0] for anchors in sets)
+    assert sets[0].view() == [TEXTS[row] for row in sets[0].indices]
+
+
+def test_the_sample_is_the_same_in_every_release_and_process():
+    """Two owners who name the same dataset and seed would encode different items."""
+    expected = (26, 86, 2, 55, 75)
+    assert AnchorSet.sample(TEXTS, num_anchors=5, seed=0).indices == expected
+    code = (
+        f"import sys, types; package = types.ModuleType('irp_hf'); package.__path__ = [{PACKAGE!r}];"
+        "sys.modules['irp_hf'] = package; from irp_hf.anchors.anchor_set import AnchorSet;"
+        "print(AnchorSet.sample([f'text {row}' for row in range(100)], num_anchors=5, seed=0).indices)"
+    )
+    for hash_seed in ("1", "2"):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == str(expected)
+
+
+def test_a_smaller_sample_is_the_beginning_of_a_larger_one():
+    """A study of the number of anchors could not slice one set of embeddings."""
+    for options in ({}, {"strategy": "farthest", "embeddings": POINTS}):
+        small = AnchorSet.sample(TEXTS, num_anchors=10, seed=5, **options).indices
+        large = AnchorSet.sample(TEXTS, num_anchors=40, seed=5, **options).indices
+        assert large[:10] == small
+        assert AnchorSet.sample(TEXTS, num_anchors=10, seed=6, **options).indices != small
+
+
+def test_several_columns_become_views():
+    """Parallel anchors in two languages could not be taken from one table."""
+    table = datasets.Dataset.from_dict({"a": TEXTS, "b": [text.upper() for text in TEXTS]})
+    named = AnchorSet.sample(table, views={"en": "a", "es": "b"}, num_anchors=5)
+    assert named.views == ("en", "es")
+    assert named.view("es") == [text.upper() for text in named.view("en")]
+    assert AnchorSet.sample(table, column=["a", "b"], num_anchors=5).views == ("a", "b")
+    assert AnchorSet.sample(table, column="b", num_anchors=5).views == ("text",)
+
+
+def test_pictures_come_from_a_dataset(tmp_path):
+    """Sampling pictures would fail, or would see them otherwise than a list of the same pictures."""
+    images = [Image.new("RGB", (4, 3), (row, 0, 0)) for row in [0, 1, 2, 3, 3]]
+    table = datasets.Dataset.from_dict({"image": images}, features=datasets.Features(image=datasets.Image()))
+    anchors = AnchorSet.sample(table, column="image", num_anchors=4)
+    assert (anchors.views, anchors.num_duplicates) == (("image",), 1)
+    assert anchors == AnchorSet([images[row] for row in anchors.indices])
+
+
+def test_duplicates_are_dropped_before_sampling():
+    """A repeated row would be drawn twice, or `embeddings` would go out of step with the rows."""
+    rows = [TEXTS[row // 2] for row in range(100)]
+    points = np.repeat(POINTS[:50], 2, axis=0)
+    for options in (
+        {},
+        {"strategy": "farthest", "embeddings": points},
+        {"strategy": "kmeans", "embeddings": points},
+        {"strategy": "stratified", "label_column": "label"},
+    ):
+        table = [{"text": text, "label": row % 4 // 2} for row, text in enumerate(rows)]
+        anchors = AnchorSet.sample(table, num_anchors=50, **options)
+        assert sorted(anchors.indices) == list(range(0, 100, 2))
+        assert anchors.num_duplicates == 50
+
+
+def test_farthest_points_are_the_greedy_ones():
+    """The anchors would not spread over the space."""
+    unit = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)
+    chosen = farthest(unit, 20, 0)
+    for step in range(1, 20):
+        distance = 1 - (unit @ unit[chosen[:step]].T).max(axis=1)
+        assert distance[chosen[step]] == pytest.approx(distance.max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["farthest", "kmeans"])
+def test_embeddings_spread_the_anchors(strategy):
+    """Ten tight clusters would not each get an anchor; torch, half precision and scale must not matter."""
+    centres = np.random.RandomState(1).standard_normal((10, 8))
+    points = np.repeat(centres, 10, axis=0) + 0.01 * POINTS
+    for embeddings in (points, 1e4 * points.astype(np.float16), torch.tensor(points, dtype=torch.bfloat16)):
+        anchors = AnchorSet.sample(TEXTS, num_anchors=10, strategy=strategy, embeddings=embeddings)
+        assert {row // 10 for row in anchors.indices} == set(range(10))
+
+
+def test_kmeans_fills_up_where_embeddings_are_equal():
+    """Equal embeddings of distinct texts would give fewer anchors than asked for."""
+    points = np.repeat(POINTS[:5], 20, axis=0)
+    with pytest.warns(UserWarning, match="distinct clusters"):
+        anchors = AnchorSet.sample(TEXTS, num_anchors=30, strategy="kmeans", embeddings=points)
+    assert len(anchors) == 30
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=2, max_size=40), st.data())
+def test_stratified_keeps_shares(labels, data):
+    """A rare label would vanish or crowd out the others."""
+    count = data.draw(st.integers(2, len(labels)))
+    chosen = stratified(labels, count, 0)
+    assert len(chosen) == len(set(chosen)) == count
+    drawn = Counter(labels[row] for row in chosen)
+    for label, total in Counter(labels).items():
+        assert abs(drawn[label] - total * count / len(labels)) < 1
+    gaps = {label: total * count / len(labels) - drawn[label] for label, total in Counter(labels).items()}
+    assert all(abs(gaps[one] - gaps[two]) < 1 + 1e-9 for one, two in combinations(gaps, 2))
+
+
+def test_stratified_reads_labels_of_the_table():
+    """The labels would belong to other rows."""
+    anchors = AnchorSet.sample(pandas.DataFrame(TABLE), num_anchors=10, strategy="stratified", label_column="label")
+    assert Counter(LABELS[row] for row in anchors.indices) == {"rare": 1, "some": 3, "many": 6}
+
+
+WRONG = [
+    ({"num_anchors": 200}, "num_anchors is 200, but the dataset has 100 distinct rows (0 duplicates "
+     "dropped). Ask for at most 100 or add rows."),
+    ({"num_anchors": 1}, "num_anchors is 1, but at least 2 anchors are needed. Ask for hundreds."),
+    ({"num_anchors": 2.5}, "num_anchors is 2.5, but at least 2 anchors are needed. Ask for hundreds."),
+    ({"seed": -1}, "seed is -1, but a whole number from 0 to 4294967295 is needed. Use seed=0."),
+    ({"strategy": "best"}, "strategy is 'best', which is unknown. "
+     "Use one of uniform, kmeans, farthest, stratified."),
+    ({"strategy": "kmeans"}, "strategy 'kmeans' needs embeddings=, but none is given. "
+     "Give it, or use 'uniform'."),
+    ({"embeddings": POINTS}, "embeddings= is given, but strategy 'uniform' does not read it. "
+     "Leave it out, or use 'kmeans' or 'farthest'."),
+    ({"column": "txt"}, "The dataset has no columns named 'txt'; its columns are 'text', 'label'. "
+     "Name one of them by column= or views=."),
+    ({"strategy": "farthest", "embeddings": POINTS[:9]}, "embeddings have the shape (9, 8), but (100, d) is "
+     "needed. Encode every row of the dataset, in its order."),
+    ({"strategy": "farthest", "embeddings": WITH_NAN}, "Row 3 of embeddings holds NaN, infinity or "
+     "only zeros (1 such rows), but finite rows with a direction are needed. Encode again, "
+     "or drop these rows."),
+    ({"strategy": "farthest", "embeddings": WITH_ZEROS}, "Row 7 of embeddings holds NaN, infinity or "
+     "only zeros (1 such rows), but finite rows with a direction are needed. Encode again, "
+     "or drop these rows."),
+    ({"strategy": "farthest", "embeddings": POINTS.astype(str)}, "embeddings hold <U32, but real numbers are "
+     "needed. Convert them to float32."),
+    ({"column": []}, "Each view needs the same items, at least 2, but there are no views. "
+     "Pair the views row by row."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_wrong_options_are_refused_in_words(options, message):
+    """A wrong option would be ignored, or fail deep inside numpy."""
+    assert refusal(datasets.Dataset.from_dict(TABLE), **options) == message
+
+
+def test_wrong_tables_are_refused_in_words():
+    """A stream or a dict of splits would fail without a word on what to pass instead."""
+    table = datasets.Dataset.from_dict(TABLE)
+    assert refusal(table.to_iterable_dataset()) == (
+        "dataset is a IterableDataset, but a datasets.Dataset, a pandas DataFrame or a list is needed. "
+        "Of a stream, take rows first: list(dataset.take(100_000))."
+    )
+    assert refusal(datasets.DatasetDict(train=table, test=table)) == (
+        "dataset is a DatasetDict of 'train', 'test', but one table is needed. Pass one of its parts."
+    )
+    assert refusal([{"text": "a"}, {"txt": "b"}]) == (
+        "Row 1 of the dataset has the columns 'txt', but 'text' is asked for. "
+        "Name a column that every row has by column= or views=."
+    )
+    assert refusal(TEXTS, column=["a", "b"]) == (
+        "2 columns are asked for, but the dataset is a list of bare items. Pass a list of dicts."
+    )
+    assert refusal(pandas.DataFrame([["a", "b"]], columns=["text", "text"])).startswith("The dataset has 2 columns")
+    assert refusal([]).startswith("Each view needs the same items")
+
+
+@pytest.mark.parametrize("label", [None, float("nan"), pandas.NA, [1]])
+def test_a_missing_label_is_refused_in_words(label):
+    """Every NaN would count as a label of its own."""
+    rows = [{"text": "a", "label": 1}, {"text": "b", "label": label}]
+    assert refusal(rows, num_anchors=2, strategy="stratified", label_column="label") == (
+        f"Row 1 of 'label' is {label!r}, but every row needs a label. Fill in or drop such rows first."
+    )
+
+
+def test_kmeans_without_scikit_learn_names_the_extra(monkeypatch):
+    """Users would read that a module they never heard of is missing."""
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        AnchorSet.sample(TEXTS, num_anchors=5, strategy="kmeans", embeddings=POINTS)
+    assert str(caught.value) == (
+        "strategy 'kmeans' needs scikit-learn, which is not installed. Run: pip install irp_hf[sampling]"
+    )

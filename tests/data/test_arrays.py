@@ -1,0 +1,280 @@
+"""Rows of any kind are read alike, checked before use, and given back in kind."""
+
+import datasets
+import numpy as np
+import pandas
+import pyarrow as pa
+import pytest
+import torch
+
+from irp_hf.data.arrays import LARGEST, Rows, as_matrix
+from irp_hf.errors import InputError
+
+X = np.random.RandomState(0).randn(30, 4).astype(np.float32)
+FLAT = pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), 4)
+FLOATS_WANTED = (
+    "; float16, bfloat16, float32 or float64 is wanted. Give the floating-point vectors that the encoder made."
+)
+UNEQUAL = "x have rows of unequal length. Give every item a vector of the same width."
+NULLS = "x hold missing values (null). Drop those rows or encode them again."
+
+
+def column(values: object = X, **features: object) -> datasets.Dataset:
+    kind = datasets.Features({"e": datasets.List(datasets.Value("float32")), **features})
+    return datasets.Dataset.from_dict({"e": [list(row) for row in values]}, features=kind)
+
+
+def read(x: object) -> torch.Tensor:
+    return as_matrix(x, "x")
+
+
+ALIKE = {
+    "numpy": X,
+    "torch": torch.from_numpy(X),
+    "needs gradients": torch.from_numpy(X.copy()).requires_grad_(),
+    "every other column": np.repeat(X, 2, axis=1)[:, ::2],
+    "backwards": X[::-1].copy()[::-1],
+    "column order": np.asfortranarray(X),
+    "unmasked": np.ma.masked_array(X, mask=False),
+    "frame": pandas.DataFrame(X),
+    "fixed-size lists": FLAT,
+    "chunks": pa.chunked_array([FLAT[:7], FLAT[7:7], FLAT[7:]]),
+    "lists": pa.array(X.tolist(), pa.list_(pa.float32())),
+    "large lists": pa.array(X.tolist(), pa.large_list(pa.float32())),
+    "tensor extension": pa.FixedShapeTensorArray.from_numpy_ndarray(X),
+    "column": column()["e"],
+    "numpy column": column().with_format("numpy")["e"],
+    "torch column": column().with_format("torch")["e"],
+    "arrow column": column().with_format("arrow")["e"],
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_every_kind_gives_the_same_rows(kind):
+    """The same vectors would translate to others, or be refused, in another container."""
+    found = read(ALIKE[kind])
+    assert (found.dtype, found.requires_grad) == (torch.float32, False)
+    np.testing.assert_array_equal(found, X)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (FLAT[5:9], X[5:9]),
+        (FLAT[5:20][3:8], X[8:13]),
+        (pa.chunked_array([FLAT[2:4], FLAT[20:21]]), X[[2, 3, 20]]),
+        (pa.array(X.tolist(), pa.list_(pa.float32()))[11:13], X[11:13]),
+        (pa.array([None, *X.tolist()], pa.list_(pa.float32(), 4))[1:], X),
+        (pa.array([[None] * 4, *X.tolist()], pa.list_(pa.float32(), 4))[1:], X),
+        (column().select([4, 2, 9])["e"], X[[4, 2, 9]]),
+        (column().select(range(3, 7))["e"], X[3:7]),
+        (X[3:7].tolist(), X[3:7]),
+        ([torch.from_numpy(row) for row in X[:3]], X[:3]),
+    ],
+)
+def test_slices_are_read_where_they_begin(made, expected):
+    """Arrow offsets or the order of a selection would be lost: silently the wrong rows."""
+    np.testing.assert_array_equal(read(made).float(), expected)
+
+
+def test_a_transformed_or_nested_column_is_read_as_its_user_sees_it():
+    """The stored values would be read past the user's own transform, or the nesting would crash."""
+    doubled = column().with_transform(lambda batch: {"e": [[2 * v for v in row] for row in batch["e"]]})
+    np.testing.assert_allclose(read(doubled["e"]), 2 * X)
+    nested = datasets.Dataset.from_dict({"a": [{"e": row.tolist()} for row in X]})
+    np.testing.assert_array_equal(read(nested["a"]["e"]).float(), X)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_numpy_dtypes_stay(dtype):
+    """A user's half precision would silently become another."""
+    rows = Rows(X.astype(dtype))
+    assert rows.dtype == getattr(torch, dtype)
+    assert rows.wrap(rows[0:2]).dtype == dtype
+
+
+def test_results_come_back_in_kind():
+    """Numpy in would not be numpy out, torch not torch, Arrow not Arrow."""
+    result, scores = torch.ones(2, 3), torch.ones(2)
+    assert Rows(torch.from_numpy(X)).wrap(result) is result
+    for x in (X, X.tolist(), column()["e"]):
+        assert isinstance(Rows(x).wrap(result), np.ndarray)
+    assert Rows(FLAT).wrap(result).type == pa.list_(pa.float32(), 3)
+    assert Rows(pa.chunked_array([FLAT])).wrap(scores).type == pa.float32()
+
+
+def test_read_only_memory_is_never_lent_out():
+    """Torch could write to it; where it is a memory map the process would crash."""
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    chunk = Rows(read_only)[0:2]
+    chunk += 1
+    np.testing.assert_array_equal(read_only, X)
+
+
+def test_chunks_cover_all_rows_in_order():
+    """Rows would be lost or doubled at the seams."""
+    parts = list(Rows(X).chunks(7))
+    assert [(rows.start, rows.stop) for rows, _ in parts] == [(0, 7), (7, 14), (14, 21), (21, 28), (28, 30)]
+    np.testing.assert_array_equal(torch.cat([chunk for _, chunk in parts]), X)
+
+
+REFUSED = {
+    "one dimension": (
+        X[0],
+        "x have shape (4,); a matrix (rows, width) is wanted. Reshape them, one row "
+        "an item: x[None] makes a single "
+        "vector a matrix.",
+    ),
+    "no rows": (X[:0], "x are empty, shape (0, 4). Give at least one row."),
+    "no width": (torch.ones(3, 0), "x are empty, shape (3, 0). Give at least one row."),
+    "no Arrow rows": (FLAT[:0], "x are empty. Give at least one row."),
+    "integers": (X.astype(int), f"x have dtype int64{FLOATS_WANTED}"),
+    "torch integers": (torch.ones(2, 4, dtype=torch.int32), f"x have dtype int32{FLOATS_WANTED}"),
+    "bool": (X > 0, f"x have dtype bool{FLOATS_WANTED}"),
+    "complex": (X.astype(np.complex64), f"x have dtype complex64{FLOATS_WANTED}"),
+    "objects": (X.astype(object), f"x have dtype object{FLOATS_WANTED}"),
+    "a path": ("x.npy", "x are 'x.npy'; vectors are wanted. Read a file first: np.load, say."),
+    "ragged": ([[1.0, 2.0], [1.0]], UNEQUAL),
+    "ragged Arrow": (pa.array([[1.0], [1.0, 2.0]]), UNEQUAL),
+    "ragged, right on average": (pa.array([[1.0] * 3, [1.0] * 5]), UNEQUAL),
+    "ragged chunks": (pa.chunked_array([pa.array([[1.0] * 4]), pa.array([[1.0] * 3])]), UNEQUAL),
+    "null row": (pa.array([X[0].tolist(), None]), NULLS),
+    "null row of fixed size": (pa.array([X[0].tolist(), None], pa.list_(pa.float32(), 4)), NULLS),
+    "null value": (pa.array([[1.0, None, 3.0, 4.0]]), NULLS),
+    "masked": (
+        np.ma.masked_array(X, X > 0),
+        "x hold missing values (masked). Drop those rows or encode them again.",
+    ),
+    "sparse": (
+        torch.eye(4).to_sparse(),
+        "x are a sparse tensor; a dense one with values is wanted. Convert it first.",
+    ),
+    "meta": (
+        torch.ones(2, 4, device="meta"),
+        "x are a meta tensor; a dense one with values is wanted. Convert it first.",
+    ),
+    "table": (
+        pa.table({"e": FLAT}),
+        "x are a pyarrow Table; a column of lists is wanted. Give one column.",
+    ),
+    "flat column": (
+        pa.array([1.0, 2.0]),
+        "x are a flat column of double; a column of lists is wanted, one list an item. Give that one.",
+    ),
+    "integer column": (pa.array([[1, 2]]), f"x have dtype int64{FLOATS_WANTED}"),
+    "text column": (pa.array(["a"]), f"x have dtype string{FLOATS_WANTED}"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_words_of_a_refusal(case, refusal):
+    """The texts are a contract: what was given, what is wanted, what to do."""
+    x, words = REFUSED[case]
+    assert refusal(read, x, error=InputError) == words
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        None,
+        3.0,
+        "abc",
+        ["a", "b"],
+        [["a"] * 4],
+        [[None] * 4],
+        [[1] * 4],
+        [],
+        [[]],
+        {"a": 1},
+        {1.0, 2.0},
+        (row for row in X),
+        float,
+        datasets,
+        np.float32(3),
+        X[None],
+        X.astype("U"),
+        X.astype(np.longdouble),
+        X.astype(">f4"),
+        np.zeros(3, dtype=[("a", "f4")]),
+        np.array(["2020"], dtype="datetime64"),
+        torch.tensor(3.0),
+        torch.ones(3, 4, dtype=torch.complex64),
+        torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=torch.jagged),
+        pandas.Series(list(X)),
+        pandas.DataFrame({"a": ["x"]}),
+        pa.record_batch({"e": FLAT}),
+        pa.scalar([1.0]),
+        pa.array([None, None]),
+        pa.array([{"a": 1.0}]),
+        pa.array([[[1.0] * 4]]),
+        pa.array([[], []], pa.list_(pa.float32())),
+        pa.Tensor.from_numpy(X),
+        column(),
+        column().select([])["e"],
+        column().to_iterable_dataset(),
+        column().to_iterable_dataset()["e"],
+        datasets.Dataset.from_dict({"e": [[1.0], None]})["e"],
+        datasets.Dataset.from_dict({"e": [[1.0], [1.0, 2.0]]})["e"],
+        datasets.Dataset.from_dict({"e": ["a"]})["e"],
+        datasets.Dataset.from_dict({"e": [1, 2]})["e"],
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_anything_else_is_refused_in_words(x, refusal):
+    """A stranger's input would end in a stack trace from the depths of numpy, torch or Arrow."""
+    assert refusal(read, x, error=InputError).startswith("x ")
+
+
+def test_the_wanted_width_is_checked(refusal):
+    """Vectors of another encoder would be read."""
+    assert refusal(Rows, X, "x", 5) == (
+        "x are 4 wide, 5 is wanted. Encode them with the encoder whose anchors these are."
+    )
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor, np.ndarray.tolist])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.nan, "x hold NaN in row 17. Only finite numbers can be used; drop or encode that row again."),
+        (
+            np.inf,
+            "x hold infinity in row 17. Only finite numbers can be used; drop or encode that row again.",
+        ),
+        (
+            -np.inf,
+            "x hold infinity in row 17. Only finite numbers can be used; drop or encode that row again.",
+        ),
+        (-1e38, "x hold 1e+38 in row 17; at most 1e+15 is wanted. Scale them to the size of the anchors."),
+    ],
+)
+def test_a_useless_value_is_named_with_its_row(kind, value, words, refusal):
+    """One bad value would spread over a whole index; the row is what the user must find."""
+    x = X.copy()
+    x[17, 2] = value
+    x[25, 0] = np.nan  # the first bad row counts
+    assert refusal(read, kind(x)) == words
+    assert refusal(Rows(kind(x), "x").check_finite, 4) == words
+
+
+def test_large_values_up_to_the_limit_pass():
+    """The bound would refuse what float32 still handles."""
+    np.testing.assert_array_equal(read(np.full((2, 2), LARGEST)), np.full((2, 2), LARGEST))
+    assert torch.isfinite(read(np.full((2, 2), 65504, np.float16))).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 11, 100])
+def test_an_arrow_column_of_many_chunks_is_read_chunk_by_chunk(size):
+    """If it fails, rows are lost or doubled where Arrow chunks meet, or a column larger than memory is copied whole."""
+    matrix = np.random.RandomState(0).randn(11, 3).astype(np.float32)
+    parts = [matrix[:1], matrix[1:4], matrix[4:4], matrix[4:9], matrix[9:]]
+    column = pa.chunked_array([pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), 3) for part in parts])
+    rows = Rows(column)
+    assert (rows.num_rows, rows.width) == (11, 3)
+    read = [(part, chunk) for part, chunk in rows.chunks(size)]
+    np.testing.assert_array_equal(torch.cat([chunk for _, chunk in read]), matrix)
+    for part, chunk in read:
+        np.testing.assert_array_equal(chunk, matrix[part])
+    address = column.chunk(1).flatten().buffers()[1].address
+    assert rows._matrix.matrices[1].ctypes.data == address  # the column's own memory

@@ -1,0 +1,65 @@
+"""The digest of items: equal content gives an equal one, and anything else another."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from PIL import Image
+
+from irp_hf.data.items import digest
+
+PICTURE = Image.new("RGB", (2, 3), (1, 2, 3))
+DIFFERENT = [
+    ["ab", "c"],
+    ["a", "bc"],
+    ["abc"],
+    [b"ab", b"c"],
+    [1, 2],
+    [1.0, 2.0],
+    [None, None],
+    [{"a": 1, "b": 2}],
+    [{"a": 2, "b": 1}],
+    [PICTURE],
+    [PICTURE.resize((3, 2))],
+    [np.zeros(4, np.float32)],
+    [np.zeros((2, 2), np.float32)],
+    [np.zeros(2, np.float64)],
+    [Path(__file__)],
+]
+
+
+def test_different_items_differ():
+    """In kind, content, order, and in where one ends and the next begins."""
+    digests = [digest(items) for items in [*DIFFERENT, ["c", "ab"]]]
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("items", DIFFERENT)
+def test_equal_items_agree(items):
+    """Whatever holds them."""
+    assert digest(items) == digest(tuple(items))
+
+
+def test_what_does_not_count():
+    """The order of keys, and how many rows are read at a time."""
+    assert digest([{"a": 1, "b": 2}]) == digest([{"b": 2, "a": 1}]) != digest([OrderedDict(a=1, b=3)])
+    many = [str(row) for row in range(3000)]
+    assert digest(many) == digest(list(many)) != digest(many[:-1])
+
+
+def test_a_column_of_datasets_has_its_own():
+    """No row is read: its fingerprint follows every change."""
+    dataset = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"]})
+    assert digest(dataset["a"]) == digest(dataset["a"])
+    assert len({digest(dataset["a"]), digest(dataset["b"]), digest(dataset.select([1, 0])["a"])}) == 3
+
+
+def test_what_has_no_content(refusal, tmp_path):
+    """An object of a class of your own, a file that is not there."""
+    assert refusal(digest, ["a", object()]) == (
+        "Item 1 is a object that cannot be told from others (its content has no fixed form), as a run that is to be resumed "
+        "must. Leave out= out, or pass texts, pictures or arrays."
+    )
+    assert "Item 0 is a PosixPath that cannot be told" in refusal(digest, [tmp_path / "missing"])

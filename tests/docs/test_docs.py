@@ -1,0 +1,188 @@
+"""The documentation says what is so: its code runs, the names that it links are there, and the site builds."""
+
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_encoders as tiny
+from conftest import NUM_ANCHORS
+from sklearn.datasets import load_digits
+from transformers import AutoModelForSequenceClassification
+
+import irp_hf
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LANGUAGES = {"python", "bash", "math", "text"}
+WITH_CODE = [name for name, text in TEXT.items() if "```python" in text]
+OF_THE_HUB = ("share.md", "search.md", "stitch.md", "views.md")
+SMALLER = {"num_anchors=1500": "num_anchors=60"}
+SENTENCE_ENCODERS = {
+    "sentence-transformers/all-MiniLM-L6-v2": 16,
+    "sentence-transformers/all-mpnet-base-v2": 24,
+    "me/spanish-encoder": 20,
+}
+HOLDS = {  # of the names that a page leaves behind
+    "anchors.md": ["budget.points[-1].num_anchors == 96", "len(least) == 100", "len(fair) == 100"],
+    "index.md": ["y.shape == (400, 24)", "c.shape == (400,)"],
+    "inverses.md": ["translated.shape == (400, 24)", "small.config.num_landmarks == 100"],
+    "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
+    "search.md": ["rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
+    "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1"],
+    "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
+    "views.md": ["seen.config.target_size == 16", "classify('w1')[0]['label'].startswith('LABEL_')"],
+}
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory):
+    """The encoders and classifiers that the pages name, small and random, in folders by their ids."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    root = tmp_path_factory.mktemp("repositories")
+    for name, width in SENTENCE_ENCODERS.items():
+        layers = tiny.LAYERS | dict(hidden_size=width)
+        tiny.save(root / "bert" / name, tiny.model("bert", **layers, **tiny.VOCAB), tiny.tokenizer())
+        modules = [Transformer(str(root / "bert" / name)), Pooling(width)]
+        SentenceTransformer(modules=modules, device="cpu").save(str(root / name))
+    topics = tiny.model("roberta", AutoModelForSequenceClassification, **tiny.LAYERS, **tiny.VOCAB, num_labels=4)
+    tiny.save(root / "me/roberta-topic-classifier", topics, tiny.tokenizer())
+    tiny.save(root / "me/picture-encoder", tiny.model("vit", **tiny.LAYERS, **tiny.PATCHES), tiny.image_processor())
+    return {name: root / name for name in (*SENTENCE_ENCODERS, "me/roberta-topic-classifier", "me/picture-encoder")}
+
+
+@pytest.fixture
+def on_the_hub(hub, repositories, monkeypatch):
+    """The Hub with what the pages fetch; I am logged in."""
+    monkeypatch.setenv("HF_TOKEN", hub.token("me"))
+    for name, folder in repositories.items():
+        hub.upload(name, folder)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, digits):
+    """A folder with the files that the pages read."""
+    monkeypatch.chdir(tmp_path)
+    texts = tiny.texts(200)
+    labels = ["even" if len(text) % 2 else "odd" for text in texts]
+    pd.DataFrame({"text": texts, "label": labels}).to_csv("labelled.csv", index=False)
+    pd.DataFrame({"text": texts}).to_csv("texts.csv", index=False)
+    pd.DataFrame({"text": texts}).to_csv("documents.csv", index=False)
+    pd.DataFrame({"english": texts, "spanish": texts[::-1]}).to_csv("sentences.csv", index=False)
+    np.save("documents.npy", np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32))
+    np.save("source_anchors.npy", digits.source)
+    np.save("target_anchors.npy", digits.target)
+    np.save("source.npy", digits.held_source)
+    np.save("target.npy", digits.held_target)
+    np.save("labels.npy", load_digits().target[NUM_ANCHORS:][:400])
+    Path("pictures").mkdir()
+    names = [f"{row}.png" for row in range(80)]
+    random = np.random.default_rng(0)
+    for name in names:
+        tiny.Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(Path("pictures", name))
+    pd.DataFrame({"file_name": names, "caption": texts[:80]}).to_csv("pictures/metadata.csv", index=False)
+
+
+def check(page):
+    """Run the blocks of a page in one namespace, at the lines where they stand, and look at what they leave behind."""
+    text, names = TEXT[page], {}
+    for block in FENCE.finditer(text):
+        if block[1] == "python":
+            code = "\n" * text[: block.start(2)].count("\n") + block[2]
+            for large, small in SMALLER.items():
+                code = code.replace(large, small)
+            exec(compile(code, DOCS / page, "exec"), names)
+    for expected in HOLDS[page]:
+        assert eval(expected, names), expected
+
+
+@pytest.mark.parametrize("page", [page for page in WITH_CODE if page not in OF_THE_HUB])
+def test_the_code_of_a_page_runs(page, desk):
+    """If it fails, a reader who copies what the page shows gets an error, or something else than it says."""
+    check(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OF_THE_HUB)
+def test_the_code_of_a_page_runs_on_the_hub(page, desk, on_the_hub):
+    """If it fails, a reader who copies what the page shows gets an error, or something else than it says."""
+    check(page)
+
+
+def test_no_code_is_left_out():
+    """If it fails, a page has code that no test runs: in another language, in a fence that is not closed, or indented."""
+    for page, text in TEXT.items():
+        blocks = FENCE.findall(text)
+        assert text.count("```") == 2 * len(blocks), page
+        assert {language for language, _ in blocks} <= LANGUAGES, page
+    assert set(HOLDS) == set(WITH_CODE)
+
+
+NAMES = sorted(
+    {name for text in TEXT.values() for name in re.findall(r"(?:\]\[|^::: )(irp_hf[\w.]*)", text, re.MULTILINE)}
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_page_links_is_there(name):
+    """If it fails, the place where the code of an equation is, or an entry of the reference, has moved."""
+    assert pkgutil.resolve_name(name).__doc__
+
+
+def test_every_public_name_has_its_entry():
+    """If it fails, something that `import irp_hf` gives is missing in the reference."""
+    modules = [name for name in NAMES if isinstance(pkgutil.resolve_name(name), ModuleType)]
+    for name in irp_hf.__all__:
+        assert f"irp_hf.{name}" in NAMES or getattr(irp_hf, name).__module__ in modules, name
+
+
+def test_every_equation_has_its_code():
+    """If it fails, the page on the method has a section of formulas and no link to what computes them."""
+    sections = re.split(r"^## ", TEXT["method.md"], flags=re.MULTILINE)[1:]
+    for section in sections:
+        assert "```math" not in section or re.search(r"\]\[irp_hf\.", section), section.splitlines()[0]
+
+
+def build(root, site):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_asks_no_other_host(tmp_path):
+    """If it fails, a link or an anchor leads nowhere, or a page would tell another host that it is being read."""
+    done = build(ROOT, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for page in TEXT:
+        html = (tmp_path / page).with_suffix(".html").read_text(encoding="utf-8")
+        assert not re.search(r"<(?:script|img|iframe)[^>]*\ssrc=\"?https?:|<link[^>]*\shref=\"?https?:", html), page
+    assert "<math" in (tmp_path / "method.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "link", ["[a](nowhere.md)", "[a](index.md#nowhere)", "[a][irp_hf.nowhere]", "![a](nowhere.png)"]
+)
+def test_a_link_to_nowhere_is_an_error(tmp_path, link):
+    """If it fails, the test above passes whatever the links are."""
+    (tmp_path / "docs").mkdir()
+    for name in ("maths.py", "style.css"):
+        shutil.copy(DOCS / name, tmp_path / "docs")
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    config = re.sub(r"^nav:.*?^(?=\S)", "", config, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
+    (tmp_path / "docs" / "index.md").write_text(f"# Start\n\n{link}\n", encoding="utf-8")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr

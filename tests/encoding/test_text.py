@@ -1,0 +1,136 @@
+"""Plain transformers models of text, against the direct call of each text alone."""
+
+import copy
+
+import pytest
+import tiny_encoders as tiny
+import torch
+from tiny_encoders import LAYERS, VOCAB
+
+from irp_hf.encoding import encode
+from irp_hf.encoding.base import Options
+from irp_hf.encoding.open import open_encoder
+
+BART = dict(d_model=16, encoder_layers=2, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32)
+BART |= dict(encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=64)
+MODELS = {
+    "bert": LAYERS,
+    "distilbert": dict(dim=16, n_layers=2, n_heads=2, hidden_dim=32),
+    "xlnet": dict(d_model=16, n_layer=2, n_head=2, d_inner=32),
+    "fnet": LAYERS,  # mixes all tokens, padding too
+    "gpt2": dict(n_embd=16, n_layer=2, n_head=2, n_positions=64),
+    "llama": LAYERS | dict(num_key_value_heads=1),
+    "mamba": dict(hidden_size=16, num_hidden_layers=2, state_size=4),
+    "t5": dict(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2),
+    "bart": BART,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return tiny.model(request.param, **MODELS[request.param], **VOCAB)
+
+
+@torch.no_grad()
+def alone(model, texts: list[str], pooling: str) -> torch.Tensor:
+    """Each text by itself, where nothing is padded."""
+    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+    rows = []
+    for text in texts:
+        hidden = encoder(input_ids=tiny.tokenizer()(text, return_tensors="pt")["input_ids"]).last_hidden_state[0]
+        rows.append({"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}[pooling])
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_every_row_is_as_if_alone(model, pooling, tmp_path):
+    """Whatever the batch: a wrong mask, padding that a model sees, or a wrong order would show."""
+    folder = tiny.save(tmp_path, model, tiny.tokenizer())
+    wanted = alone(model, tiny.texts(), pooling)
+    assert (wanted - wanted[0]).abs()[1:].amax(1).min() > 1e-2
+    for batch_size in (1, 4, 9):
+        found = encode(folder, tiny.texts(), pooling=pooling, batch_size=batch_size, device="cpu")[0]
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pads", [True, False])
+def test_the_side_of_padding_changes_nothing(model, pads, tmp_path):
+    """GPT-2 counts positions from the left, where padding would move them; and it has no token to pad with."""
+    left = tiny.tokenizer(side="left", pads=pads)
+    folder = tiny.save(tmp_path, model, left)
+    wanted = alone(model, tiny.texts(), "last")
+    found = encode(folder, tiny.texts(), pooling="last", device="cpu")[0]
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    before = copy.deepcopy(left.special_tokens_map)
+    torch.testing.assert_close(encode(model, tiny.texts(), pooling="last", processor=left)[0], found)
+    assert (left.padding_side, left.special_tokens_map) == ("left", before)
+
+
+def test_a_loaded_model_is_as_its_folder(tmp_path):
+    """And its record names it; a model in training mode or without its tokenizer is refused."""
+    model = tiny.model("bert", **LAYERS, **VOCAB)
+    folder = tiny.save(tmp_path / "saved", model, tiny.tokenizer())
+    stored, record = encode(folder, tiny.texts(), pooling="pooler", device="cpu")
+    loaded, loaded_record = encode(model, tiny.texts(), pooling="pooler", processor=tiny.tokenizer())
+    torch.testing.assert_close(loaded, stored)
+    assert loaded_record == record | {"id": "BertModel"}
+    again = type(model).from_pretrained(folder)
+    assert encode(again, tiny.texts(), pooling="cls", processor=tiny.tokenizer())[1]["id"] == "saved"
+
+
+def test_a_loaded_model_that_cannot_be_used(refusal):
+    """Without its tokenizer, with another processor, in training mode, with a head."""
+    model = tiny.model("bert", **LAYERS, **VOCAB)
+    assert refusal(encode, model, ["w1"], pooling="cls") == (
+        "The processor is a NoneType, but BertModel needs a tokenizer. Pass processor=, as loaded from the same place."
+    )
+    assert "The processor is a ViTImageProcessorPil, but BertModel" in refusal(
+        encode, model, ["w1"], pooling="cls", processor=tiny.image_processor()
+    )
+    assert refusal(encode, copy.deepcopy(model).train(), ["w1"], processor=tiny.tokenizer()) == (
+        "BertModel is in training mode, whose dropout makes other vectors each time. Call its eval() first."
+    )
+    from transformers import AutoModelForMaskedLM
+
+    masked = tiny.model("bert", AutoModelForMaskedLM, **LAYERS, **VOCAB)
+    assert refusal(encode, masked, ["w1"], pooling="cls", processor=tiny.tokenizer()) == (
+        "BertForMaskedLM gives no last hidden state; the model beneath a head is wanted. "
+        "Pass its base_model, or at='head' for a classifier."
+    )
+    assert "revision is 'main', but the encoder is a BertModel, loaded" in refusal(
+        encode, model, ["w1"], revision="main"
+    )
+
+
+def test_embed_follows_its_module(tmp_path):
+    """A pipeline moves `module`; the meta device stands for any other."""
+    folder = tiny.save(tmp_path, tiny.model("fnet", **LAYERS, **VOCAB), tiny.tokenizer())
+    encoder = open_encoder(folder, Options(pooling="cls", device="cpu"))
+    assert (encoder.modality, encoder.sampling_rate) == ("text", None)
+    assert encoder.embed(["w1 w2"]).device.type == "cpu"
+    encoder.module.to("meta")
+    assert encoder.embed(["w1 w2"]).device.type == "meta"
+
+
+def test_long_texts_are_cut(tmp_path):
+    """At what model and tokenizer can take; transformers would raise an index error."""
+    folder = tiny.save(tmp_path, tiny.model("gpt2", **MODELS["gpt2"], **VOCAB), tiny.tokenizer(limit=10**30))
+    long = " ".join(["w1"] * 500)
+    assert encode(folder, [long], pooling="mean", device="cpu")[0].isfinite().all()
+
+
+def test_options_that_do_not_fit(refusal, tmp_path):
+    """In words, before anything runs."""
+    folder = tiny.save(tmp_path / "bert", tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
+    assert refusal(encode, folder, ["w1"], at="tail") == (
+        "at is 'tail'; 'head' or None is wanted. Leave it out for the encoder's own vectors."
+    )
+    assert refusal(encode, folder, ["w1"], pooling="cls", modality="image") == (
+        "modality is 'image', but bert reads text. Leave modality out."
+    )
+    assert refusal(encode, folder, ["w1"], modality="smell") == (
+        "modality is 'smell'; one of 'text', 'image', 'audio' is wanted. Leave it out where there is one."
+    )
+    assert refusal(encode, folder, ["w1"], processor=tiny.tokenizer()) == (
+        "processor is 'TokenizersBackend', but an id brings its own. Leave processor out."
+    )

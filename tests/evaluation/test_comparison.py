@@ -1,0 +1,174 @@
+"""Whom a report compares with: by name, by function, and what bad baselines are told."""
+
+import re
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+from torch import nn
+
+from irp_hf import IRPAdapter
+from irp_hf.baselines import procrustes
+from irp_hf.baselines.registry import BASELINES, DEFAULT
+from irp_hf.evaluation.comparison import baseline_rows, named_fits
+from irp_hf.maths.pairs import Pairs
+
+
+@pytest.fixture(scope="module")
+def pairs(digits):
+    return Pairs(torch.from_numpy(digits.source), torch.from_numpy(digits.target))
+
+
+def middle(source, target):
+    """The mean of the target's anchors for everything."""
+    return lambda x: x @ source.new_zeros(source.shape[1], target.shape[1]) + target.mean(0)  # in float64 alone
+
+
+def test_names_functions_and_mappings():
+    """What the documentation offers would not be understood."""
+    assert list(named_fits(DEFAULT)) == ["Procrustes", "ridge"]
+    assert named_fits("all") == BASELINES
+    assert named_fits("ridge") == {"ridge": BASELINES["ridge"]}
+    assert named_fits(middle) == {"middle": middle}
+    assert named_fits(["residual MLP", middle]) == {"residual MLP": BASELINES["residual MLP"], "middle": middle}
+    assert named_fits({"ours": middle, "theirs": "ridge"}) == {"ours": middle, "theirs": BASELINES["ridge"]}
+    assert named_fits([]) == {}
+
+
+FITTED = procrustes(torch.eye(4), torch.eye(4))
+
+
+@pytest.mark.parametrize("against", ["Ridge", ["procrustes"], [None], 3, {"mine": 4}, FITTED, [FITTED]])
+def test_what_is_no_baseline_is_refused(refusal, against):
+    """A misspelt name would end in a long traceback after minutes of measuring."""
+    text = refusal(named_fits, against)
+    assert text.startswith("against has ")
+    assert "'Procrustes', 'ridge', 'least squares', 'orthogonalized least squares'" in text
+
+
+@pytest.mark.parametrize(
+    ("against", "name"),
+    [
+        ([lambda x, y: 1, lambda x, y: 2], "<lambda>"),
+        ({1: procrustes, "1": "ridge"}, "1"),
+        ({"kernel": procrustes}, "kernel"),
+    ],
+)
+def test_two_of_one_name_are_refused(refusal, against, name):
+    """One of them would be missing from the report, or be taken for an inverse."""
+    assert refusal(named_fits, against) == (
+        f"against has another {name!r}; every row, those of the inverses too, wants a name of its own. "
+        "Give a dict from names to functions."
+    )
+
+
+def test_every_baseline_has_a_row_with_its_cost(pairs):
+    """A baseline would be missing from the report, or be said to cost nothing."""
+    rows = {row.method: row for row in baseline_rows(pairs, BASELINES, None, seed=0)}
+    assert list(rows) == list(BASELINES)
+    k, source, target = len(pairs), pairs.source.shape[1], pairs.target.shape[1]
+    assert rows["ridge"].cost.multiply_adds == source * target
+    assert rows["residual MLP"].cost.multiply_adds == source * target + 512 * (source + target)
+    assert rows["relative decoder"].cost.multiply_adds == k * (source + 2 * target)
+    assert rows["ridge"].settings.startswith("λ=")
+    assert all(row.cost.stored_bytes >= 4 * row.cost.multiply_adds for row in rows.values())
+    assert all(row.evaluation.cosine.mean > 0.3 for row in rows.values())
+
+
+def test_baselines_of_the_users_own(pairs):
+    """Only our own classes could be compared with: here a function, and another adapter."""
+
+    def other(source, target):
+        return IRPAdapter.from_anchors(source, target, method="whitened", balance=1.0, ridge=0.1)
+
+    rows = list(baseline_rows(pairs, named_fits([middle, other]), None, seed=0))
+    assert [row.method for row in rows] == ["middle", "other"]
+    assert rows[0].cost.multiply_adds is None
+    assert rows[1].evaluation.cosine.mean > rows[0].evaluation.cosine.mean
+
+
+def test_what_a_fit_does_to_its_anchors_stays_with_it(pairs):
+    """Whoever centres in place would change what all later rows and the learning curve are measured on."""
+
+    def in_place(source, target):
+        source -= source.mean(0)
+        return lambda x: x.new_ones(len(x), target.zero_().shape[1])
+
+    before = pairs.source.clone(), pairs.target.clone()
+    list(baseline_rows(pairs, {"mine": in_place}, None, seed=0))
+    assert torch.equal(pairs.source, before[0])
+    assert torch.equal(pairs.target, before[1])
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A translator whose fields are not all for the asking."""
+
+    weight: torch.Tensor
+    twice: torch.Tensor = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "twice", 2 * self.weight)
+
+    def __call__(self, x):
+        return x @ self.twice
+
+
+class Shifted(nn.Module):
+    """A network with a plain tensor in float64."""
+
+    def __init__(self, source, target):
+        super().__init__()
+        self.mean, self.linear = source.mean(0), nn.Linear(source.shape[1], target.shape[1]).double()
+
+    def forward(self, x):
+        return self.linear(x - self.mean)
+
+
+def test_the_users_own_translators_are_timed_in_single_precision(pairs):
+    """A dataclass or a network that translates well would end in an error where its cost is measured."""
+    fits = {"scaled": lambda x, y: Scaled(torch.ones(x.shape[1], y.shape[1]).double()), "shifted": Shifted}
+    scaled, shifted = baseline_rows(pairs, fits, None, seed=0)
+    size = pairs.source.shape[1] * pairs.target.shape[1]
+    assert (scaled.cost.multiply_adds, shifted.cost.multiply_adds) == (2 * size, size)
+
+
+def fails(*_):
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (fails, r"mine failed on vectors of shape \(\d+, \d+\), torch.float64: 'oops'. Correct it, or leave it out."),
+        (lambda x, y: fails, r"mine failed on vectors .* 'oops'. Correct it, or leave it out."),
+        (lambda x, y: LinearRegression(), r"mine gave a LinearRegression; an object with translate, or a function .*"),
+        (lambda x, y: lambda z: z.numpy(), r"mine gave a ndarray for \d+ vectors; a finite, real tensor .*"),
+        (lambda x, y: lambda z: 1j * y[: len(z)], r"mine gave torch.complex128 of shape .*"),
+    ],
+)
+def test_a_baseline_that_fails_is_named(pairs, refusal, fit, words):
+    """The user would read a traceback that does not say which baseline it was."""
+    assert re.fullmatch(words, refusal(lambda: list(baseline_rows(pairs, {"mine": fit}, None, seed=0))))
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x, lambda x: None, lambda x: torch.full((len(x), 24), torch.nan)])
+def test_a_baseline_that_gives_no_vectors_is_refused(pairs, refusal, wrong):
+    """NaN or another shape would end in an error that names no baseline, or in a wrong table."""
+
+    def broken(source, target):
+        return wrong
+
+    assert refusal(lambda: list(baseline_rows(pairs, {"mine": broken}, None, seed=0))).startswith("mine gave ")
+
+
+def test_a_report_against_all(adapters):
+    """`report(against=...)` would compare with other baselines than those that were named."""
+    report = adapters["kernel"].report(against=["residual MLP", procrustes], progress=False)
+    assert {row.method for row in report.rows} == {"kernel", "whitened", "pruned (paper)", "residual MLP", "procrustes"}
+    assert "residual MLP" in str(report)
+    unseen = adapters["kernel"].report(against={"middle": middle}, progress=False)
+    line = next(line for line in str(unseen).splitlines() if "middle" in line)
+    assert line.endswith(f"{unseen.rows[-1].cost.microseconds:.2f}")
+    assert type(unseen).from_dict(unseen.to_dict()) == unseen

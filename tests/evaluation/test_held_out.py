@@ -1,0 +1,184 @@
+"""Means, intervals, costs and curves: the numbers that a report prints."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from irp_hf.baselines import least_squares, procrustes
+from irp_hf.errors import InputError
+from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate, number
+from irp_hf.evaluation.costs import inverse_cost
+from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold, words
+from irp_hf.evaluation.intervals import RESAMPLES, SEED
+from irp_hf.maths.inverses.base import translator
+from irp_hf.maths.inverses.kernel import KernelInverse
+from irp_hf.maths.inverses.pruned import PrunedInverse
+from irp_hf.maths.inverses.whitened import WhitenedInverse
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import denormalize, normalize
+
+
+def vectors(n: int, d: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_interval_is_the_percentile_bootstrap():
+    """The vectorised resampling would differ from the definition, written as a loop in numpy."""
+    values = vectors(1, 50)
+    drawn = torch.randint(50, (RESAMPLES, 50), generator=torch.Generator().manual_seed(SEED)).numpy()
+    means = [values.numpy()[0][rows].mean() for rows in drawn]
+    (measure,) = bootstrap(values)
+    assert measure.mean == pytest.approx(float(values.mean()))
+    assert (measure.low, measure.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    """Readers would take chance for a difference: 95 % of the intervals must hold the true mean."""
+    measures = bootstrap(vectors(400, 60) + 3)
+    assert all(measure.low <= measure.mean <= measure.high for measure in measures)
+    covered = sum(measure.low <= 3 <= measure.high for measure in measures) / len(measures)
+    assert 0.91 < covered < 0.98
+
+
+def test_many_rows_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch):
+    """A large evaluation would need 8,000 bytes per row, or give other numbers than a small block."""
+    values = vectors(2, 40).abs()
+    whole = bootstrap(values)
+    monkeypatch.setattr("irp_hf.evaluation.intervals.BLOCK", 400)
+    for ours, theirs in zip(bootstrap(values), whole, strict=True):
+        assert ours.mean == theirs.mean
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5524, ".552"), (-0.0321, "-.032"), (1.0, "1.000"), (0.9999, "1.000"), (0, ".000")]
+)
+def test_numbers_have_three_decimals(value: float, text: str):
+    """Columns would not line up."""
+    assert number(value) == text
+
+
+def test_a_perfect_translation_scores_one_everywhere():
+    """A metric would be computed against the wrong rows."""
+    true = vectors(40, 6)
+    found = evaluate(3 * true, true, labels=lambda y: y.argmax(1))
+    assert {name: measure.mean for name, measure in found.measures().items()} == pytest.approx(
+        {"cosine": 1, "neighbors": 1, "mrr": 1, "agreement": 1}
+    )
+    assert found.num_rows == 40
+
+
+def test_labels_come_from_the_head_alone():
+    """Agreement would compare with something else than what the head says of the true vector."""
+    true = vectors(10, 4)
+    translated = torch.cat([true[:7], -true[7:]])
+    found = evaluate(translated, true, labels=lambda y: y[:, 0] > 0)
+    assert found.agreement is not None
+    assert found.agreement.mean == pytest.approx(0.7)
+    assert evaluate(translated, true).agreement is None
+
+
+def test_an_evaluation_prints_one_measure_a_line():
+    """`print(adapter.evaluate(x, y))` would show a repr of nested dataclasses."""
+    true = vectors(40, 6)
+    assert str(evaluate(true, true)) == (
+        "cosine     1.000 ±.000\nneighbors  1.000 ±.000\nmrr        1.000 ±.000\n40 rows, ± half the 95 % interval"
+    )
+    assert str(Measure(0.552, 0.54, 0.564)) == ".552 ±.012"
+
+
+def test_rows_that_do_not_match_are_refused():
+    """Vectors of different items would be compared in silence."""
+    with pytest.raises(InputError) as caught:
+        evaluate(vectors(5, 3), vectors(4, 3))
+    assert str(caught.value) == (
+        "Translated vectors have shape (5, 3) and true ones (4, 3), but both must be (n, d) with two rows or "
+        "more. Pass the true vector of every translated one, in the same order."
+    )
+
+
+def test_out_of_fold_never_sees_the_row_that_it_translates():
+    """A direct translator would look better than it is: here it could memorise every row."""
+    pairs = Pairs(vectors(60, 59, 1), vectors(60, 4, 2))
+    seen = evaluate(least_squares(pairs.source, pairs.target)(pairs.source), pairs.target)
+    unseen = evaluate(out_of_fold(pairs, least_squares, seed=0), pairs.target)
+    assert seen.cosine.mean > 0.99
+    assert abs(unseen.cosine.mean) < 0.3
+
+
+def test_the_curve_grows_on_nested_anchors_and_one_test_set():
+    """Its points would differ by their test rows and not by the number of anchors."""
+    pairs, seen = Pairs(vectors(200, 5, 1), vectors(200, 5, 2)), []
+
+    def fit(few: Pairs):
+        seen.append(few.source)
+        return procrustes(few.source, few.target)
+
+    points = list(learning_curve(pairs, fit, None, seed=3))
+    assert [point.num_anchors for point in points] == curve_sizes(200) == [25, 50, 100, 160]
+    assert {point.evaluation.num_rows for point in points} == {40}
+    for few, more in pairwise(seen):
+        assert torch.equal(more[: len(few)], few)
+    held = pairs.folds(5, 3)[-1]
+    assert not torch.isin(seen[-1], pairs.source[held]).any()
+
+
+def test_too_few_anchors_have_no_curve():
+    """A point on three anchors says nothing, and a tuner may refuse it."""
+    assert curve_sizes(24) == [20]
+    assert curve_sizes(20) == []
+
+
+@pytest.mark.parametrize("inverse", [KernelInverse(num_landmarks=30), WhitenedInverse(), PrunedInverse()])
+def test_costs_count_the_map_that_translates(inverse: KernelInverse | WhitenedInverse | PrunedInverse):
+    """The report would advertise another speed or size than the stored map has."""
+    pairs = Pairs(vectors(50, 6), vectors(50, 8, 1))
+    kernel = isinstance(inverse, KernelInverse)
+    counted = inverse_cost(inverse.fold(pairs.source_rows, pairs.target_rows), pairs)
+    assert counted.multiply_adds == (30 * 6 + 30 * 8 if kernel else 6 * 8)
+    weights = 30 * 6 + 30 * 8 + 8 if kernel else 6 * 8
+    assert counted.stored_bytes == 4 * (weights + 6 + 8 + 1)
+    assert 0 < counted.microseconds < 1000
+
+
+@pytest.mark.parametrize("inverse", [KernelInverse(), WhitenedInverse()])
+def test_a_translator_is_the_inverse_between_both_normalisations(inverse: KernelInverse | WhitenedInverse):
+    """Leaving out the input's norm is exact for a linear map and wrong for a kernel."""
+    pairs, x = Pairs(vectors(50, 6), vectors(50, 8, 1)), vectors(9, 6, 2)
+    folded = inverse.fold(pairs.source_rows, pairs.target_rows)
+    expected = denormalize(folded(normalize(x, pairs.source_stats)), pairs.target_stats)
+    torch.testing.assert_close(translator(folded, pairs.source_stats, pairs.target_stats)(x), expected)
+
+
+def test_settings_are_said_as_connect_takes_them():
+    """A reader could not pass them on to `connect`."""
+    assert (
+        words(KernelInverse(2.0, 10**-2.5, num_landmarks=500), 0.5)
+        == "gamma=2, ridge=0.00316, num_landmarks=500, restoration=0.5"
+    )
+    assert words(WhitenedInverse(0.25, 0.1), 0.0) == "balance=0.25, ridge=0.1, restoration=0"
+    assert words(PrunedInverse(0.85, 8), 0.0) == "pruning_threshold=0.85, num_subspaces=8, restoration=0"
+
+
+def test_reliability_groups_by_what_was_expected():
+    """The picture would show a calibrated confidence where there is none, or the reverse."""
+    expected = torch.linspace(0, 1, 100, dtype=torch.float64)
+    exact = Reliability(tuple(expected.tolist()), tuple(expected.tolist()))
+    assert [said for said, _ in exact.bins()] == pytest.approx([true.mean for _, true in exact.bins()])
+    assert len(exact.bins()) == 10
+    assert exact.rank_correlation() == pytest.approx(1)
+    wrong = Reliability(exact.expected, tuple((1 - expected).tolist()))
+    assert wrong.rank_correlation() == pytest.approx(-1)
+    assert Reliability((0.5, 0.5), (0.1, 0.2)).rank_correlation() == 0
+
+
+def test_rank_correlation_is_scipys():
+    """Ties would be ranked by their place and not by their mean rank."""
+    from scipy.stats import spearmanr
+
+    sides = (vectors(2, 80) * 3).round()
+    assert Reliability(*(tuple(side.tolist()) for side in sides)).rank_correlation() == pytest.approx(
+        spearmanr(*sides.numpy()).statistic
+    )

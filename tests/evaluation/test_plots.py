@@ -1,0 +1,86 @@
+"""The picture of a report."""
+
+import builtins
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evaluation.test_report import report
+from matplotlib import pyplot
+from PIL import Image
+
+from irp_hf.errors import MissingDependencyError
+from irp_hf.evaluation.plots import STYLE, draw
+
+
+def test_the_picture_has_three_panels_of_a_readable_size(tmp_path: Path):
+    """A README would show a blank, tiny or enormous picture."""
+    figure = report().plot(tmp_path / "report.png")
+    assert len(figure.axes) == 3
+    picture = Image.open(tmp_path / "report.png")
+    assert 2000 < picture.width < 3200
+    assert 600 < picture.height < 1000
+    assert 10_000 < (tmp_path / "report.png").stat().st_size < 500_000
+    assert len(picture.convert("RGB").getcolors(1_000_000)) > 50
+
+
+def test_a_panel_without_data_is_left_out():
+    """There would be empty axes, or an error, for few anchors or no confidence."""
+    assert len(replace(report(), reliability=None).plot().axes) == 2
+    assert len(replace(report(), reliability=None, learning_curve=()).plot().axes) == 1
+
+
+def test_every_number_of_the_first_panel_is_the_measured_one():
+    """Dots and labels would belong to other rows than those named."""
+    axes = report().plot().axes[0]
+    said = [text.get_text() for text in axes.texts]
+    for number in ("cosine .552", "neighbours .346", ".420", ".200", "-.050", ".310"):
+        assert number in said
+    names = {tick: label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
+    assert names == {2: "kernel", 1: "pruned (paper)", 0: "Procrustes"}
+
+
+def test_texts_do_not_overlap():
+    """Labels would be unreadable where two values are close."""
+    rows = report().rows
+    same = tuple(replace(r, evaluation=replace(r.evaluation, neighbors=r.evaluation.cosine)) for r in rows)
+    close = replace(report(), rows=same)
+    figure = close.plot()
+    figure.canvas.draw()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+        assert not [1 for i, box in enumerate(boxes) for other in boxes[:i] if box.overlaps(other)]
+
+
+def test_plotting_touches_no_global_state():
+    """A user's style or open figures would change, or a figure would pile up with every report."""
+    before = {key: pyplot.rcParams[key] for key in STYLE}
+    report().plot()
+    assert {key: pyplot.rcParams[key] for key in STYLE} == before
+    assert pyplot.get_fignums() == []
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    """A bare ImportError would not say what to install."""
+    original = builtins.__import__
+
+    def absent(name: str, *args: object, **options: object) -> object:
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return original(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(MissingDependencyError) as caught:
+        report().plot()
+    assert str(caught.value) == (
+        "A report is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
+    )
+
+
+@pytest.mark.parametrize("name", ["no-folder/x.png", "x.quux"])
+def test_a_picture_that_cannot_be_saved_is_refused(refusal, tmp_path, name):
+    """An error of matplotlib's, or of the system's, would say nothing of what to do."""
+    path = tmp_path / name
+    text = refusal(draw, [lambda axes: None], path, what="A figure")
+    assert text.startswith(f"A figure cannot be saved as {str(path)!r}: ")
+    assert not path.exists()

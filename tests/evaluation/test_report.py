@@ -1,0 +1,267 @@
+"""What a report says in a terminal, a card, a notebook and JSON; and that all of it was measured."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
+
+from irp_hf import IRPAdapter
+from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
+from irp_hf.evaluation.costs import Cost
+from irp_hf.evaluation.make_report import build_report
+from irp_hf.evaluation.report import WIDTH, Report, Setting
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.selection import select
+
+
+def evaluation(cosine: float, neighbors: float, num_rows: int = 1000, agreement: float | None = None) -> Evaluation:
+    def measure(mean: float) -> Measure:
+        return Measure(mean, mean - 0.012, mean + 0.012)
+
+    said = None if agreement is None else measure(agreement)
+    return Evaluation(measure(cosine), measure(neighbors), measure(0.5), num_rows, said)
+
+
+def report(agreement: float | None = None) -> Report:
+    """A report by hand."""
+    return Report(
+        num_anchors=1000,
+        source_width=384,
+        target_width=768,
+        objective="cosine",
+        chosen="kernel",
+        score=0.5531,
+        finalists=(
+            Setting("gamma=2, ridge=0.01, restoration=0", 0.561),
+            Setting("gamma=4, ridge=0.01, restoration=0", 0.5604),
+        ),
+        rows=(
+            Row(
+                "kernel",
+                "gamma=2, ridge=0.01, restoration=0.5",
+                evaluation(0.552, 0.346, agreement=agreement),
+                Cost(1152000, 12.34, 4613120),
+            ),
+            Row(
+                "pruned (paper)",
+                "pruning_threshold=0.8, num_subspaces=8, restoration=0",
+                evaluation(0.42, 0.2, agreement=agreement),
+                Cost(294912, 2.5, 1184256),
+            ),
+            Row("Procrustes", "", evaluation(-0.05, 0.31, agreement=agreement), Cost(294912, 2.4, 1184256)),
+        ),
+        learning_curve=tuple(
+            CurvePoint(size, evaluation(mean, mean / 2, 200, agreement))
+            for size, mean in ((200, 0.40), (400, 0.46), (800, 0.50))
+        ),
+        reliability=Reliability((0.4, 0.5, 0.6), (0.45, 0.5, 0.58)),
+    )
+
+
+def test_a_report_prints_as_a_table():
+    """The text is what users read first: marks, alignment, intervals, conclusions."""
+    assert str(report()) == (
+        "1,000 parallel anchors, 384 → 768 wide. Every anchor was translated by a fit on the other 9 of 10\n"
+        "folds; ± is half the 95 % interval.\n"
+        "\n"
+        "  method               cosine  neighbours         MRR  mult-adds  µs/vector     size\n"
+        "▸ kernel           .552 ±.012  .346 ±.012  .500 ±.012     1.15 M      12.34  4.61 MB\n"
+        "  pruned (paper)   .420 ±.012  .200 ±.012  .500 ±.012      295 k       2.50  1.18 MB\n"
+        "  Procrustes      -.050 ±.012  .310 ±.012  .500 ±.012      295 k       2.40  1.18 MB\n"
+        "\n"
+        "Settings: kernel gamma=2, ridge=0.01, restoration=0.5; pruned (paper) pruning_threshold=0.8,\n"
+        "num_subspaces=8, restoration=0.\n"
+        "\n"
+        "Chosen by cosine: kernel, .553 by leave-one-out. How flat its optimum is: in tuning, by the cosine\n"
+        "about the mean and with nothing restored yet, gamma=2, ridge=0.01, restoration=0 had .561, and the\n"
+        "best of the others, gamma=4, ridge=0.01, restoration=0, .560.\n"
+        "\n"
+        "  anchors      cosine  neighbours         MRR\n"
+        "  200      .400 ±.012  .200 ±.012  .500 ±.012\n"
+        "  400      .460 ±.012  .230 ±.012  .500 ±.012\n"
+        "  800      .500 ±.012  .250 ±.012  .500 ±.012\n"
+        "\n"
+        "The last doubling of the anchors, read off this curve, brought +.040 cosine and +.020 neighbours:\n"
+        "more of them should still help. Each line is a fit of its own, tested on the same 200 held-out\n"
+        "anchors; neighbours and MRR are searched among these alone, and so are higher than in the first\n"
+        "table.\n"
+        "\n"
+        "Expected cosine .500 on average, true .510; rank correlation 1.000."
+    )
+
+
+def test_rows_that_do_not_belong_together_are_told():
+    """If it fails, anchors in another order, the commonest mistake, look like encoders that are hard to translate."""
+    said = "The two sides look unrelated: about the mean, the cosine is "
+    assert said not in str(report())
+    random = np.random.RandomState(0)
+    source = random.randn(120, 6)
+    adapter = IRPAdapter.from_anchors(source, np.tanh(source)[::-1] + 9, method="kernel")
+    shuffled = " ".join(str(adapter.report(progress=False, against=[])).split())
+    assert said in shuffled
+    assert "Check that row i of both is the same item." in shuffled
+
+
+def test_the_widest_table_fits_the_terminal():
+    """Lines would wrap and the columns fall apart."""
+    assert all(len(line) <= WIDTH for line in str(report(agreement=1.0)).splitlines())
+    assert "1.000 ±.012" in str(report(agreement=1.0))
+
+
+def test_what_is_not_known_is_not_said():
+    """A report without curve, reliability or runner-up would break or print empty headings."""
+    bare = replace(report(), learning_curve=(), reliability=None, finalists=(Setting("gamma=2", 0.5),))
+    for text in (str(bare), bare.to_markdown(), bare._repr_html_()):
+        assert "best of the others" not in text
+        assert "anchors brought" not in text
+        assert "Expected" not in text
+
+
+def test_the_last_doubling_is_read_off_the_curve():
+    """ "How many anchors do I need?" would be answered from points that are no doubling apart."""
+    points = [(100, 0.1), (200, 0.2), (400, 0.3), (640, 0.3 + 0.1 * 0.678071905)]
+    curve = tuple(CurvePoint(size, evaluation(mean, mean)) for size, mean in points)  # +.1 per doubling
+    found = replace(report(), learning_curve=curve)
+    assert found.doubling()["cosine"] == pytest.approx(0.1)
+    assert replace(found, learning_curve=curve[:2]).doubling()["cosine"] == pytest.approx(0.1)
+    assert replace(found, learning_curve=curve[2:]).doubling() == {}
+    flat = tuple(CurvePoint(size, evaluation(0.5, 0.5)) for size in (100, 200))
+    assert "more of them would add little" in replace(found, learning_curve=flat).to_markdown()
+
+
+def test_markdown_tables_are_rectangular():
+    """A model card would show pipes in place of a table."""
+    text = replace(report(), chosen="a|b", rows=(replace(report().rows[0], method="a|b"),)).to_markdown()
+    lines = [line for line in text.replace("\\|", "/").splitlines() if line.startswith("|")]
+    assert [line.count("|") for line in lines] == [9] * 3 + [5] * 5
+    assert "▸ a\\|b" in text
+
+
+def test_html_is_well_formed_and_escaped():
+    """A method's name or settings could inject markup into a notebook."""
+    sly = replace(report(), rows=(replace(report().rows[0], settings="<script>&"), *report().rows[1:]))
+    tree = ElementTree.fromstring(f"<div>{sly._repr_html_()}</div>")
+    assert [len(table) for table in tree.iter("table")] == [4, 4]
+    assert "<script>&" in [cell.text for cell in tree.iter("td")]
+    assert "script" not in {element.tag for element in tree.iter()}
+
+
+def test_json_holds_every_number():
+    """A card made from the dict would lack something that the table has."""
+    plain = report().to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["rows"][0]["evaluation"]["cosine"] == {
+        "mean": 0.552,
+        "low": 0.54,
+        "high": 0.5640000000000001,
+    }
+    assert plain["learning_curve"][-1]["num_anchors"] == 800
+    assert plain["reliability"]["true"] == [0.45, 0.5, 0.58]
+
+
+def test_equality_ignores_the_clock_alone():
+    """Two reports on the same state would differ, or two on different states be equal."""
+    first = report()
+    slower = replace(first.rows[0], cost=replace(first.rows[0].cost, microseconds=99.0))
+    larger = replace(first.rows[0], cost=replace(first.rows[0].cost, stored_bytes=1))
+    assert replace(first, rows=(slower, *first.rows[1:])) == first
+    assert replace(first, rows=(larger, *first.rows[1:])) != first
+
+
+@pytest.fixture(scope="module")
+def digits() -> Pairs:
+    """Handwritten digits through two random nonlinear feature maps."""
+    pixels = torch.tensor(load_digits().data[:300] / 16)
+    generator = torch.Generator().manual_seed(0)
+
+    def encode(width: int) -> torch.Tensor:
+        first = torch.randn(64, 96, generator=generator, dtype=torch.float64) / 2
+        second = torch.randn(96, width, generator=generator, dtype=torch.float64)
+        return torch.tanh(pixels @ first) @ second
+
+    return Pairs(encode(40), encode(56))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from more threads, and wait for them where many tests run at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def build(pairs: Pairs) -> Report:
+    chosen, *others = select(pairs)
+    expected = torch.linspace(0.5, 1, len(pairs), dtype=torch.float64)
+    return build_report(
+        pairs,
+        chosen,
+        others,
+        "cosine",
+        labels=lambda y: y[:, :10].argmax(1),
+        expected=expected,
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(digits: Pairs) -> Report:
+    return build(digits)
+
+
+def test_a_built_report_has_everything(built: Report):
+    """A part of the report would be empty, or not measured."""
+    assert [row.method for row in built.rows][-2:] == ["Procrustes", "ridge"]
+    assert {row.method for row in built.rows} == {
+        "kernel",
+        "whitened",
+        "pruned (paper)",
+        "Procrustes",
+        "ridge",
+    }
+    for row in built.rows:
+        assert row.evaluation.num_rows == 300
+        assert len(row.evaluation.measures()) == 4
+        assert min(row.cost.multiply_adds, row.cost.microseconds, row.cost.stored_bytes) > 0
+        assert row.settings or row.method == "Procrustes"
+    assert [point.num_anchors for point in built.learning_curve] == [37, 75, 150, 240]
+    assert len(built.finalists) == 2
+    assert built.reliability is not None
+    assert len(built.reliability.true) == 300
+    assert all(len(line) <= WIDTH for line in str(built).splitlines())
+
+
+def test_the_kernel_beats_procrustes_between_nonlinear_encoders(built: Report):
+    """Something would be wrong with the method, or with how it is evaluated."""
+    cosines = {row.method: row.evaluation.cosine for row in built.rows}
+    assert built.chosen == "kernel"
+    assert cosines["kernel"].low > cosines["Procrustes"].high
+    assert built.score == pytest.approx(cosines["kernel"].mean, abs=0.01)
+
+
+def test_more_anchors_translate_better(built: Report):
+    """The learning curve would not measure the number of anchors."""
+    means = [point.evaluation.cosine.mean for point in built.learning_curve]
+    assert means == sorted(means)
+    assert built.doubling()["cosine"] > 0
+
+
+def test_the_report_of_a_loaded_state_is_equal(built: Report, digits: Pairs, tmp_path: Path):
+    """Who loads an adapter would read other numbers than who saved it."""
+    save_file({"source": digits.source, "target": digits.target}, tmp_path / "pairs.safetensors")
+    assert build(Pairs(**load_file(tmp_path / "pairs.safetensors"))) == built
+
+
+def test_progress_stays_off_standard_output(digits: Pairs, capsys: pytest.CaptureFixture[str]):
+    """A script that pipes its results would have a progress bar among them."""
+    few = digits.take(torch.arange(60))
+    build_report(few, *select(few, ("whitened",)), [], "cosine")
+    assert capsys.readouterr().out == ""

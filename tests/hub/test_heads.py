@@ -1,0 +1,122 @@
+"""What a stranger's repository could do: code, paths, headers, sizes; and of a classifier's file only the head is read."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import tiny_encoders as tiny
+import torch
+from hub_server.start import empty_cache
+from published import ENCODER, TOPICS
+from transformers import AutoModelForSequenceClassification, pipeline
+
+from irp_hf import IRPAdapter, StitchedModel
+from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.heads import open_head
+
+
+def test_code_of_an_encoder_and_a_head(published, folders, tmp_path, refusal):
+    """Code of a stranger's repository would run because an adapter names it."""
+    marker = tmp_path / "ran"
+    trap = f"import os; os.mkdir({str(marker)!r})\n".encode()
+    for name in ("encoder", "topics"):
+        config = json.loads((folders / name / "config.json").read_text()) | {
+            "model_type": "mine",
+            "auto_map": {
+                "AutoConfig": "trap.Config",
+                "AutoModel": "trap.Model",
+                "AutoModelForSequenceClassification": "trap.Model",
+            },
+        }
+        published.upload(f"you/{name}", folders / name)
+        published.upload(f"you/{name}", {"config.json": json.dumps(config).encode(), "trap.py": trap})
+    adapter = IRPAdapter.from_pretrained("me/adapter")
+    adapter.config.source_encoder = adapter.config.target_encoder = None
+    for parts in (
+        {"encoder": "you/encoder", "head": TOPICS},
+        {"encoder": ENCODER, "head": "you/topics"},
+    ):
+        words = refusal(pipeline, "irp-stitch", model=adapter, **parts, on_mismatch="warn", error=InputError)
+        name = "you/encoder" if "you" in parts["encoder"] else "you/topics"
+        assert words == (
+            f"{name} brings code of its own, which is not run. Pass trust_remote_code=True if you have read and trust it."
+        )
+    assert not marker.exists()
+
+
+def test_an_adapter_that_names_a_path(published, refusal):
+    """A stranger's adapter could make a pipeline open any folder of this machine."""
+    for name in ("/etc", "../../secret", "~/models", "a/../b", ".."):
+        adapter = IRPAdapter.from_pretrained("me/adapter")
+        adapter.config.source_encoder = {"id": name, "revision": "0" * 40}
+        words = refusal(StitchedModel, None, adapter, TOPICS, error=InputError)
+        assert words.startswith(f"The adapter names as its encoder {name!r}, which is no id on the Hub. ")
+
+
+def test_a_download_of_a_head_that_is_cut(published):
+    """Half of a head would classify, and wrongly."""
+    whole = open_head(TOPICS)
+    wanted = whole(torch.ones(2, 16))
+    empty_cache()
+    published.cut("GET /.*safetensors", after=3, times=1)
+    head = open_head(TOPICS)
+    np.testing.assert_array_equal(head(torch.ones(2, 16)), wanted)
+
+
+def test_shards(published, folders, tmp_path, refusal):
+    """Large classifiers lie in shards, of which the head is in one; an index could name files outside."""
+    model = AutoModelForSequenceClassification.from_pretrained(folders / "topics")
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    tiny.tokenizer().save_pretrained(tmp_path)
+    published.upload("me/sharded", tmp_path)
+    published.requests.clear()
+    np.testing.assert_array_equal(open_head("me/sharded")(torch.ones(2, 16)), open_head(TOPICS)(torch.ones(2, 16)))
+    read = {request.file[1] for request in published.requests if request.file and request.file[0] == "me/sharded"}
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    wanted = {shard for name, shard in index["weight_map"].items() if name.startswith("classifier.")}
+    assert {name for name in read if name.startswith("model-")} == wanted
+    for place in ("../x.safetensors", "/etc/passwd", "a/b.safetensors", "model.bin", 3):
+        lying = {"metadata": {}, "weight_map": dict.fromkeys(index["weight_map"], place)}
+        published.upload("you/lying", tmp_path)
+        published.upload("you/lying", {"model.safetensors.index.json": json.dumps(lying).encode()})
+        assert f"names {place!r}, which is no safetensors file in it. " in refusal(
+            open_head, "you/lying", error=InputError
+        )
+
+
+HOSTILE_HEADERS = {
+    "longer than the file": lambda content: struct.pack("<Q", 2**40) + content[8:],
+    "no JSON": lambda content: content[:8] + b"x" * 50 + content[58:],
+    "a few bytes": lambda content: content[:5],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_HEADERS)
+def test_headers_of_a_hostile_classifier(published, refusal, name):
+    """Lengths of a stranger would be fetched and taken as memory."""
+    files = published.files(TOPICS)
+    published.upload("you/bad", files | {"model.safetensors": HOSTILE_HEADERS[name](files["model.safetensors"])})
+    assert " of you/bad is damaged (" in refusal(open_head, "you/bad", error=InputError)
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_size": 10**9}, {"vocab_size": 10**12}, {"num_hidden_layers": 10**6}, {"num_labels": 10**9}]
+)
+def test_sizes_of_a_hostile_classifier(published, refusal, change):
+    """A config of a few bytes would take all memory."""
+    files = published.files(TOPICS)
+    config = json.dumps(json.loads(files["config.json"]) | change).encode()
+    published.upload("you/bad", files | {"config.json": config})
+    refusal(open_head, "you/bad", error=InputError)
+
+
+def test_a_damaged_adapter_is_refused_by_the_pipeline(published, refusal):
+    """transformers would load it through a way of its own."""
+    files = published.files("me/adapter")
+    published.upload("you/bad", files | {"model.safetensors": files["model.safetensors"][:-8]})
+    words = refusal(IRPAdapter.from_pretrained, "you/bad", error=DamagedFolderError)
+    assert words.startswith("you/bad cannot be loaded: model.safetensors is no whole safetensors file (")
+    with pytest.raises(ValueError, match="you/bad cannot be loaded: ") as caught:  # in a longer text of transformers
+        pipeline("irp-stitch", model="you/bad")
+    assert "pickle" not in str(caught.value)

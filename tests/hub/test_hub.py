@@ -1,0 +1,269 @@
+"""A revision is pinned, files of one commit are fetched, a folder is pushed as one commit; on the Hub on loopback."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from irp_hf.errors import HubError, InputError
+from irp_hf.hub.download import Pinned, fetch, pin
+from irp_hf.hub.upload import push as push_folder
+
+FILES = ("config.json", "model.safetensors")
+NOWHERE = (
+    "The Hub has no 'you/x', or none that this token may see. Check the name; for a private one log in with "
+    "`hf auth login`, or pass token=."
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "config.json").write_text("{}")
+    (made / "model.safetensors").write_bytes(b"1" * 5000)
+    return made
+
+
+def card(theirs):
+    return f"# Ours\nafter: {theirs}"
+
+
+def push(folder, hub, repo_id="me/x", user="me", **options):
+    return push_folder(folder, repo_id, card, token=hub.token(user), **options)
+
+
+def test_a_push_is_one_commit(hub, folder):
+    """A fetch between two commits would mix old and new files."""
+    push(folder, hub, commit_message="Mine", commit_description="In more words")
+    first, initial = hub.commits("me/x")
+    assert {*hub.files("me/x")} >= {*FILES, "README.md"}
+    (made,) = [commit for commit in HfApi(token=hub.token("me")).list_repo_commits("me/x") if commit.commit_id == first]
+    assert made.title == "Mine"
+    (folder / "model.safetensors").write_bytes(b"2" * 5000)
+    push(folder, hub)
+    assert hub.commits("me/x")[1:] == [first, initial]
+    assert hub.files("me/x")["model.safetensors"] == b"2" * 5000
+    assert hub.files("me/x", first)["model.safetensors"] == b"1" * 5000
+
+
+def test_the_card_that_is_there_is_shown_to_ours(hub, folder):
+    """A card that somebody wrote could not be kept."""
+    hub.upload("me/x", {"README.md": "By hand, é\r\n".encode()})
+    push(folder, hub)
+    assert hub.files("me/x")["README.md"].decode() == "# Ours\nafter: By hand, é\r\n"
+
+
+def test_a_branch_is_made(hub, folder):
+    """Users try a new version on a branch before they publish it."""
+    push(folder, hub)
+    (folder / "config.json").write_text('{"new": 1}')
+    push(folder, hub, revision="next")
+    assert hub.files("me/x", "next")["config.json"] == b'{"new": 1}'
+    assert hub.files("me/x")["config.json"] == b"{}"
+
+
+def test_a_pull_request_changes_nothing(hub, folder):
+    """Whoever may not write could not propose."""
+    hub.upload("you/x", {"config.json": b"theirs"})
+    made = push(folder, hub, "you/x", create_pr=True)
+    assert made.pr_num == 1
+    assert hub.files("you/x")["config.json"] == b"theirs"
+    assert hub.files("you/x", "refs/pr/1")["config.json"] == b"{}"
+
+
+def test_private_repositories(hub, folder, refusal):
+    """What is private would be seen, or its owner could not read it."""
+    push(folder, hub, "you/x", "you", private=True)
+    for token in (False, hub.token("me")):
+        assert refusal(fetch, "you/x", FILES, token=token, error=HubError) == NOWHERE
+    found, commit = fetch("you/x", FILES, token=hub.token("you", "read"))
+    assert (found / "model.safetensors").read_bytes() == b"1" * 5000
+    assert commit == hub.commits("you/x")[0]
+
+
+REFUSED = (
+    "This token may not do that with 'you/x'. Pass one that may write there, or propose the change with create_pr=True."
+)
+
+
+@pytest.mark.parametrize(
+    ("user", "options", "words"),
+    [
+        ("me", {}, REFUSED),
+        ("reader", {}, REFUSED),
+        ("you", {"exist_ok": False}, "'you/x' exists already. Choose another name, or leave out exist_ok=False."),
+    ],
+)
+def test_a_push_that_is_refused(hub, folder, refusal, user, options, words):
+    """The Hub's own words name addresses and request numbers; and nothing may have changed."""
+    before = hub.upload("you/x", {"config.json": b"theirs"})
+    assert refusal(push, folder, hub, "you/x", user, **options, error=HubError) == f"{words} Nothing was published."
+    assert hub.commits("you/x")[0] == before
+
+
+def test_a_token_that_is_none(hub, folder, refusal):
+    """A token that ran out must not read as a repository that is missing, and never stand in the error."""
+    hub.upload("me/x", {"config.json": b"{}"})
+    token = "hf_" + "secret" * 6
+    words = refusal(push_folder, folder, "me/x", card, token=token, error=HubError)
+    assert words == (
+        "The Hub does not know this token. Log in with `hf auth login`, or pass another. Nothing was published."
+    )
+
+
+def test_concurrent_pushes_all_land_whole(hub, tmp_path):
+    """Of two pushes at once one would be lost, or files of both mixed."""
+    hub.upload("me/x", {"README.md": b"start"})
+    errors = []
+
+    def work(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in FILES:
+            (folder / name).write_text(str(number))
+        try:
+            push_folder(folder, "me/x", lambda theirs: f"{theirs} {number}", token=hub.token("me"))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert sorted(hub.files("me/x")["README.md"].decode().split()) == ["0", "1", "2", "3", "start"]
+    for commit in hub.commits("me/x")[:4]:
+        files = hub.files("me/x", commit)
+        assert files["config.json"] == files["model.safetensors"]
+
+
+def test_an_upload_that_is_cut(hub, folder, refusal, monkeypatch):
+    """Half of a push would be published, or a second try be refused."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits longer and longer between its attempts
+    hub.lfs_from = 1000
+    push(folder, hub)
+    before = hub.commits("me/x")
+    (folder / "model.safetensors").write_bytes(os.urandom(200_000))
+    hub.cut("PUT /", after=1000, times=6)
+    words = refusal(push, folder, hub, error=HubError)
+    assert words.startswith("The connection to the Hub broke while pushing 'me/x' (")
+    assert words.endswith("). Push again. Nothing was published.")
+    assert hub.commits("me/x") == before
+    push(folder, hub)
+    assert hub.files("me/x")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_download_that_is_cut(hub, refusal, reset):
+    """A file that broke off would be taken for the whole one."""
+    content = os.urandom(300_000)
+    hub.upload("me/x", {"config.json": b"{}", "model.safetensors": content})
+    hub.cut("GET /.*safetensors", after=100_000, reset=reset)
+    if reset:  # which the client does not repeat by itself
+        words = refusal(fetch, "me/x", FILES, error=HubError)
+        assert words.startswith("The Hub cannot be reached, and the cache does not hold all of 'me/x' (")
+    found, _ = fetch("me/x", FILES)
+    assert (found / "model.safetensors").read_bytes() == content
+
+
+def test_what_was_fetched_is_there_without_a_connection(hub, folder, monkeypatch):
+    """On a train, a model that was used yesterday would not load; or only after a minute of new attempts."""
+    commit = push(folder, hub).oid
+    HfApi(token=hub.token("me")).create_tag("me/x", tag="v1")
+    for revision in (None, "v1", commit):
+        fetch("me/x", FILES, revision)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    with hub.down():
+        for revision in (None, "v1", commit):
+            found, known = fetch("me/x", FILES, revision)
+            assert (found / "config.json").read_text() == "{}"
+            assert known == commit
+            assert pin("me/x", revision) == Pinned(commit, online=False)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_was_never_fetched(hub, folder, refusal, monkeypatch, local):
+    """It would wait for half a minute before it says so."""
+    push(folder, hub)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    with hub.down():
+        words = refusal(fetch, "me/x", FILES, local_files_only=local, error=HubError)
+    if local:
+        assert words == (
+            "The cache does not hold 'me/x', and no connection is wanted. Fetch it once with a connection; then it loads "
+            "without one."
+        )
+    else:
+        assert words.startswith("The Hub cannot be reached, and the cache does not hold all of 'me/x' (")
+        assert words.endswith("). Check the connection; once fetched, it loads without one.")
+
+
+def test_a_look_after_a_change_does_not_spoil_the_cache(hub, folder):
+    """Somebody pushed a README, a program looked at the config, and offline the model would be gone."""
+    commit = push(folder, hub).oid
+    fetch("me/x", FILES)
+    newer = hub.upload("me/x", {"README.md": b"new"})
+    fetch("me/x", FILES[:1])
+    with hub.down():
+        assert fetch("me/x", FILES)[1] == commit
+        assert fetch("me/x", FILES[:1])[1] == newer
+
+
+def test_a_commit_that_the_hub_lost(hub, folder):
+    """Weights that are pinned and cached would go with a repository that its owner deleted."""
+    commit = push(folder, hub).oid
+    fetch("me/x", FILES, commit)
+    HfApi(token=hub.token("me")).delete_repo("me/x")
+    assert fetch("me/x", FILES, commit)[1] == commit
+
+
+def test_what_is_not_there(hub, folder, refusal):
+    """Words of the client speak of request ids and addresses."""
+    commit = push(folder, hub).oid
+    assert refusal(fetch, "me/x", FILES, "v9", error=HubError) == (
+        "'me/x' has no revision 'v9'. Name a branch, a tag or a commit of it."
+    )
+    assert refusal(fetch, "me/x", ("other.json",), error=HubError) == (
+        f"'me/x' has no other.json at commit {commit[:8]}…, and so is not what is wanted here. Name another."
+    )
+    assert refusal(fetch, "me/x/y", FILES, error=InputError) == (
+        "'me/x/y' is no id on the Hub. Name one, as in user/name."
+    )
+
+
+def test_files_of_an_earlier_push_that_would_lie_are_removed(hub, folder):
+    """A report of other weights would stand beside new ones."""
+    (folder / "report.png").write_bytes(b"old")
+    push(folder, hub, replaced=("report.png",))
+    hub.upload("me/x", {"notes.txt": b"by hand"})
+    (folder / "report.png").unlink()
+    push(folder, hub, replaced=("report.png",))
+    assert {*hub.files("me/x")} & {"report.png", "notes.txt"} == {"notes.txt"}
+
+
+def test_a_cache_that_cannot_be_written_learns_nothing(hub, folder, tmp_path):
+    """A cache on a read-only disk, filled before, would not be read."""
+    push(folder, hub)
+    place = tmp_path / "cache"
+    found, commit = fetch("me/x", FILES, cache_dir=place)
+    reference = Path(found).parents[1] / "refs" / "main"
+    reference.unlink()
+    reference.mkdir()
+    assert pin("me/x", cache_dir=place) == Pinned(commit, online=True)
+
+
+@pytest.mark.parametrize("revision", ["../..", "/etc", "a b", "main\n", "", "x" * 300, 3, b"main"])
+def test_revisions_that_are_none(hub, folder, refusal, revision):
+    """They would become paths in the cache, or wait for an answer that never comes."""
+    hub.upload("me/x", {"config.json": b"{}"})
+    before = hub.commits("me/x")
+    for call in (fetch, pin):
+        options = {} if call is pin else {"files": FILES}
+        words = refusal(call, "me/x", revision=revision, **options, error=InputError)
+        assert words == f"revision is {revision!r:.80}; a branch, a tag or a commit is wanted. Name one."
+    refusal(push, folder, hub, revision=revision, error=InputError)
+    assert hub.commits("me/x") == before

@@ -1,0 +1,99 @@
+"""Cosines, neighbours kept and reciprocal ranks against loops."""
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+import irp_hf.maths.metrics
+from irp_hf.maths.metrics import cosines, neighbors_kept, reciprocal_ranks
+
+
+def vectors(seed: int, n: int, d: int = 6, noise: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.RandomState(seed)
+    true = random.randn(n, d)
+    return torch.from_numpy(true + noise * random.randn(n, d)), torch.from_numpy(true)
+
+
+@pytest.fixture(params=[1024, 7])
+def block(request, monkeypatch):
+    """Blocks larger and smaller than the data, with a rest."""
+    monkeypatch.setattr(irp_hf.maths.metrics, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_neighbors_kept_match_the_loops(count):
+    """If it fails, `neighbors` selects by another share than the one the README reports."""
+    translated, true = vectors(0, 25)
+    found = neighbors_kept(translated, true, count)
+    np.testing.assert_allclose(found, reference.neighbors_kept(translated.numpy(), true.numpy(), count))
+    assert 0 < float(found.mean()) < 1
+
+
+@pytest.mark.usefixtures("block")
+def test_reciprocal_ranks_match_the_loops():
+    """If it fails, self-retrieval is reported wrong."""
+    translated, true = vectors(1, 25)
+    found = reciprocal_ranks(translated, true)
+    np.testing.assert_allclose(found, reference.reciprocal_ranks(translated.numpy(), true.numpy()))
+    assert float(found.min()) < 1
+
+
+def test_cosines_match_the_loops():
+    """If it fails, the default objective is no cosine."""
+    translated, true = vectors(2, 9)
+    expected = [reference.cosine(a, b) for a, b in zip(translated.numpy(), true.numpy(), strict=True)]
+    np.testing.assert_allclose(cosines(translated, true), expected, rtol=1e-12)
+    assert cosines(torch.zeros(1, 3), torch.ones(1, 3)).tolist() == [0.0]
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_a_perfect_translation_is_perfect(scale):
+    """If it fails, a row counts as its own neighbour, or lengths matter where only angles should."""
+    _, true = vectors(3, 20)
+    for value in (
+        neighbors_kept(true * scale, true),
+        reciprocal_ranks(true * scale, true),
+        cosines(true * scale, true),
+    ):
+        torch.testing.assert_close(value, torch.ones(20, dtype=torch.float64))
+
+
+def test_unrelated_vectors_keep_what_chance_keeps():
+    """If it fails, some information leaks from the true vectors into the score of noise."""
+    random = np.random.RandomState(4)
+    translated, true = (torch.from_numpy(random.randn(400, 20)) for _ in range(2))
+    assert float(neighbors_kept(translated, true).mean()) == pytest.approx(10 / 399, abs=0.01)
+    assert float(cosines(translated, true).mean()) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 11])
+def test_few_rows_leave_something_to_miss(n):
+    """If it fails, with few anchors all others are neighbours, the score is 1 for noise, and selection is
+    blind."""
+    translated, true = vectors(5, n)
+    count = max(1, n - 2) if n < 12 else 10
+    found = neighbors_kept(translated, true)
+    assert found.shape == (n,)
+    np.testing.assert_allclose(found, reference.neighbors_kept(translated.numpy(), true.numpy(), min(count, 10)))
+
+
+@pytest.mark.parametrize("metric", [cosines, neighbors_kept, reciprocal_ranks])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_metrics_keep_dtype_and_input(metric, dtype):
+    """If it fails, evaluating changes the vectors evaluated, or mixes dtypes further on."""
+    translated, true = (x.to(dtype) for x in vectors(6, 15))
+    before = translated.clone(), true.clone()
+    found = metric(translated, true)
+    assert found.dtype == dtype
+    assert found.shape == (15,)
+    assert torch.equal(translated, before[0])
+    assert torch.equal(true, before[1])
+
+
+def test_a_tie_counts_against_the_translation():
+    """If it fails, translations that say nothing at all retrieve perfectly."""
+    true = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).double()
+    assert float(reciprocal_ranks(torch.zeros_like(true), true).mean()) == pytest.approx(1 / 40)

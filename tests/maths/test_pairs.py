@@ -1,0 +1,80 @@
+"""Parallel anchors as both sides see them: normalisation, folds, copies."""
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irp_hf.maths.pairs import Pairs
+
+FEW = settings(max_examples=15, derandomize=True, deadline=None)
+
+
+def pairs(seed: int = 0, k: int = 12, dtype: torch.dtype = torch.float64) -> Pairs:
+    random = np.random.RandomState(seed)
+    return Pairs(torch.from_numpy(random.randn(k, 3) + 2).to(dtype), torch.from_numpy(random.randn(k, 5)).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_each_side_is_normalised_by_its_own_anchors_in_float64(dtype):
+    """If it fails, a side is centred by the other's mean, or solves run in the storage precision."""
+    found = pairs(dtype=dtype)
+    for rows, anchors in ((found.source_rows, found.source), (found.target_rows, found.target)):
+        assert rows.dtype == torch.float64
+        np.testing.assert_allclose(rows, reference.normalize(anchors.numpy(), anchors.numpy()), rtol=1e-10, atol=1e-14)
+    assert len(found) == 12
+
+
+def test_a_part_knows_nothing_of_the_rest():
+    """If it fails, held-out anchors leak into a fold through the mean and the scale."""
+    whole, held = pairs(), torch.tensor([1, 4, 7])
+    train = whole.without(held)
+    rest = [row for row in range(12) if row not in (1, 4, 7)]
+    assert torch.equal(train.source, whole.source[rest])
+    assert torch.equal(train.target, whole.target[rest])
+    np.testing.assert_allclose(
+        train.target_rows, reference.normalize(whole.target[rest].numpy(), whole.target[rest].numpy())
+    )
+    np.testing.assert_allclose(train.source_stats.mean, whole.source[rest].mean(0))
+    assert torch.equal(whole.take(torch.tensor(rest)).target_rows, train.target_rows)
+
+
+@FEW
+@given(k=st.integers(2, 40), num_folds=st.integers(2, 10), seed=st.integers(0, 100))
+def test_folds_hold_every_pair_once(k, num_folds, seed):
+    """If it fails, a pair is never scored, or scored by a fit that saw it."""
+    found = pairs(k=k)
+    folds = found.folds(num_folds, seed)
+    assert sorted(torch.cat(folds).tolist()) == list(range(k))
+    assert len(folds) == min(k, num_folds)
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    assert all(torch.equal(a, b) for a, b in zip(folds, found.folds(num_folds, seed), strict=True))
+
+
+def test_seeds_give_other_folds():
+    """If it fails, the seed is ignored, and sorted data sets make folds of one class each."""
+    found = pairs(k=40)
+    assert not torch.equal(found.permutation(0), found.permutation(1))
+    assert found.permutation(0).tolist() != list(range(40))
+
+
+@FEW
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=12),
+)
+def test_distinct_keeps_the_first_of_each_pair(items):
+    """If it fails, copies stay and leak in leave-one-out, or pairs that differ on one side alone are lost."""
+    source = torch.tensor([[float(a), 1.0] for a, _ in items])
+    target = torch.tensor([[float(b)] for _, b in items])
+    firsts = sorted({item: row for row, item in reversed(list(enumerate(items)))}.values())
+    assert Pairs(source, target).distinct().tolist() == firsts
+
+
+def test_distinct_takes_both_zeros_for_one():
+    """If it fails, a copy whose zero has another sign leaks."""
+    assert Pairs(torch.tensor([[0.0], [-0.0], [1.0]]), torch.tensor([[1.0], [1.0], [0.0]])).distinct().tolist() == [
+        0,
+        2,
+    ]

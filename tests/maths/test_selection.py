@@ -1,0 +1,243 @@
+"""Selection from the anchors alone: invariances, what each objective picks and scores, ranking, reproducibility."""
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import normalize
+from irp_hf.maths.selection import METHODS, OBJECTIVES, RESTORATIONS, Choice, select
+from irp_hf.maths.tuning import FLAT, NEARLY, NUM_FOLDS, Given
+
+FEW = settings(max_examples=6, derandomize=True, deadline=None)
+
+
+def curved(
+    seed: int = 0, k: int = 60, n: int = 0, d_x: int = 6, d_y: int = 8, noise: float = 0.1
+) -> tuple[Pairs, Pairs]:
+    """Two encoders of the same items with no linear map between them."""
+    random = np.random.RandomState(seed)
+    source = random.randn(k + n, d_x) + 1
+    target = np.tanh(source @ random.randn(d_x, d_y)) + noise * random.randn(k + n, d_y) + 0.5
+    source, target = torch.from_numpy(source), torch.from_numpy(target)
+    return Pairs(source[:k], target[:k]), Pairs(source[k:], target[k:]) if n else None
+
+
+def translate(choice: Choice, anchors: Pairs, source: torch.Tensor) -> torch.Tensor:
+    return choice.translator(anchors)(source.double())
+
+
+def out_of_fold_vectors(directions, anchors: Pairs) -> np.ndarray:
+    """Every fold with the mean and the scale of the other folds alone."""
+    target, vectors = anchors.target.numpy(), np.zeros(tuple(anchors.target.shape))
+    for fold in anchors.folds(NUM_FOLDS, 0):
+        others = np.setdiff1d(np.arange(len(target)), fold.numpy())
+        vectors[fold] = reference.denormalize(np.asarray(directions)[fold], target[others])
+    return vectors
+
+
+@FEW
+@examples(
+    seed=st.integers(0, 10**6),
+    scale=st.sampled_from([1e-3, 7.0]),
+    shift=st.sampled_from([0.0, 30.0]),
+    turn=st.booleans(),
+)
+def test_a_moved_source_is_translated_alike(seed, scale, shift, turn):
+    """If it fails, translation depends on the source's scale, origin or axes, which mean nothing."""
+    anchors, unseen = curved(seed, n=10)
+    rotation = (
+        torch.linalg.qr(torch.from_numpy(np.random.RandomState(seed).randn(6, 6)))[0] if turn else torch.eye(6).double()
+    )
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        return (x @ rotation) * scale + shift
+
+    there = Pairs(moved(anchors.source), anchors.target)
+    for method in METHODS:
+        plain, other = select(anchors, (method,))[0], select(there, (method,))[0]
+        assert other.inverse == plain.inverse
+        torch.testing.assert_close(
+            translate(other, there, moved(unseen.source)),
+            translate(plain, anchors, unseen.source),
+            rtol=1e-5,
+            atol=1e-6,
+        )
+
+
+@FEW
+@examples(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-2, 1.0, 50.0]))
+def test_a_turned_target_turns_the_translation(seed, scale):
+    """If it fails, translations depend on the target's axes: restoration or whitening is not along its own
+    directions."""
+    anchors, unseen = curved(seed, n=10)
+    rotation = torch.linalg.qr(torch.from_numpy(np.random.RandomState(seed).randn(8, 8)))[0] * scale
+    there = Pairs(anchors.source, anchors.target @ rotation)
+    for method in METHODS:
+        plain, other = select(anchors, (method,))[0], select(there, (method,))[0]
+        assert other.inverse == plain.inverse
+        assert other.score == pytest.approx(plain.score, abs=1e-9)
+        expected = translate(plain, anchors, unseen.source) @ rotation
+        torch.testing.assert_close(translate(other, there, unseen.source), expected, rtol=1e-5, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_fold_is_both_halves_and_the_restoration(method):
+    """If it fails, an adapter translates differently from its own halves."""
+    anchors, unseen = curved(n=10)
+    choice = select(anchors, (method,), given=Given(restoration=0.75))[0]
+    inverse = choice.inverse
+    rows = normalize(unseen.source, anchors.source_stats, inverse.lift)
+    relative = inverse.relative(rows, anchors.lifted(inverse.lift))
+    halves = inverse.absolute(relative, anchors.target_rows) @ choice.matrix
+    torch.testing.assert_close(choice.fold(anchors)(rows), halves, rtol=1e-7, atol=1e-9)
+    assert not torch.allclose(choice.matrix, torch.eye(8, dtype=torch.float64), atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_restoration_is_no_matrix(method):
+    """If it fails, q = 0 is not the paper."""
+    choice = select(curved()[0], (method,), given=Given(restoration=0.0))[0]
+    torch.testing.assert_close(choice.matrix, torch.eye(8, dtype=torch.float64))
+
+
+# --- objectives
+
+
+HEAD = torch.from_numpy(np.random.RandomState(9).randn(8, 4))
+
+
+def head(vectors: torch.Tensor) -> torch.Tensor:
+    return (vectors @ HEAD).argmax(1)
+
+
+def measured(objective: str, translated: torch.Tensor, target: torch.Tensor) -> float:
+    """The objective by the reference's loops."""
+    if objective == "neighbors":
+        return float(reference.neighbors_kept(translated.numpy(), target.numpy(), 10).mean())
+    if objective == "agreement":
+        return np.mean([a == b for a, b in zip(head(translated).tolist(), head(target).tolist(), strict=True)])
+    return np.mean([reference.cosine(a, b) for a, b in zip(translated.numpy(), target.numpy(), strict=True)])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", METHODS)
+def test_each_objective_scores_and_picks_what_it_says(objective, method):
+    """If it fails, `neighbors` or `agreement` optimise something else, or a better q or b was at hand and
+    not taken."""
+    anchors, _ = curved(1, k=50, noise=0.4)
+
+    def chosen(**given) -> Choice:
+        return select(anchors, (method,), objective, Given(**given), head)[0]
+
+    choice = chosen()
+    assert choice.score == pytest.approx(measured(objective, choice.translated, anchors.target), abs=1e-9)
+    assert choice.fold_score == pytest.approx(measured(objective, choice.fold_translated, anchors.target), abs=1e-9)
+    np.testing.assert_allclose(choice.translated, out_of_fold_vectors(choice.directions, anchors), rtol=1e-9)
+
+    if method == "pruned":
+        assert choice.restoration == 0  # the paper's inverse stays the paper's
+    elif objective == "cosine":
+        assert choice.restoration == 0.5  # cosine alone would always choose 0
+    else:
+        scores = {q: chosen(restoration=q).score for q in RESTORATIONS}
+        assert choice.score == max(scores.values())
+        assert scores[choice.restoration] == choice.score
+    if method == "whitened":
+        balances = [chosen(balance=b, restoration=0.0).score for b in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        assert chosen(restoration=0.0).score == max(balances)
+
+
+@pytest.mark.parametrize("objective", ["neighbors", "agreement"])
+def test_an_objective_is_never_worse_by_its_own_measure(objective):
+    """If it fails, choosing an objective buys less of it than the default does."""
+    for seed in range(4):
+        anchors, _ = curved(seed, k=50, noise=0.4)
+        own = select(anchors, ("kernel",), objective, labels=head)[0]
+        plain = select(anchors, ("kernel",))[0]
+        assert own.inverse == plain.inverse  # γ and λ are chosen first, by plain cosine
+        assert own.score >= measured(objective, plain.translated, anchors.target) - 1e-12
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_chosen_comes_first_then_by_score(objective, method):
+    """If it fails, the report shows another choice than the one that translates, or a runner-up that was
+    not second."""
+    for seed in range(12):  # some of them end on a plateau, where the choice is not the highest by a hair
+        anchors, _ = curved(seed, k=30, noise=0.5)
+        choice = select(anchors, (method,), objective, labels=head)[0]
+        assert choice.tried[0].inverse == choice.inverse
+        rest = [candidate.score for candidate in choice.tried[1:]]
+        assert rest == sorted(rest, reverse=True)
+        assert choice.runner_up == choice.tried[1]
+        assert len({candidate[:2] for candidate in choice.tried}) == len(choice.tried)
+        if objective == "cosine" and method != "pruned":
+            top = choice.tried[0].score
+            assert rest[0] - top <= (2 * FLAT + NEARLY) * (1 - top)
+        elif objective != "cosine":
+            assert choice.tried[0].restoration == choice.restoration
+            assert rest[0] <= choice.tried[0].score == choice.score
+
+
+def test_nothing_left_to_choose_has_no_runner_up():
+    """If it fails, a fully given configuration crashes the report."""
+    given = Given(gamma=1.0, ridge=0.1, balance=0.5, restoration=0.5, num_subspaces=2, pruning_threshold=0.5)
+    for choice in select(curved()[0], given=given):
+        assert choice.runner_up is None
+        assert choice.restoration == 0.5
+
+
+def test_methods_are_ranked_by_the_folds_they_share():
+    """If it fails, `auto` takes the kernel because leave-one-out is kinder than K folds."""
+    disagree = 0
+    for seed in (1, 5, 15, 16):  # here leave-one-out flatters the kernel by more than it is ahead
+        choices = select(curved(seed, k=30, noise=0.5)[0], ("kernel", "whitened"))
+        scores = [choice.fold_score for choice in choices]
+        assert scores == sorted(scores, reverse=True)
+        disagree += choices[0].score < choices[1].score
+    assert disagree > 0  # or the data no longer tells the two rankings apart
+    assert select(curved(2, noise=0.02, k=150)[0])[0].method == "kernel"
+
+
+def test_the_kernel_is_ranked_by_refits_on_the_shared_folds():
+    """If it fails, the kernel's `fold_score` is leave-one-out again, which sees more rows than its rivals did."""
+    anchors, _ = curved(4, k=30, noise=0.5)
+    choice = select(anchors, ("kernel",), given=Given(restoration=0.0))[0]
+    folds = [fold.tolist() for fold in anchors.folds(NUM_FOLDS, 0)]
+    directions = reference.kernel_left_out(
+        anchors.lifted(choice.inverse.lift).numpy(),
+        anchors.target_rows.numpy(),
+        choice.inverse.gamma,
+        choice.inverse.ridge,
+        folds,
+    )
+    expected = out_of_fold_vectors(directions, anchors)
+    np.testing.assert_allclose(choice.fold_translated, expected, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(choice.fold_translated, choice.translated, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_same_seed_chooses_bit_for_bit_the_same(objective):
+    """If it fails, two people with the same anchors publish different adapters."""
+    anchors, _ = curved(3, k=40)
+    source, target = anchors.source.float(), anchors.target.float()
+    before = source.clone(), target.clone()
+    first, again = (select(Pairs(source, target), METHODS, objective, Given(seed=5), head) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert (a.method, a.inverse, a.score, a.fold_score, a.tried) == (
+            b.method,
+            b.inverse,
+            b.score,
+            b.fold_score,
+            b.tried,
+        )
+        for name in ("directions", "translated", "fold_translated", "matrix"):
+            assert torch.equal(getattr(a, name), getattr(b, name))
+            assert getattr(a, name).dtype == torch.float64
+    assert torch.equal(source, before[0])
+    assert torch.equal(target, before[1])

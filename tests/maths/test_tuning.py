@@ -1,0 +1,239 @@
+"""Hyper-parameters by out-of-fold cosine: the climb, and every tuner against explicit refits."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import irp_hf.maths.tuning
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.tuning import (
+    BALANCES,
+    FLAT,
+    GAMMAS,
+    KERNEL_RIDGES,
+    LIFTS,
+    NEARLY,
+    NUM_FOLDS,
+    RIDGES,
+    THRESHOLDS,
+    Finalist,
+    Given,
+    climb,
+    tune_kernel,
+    tune_lift,
+    tune_pruned,
+    tune_whitened,
+)
+
+FEW = settings(max_examples=20, derandomize=True, deadline=None)
+
+
+def pairs(seed: int = 0, k: int = 24, d_x: int = 5, d_y: int = 6) -> Pairs:
+    random = np.random.RandomState(seed)
+    source = random.randn(k, d_x) * np.linspace(1, 0.3, d_x) + 1
+    target = np.tanh(source @ random.randn(d_x, d_y)) + 0.2 * random.randn(k, d_y) + 0.5
+    return Pairs(torch.from_numpy(source), torch.from_numpy(target))
+
+
+def mean_cosine(directions: np.ndarray, true: np.ndarray) -> float:
+    return np.mean([reference.cosine(a, b) for a, b in zip(directions, true, strict=True)])
+
+
+def refitted(pairs: Pairs, translate, seed: int = 0, lift: float = 0.0) -> float:
+    """Cosine of the directions of every fold with the true ones, all fitted and normalised on the others alone."""
+    source, target = pairs.source.numpy(), pairs.target.numpy()
+    directions, true = np.zeros_like(target), np.zeros_like(target)
+    for fold in pairs.folds(NUM_FOLDS, seed):
+        others = [row for row in range(len(source)) if row not in fold.tolist()]
+        directions[fold] = translate(
+            reference.normalize(source[fold], source[others], lift),
+            reference.normalize(source[others], source[others], lift),
+            reference.normalize(target[others], target[others]),
+        )
+        true[fold] = reference.normalize(target[fold], target[others])
+    return mean_cosine(directions, true)
+
+
+def own_cosine(finalist: Finalist) -> float:
+    return mean_cosine(finalist.directions.numpy(), finalist.true.numpy())
+
+
+@FEW
+@examples(top=st.integers(0, 9), start=st.integers(0, 9), width=st.floats(1, 5))
+def test_the_climb_finds_the_top_of_a_hill(top, start, width):
+    """If it fails, tuning stops before the best γ, λ or δ, or asks for the same (costly) point twice."""
+    asked = []
+
+    def hill(point: int) -> float:
+        asked.append(point)
+        return 0.9 - ((point - top) / width / 10) ** 2
+
+    tried = climb(hill, range(10), start)
+    assert next(iter(tried)) == top
+    assert len(asked) == len(set(asked)) == len(tried)
+    values = list(tried.values())
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_climb_stays_where_it_is_flat():
+    """If it fails, an extreme γ or λ wins that gains nothing on the anchors and is worse elsewhere."""
+    slope = FLAT * 0.1 / 2  # half of what a step must gain, where 0.1 is missing
+    tried = climb(lambda point: 0.9 + slope * point, range(10), 4)
+    assert next(iter(tried)) == 4
+    assert list(tried) == [4, 5, 3]
+    tried = climb(lambda point: 0.9 + 4 * slope * point, range(10), 4)
+    assert next(iter(tried)) == 9
+
+
+def test_the_climb_can_start_at_an_end_and_on_one_point():
+    """If it fails, a hyper-parameter that the user fixed, a grid of one, breaks tuning."""
+    assert climb(float, [0.5], 0) == {0.5: 0.5}
+    assert next(iter(climb(lambda point: -point, range(5), 0))) == 0
+    assert next(iter(climb(lambda point: point / 10, range(5), 4))) == 4
+
+
+@pytest.mark.parametrize("num_landmarks", [None, 9])
+def test_kernel_trials_are_leave_one_out(num_landmarks):
+    """If it fails, γ and λ are chosen by a cosine that n explicit refits would not give."""
+    anchors = pairs()
+    (best,), others = tune_kernel(anchors, Given(num_landmarks=num_landmarks))
+    trials = [best, *others]
+    assert len({trial.inverse for trial in trials}) == len(trials)
+    source, target = anchors.lifted(best.inverse.lift), anchors.target_rows.numpy()
+    for trial in (trials[0], trials[1], trials[-1]):
+        landmarks = None if num_landmarks is None else trial.inverse.landmarks(source).numpy()
+        assert trial.inverse.gamma in GAMMAS
+        assert trial.inverse.ridge in KERNEL_RIDGES
+        assert trial.inverse.num_landmarks == num_landmarks
+        singles = [[row] for row in range(len(anchors))]
+        directions = reference.kernel_left_out(
+            source.numpy(), target, trial.inverse.gamma, trial.inverse.ridge, singles, landmarks
+        )
+        assert trial.cosine == pytest.approx(mean_cosine(directions, target), abs=1e-6)
+    assert own_cosine(best) == pytest.approx(best.cosine, abs=1e-9)
+    assert all(other.cosine - best.cosine <= (2 * FLAT + NEARLY) * (1 - best.cosine) for other in trials)
+
+
+@pytest.mark.parametrize(("told", "lifted"), [("length", True), ("direction", False)])
+def test_lengths_count_where_they_tell_something(told, lifted):
+    """If it fails, what the lengths of the source's vectors tell is thrown away, or their noise is let in."""
+    random = np.random.RandomState(0)
+    directions, lengths = reference.unit_rows(random.randn(75, 6)), np.exp(random.randn(75, 1))
+    directions, lengths = np.vstack([directions, -directions]), np.vstack([lengths, lengths])  # their mean stays put
+    shared = np.log(lengths) if told == "length" else random.randn(150, 1)
+    target = np.hstack([directions + 0.3 * random.randn(150, 6), shared])
+    source = torch.from_numpy(directions * lengths - 3)
+    anchors = Pairs(source, torch.from_numpy(target))
+    lift = tune_lift(anchors, Given())
+    assert lift in LIFTS
+    assert (lift > 0) == lifted
+    for tune in (tune_kernel, tune_whitened):
+        assert {trial.inverse.lift for trial in tune(anchors, Given())[0]} == {lift}
+    assert tune_pruned(anchors, Given())[0][0].inverse.lift == 0
+
+
+def test_nearly_as_good_smooths_less():
+    """If it fails, heads and neighbours pay for a thousandth of cosine with a ridge that smooths their classes away."""
+    random = np.random.RandomState(1)
+    source = random.randn(200, 20)
+    target = np.tanh(source @ random.randn(20, 30)) + random.randn(200, 30)
+    anchors = Pairs(torch.from_numpy(source), torch.from_numpy(target))
+    (best,), others = tune_kernel(anchors, Given())
+    top = max(others, key=lambda trial: trial.cosine)
+    assert best.inverse.ridge < top.inverse.ridge
+    assert best.cosine < top.cosine <= best.cosine + NEARLY * (1 - top.cosine)
+
+
+def test_kernel_folds_are_refits():
+    """If it fails, the kernel is compared with the other inverses on folds that it has partly seen."""
+    anchors = pairs()
+    (trial,), _ = tune_kernel(anchors, Given())
+    inverse = trial.inverse
+    folds = anchors.folds(NUM_FOLDS, 0)
+    source, target = anchors.lifted(inverse.lift).numpy(), anchors.target_rows.numpy()
+    lists = [fold.tolist() for fold in folds]
+    expected = reference.kernel_left_out(source, target, inverse.gamma, inverse.ridge, lists)
+    found = trial.path.leave_fold_out(anchors.target_rows, inverse.ridge, folds)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
+    """If it fails, a large anchor set is tuned on its sample alone, and the scores are the sample's."""
+    anchors = pairs(k=60)
+    monkeypatch.setattr(irp_hf.maths.tuning, "SAMPLE", 25)
+    (best,), others = tune_kernel(anchors, Given())
+    assert {trial.inverse.gamma for trial in others} == {best.inverse.gamma}
+    assert best.directions.shape == (60, 6)
+    for trial in (best, *others):
+        given = Given(gamma=trial.inverse.gamma, ridge=trial.inverse.ridge, lift=trial.inverse.lift)
+        monkeypatch.setattr(irp_hf.maths.tuning, "SAMPLE", 1000)
+        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0][0].cosine, abs=1e-9)
+
+
+def test_whitened_trials_are_refits_on_the_other_folds():
+    """If it fails, λ and b are chosen by fits that saw the fold, by its mean, its scale or its rows."""
+    anchors = pairs(k=30)
+    finalists, others = tune_whitened(anchors, Given())
+    trials = [*finalists, *others]
+    assert sorted(trial.inverse.balance for trial in finalists) == list(BALANCES)
+    for trial in (*finalists, others[0], others[-1]):
+        b, ridge = trial.inverse.balance, trial.inverse.ridge
+        assert ridge in RIDGES
+        translate = partial(reference.whitened, balance=b, ridge=ridge)
+        expected = refitted(anchors, translate, lift=trial.inverse.lift)
+        assert trial.cosine == pytest.approx(expected, abs=1e-6)
+    for finalist in finalists:
+        assert own_cosine(finalist) == pytest.approx(finalist.cosine, abs=1e-9)
+        rivals = [trial.cosine for trial in trials if trial.inverse.balance == finalist.inverse.balance]
+        assert max(rivals) - finalist.cosine <= 2 * FLAT * (1 - finalist.cosine)
+
+
+def test_pruned_trials_are_refits_on_the_other_folds():
+    """If it fails, δ is chosen by subspaces of anchors that include the fold."""
+    anchors = pairs(k=30)
+    finalists, others = tune_pruned(anchors, Given(num_subspaces=3))
+    assert sorted(trial.inverse.pruning_threshold for trial in (*finalists, *others)) == list(THRESHOLDS)
+    assert len(finalists) == 2
+    for trial in finalists:
+
+        def translate(rows, source, target, inverse=trial.inverse):
+            path = inverse.path(torch.from_numpy(target))
+            return reference.pruned(
+                rows, source, target, [kept.tolist() for kept in path.subspaces(inverse.pruning_threshold)]
+            )
+
+        assert trial.inverse.num_subspaces == 3
+        assert trial.cosine == pytest.approx(refitted(anchors, translate), abs=1e-6)
+        assert own_cosine(trial) == pytest.approx(trial.cosine, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tune", "given"),
+    [
+        (tune_kernel, Given(gamma=3.3, ridge=0.017, num_landmarks=8, lift=0.7, seed=4)),
+        (tune_whitened, Given(balance=0.3, ridge=0.017, lift=0.7)),
+        (tune_pruned, Given(pruning_threshold=0.33, num_subspaces=2, seed=4)),
+    ],
+)
+def test_what_is_given_is_kept(tune, given):
+    """If it fails, a hyper-parameter that the user fixed is tuned away or snapped to the grid."""
+    (trial,), others = tune(pairs(), given)
+    assert not others
+    for name in vars(trial.inverse):
+        assert getattr(trial.inverse, name) == getattr(given, name), name
+
+
+@pytest.mark.parametrize("tune", [tune_kernel, tune_whitened, tune_pruned])
+def test_the_seed_decides_all(tune):
+    """If it fails, two runs with one seed choose differently."""
+    (first, others), (again, others_again) = (tune(pairs(), Given(seed=3)) for _ in range(2))
+    assert others == others_again
+    for a, b in zip(first, again, strict=True):
+        assert a[:2] == b[:2]
+        assert torch.equal(a.directions, b.directions)

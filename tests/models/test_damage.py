@@ -1,0 +1,196 @@
+"""A folder that is damaged, missing, of another model or altered is refused in words; no code in it ever runs."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.models.base import WEIGHTS
+
+
+def flip(position):
+    def edit(folder):
+        content = bytearray((folder / WEIGHTS).read_bytes())
+        content[position] ^= 1
+        (folder / WEIGHTS).write_bytes(content)
+
+    return edit
+
+
+def cut(share):
+    return lambda folder: os.truncate(folder / WEIGHTS, int(os.path.getsize(folder / WEIGHTS) * share))
+
+
+def tensors(change):
+    def edit(folder):
+        content = load_file(folder / WEIGHTS)
+        change(content)
+        save_file(content, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return edit
+
+
+def write(text):
+    return lambda folder: (folder / "config.json").write_bytes(text)
+
+
+def config(**fields):
+    def edit(folder):
+        content = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**content, **fields}))
+
+    return edit
+
+
+def index_of_nothing(folder):
+    (folder / WEIGHTS).unlink()
+    (folder / f"{WEIGHTS}.index.json").write_text("{}")
+
+
+CHECKSUM = "its tensors or its configuration are not those that were saved (the checksum differs)"
+DAMAGE = {
+    "truncated": (cut(0.9), None),
+    "emptied": (cut(0), None),
+    "header cut": (cut(0.001), None),
+    "length flipped": (flip(0), None),
+    "header flipped": (flip(60), None),
+    "last number flipped": (flip(-1), CHECKSUM),
+    "a tensor altered": (tensors(lambda t: t["landmarks"].mul_(2)), CHECKSUM),
+    "NaN": (tensors(lambda t: t["coefficients"].fill_(torch.nan)), CHECKSUM),
+    "another precision": (tensors(lambda t: t.update(landmarks=t["landmarks"].half())), CHECKSUM),
+    "a tensor missing": (
+        tensors(lambda t: t.pop("landmarks")),
+        "its tensors do not fit its config.json (missing keys: landmarks)",
+    ),
+    "a tensor too many": (
+        tensors(lambda t: t.update(other=torch.ones(2))),
+        "its tensors do not fit its config.json (unexpected keys: other)",
+    ),
+    "another shape": (
+        tensors(lambda t: t.update(intercept=torch.ones(3))),
+        "its tensors do not fit its config.json (mismatched keys: intercept)",
+    ),
+    "another number of anchors": (
+        config(num_anchors=119),
+        "its tensors do not fit its config.json (mismatched keys: source_anchors, target_anchors)",
+    ),
+    "another method": (
+        config(method="whitened"),
+        "its tensors do not fit its config.json (missing keys: weight)",
+    ),
+    "another gamma": (config(gamma=1.5), CHECKSUM),
+    "no gamma": (config(gamma=None), CHECKSUM),
+    "no checksum": (config(weights_sha256=None), CHECKSUM),
+    "another checksum": (config(weights_sha256="abc"), CHECKSUM),
+    "an unknown method": (config(method="foo"), None),
+    "a negative size": (config(source_size=-1), None),
+    "a size in words": (config(source_size="64"), None),
+    "gamma in words": (config(gamma="x"), None),
+    "an encoder in words": (config(source_encoder="me/encoder"), None),
+    "no JSON": (write(b'{"model_type": '), None),
+    "no text": (write(b"\xff\xfe"), None),
+    "an empty config": (write(b""), None),
+    "a list": (write(b"[1]"), "its config.json is no JSON object"),
+    "a config of nothing": (write(b'{"model_type": "irp_adapter"}'), None),
+    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), f"it has no {WEIGHTS}"),
+    "config gone": (lambda folder: (folder / "config.json").unlink(), "it has no config.json"),
+    "an index of nothing": (index_of_nothing, None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_refused(damage, saved, refusal):
+    """A download that broke, or an edit by hand, would translate into noise."""
+    edit, what = DAMAGE[damage]
+    folder = saved()
+    edit(folder)
+    words = refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError)
+    assert words.startswith(f"{folder} cannot be loaded: ")
+    assert words.endswith(". Save or download it again.")
+    assert what is None or words == f"{folder} cannot be loaded: {what}. Save or download it again."
+
+
+@pytest.mark.parametrize("field", [None, b"{}", b'{"model_type": "bert"}'])
+def test_a_folder_of_another_model_is_refused(field, saved, refusal):
+    """A user who mixes up two folders would read about missing keys."""
+    adapter, space = saved("kernel"), saved("space")
+    assert refusal(IRPAdapter.from_pretrained, space, error=DamagedFolderError) == (
+        f"{space} holds a model of type 'irp_anchored_space'; 'irp_adapter' is wanted. Load it with "
+        "AutoModel.from_pretrained or name another folder."
+    )
+    if field is not None:
+        write(field)(adapter)
+    words = refusal(AnchoredSpace.from_pretrained, adapter, error=DamagedFolderError)
+    assert words.startswith(f"{adapter} holds a model of type ")
+    assert "; 'irp_anchored_space' is wanted. " in words
+
+
+@pytest.mark.parametrize("name", ["nothing", "a/b/c", WEIGHTS])
+def test_a_folder_that_is_not_there(name, saved, refusal):
+    """A typing error in a path would be looked up on the Hub, and end in words about repo ids."""
+    place = saved() / name
+    assert refusal(IRPAdapter.from_pretrained, place, error=DamagedFolderError) == (
+        f"There is no folder {place}. Name one, or an id on the Hub, user/name."
+    )
+
+
+@pytest.mark.parametrize("place", ["nothing", "./nothing", "../nothing", "~/nothing", "a/b/c"])
+def test_a_path_is_no_id(place, refusal):
+    """The same for relative paths."""
+    refusal(IRPAdapter.from_pretrained, place, error=DamagedFolderError)
+
+
+@pytest.mark.parametrize("place", [None, 3, "", b"x", ["a"]])
+def test_a_place_that_is_none(place, refusal):
+    """`None` would be looked up on the Hub as a model of that name."""
+    assert refusal(IRPAdapter.from_pretrained, place, error=InputError) == (
+        f"The place to load from is {place!r}; a folder or an id on the Hub is wanted. Name one of them."
+    )
+
+
+class Trap:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "adapter.pkl", "x.ckpt", WEIGHTS])
+@pytest.mark.parametrize("loader", [IRPAdapter, AutoModel])
+@pytest.mark.parametrize("options", [{}, {"use_safetensors": False}])
+def test_pickled_code_never_runs(name, loader, options, saved, tmp_path, refusal):
+    """Whoever publishes a folder could run code on the machine of whoever loads it."""
+    folder, marker = saved(), tmp_path / "trapped"
+    (folder / WEIGHTS).unlink()
+    (folder / name).write_bytes(pickle.dumps(Trap(marker)))
+    words = refusal(loader.from_pretrained, folder, error=DamagedFolderError, **options)
+    if name != WEIGHTS:
+        assert f"it has no {WEIGHTS}; {name} may hold pickled code and is not read. " in words
+    assert not marker.exists()
+    pickle.loads((folder / name).read_bytes())
+    assert marker.exists()  # the trap works
+
+
+def test_code_beside_the_weights_never_runs(saved, tmp_path, digits, adapters):
+    """An `auto_map` in the configuration would import a file of the folder."""
+    folder, marker = saved(), tmp_path / "trapped"
+    config(auto_map={"AutoModel": "trap.Trap", "AutoConfig": "trap.Trap"})(folder)
+    (folder / "trap.py").write_text(f"import os; os.mkdir({str(marker)!r})")
+    loaded = IRPAdapter.from_pretrained(folder)
+    np.testing.assert_array_equal(loaded.translate(digits.source), adapters["kernel"].translate(digits.source))
+    assert not marker.exists()
+
+
+def test_an_override_cannot_change_the_translation(saved, refusal):
+    """`from_pretrained(folder, gamma=7.0)` would load something else than was saved."""
+    assert CHECKSUM in refusal(IRPAdapter.from_pretrained, saved(), gamma=7.0, error=DamagedFolderError)

@@ -1,0 +1,188 @@
+"""A stranger's folder is looked at before memory is taken for it; whatever is in it, the answer is a model or words."""
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModel
+
+from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.errors import DamagedFolderError, IRPError
+from irp_hf.models.loading import CONFIG, LARGEST_CONFIG, WEIGHTS
+
+LOADERS = {"kernel": IRPAdapter, "space": AnchoredSpace}
+# A limit on the address space: what takes memory for absurd sizes dies instead of being refused.
+FRUGAL = """
+import resource, sys
+import irp_hf
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 400_000_000,) * 2)
+try:
+    irp_hf.IRPAdapter.from_pretrained(sys.argv[1])
+except irp_hf.IRPError as error:
+    print(error)
+"""
+
+
+def edit(folder, **fields):
+    content = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**content, **fields}))
+
+
+def header_of(folder):
+    """The header of the tensors, and what follows it."""
+    content = (folder / WEIGHTS).read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def write(folder, header, data):
+    text = json.dumps(header).encode()
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+HUGE = 2**31
+VALUES = {
+    "num_anchors": (10**12, f"num_anchors is {10**12}; a number from 0 to {HUGE} is wanted"),
+    "source_size": (0, "source_size is 0"),
+    "target_size": (-3, f"target_size is -3; a number from 0 to {HUGE} is wanted"),
+    "gamma": (float("nan"), "gamma is nan; a finite number from 0 is wanted"),
+    "ridge": (float("inf"), "ridge is inf; a finite number from 0 is wanted"),
+    "balance": (-1.0, "balance is -1.0; a finite number from 0 is wanted"),
+    "anchor_fingerprint": ("../../x", "The anchors' fingerprint is '../../x'; 64 hex digits are wanted"),
+    "source_encoder": ({"id": 3}, "The encoder's id is 3; a text of at most 10000 letters is wanted"),
+    "target_encoder": ({"normalize": "no"}, "The encoder's normalize is 'no'; true or false is wanted"),
+    "anchor_set": ({"path": "/etc"}, "anchor_set is {'path': '/etc'}; a dictionary of id, revision, dataset, license"),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_that_no_save_writes(name, saved, refusal):
+    """A number that means nothing would translate into nothing, and a record that is none fail much later."""
+    folder, (value, words) = saved(), VALUES[name]
+    edit(folder, **{name: value})
+    text = refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError)
+    assert text.startswith(f"{folder} cannot be loaded: its config.json is wrong: {words}")
+    if "is 0" not in words:
+        refusal(AutoConfig.from_pretrained, folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.parametrize("sizes", [{"num_anchors": HUGE, "source_size": HUGE}, {"num_landmarks": HUGE}])
+def test_sizes_are_compared_before_memory_is_taken(sizes, saved):
+    """A config of a few bytes would take all memory of whoever loads it."""
+    folder = saved()
+    edit(folder, **sizes)
+    done = subprocess.run([sys.executable, "-c", FRUGAL, str(folder)], capture_output=True, text=True, check=False)
+    assert "its tensors do not fit its config.json (mismatched keys: " in done.stdout, done.stderr[-2000:]
+
+
+HEADERS = {
+    "longer than the file": lambda h, d: (h, d[:-4]),
+    "shorter than the file": lambda h, d: (h, d + b"1234"),
+    "a tensor twice as large": lambda h, d: (h | {"landmarks": h["landmarks"] | {"shape": [240, 64]}}, d),
+    "of 2**63 numbers": lambda h, d: (h | {"landmarks": h["landmarks"] | {"shape": [2**63, 64]}}, d),
+    "of another kind": lambda h, d: (h | {"landmarks": h["landmarks"] | {"dtype": "I64"}}, d),
+    "of no kind": lambda h, d: (h | {"landmarks": h["landmarks"] | {"dtype": "pickle"}}, d),
+    "before the file": lambda h, d: (h | {"landmarks": h["landmarks"] | {"data_offsets": [-8, 0]}}, d),
+    "behind the file": lambda h, d: (h | {"landmarks": h["landmarks"] | {"data_offsets": [2**62, 2**62 + 1]}}, d),
+    "of one tensor over another": lambda h, d: (h | {"landmarks": h["source_anchors"]}, d),
+    "a list": lambda h, d: ([h], d),
+    "of a path": lambda h, d: (h | {"../../x": h.pop("landmarks")}, d),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_that_lie(name, saved, refusal):
+    """Shapes and offsets of a stranger would be believed."""
+    folder = saved()
+    write(folder, *HEADERS[name](*header_of(folder)))
+    text = refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError)
+    assert text.startswith(f"{folder} cannot be loaded: ")
+
+
+def test_a_config_that_takes_all_memory(saved, refusal):
+    """JSON of gigabytes would be parsed."""
+    folder = saved()
+    with (folder / CONFIG).open("ab") as file:
+        file.truncate(LARGEST_CONFIG + 1)
+    assert refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError) == (
+        f"{folder} cannot be loaded: its config.json takes 10,000,001 bytes. Save or download it again."
+    )
+
+
+def test_keys_of_a_stranger_are_left_out(saved, adapters, digits):
+    """They could name files, code or a quantization for transformers to follow."""
+    folder = saved()
+    edit(folder, transformers_weights="../../x", custom_pipelines={"irp-stitch": {"impl": "x.X"}}, num_labels=7)
+    edit(folder, quantization_config={"quant_method": "bitsandbytes"}, _name_or_path="/etc", token="hf_x")
+    loaded = AutoModel.from_pretrained(folder)
+    assert (loaded.translate(digits.source) == adapters["kernel"].translate(digits.source)).all()
+    for key in ("transformers_weights", "custom_pipelines", "quantization_config", "token"):
+        assert not hasattr(loaded.config, key)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+LENGTHS = st.none() | st.integers(0, 2**64 - 1)
+QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def answers(loader, folder):
+    """A model, or words of ours; anything else fails the test."""
+    for load in (loader.from_pretrained, AutoModel.from_pretrained):
+        words = "a model. It is whole."
+        try:
+            load(folder)
+        except IRPError as error:
+            words = str(error)
+        assert ". " in words
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+@QUICK
+@given(data=st.data())
+def test_any_config_gives_a_model_or_words(kind, saved_once, tmp_path_factory, data):
+    """A hostile config would end in an error of a library that says nothing, or worse."""
+    folder = copied(saved_once / kind, tmp_path_factory)
+    content = json.loads((folder / CONFIG).read_text())
+    del content["auto_map"]  # AutoModel reads it first, with errors of its own
+    names = st.sampled_from(sorted(set(content) - {"model_type"})) | st.text(max_size=12).filter("model_type".__ne__)
+    content |= data.draw(st.dictionaries(names, JSON, min_size=1, max_size=3))
+    (folder / CONFIG).write_text(json.dumps(content))
+    answers(LOADERS[kind], folder)
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+@QUICK
+@given(data=st.data())
+def test_any_header_gives_a_model_or_words(kind, saved_once, tmp_path_factory, data):
+    """The same for the header of the tensors: its length, its names, shapes, kinds and offsets, and bytes anywhere."""
+    folder = copied(saved_once / kind, tmp_path_factory)
+    header, rest = header_of(folder)
+    names = st.sampled_from(sorted(header))
+    for name in data.draw(st.lists(names, max_size=2)):
+        part = data.draw(st.sampled_from(["shape", "dtype", "data_offsets"]))
+        value = data.draw(JSON | st.lists(st.integers(0, 2**64), max_size=3))
+        entry = header[name] if isinstance(header[name], dict) else {}
+        header[name] = data.draw(JSON) if data.draw(st.booleans()) else {**entry, part: value}
+    write(folder, header, rest)
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    if (length := data.draw(LENGTHS)) is not None:
+        content[:8] = struct.pack("<Q", length)
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    (folder / WEIGHTS).write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    answers(LOADERS[kind], folder)
+
+
+def copied(folder, tmp_path_factory):
+    return shutil.copytree(folder, tmp_path_factory.mktemp("fuzz") / folder.name)

@@ -1,0 +1,165 @@
+"""Blocks shared out by Accelerate: one and two processes give the same bits, and what died goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_encoders as tiny
+import torch
+from parallel import script as script
+from parallel.script import BLOCK, ITEMS, NUM_ROWS, Logged, two_arrays
+from tiny_encoders import LAYERS, VOCAB
+
+from irp_hf.encoding import encode
+from irp_hf.parallel import encode_dataset, run_sharded
+
+HERE = Path(__file__).parent
+STARTS = set(range(0, NUM_ROWS, BLOCK))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """With a tiny model."""
+    tiny.save(tmp_path / "model", tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
+    return tmp_path
+
+
+def launch(task: str, folder: Path) -> subprocess.CompletedProcess:
+    """Two processes on a CPU, as `accelerate launch` starts them."""
+    options = (
+        "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+    )
+    path = os.pathsep.join([str(HERE.parent), str(HERE)])
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            *options.split(),
+            HERE / "parallel_script.py",
+            task,
+            folder,
+        ],
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def logged(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bits_of_one(folder):
+    """Arrays and embeddings, in order, in both processes and in the files."""
+    result = launch("both", folder)
+    assert result.returncode == 0, result.stderr
+    found = run_sharded(two_arrays, ITEMS, folder / "one", block_size=BLOCK)
+    vectors = script.encode_in(folder, "one.npy")
+    for name in ("waves.npy", "rows.npy"):
+        assert (folder / "two" / name).read_bytes() == (folder / "one" / name).read_bytes()
+    assert (folder / "two.npy").read_bytes() == (folder / "one.npy").read_bytes()
+    seen = np.hstack([found["waves"], vectors.numpy()])
+    for process in range(2):
+        assert np.array_equal(np.load(folder / f"seen-{process}.npy"), seen)
+    assert found["rows"].tolist() == list(range(NUM_ROWS))
+    assert not (folder / "two.npy.parts").exists()
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_leaves_is_not_done_again(folder):
+    """One of two dies by kill -9 in its third block; a run of one process goes on, and its bits are the same."""
+    (folder / "first").mkdir()
+    (folder / "second").mkdir()
+    result = launch("die", folder)
+    assert result.returncode != 0
+    assert f"Signal {signal.SIGKILL.value}" in result.stderr
+    kept = {int(path.stem) * BLOCK for path in (folder / "two" / "parts").glob("*.npz")}
+    assert len(kept & {80, 96}) == 2  # of the second process, whose blocks begin at row 80
+    found = run_sharded(Logged(folder / "second"), ITEMS, folder / "two", block_size=BLOCK)
+    assert logged(folder / "second") == STARTS - kept
+    wanted = run_sharded(two_arrays, ITEMS, folder / "one", block_size=BLOCK)
+    assert all(np.array_equal(found[name], wanted[name]) for name in ("waves", "rows"))
+
+
+@pytest.mark.slow
+def test_processes_with_other_items_are_refused(folder):
+    """A shuffle with a seed for each would write rows of two orders into one file."""
+    result = launch("differ", folder)
+    assert result.returncode != 0
+    assert (folder / "1.txt").read_text() == (
+        "Process 1 has other items or options than process 0. "
+        "Give all the same: shuffle with one seed, and save what you generate."
+    )
+    assert not (folder / "two" / "waves.npy").exists()
+
+
+def test_a_dataset_is_encoded_as_a_list(folder):
+    """The same vectors and the same record as by `encode`, up to the rounding of other batches."""
+    found, record = encode_dataset(
+        folder / "model", script.DATASET, "text", folder / "e.npy", pooling="mean", device="cpu"
+    )
+    wanted, same = encode(folder / "model", tiny.texts(NUM_ROWS), pooling="mean", device="cpu")
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert record == same
+    assert np.array_equal(np.load(folder / "e.npy"), found.numpy())
+
+
+def test_a_finished_run_is_returned_at_once(tmp_path):
+    """By either function; nothing is called."""
+    for part in ("first", "second"):
+        (tmp_path / part).mkdir()
+    for log in ("first", "second"):
+        found = run_sharded(Logged(tmp_path / log), ITEMS, tmp_path / "out", block_size=BLOCK)
+    assert (logged(tmp_path / "first"), logged(tmp_path / "second")) == (STARTS, set())
+    assert found["rows"].tolist() == list(range(NUM_ROWS))
+    calls = []
+
+    def encoder(texts):
+        calls.append(1)
+        return np.ones((len(texts), 2)) * len(texts)
+
+    for _ in range(2):
+        encode_dataset(encoder, script.DATASET, "text", tmp_path / "e.npy", block_size=NUM_ROWS, batch_size=NUM_ROWS)
+    assert len(calls) == 1
+
+
+def test_one_array_and_tensors(tmp_path):
+    """Under the name "values"; bfloat16, which numpy lacks, becomes float32."""
+    found = run_sharded(lambda items: torch.tensor(items, dtype=torch.bfloat16), ITEMS, tmp_path / "out", block_size=7)
+    assert found["values"].dtype == np.float32
+    assert found["values"].tolist() == torch.tensor(ITEMS).bfloat16().float().tolist()
+    found["values"][:] = 0
+    assert np.load(tmp_path / "out" / "values.npy")[5] == 5
+
+
+def test_processes_that_accelerate_does_not_know(monkeypatch, refusal, tmp_path):
+    """Each would do all the work, into the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert refusal(run_sharded, two_arrays, ITEMS, tmp_path / "out") == (
+        "2 processes were launched, but Accelerate knows of 1. "
+        "Start them with accelerate launch; without a GPU, set ACCELERATE_USE_CPU=true and give --multi_gpu."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_input_that_does_not_fit(refusal, tmp_path):
+    """Refused before anything is written."""
+    assert refusal(encode_dataset, len, script.DATASET, "words", tmp_path / "e.npy") == (
+        "column is 'words', but the columns of the dataset are 'text'. Name one of them."
+    )
+    assert "a .npy file is written" in refusal(encode_dataset, len, script.DATASET, "text", tmp_path / "e")
+    assert refusal(run_sharded, two_arrays, ITEMS, tmp_path / "out", block_size=0) == (
+        "block_size is 0; at least 1 is wanted. 1024 suits most."
+    )
+    assert "The items are []" in refusal(run_sharded, two_arrays, [], tmp_path / "out")
+    assert "The items are a whole Dataset; one column of it is wanted." in refusal(
+        run_sharded, two_arrays, script.DATASET, tmp_path / "out"
+    )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,246 @@
+"""`StitchedModel`: parts of every kind, parts that do not fit each other, and what `predict` says."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import stitched
+import tiny_encoders as tiny
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from sklearn.linear_model import LogisticRegression, Ridge
+from tiny_encoders import LAYERS, VOCAB
+from torch import nn
+from transformers import AutoModelForCausalLM, pipeline
+
+from irp_hf import IRPAdapter, StitchedModel
+from irp_hf.encoding import encode
+from irp_hf.heads import open_head
+from irp_hf.heads.cut import HeadCut
+
+WIDTH, TEXTS = stitched.WIDTH, tiny.texts(9)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Any:
+    """A folder with an encoder that needs a pooling."""
+    folder = tmp_path_factory.mktemp("encoders") / "plain"
+    return tiny.save(folder, tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
+
+
+@pytest.fixture(scope="module")
+def sentence(plain) -> SentenceTransformer:
+    return SentenceTransformer(modules=[Transformer(str(plain)), Pooling(WIDTH, "mean")], device="cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory) -> Any:
+    return stitched.save(tmp_path_factory.mktemp("classifiers") / "topics", "text")
+
+
+@pytest.fixture(scope="module")
+def adapter(plain) -> IRPAdapter:
+    """From the mean of the plain encoder's tokens. Not to be changed."""
+    return stitched.rough(stitched.record("plain", at=None, pooling="mean"))
+
+
+@pytest.fixture(scope="module")
+def head() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(WIDTH, 5), nn.Tanh(), nn.Linear(5, 3)).eval()
+
+
+def as_function(plain: Any) -> Any:
+    def mean(texts: list[str]) -> torch.Tensor:
+        return encode(plain, texts, pooling="mean", device="cpu")[0]
+
+    return mean
+
+
+def encoders(plain: Any, sentence: Any, tmp_path: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+    sentence.save_pretrained(str(tmp_path / "sentence"))
+    loaded = tiny.model("bert", **LAYERS, **VOCAB)
+    return {
+        "a folder": (plain, {}),
+        "its name": (str(plain), {"device": "cpu"}),
+        "a folder of sentence-transformers": (tmp_path / "sentence", {}),
+        "a SentenceTransformer": (sentence, {}),
+        "a model": (loaded, {"processor": tiny.tokenizer()}),
+        "a function": (as_function(plain), {}),
+        "a function to numpy": (lambda texts: as_function(plain)(texts).double().numpy(), {}),
+    }
+
+
+def test_encoders_of_every_kind(plain, sentence, adapter, head, tmp_path):
+    """All of them open as the anchors were encoded, and give what the parts give one after another."""
+    vectors = encode(plain, TEXTS, pooling="mean", device="cpu")[0]
+    with torch.no_grad():
+        wanted = head(adapter.translate(vectors))
+    for name, (encoder, settings) in encoders(plain, sentence, tmp_path).items():
+        model = StitchedModel(encoder, adapter, head, **settings)
+        found = model.predict(TEXTS, batch_size=4)
+        torch.testing.assert_close(found.logits, wanted, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: name + text)
+        assert (model.modality or "text", model.device.type, model.training) == ("text", "cpu", False)
+
+
+def test_heads_of_every_kind(plain, adapter, classifier, head):
+    """A stored classifier and everything that can be made of it score alike; so do the others and their own call."""
+    vectors = adapter.translate(encode(plain, TEXTS, pooling="mean", device="cpu")[0])
+    loaded = stitched.classifier("text")
+    cut = HeadCut(loaded, **stitched.batch("text", TEXTS))
+    labels = [f"class {row % 3}" for row in range(9)]
+    regression = LogisticRegression().fit(vectors, labels)
+    line = Ridge().fit(vectors, np.arange(9.0))
+    linear = nn.Linear(WIDTH, 2)
+    with torch.no_grad():
+        wanted = cut.head_only()(vectors)
+        cases = [(one, wanted) for one in (classifier, str(classifier), loaded, cut, open_head(classifier))]
+        cases += [(head, head(vectors)), (linear, linear(vectors)), (lambda x: linear(x), linear(vectors))]
+    cases += [(line, torch.from_numpy(line.predict(vectors)[:, None]).float())]
+    for given, logits in cases:
+        found = StitchedModel(plain, adapter, given).predict(TEXTS).logits
+        torch.testing.assert_close(found, logits, atol=1e-4, rtol=1e-4)
+    found = StitchedModel(plain, adapter, regression).predict(TEXTS).logits.softmax(-1)
+    np.testing.assert_allclose(found, regression.predict_proba(vectors), atol=1e-5)
+
+
+def test_adapters_of_every_kind(plain, adapter, head, tmp_path, refusal):
+    adapter.save_pretrained(tmp_path / "adapter")
+    wanted = StitchedModel(plain, adapter, head).predict(TEXTS).logits
+    for given in (tmp_path / "adapter", str(tmp_path / "adapter")):
+        assert torch.equal(StitchedModel(plain, given, head).predict(TEXTS).logits, wanted)
+    assert refusal(StitchedModel, plain, head, head) == (
+        "The adapter is a Sequential; an IRPAdapter, an id or a folder is wanted. Make one with IRPAdapter.connect."
+    )
+    assert "no adapter" in refusal(StitchedModel, plain, str(tmp_path / "no adapter"), head)
+
+
+def test_predict(plain, adapter, head):
+    """The rows in their order whatever the batches, on the CPU, and the confidence where it is asked for."""
+    model = StitchedModel(plain, adapter, head)
+    vectors = encode(plain, TEXTS, pooling="mean", device="cpu")[0]
+    wanted, alone = model.predict(TEXTS).logits, [model.predict([text]).logits for text in TEXTS]
+    torch.testing.assert_close(torch.cat(alone), wanted, atol=1e-5, rtol=1e-4)
+    assert (wanted - wanted[0]).abs()[1:].amax(1).min() > 1e-3
+    for batch_size in (1, 2, 9, 50):
+        output = model.predict(tuple(TEXTS), batch_size, confidence=True)
+        torch.testing.assert_close(output.logits, wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.confidence, adapter.confidence(vectors), atol=1e-5, rtol=1e-4)
+    assert model.predict(TEXTS).confidence is None
+    assert (output.logits.dtype, output.confidence.shape, output.logits.requires_grad) == (torch.float32, (9,), False)
+
+
+@pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
+def test_a_bar_shows_the_progress(progress, shown, plain, adapter, head, capsys):
+    """Where it is wanted; by itself only on a terminal."""
+    model = StitchedModel(plain, adapter, head)
+    capsys.readouterr()
+    model.predict(TEXTS, batch_size=1, progress=progress)
+    assert ("Classifying" in capsys.readouterr().err) is shown
+
+
+def test_rows_that_cannot_be_classified(plain, adapter, head, refusal):
+    """Each is named by its row among all, not in its batch."""
+    predict = partial(refusal, StitchedModel(plain, adapter, head).predict, batch_size=2)
+    assert predict([*TEXTS, " "]) == "Item 9 is an empty text; there is nothing to classify. Leave it out."
+    assert "Item 5 is a float, but plain reads texts." in predict([*TEXTS[:5], 0.5])
+    for nothing in ([], "w1", b"w1", ()):
+        assert predict(nothing).endswith("a list of at least one is wanted. Pass [item, ...].")
+    assert "batch_size is 0" in refusal(StitchedModel(plain, adapter, head).predict, TEXTS, 0)
+
+
+def test_vectors_that_are_none(adapter, head, refusal):
+    """Of a function: another width, another number, NaN, no numbers at all; what it raises itself is the user's."""
+    bad = torch.ones(3, WIDTH)
+    bad[1, 2] = torch.nan
+
+    def predict(function: Any) -> str:
+        return refusal(StitchedModel(function, adapter, head).predict, ["w1", "w2", "w3"])
+
+    def narrow(texts: list[str]) -> torch.Tensor:
+        return torch.ones(len(texts), 7)
+
+    assert predict(narrow) == (
+        f"narrow gives vectors of shape (3, 7), but the adapter reads (3, {WIDTH}). "
+        "Pass the encoder that the adapter's anchors were encoded with."
+    )
+    assert "shape (2, 16)" in predict(lambda texts: torch.ones(2, WIDTH))
+    assert "NaN" in predict(lambda texts: bad)
+    assert predict(lambda texts: ["a vector"] * len(texts))
+    assert predict(lambda texts: None)
+    with pytest.raises(ZeroDivisionError):
+        StitchedModel(lambda texts: 1 / 0, adapter, head).predict(["w1"])
+
+
+def test_nan_is_told_by_its_row_among_all(adapter, head, refusal):
+    def sometimes(texts: list[str]) -> torch.Tensor:
+        vectors = stitched.embed(texts)
+        vectors[[text == "w5" for text in texts]] = torch.nan
+        return vectors
+
+    model = StitchedModel(sometimes, adapter, head)
+    texts = [f"w{row}" for row in range(9)]
+    words = (
+        "The vectors of sometimes hold NaN in row 5. Only finite numbers can be used; drop or encode that row again."
+    )
+    assert refusal(model.predict, texts, batch_size=2) == words
+    pipe = pipeline("irp-stitch", model=model)
+    for batch_size in (1, 2, 9):
+        assert refusal(pipe, texts, batch_size=batch_size) == words
+
+
+def test_heads_that_do_not_fit(plain, adapter, classifier, refusal, tmp_path):
+    """Another width, no classifier, no head at all."""
+    stitch = partial(refusal, StitchedModel, plain, adapter)
+    assert stitch(nn.Linear(7, 2)) == (
+        f"The head reads vectors 7 wide, but the adapter gives {WIDTH}. "
+        "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
+    )
+    assert stitch() == (
+        "The adapter leads to the space of an unknown encoder, which names no head. "
+        "Pass head=, a classifier or a function from vectors to logits."
+    )
+    generator = tiny.model("gpt2", AutoModelForCausalLM, n_embd=16, n_layer=1, n_head=2, **VOCAB)
+    folder = tiny.save(tmp_path / "generator", generator, tiny.tokenizer())
+    for given in (folder, generator):
+        assert "GPT2LMHeadModel, which is no classifier" in stitch(given)
+    assert "is no folder here" in stitch(str(tmp_path / "missing"))
+    assert "is a int" in stitch(3)
+    assert "head failed" in refusal(StitchedModel(plain, adapter, nn.Sequential(nn.Linear(3, 2))).predict, TEXTS)
+
+
+def test_settings_that_do_not_exist(plain, adapter, head, refusal):
+    stitch = partial(refusal, StitchedModel, plain, adapter, head)
+    assert "'poling' is no setting of an encoder; there are pooling, prompt," in stitch(poling="cls")
+    assert stitch(on_mismatch="ignore") == ("on_mismatch is 'ignore'; 'refuse' or 'warn' is wanted. Name one of them.")
+    assert "is no folder here" in refusal(StitchedModel, "no/where/at/all", adapter, head)
+    assert "dtype is 'float99'" in stitch(dtype="float99")
+
+
+def test_an_adapter_that_names_no_parts(head, refusal):
+    """Or names by a folder, of which only the name was kept."""
+
+    def words(part: str, name: str) -> str:
+        way = "the folder or the object: the way to a folder is not recorded."
+        return f"The adapter names as its {part} {name}. Pass {part}=, {way}"
+
+    assert refusal(StitchedModel, None, stitched.identity(), head) == words("encoder", "nothing")
+    folders = stitched.identity(stitched.record("plain"), stitched.record("topics"))
+    unknown = "which is no id on the Hub"
+    assert refusal(StitchedModel, None, folders, head) == words("encoder", f"'plain', {unknown}")
+    assert refusal(StitchedModel, stitched.embed, folders) == words("head", f"'topics', {unknown}")
+
+
+def test_moves_and_casts(plain, adapter, classifier):
+    """`.to` moves all parts; a cast leaves the adapter as it is, and still everything fits."""
+    model = StitchedModel(plain, adapter, classifier, device="cpu")
+    wanted = model.predict(TEXTS).logits
+    model.to(torch.bfloat16)
+    dtypes = {name: next(part.parameters()).dtype for name, part in model.named_children()}
+    assert dtypes == {"adapter": torch.float32, "head": torch.bfloat16, "encoder_module": torch.bfloat16}
+    torch.testing.assert_close(model.predict(TEXTS).logits, wanted, atol=0.1, rtol=0.1)
+    model.to("meta")
+    assert {tensor.device.type for tensor in model.parameters()} == {"meta"}
