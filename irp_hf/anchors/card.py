@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from irp_hf.cards.card import PAPER, TEMPLATES, citation, sealed
+from irp_hf.cards.card import PAPER, TEMPLATES, citation, with_checksums
 from irp_hf.cards.escaping import HUB, code, licensed, literal, plain
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -49,4 +49,4 @@ def anchor_card(manifest: Mapping[str, Any], repo_id: str) -> DatasetCard:
         hub=HUB,
         citation=citation(),
     )
-    return sealed(card)
+    return with_checksums(card)

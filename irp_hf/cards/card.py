@@ -1,4 +1,4 @@
-"""What all cards share: templates, tags, the seal that tells whether somebody edited one since."""
+"""What all cards share: templates, tags, and checksums that tell whether somebody edited one since."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import TypeVar
 
 from huggingface_hub import DatasetCard, ModelCard
 
-from irp_hf.cards.merging import seal_of, split
+from irp_hf.cards.merging import checksum_comment, split
 
 TEMPLATES = Path(__file__).with_name("templates")
+ADAPTER_TAG, SPACE_TAG = "irp-adapter", "irp-space"
 TAGS = ("irp_hf", "irp-stitch", "latent-translation")
 PAPER = "[Inverse Relative Projection](https://arxiv.org/abs/2406.15057)"
 EXAMPLES = {"text": '"Any text of yours."', "image": '"picture.jpg"', "audio": '"sound.wav"'}
 Card = TypeVar("Card", ModelCard, DatasetCard)
 
 
-def sealed(card: Card) -> Card:
-    """The card with what tells, at the next push, whether somebody edited it since."""
-    written = split(str(card))
-    if written is not None:
-        card.text = f"{written.text.rstrip()}\n\n{seal_of(written)}\n"
+def with_checksums(card: Card) -> Card:
+    """The card with a comment that tells, at the next push, whether somebody edited it since."""
+    parts = split(str(card))
+    if parts is not None:
+        card.text = f"{parts.text.rstrip()}\n\n{checksum_comment(parts)}\n"
     return card
 
 

@@ -1,19 +1,17 @@
-"""Values that others chose, as parts of a card: none of them gets out of its cell, its code or its line."""
+"""Values that others chose, escaped: none of them leaves its cell, its code or its line in a card."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from irp_hf.hub.ids import is_hub_id
+from irp_hf.records import AnchorRecord, EncoderRecord
 
 HUB = "https://huggingface.co"
-COMMIT = re.compile("[0-9a-f]{40}")
 MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
-LONGEST = 200  # letters that a card shows of a value
-
-
-# Of the licences that the Hub knows.
+UNKNOWN = "an unknown encoder"
+LONGEST = 200  # characters that a card shows of a value
+# Those that the Hub knows.
 LICENSES = {
     "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc",
     "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
@@ -26,14 +24,14 @@ LICENSES = {
 
 
 def clean(value: Any) -> str:
-    """One line of printable letters."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    """One line of printable characters, cut where it is long."""
+    printable = "".join(character if character.isprintable() else " " for character in str(value))
     line = " ".join(printable.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def plain(value: Any) -> str:
-    """Text in which no letter is a mark of Markdown or HTML."""
+    """Text in which no character is a mark of Markdown or HTML."""
     return MARKS.sub(r"\\\1", clean(value))
 
 
@@ -46,35 +44,31 @@ def code(value: Any) -> str:
     return f"{fence} {line} {fence}"
 
 
-def literal(value: str) -> str:
-    """A string of Python, on one line."""
+def literal(value: str | tuple[str, ...]) -> str:
+    """A string of Python, or a list of them, on one line."""
+    if not isinstance(value, str):
+        return f"[{', '.join(map(literal, value))}]"
     return f'"{value}"' if value.isprintable() and not {'"', "\\"} & set(value) else repr(value)
 
 
-def on_hub(record: dict[str, Any] | None) -> bool:
-    """Whether a record names a repository of the Hub: user/name at a commit, which nothing on a disk has."""
-    record = record or {}
-    return is_hub_id(record.get("id")) and COMMIT.fullmatch(str(record.get("revision"))) is not None
-
-
-def linked(record: dict[str, Any], kind: str = "") -> str:
+def linked(record: EncoderRecord | AnchorRecord, kind: str = "") -> str:
     """The id of an encoder or an anchor set, with a link where it is on the Hub; `kind` is "datasets/" for a data set."""
-    if not record.get("id"):
-        return "an unknown encoder"
-    name = code(record["id"])
-    return f"[{name}]({HUB}/{kind}{record['id']})" if on_hub(record) else name
+    if not record.id:
+        return UNKNOWN
+    name = code(record.id)
+    return f"[{name}]({HUB}/{kind}{record.id})" if record.on_hub else name
 
 
-def linked_commit(record: dict[str, Any], kind: str = "") -> str:
-    """The commit with a link, where there is one."""
-    if not on_hub(record):
+def linked_commit(record: EncoderRecord | AnchorRecord, kind: str = "") -> str:
+    """The first characters of the commit with a link, where there is one."""
+    if not record.on_hub:
         return ""
-    commit = record["revision"]
-    return f"[`{commit[:12]}`]({HUB}/{kind}{record['id']}/tree/{commit})"
+    commit = record.revision or ""
+    return f"[`{commit[:12]}`]({HUB}/{kind}{record.id}/tree/{commit})"
 
 
 def licensed(license_id: str | None) -> dict[str, Any]:
-    """A licence as the metadata of a card have it: those that the Hub does not know are "other", with a name."""
+    """A licence as a card's metadata has it: one that the Hub does not know is "other", with a name."""
     if not license_id or not license_id.strip():
         return {}
     known = license_id.strip().lower()

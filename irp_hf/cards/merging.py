@@ -1,4 +1,4 @@
-"""The metadata of a card, as text: what is added to those that somebody wrote leaves the rest as it is, comments too."""
+"""Merge a new card with the one that is there: what somebody wrote stays as it is, comments in its metadata too."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import yaml  # type: ignore[import-untyped]
 from huggingface_hub import DatasetCard, ModelCard
 
 BLOCK = re.compile(r"(\s*---[ \t]*(?:\r\n|\r|\n))((?:[\S\s]*?(?:\r\n|\r|\n))??)(---[ \t]*(?:\r\n|\r|\n|$))")
-SEAL = re.compile(r"<!-- Written by irp_hf[^<>]* data (?P<data>[0-9a-f]{64}), text (?P<text>[0-9a-f]{64}) -->\s*$")
+CHECKSUMS = re.compile(r"<!-- Written by irp_hf[^<>]* data (?P<data>[0-9a-f]{64}), text (?P<text>[0-9a-f]{64}) -->\s*$")
 UNITED = ("tags", "base_model", "datasets")
-FINGERPRINT = "irp-anchors:"  # how a tag of ours begins, of which there is one
+ANCHORS_TAG = "irp-anchors:"  # how a tag of ours begins, of which a card has one
 
 
 @dataclass(frozen=True)
@@ -45,38 +45,38 @@ def split(card: str) -> Parts | None:
         return None if card.lstrip().startswith("---") else Parts(mark, "", "", "", card, {})
     try:
         data = _read(found[2])
-    except Exception:  # PyYAML lets almost any out
+    except Exception:  # PyYAML raises almost anything
         return None
     return Parts(mark, found[1], found[2], found[3], card[found.end() :], data) if isinstance(data, dict) else None
 
 
-def seal_of(card: Parts) -> str:
+def checksum_comment(card: Parts) -> str:
     """A comment that tells whether somebody edited the card since."""
     return (
         "<!-- Written by irp_hf; what is not edited is written anew with the next push. sha256: "
-        f"data {digest(repr(card.data))}, text {digest(card.text)} -->"
+        f"data {text_digest(repr(card.data))}, text {text_digest(card.text)} -->"
     )
 
 
-def digest(text: str) -> str:
+def text_digest(text: str) -> str:
     """sha256, whatever the line ends."""
     return hashlib.sha256("\n".join(text.strip().splitlines()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def united(old: Parts, ours: dict[str, Any]) -> str:
-    """The metadata of `old`, which somebody wrote, with what they lack of ours."""
+    """The metadata of `old`, which somebody wrote, with what it lacks of ours."""
     changes = _changes(old.data, ours)
     if not changes:
         return old.block
-    wanted = old.data | changes
+    expected = old.data | changes
     line_break = "\r\n" if old.start.endswith("\r\n") else "\n"
-    with suppress(Exception):  # PyYAML lets almost any out
+    with suppress(Exception):  # PyYAML raises almost anything
         block = _edited(old.block, changes, line_break)
-        if _read(block) == wanted:
+        if _read(block) == expected:
             return block
     with suppress(Exception):  # one that cannot be edited in its place is written anew
-        block = _dumped(wanted, line_break)
-        if _read(block) == wanted:
+        block = _dumped(expected, line_break)
+        if _read(block) == expected:
             return block
     return old.block
 
@@ -101,7 +101,7 @@ def _union(theirs: Any, ours: list[Any]) -> Any:
     listed = [] if theirs is None else [theirs] if isinstance(theirs, str) else theirs
     if not isinstance(listed, list):
         return theirs
-    kept = [entry for entry in listed if entry in ours or not str(entry).startswith(FINGERPRINT)]
+    kept = [entry for entry in listed if entry in ours or not str(entry).startswith(ANCHORS_TAG)]
     added = [entry for entry in ours if entry not in kept]
     return kept + added if added or len(kept) < len(listed) else theirs
 
@@ -149,15 +149,15 @@ def merged(ours: ModelCard | DatasetCard | str, theirs: str | None) -> str:
     """The README.md to push where `theirs` is there, or None.
 
     What nobody edited of an earlier card of ours gives way to the new one: its text, its metadata. Text that somebody wrote
-    stays to the byte, and metadata that somebody set get what they lack: tags, base models and data sets are united, our
+    stays to the byte, and metadata that somebody set gets what it lacks: tags, base models and data sets are united, our
     entry of the model index is replaced, and nothing else is changed. A card whose metadata cannot be read stays as it is.
     """
     new, old = split(str(ours)), split(theirs or "")
     if new is None or old is None:
         return theirs or str(ours)
-    seal = SEAL.search(old.text)
-    text_is_ours = not old.text.strip() or (seal and seal["text"] == digest(old.text[: seal.start()]))
-    data_are_ours = not old.data or (seal and seal["data"] == digest(repr(old.data)))
+    written = CHECKSUMS.search(old.text)
+    text_is_ours = not old.text.strip() or (written and written["text"] == text_digest(old.text[: written.start()]))
+    data_are_ours = not old.data or (written and written["data"] == text_digest(repr(old.data)))
     if new.data == old.data:
         header = old.header(old.block)
     elif data_are_ours:

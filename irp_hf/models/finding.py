@@ -11,14 +11,14 @@ from huggingface_hub import HfApi, constants, get_session
 
 from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.anchors.files import MANIFEST
-from irp_hf.errors import HubError, InputError
+from irp_hf.cards.card import SPACE_TAG
+from irp_hf.cards.merging import ANCHORS_TAG
+from irp_hf.errors import HubError, kind_of, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.errors import speaking
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.space import AnchoredSpace
 from irp_hf.records import FINGERPRINT
-
-OF_ANCHORS, OF_SPACES = "irp-anchors:", "irp-space"  # tags
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ def find_spaces(
     """
     fingerprint = _fingerprint(anchors, token)
     if constants.is_offline_mode():
-        raise HubError("Spaces are found on the Hub, and HF_HUB_OFFLINE is set. Unset it, or load spaces by their ids.")
+        advice = "Unset it, or load spaces by their ids."
+        raise refusal(
+            "find_spaces", "the Hub, where spaces are listed", "HF_HUB_OFFLINE, which is set", advice, HubError
+        )
     with speaking("the list of models"):
         address = f"{constants.ENDPOINT}/api/models"
         get_session().get(
@@ -57,7 +60,7 @@ def find_spaces(
         )  # else a listing tries long
         found = list(
             HfApi(token=token, library_name="irp_hf").list_models(
-                filter=[f"{OF_ANCHORS}{fingerprint}", OF_SPACES], sort="downloads", full=True, cardData=True
+                filter=[f"{ANCHORS_TAG}{fingerprint}", SPACE_TAG], sort="downloads", full=True, cardData=True
             )
         )
     return [
@@ -70,15 +73,13 @@ def _fingerprint(anchors: Any, token: str | bool | None) -> str:
     if isinstance(anchors, AnchoredSpace | IRPAdapter):
         anchors = anchors.config.anchor_fingerprint
         if anchors is None:
-            raise InputError(
-                "The space does not know which anchors it holds, so none can be found that holds the same. Encode an AnchorSet."
-            )
+            advice = "Encode an AnchorSet, or pass the fingerprint."
+            raise refusal("The space", "a record of which anchors it holds", "none", advice)
     if isinstance(anchors, AnchorSet):
         return anchors.fingerprint
     if not isinstance(anchors, str):
-        raise InputError(
-            f"anchors is a {type(anchors).__name__}; an AnchorSet, a space, an id or a fingerprint is wanted. Give one of them."
-        )
+        expected = "an AnchorSet, a space, an adapter, an id or a fingerprint"
+        raise refusal("anchors", expected, kind_of(anchors), "Give one of them.")
     return anchors if FINGERPRINT.fullmatch(anchors) else _of_repository(anchors, token)
 
 
@@ -90,9 +91,11 @@ def _of_repository(repo_id: str, token: str | bool | None) -> str:
     try:
         fingerprint = json.loads((folder / MANIFEST).read_bytes())["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{repo_id!r} holds no anchor set. Name one, or pass the set.") from error
+        got = f"none that can be read ({type(error).__name__})"
+        raise refusal(f"{repo_id!r}", "an anchor set", got, "Name one, or pass the set itself.") from error
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
-        raise InputError(f"{repo_id!r} holds an anchor set with a broken fingerprint. Load it, and pass the set.")
+        advice = "Load it, and pass the set."
+        raise refusal(f"The fingerprint of {repo_id!r}", "64 hex digits", shown(fingerprint), advice)
     return fingerprint
 
 

@@ -10,7 +10,8 @@ from models.test_cards import config
 from irp_hf.cards.merging import merged
 from irp_hf.models.cards import adapter_card
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=80, deadline=None, derandomize=True)
+CARD = adapter_card(config(), "me/x", report())  # made once: every example merges the same
 
 
 def ours(with_report=True, **fields):
@@ -77,9 +78,9 @@ def test_metadata_that_cannot_be_read_stay(block):
 @given(text=st.text().filter(str.strip))
 def test_any_text_is_kept_to_the_byte(text):
     """Line ends, spaces or signs would change with each push."""
-    once = merged(ours(), text)
+    once = merged(CARD, text)
     assert once.endswith(text) or once == text
-    assert merged(ours(), once) == once
+    assert merged(CARD, once) == once
 
 
 @QUICK
@@ -95,9 +96,9 @@ def test_any_text_is_kept_to_the_byte(text):
 def test_any_metadata_are_kept(data, text):
     """Values that somebody set would be changed, or a second push change what the first made."""
     theirs = f"---\n{yaml.safe_dump(data)}---\n# Theirs\n{text}"
-    once = merged(ours(), theirs)
+    once = merged(CARD, theirs)
     assert once.endswith(f"# Theirs\n{text}")
-    assert merged(ours(), once) == once
+    assert merged(CARD, once) == once
     kept = parts(once)[0] if once != theirs else data
     for key, value in data.items():
         if key not in ("tags", "base_model", "datasets", "model-index") and value is not None:

@@ -12,6 +12,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from irp_hf import AnchoredSpaceConfig, AnchorSet, IRPConfig
 from irp_hf.anchors.card import anchor_card
 from irp_hf.cards.merging import merged
+from irp_hf.maths.inverses import INVERSES, describe
+from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.models.cards import adapter_card, space_card
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -233,6 +235,24 @@ def test_a_prompt_in_a_snippet_is_a_string(sly: str):
     called: dict[str, Any] = {}
     exec(code.split("\n", 2)[2], {"encode": lambda *args, **kwargs: (called.update(kwargs), None)})
     assert called == {"revision": COMMIT, "pooling": "cls", "normalize": True} | ({"prompt": sly} if sly else {})
+
+
+def test_several_poolings_are_all_named():
+    """An encoder that concatenates two poolings would end in an error, or its snippet encode other vectors."""
+    two = encoder(pooling=["mean", "max"])
+    assert "`mean` and `max` pooling" in str(adapter_card(config(two), "me/x"))
+    card = space_card(space(encoder=two), "me/x")
+    assert "`mean` and `max` pooling" in str(card)
+    assert any('    pooling=["mean", "max"],' in code for code in snippets(card))
+
+
+@pytest.mark.parametrize("method", INVERSES)
+def test_the_inverse_is_said_as_connect_takes_it(method: str):
+    """A reader of the card could not fit the same adapter again."""
+    fitted = INVERSES[method]()
+    values = {name: getattr(fitted, name) for name in hyperparameters_of(fitted) if name != "num_landmarks"}
+    text = str(adapter_card(config(**{**values, "gamma": 2.0, "method": method}), "me/x"))
+    assert f"| inverse | {method}, `{describe(fitted, 0.5)}` |" in text
 
 
 def test_every_snippet_is_python():
