@@ -31,7 +31,7 @@ def check_number(
 ) -> float:
     """A number as a `float`, from `least` or above `above`, to `most` or below `below`; numpy's count, booleans do not."""
     if is_number(value):
-        number = float(value)
+        number = _float(value)
         low = (least is None or number >= least) and (above is None or number > above)
         high = (most is None or number <= most) and (below is None or number < below)
         if low and high and number == number:
@@ -83,3 +83,32 @@ def is_number(value: Any) -> bool:
 def quoted(names: Sequence[Any] | Iterable[Any]) -> str:
     """'one', 'two', 'three'."""
     return ", ".join(map(repr, names))
+
+
+def check_flag(name: str, value: Any, advice: str = "Give one of them.") -> bool:
+    """True or False; nothing else that Python takes for one of them, as "no" would be True."""
+    if not isinstance(value, bool):
+        raise refusal(name, "True or False", shown(value), advice)
+    return value
+
+
+def check_text(name: str, value: Any, advice: str = "Give a text.") -> str:
+    """A text, of Python's `str`."""
+    if not isinstance(value, str):
+        raise refusal(name, "a text", shown(value), advice)
+    return value
+
+
+def check_alias(option: str, value: Any, alias: str, other: Any) -> Any:
+    """The value of an option that goes by a second name, `alias`; raises `InputError` where both are given."""
+    if value is None:
+        return other
+    check_absent(alias, other, f"{option} is given, and is the same option")
+    return value
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return float("inf")

@@ -1,4 +1,4 @@
-"""Whom a report compares with: baselines by name, or any translator of the user's own."""
+"""What a report compares with: baselines by name, or any translator of the user's own."""
 
 from __future__ import annotations
 
@@ -10,42 +10,50 @@ from torch import Tensor
 
 from irp_hf.baselines.closed_form import Baseline
 from irp_hf.baselines.registry import BASELINES, Fit
-from irp_hf.errors import InputError, IRPError
+from irp_hf.checks import quoted
+from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.evaluation.costs import baseline_cost
-from irp_hf.evaluation.held_out import NAMES, Row, evaluate, out_of_fold
-from irp_hf.heads.labels import Labels
+from irp_hf.evaluation.held_out import Row, evaluate, out_of_fold
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Translator
+from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs
 
-Against = Sequence[str | Fit] | Mapping[str, Fit] | str
+Baselines = Sequence[str | Fit] | Mapping[str, Fit] | str
+"""What `baselines=` takes: "all", a name of `BASELINES`, a fit, several of both, or fits by name."""
 
 
-def named_fits(against: Against) -> dict[str, Fit]:
-    """The fits that `against` names: names of `BASELINES`, functions, a mapping from names to functions, or "all".
+def named_baselines(baselines: Baselines) -> dict[str, Fit]:
+    """The fits that `baselines` names: names of `BASELINES`, functions, a mapping from names to functions, or "all".
 
     Raises `InputError` for a name that is unknown or means two, for what cannot be called, and for what is fitted already.
     """
-    if isinstance(against, str) and against == "all":
+    if isinstance(baselines, str) and baselines == "all":
         return dict(BASELINES)
-    if isinstance(against, Mapping):
-        entries = list(against.items())
+    if isinstance(baselines, Mapping):
+        entries = list(baselines.items())
     else:
-        one = callable(against) or isinstance(against, str) or not isinstance(against, Iterable)
-        several: list[Any] = [against] if one else list(against)
+        one = callable(baselines) or isinstance(baselines, str) or not isinstance(baselines, Iterable)
+        several: list[Any] = [baselines] if one else list(baselines)
         entries = [(entry if isinstance(entry, str) else _name(entry), entry) for entry in several]
     fits: dict[str, Fit] = {}
+    taken = [inverse.title for inverse in INVERSES.values()]
     for name, entry in entries:
         fit = BASELINES.get(entry) if isinstance(entry, str) else entry
         fitted = hasattr(fit, "translate") and not isinstance(fit, type)
         if fit is None or fitted or not callable(fit):
-            known = ", ".join(map(repr, ("all", *BASELINES)))
-            raise InputError(
-                f"against has {entry!r:.80}; a function fit(source, target), or one of {known} is wanted. Correct it."
+            raise refusal(
+                "baselines",
+                f"functions fit(source, target), or names among {quoted(('all', *BASELINES))}",
+                shown(entry),
+                "Give the function that fits, and not what it returned.",
             )
-        if str(name) in NAMES.values() or fits.setdefault(str(name), fit) is not fit:
-            raise InputError(
-                f"against has another {str(name)!r}; every row, those of the inverses too, wants a name of its own. "
-                "Give a dict from names to functions."
+        if str(name) in taken or fits.setdefault(str(name), fit) is not fit:
+            raise refusal(
+                "baselines",
+                f"a name of its own for each, other than those of the inverses ({', '.join(taken)})",
+                f"another {str(name)!r}",
+                "Give a dictionary from names to functions.",
             )
     return fits
 
@@ -64,25 +72,28 @@ def _checked(name: str, fit: Fit) -> Callable[[Tensor, Tensor], Translator]:
     """The fit, whose translations are real tensors of the target's shape or refused."""
 
     def checked(source: Tensor, target: Tensor) -> Translator:
-        wanted = target.shape[1]
+        width = target.shape[1]
         with _named(name, source):
             fitted = fit(source, target)
         translate: Any = getattr(fitted, "translate", fitted)
         if not callable(translate):
-            raise InputError(
-                f"{name} gave a {type(fitted).__name__}; an object with translate, or a function is wanted. "
-                "Let fit(source, target) return one."
+            raise refusal(
+                f"What baseline {name!r} returned",
+                "an object with a method translate, or a function",
+                kind_of(fitted),
+                "Let fit(source, target) return one.",
             )
 
         def translated(x: Tensor) -> Tensor:
             with _named(name, x):
                 y = translate(x)
-            good = isinstance(y, Tensor) and y.shape == (len(x), wanted) and not y.is_complex()
+            good = isinstance(y, Tensor) and y.shape == (len(x), width) and not y.is_complex()
             if not good or not y.isfinite().all():
-                said = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-                raise InputError(
-                    f"{name} gave {said} for {len(x)} vectors; a finite, real tensor {(len(x), wanted)} is wanted. "
-                    "Let its translate return one."
+                raise refusal(
+                    f"Translations by baseline {name!r}",
+                    f"a finite, real tensor of shape {(len(x), width)}",
+                    f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else kind_of(y),
+                    "Let its translate return one.",
                 )
             translation: Tensor = y.to(target)
             return translation
@@ -100,9 +111,11 @@ def _named(name: str, x: Tensor) -> Iterator[None]:
     except IRPError:
         raise
     except Exception as error:
-        raise InputError(
-            f"{name} failed on vectors of shape {tuple(x.shape)}, {x.dtype}: {str(error).rstrip('.')}. "
-            "Correct it, or leave it out."
+        raise refusal(
+            f"Baseline {name!r}",
+            f"vectors from {x.dtype} of shape {tuple(x.shape)}",
+            f"{type(error).__name__}: {first_line(error)}",
+            "Fix the function, or leave it out of baselines.",
         ) from error
 
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from irp_hf.errors import InputError
+from irp_hf.data.arrays import as_matrix
+from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
-from irp_hf.maths.inverses.base import Inverse, Translator
-from irp_hf.maths.inverses.kernel import KernelInverse
-from irp_hf.maths.inverses.pruned import PrunedInverse
-from irp_hf.maths.inverses.whitened import WhitenedInverse
-from irp_hf.maths.metrics import cosines, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.inverses import describe
+from irp_hf.maths.inverses.base import Translator
+from irp_hf.maths.metrics import Labels, cosines, neighbors_kept, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.selection import Choice, Labels, Method
+from irp_hf.maths.selection import Choice
 from irp_hf.maths.tuning import NUM_FOLDS
 
-NAMES: dict[Method, str] = {"kernel": "kernel", "whitened": "whitened", "pruned": "pruned (paper)"}
 NUM_BINS = 10
 CURVE_FOLDS = 5  # one of them is held out from the learning curve, whose last point is all others
 PARTS = (16, 8, 4, 2)  # of the anchors: its other points
-FEWEST = 20  # anchors that are worth a point in the learning curve
+LEAST_FOR_CURVE = 20  # anchors that are worth a point in the learning curve
 
 
 @dataclass(frozen=True)
@@ -82,23 +81,26 @@ class Row:
 
     method: str
     settings: str
-    """In words, as γ=2, λ=0.003, q=½."""
+    """Hyper-parameters as text, `gamma=2, ridge=0.003, restoration=0.5`."""
     evaluation: Evaluation
     """Of every anchor, translated by a fit on the other folds, among all anchors of the target."""
     cost: Cost
 
 
-def evaluate(translated: Tensor, true: Tensor, labels: Labels | None = None) -> Evaluation:
-    """Compare `translated (n, d)` with `true (n, d)`, row by row; the true vectors are the corpus to search.
+def evaluate(translated: Any, true: Any, labels: Labels | None = None) -> Evaluation:
+    """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 
     `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError`
-    for unequal shapes and for fewer than two rows.
+    for what is no matrix of numbers, for unequal shapes and for fewer than two rows.
     """
+    translated = translated if isinstance(translated, Tensor) else as_matrix(translated, "translated")
+    true = true if isinstance(true, Tensor) else as_matrix(true, "true")
     if translated.shape != true.shape or true.ndim != 2 or len(true) < 2:
-        raise InputError(
-            f"Translated vectors have shape {tuple(translated.shape)} and true ones {tuple(true.shape)}, "
-            "but both must be (n, d) with two rows or more. Pass the true vector of every translated one, "
-            "in the same order."
+        raise refusal(
+            "Translated and true vectors",
+            "one shape (n, d), with two rows or more",
+            f"{tuple(translated.shape)} and {tuple(true.shape)}",
+            "Pass the true vector of every translated one, in the same order.",
         )
     translated, true = translated.double(), true.double()
     rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
@@ -111,10 +113,12 @@ def evaluate(translated: Tensor, true: Tensor, labels: Labels | None = None) -> 
 def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None) -> Iterator[Row]:
     """Each choice over the folds that all methods share."""
     for choice in choices:
-        evaluation = evaluate(choice.fold_translated, pairs.target, labels)
-        settings = words(choice.inverse, choice.restoration)
+        inverse = choice.inverse
         yield Row(
-            NAMES[choice.method], settings, evaluation, inverse_cost(choice.fold(pairs), pairs, choice.inverse.lift)
+            method=inverse.title,
+            settings=describe(inverse, choice.restoration),
+            evaluation=evaluate(choice.fold_translated, pairs.target, labels),
+            cost=inverse_cost(choice.fold(pairs), pairs, inverse.lift),
         )
 
 
@@ -130,7 +134,7 @@ def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed:
 def curve_sizes(num_pairs: int) -> list[int]:
     """Numbers of anchors at which the learning curve is measured, ascending."""
     most = num_pairs - num_pairs // CURVE_FOLDS
-    return [size for size in (*(num_pairs // part for part in PARTS), most) if size >= FEWEST]
+    return [size for size in (*(num_pairs // part for part in PARTS), most) if size >= LEAST_FOR_CURVE]
 
 
 def learning_curve(
@@ -141,20 +145,6 @@ def learning_curve(
     for size in curve_sizes(len(pairs)):
         translate = fit(pairs.take(torch.cat(train)[:size]))
         yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
-
-
-def words(inverse: Inverse, restoration: float) -> str:
-    """Hyper-parameters as `connect` takes them, `gamma=2, ridge=0.003`; landmarks only if not all, a lift only if any."""
-    named: dict[str, float | None] = {}
-    if isinstance(inverse, KernelInverse):
-        named = {"gamma": inverse.gamma, "ridge": inverse.ridge, "num_landmarks": inverse.num_landmarks}
-    if isinstance(inverse, WhitenedInverse):
-        named = {"balance": inverse.balance, "ridge": inverse.ridge}
-    if isinstance(inverse, PrunedInverse):
-        named = {"pruning_threshold": inverse.pruning_threshold, "num_subspaces": inverse.num_subspaces}
-    named["lift"] = inverse.lift or None
-    named["restoration"] = restoration
-    return ", ".join(f"{name}={value:.3g}" for name, value in named.items() if value is not None)
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from irp_hf.baselines.registry import DEFAULT, Fit
-from irp_hf.evaluation.comparison import baseline_rows, named_fits
-from irp_hf.evaluation.held_out import NAMES, Reliability, curve_sizes, inverse_rows, learning_curve, words
+from irp_hf.evaluation.comparison import baseline_rows, named_baselines
+from irp_hf.evaluation.held_out import Reliability, curve_sizes, inverse_rows, learning_curve
 from irp_hf.evaluation.report import Report, Setting
+from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
-from irp_hf.maths.metrics import cosines
+from irp_hf.maths.metrics import Labels, cosines
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.selection import Choice, Labels, Objective, select
-from irp_hf.maths.tuning import Given
-
-if TYPE_CHECKING:
-    pass
-
+from irp_hf.maths.request import Given, Objective
+from irp_hf.maths.selection import Choice, select
 
 Item = TypeVar("Item")
 
@@ -40,11 +37,11 @@ def build_report(
     """Measure all that a report says, on `pairs` and on what `select` chose from them.
 
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
-    `expected (k,)` are the confidences of `chosen.translated`, and `fits` whom to compare with. `progress` shows a bar
+    `expected (k,)` are the confidences of `chosen.translated`, and `fits` the baselines. `progress` shows a bar
     on standard error.
     """
     given = given or Given()
-    fits = named_fits(DEFAULT) if fits is None else fits
+    fits = named_baselines(DEFAULT) if fits is None else fits
 
     def fit(few: Pairs) -> Translator:
         (choice,) = select(few, (chosen.method,), objective, given, labels)
@@ -65,9 +62,9 @@ def build_report(
         source_width=pairs.source.shape[1],
         target_width=pairs.target.shape[1],
         objective=objective,
-        chosen=NAMES[chosen.method],
+        chosen=chosen.inverse.title,
         score=chosen.score,
-        finalists=tuple(Setting(words(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
+        finalists=tuple(Setting(describe(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
         rows=rows,
         learning_curve=curve,
         reliability=reliability,

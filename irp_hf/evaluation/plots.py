@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.errors import first_line, missing, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
+from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 
 COLORS = {"cosine": "#1f5a85", "neighbors": "#c65f2c"}
-WORDS = {"cosine": "cosine", "neighbors": "neighbours"}
 SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
 INK, MUTED, BAND = "#222831", "#68717d", "#eef3f7"
 STYLE: dict[Any, Any] = {
@@ -37,6 +37,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 0,
     "lines.solid_capstyle": "round",
 }
+SUFFIXES = (".png", ".svg", ".pdf")  # that an error suggests; matplotlib knows more
 PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 Panel: TypeAlias = "Callable[[Axes], None]"
 
@@ -58,23 +59,21 @@ def plot_report(
         panels.append(partial(_learning_curve, curve=curve, method=chosen))
     if reliability is not None:
         panels.append(partial(_reliability, reliability=reliability, method=chosen))
-    return draw(panels, path, what="A report")
+    return draw(panels, path, what="a report")
 
 
 def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, width: float = PANEL_WIDTH) -> Figure:
     """A figure of panels side by side, each drawn by its function; saved if `path` is given, in the format of its suffix.
 
-    `what` names the picture in the error, `width` is that of one panel in inches. Raises `MissingDependencyError` without
-    matplotlib, and `InputError` where the file cannot be written.
+    `what` is drawn, as errors say it: `a report`. `width` is that of one panel in inches. Raises `MissingDependencyError`
+    without matplotlib, and `InputError` where the file cannot be written.
     """
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{what} is drawn by matplotlib, which is not installed. Run: pip install irp_hf[plots]"
-        ) from error
+        raise missing(f"The picture of {what}", "matplotlib", "irp_hf[plots]") from error
     with rc_context(STYLE):  # and no pyplot: nobody's settings or open figures are touched
         layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12, wspace=0.1)
         figure = Figure((width * len(panels), HEIGHT), DPI, facecolor="white", layout=layout)
@@ -84,16 +83,18 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
         if path is not None:
             try:
                 figure.savefig(path)
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"{what} cannot be saved as {str(path)!r}: {error}. Give a file in a folder that exists, ending in .png, "
-                    ".svg or .pdf."
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                raise refusal(
+                    f"The picture of {what}",
+                    f"a file that can be written, in a folder that exists and ending in {', '.join(SUFFIXES)}",
+                    f"{str(path)!r} ({first_line(error)})",
+                    "Choose another path.",
                 ) from error
     return figure
 
 
 def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> None:
-    """One line per method, the chosen one on a band; the words stand at the first."""
+    """One line per method, the chosen one on a band; the measures are named at the first."""
     title(axes, "What each method keeps", f"{num_anchors:,} anchors, each held out once")
     places = range(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
@@ -103,8 +104,8 @@ def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> 
             measure = row.evaluation.measures()[name]
             axes.plot([measure.low, measure.high], [place, place], color=COLORS[name], linewidth=3, alpha=0.4)
             axes.plot(measure.mean, place, "o", color=COLORS[name], markersize=7)
-            said = f"{WORDS[name]} {number(measure.mean)}" if place == places[0] else number(measure.mean)
-            _label(axes, said, measure.mean, place, name, (0, 13 * side), "center")
+            text = f"{MEASURES[name].title} {number(measure.mean)}" if place == places[0] else number(measure.mean)
+            _label(axes, text, measure.mean, place, name, (0, 13 * side), "center")
     axes.set_yticks(places, [row.method for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=INK, fontweight="bold" if row.method == chosen else "normal")
@@ -127,8 +128,8 @@ def _learning_curve(axes: Axes, curve: Sequence[CurvePoint], method: str) -> Non
         bounds = [m.low for m in measures], [m.high for m in measures]
         axes.fill_between(sizes, *bounds, color=COLORS[name], alpha=0.14, linewidth=0)
         axes.plot(sizes, means[name], "o-", color=COLORS[name], linewidth=2.2, markersize=6)
-        said = f"{WORDS[name]}\n{number(means[name][-1])}"
-        _label(axes, said, sizes[-1], means[name][-1], name, (10, 28 * place - 14 if close else 0), "left")
+        text = f"{MEASURES[name].title}\n{number(means[name][-1])}"
+        _label(axes, text, sizes[-1], means[name][-1], name, (10, 28 * place - 14 if close else 0), "left")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()

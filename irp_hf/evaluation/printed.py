@@ -1,16 +1,21 @@
-"""A result in words: numbers, tables and paragraphs, in a terminal, in Markdown and in a notebook."""
+"""A result as text: numbers, tables and paragraphs, in a terminal, in Markdown and in a notebook."""
 
 from __future__ import annotations
 
 import html
 import textwrap
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 WIDTH = 100  # of the terminal
+MARK = "▸ "  # in front of the row that was chosen
+LEFT = ("method", "settings")  # columns of text, not of numbers
+Table = list[list[str]]
+Part = str | Table
 
 
 class Printed(ABC):
-    """A result that says itself in words."""
+    """A result that prints as paragraphs and tables; the first line of a table is its header."""
 
     @abstractmethod
     def caption(self) -> str:
@@ -24,28 +29,39 @@ class Printed(ABC):
     def conclusions(self) -> list[str]:
         """What follows for the user, a paragraph each."""
 
+    def parts(self) -> list[Part]:
+        """Paragraphs and tables in the order in which they are read."""
+        return [self.caption(), *self.tables(), *self.conclusions()]
+
+    def terminal_parts(self) -> list[Part]:
+        """The same for a terminal, where a table must be narrow."""
+        return self.parts()
+
     def __str__(self) -> str:
         """For a terminal, 100 columns wide as far as the tables allow."""
-        said = [textwrap.fill(text, WIDTH, break_on_hyphens=False) for text in (self.caption(), *self.conclusions())]
-        return "\n\n".join([said[0], *map(aligned, self.tables()), *said[1:]])
+        return _joined(self.terminal_parts(), wrapped, aligned, "\n\n")
 
     def to_markdown(self) -> str:
         """For a model card or a README."""
-        return "\n\n".join([self.caption(), *map(markdown, self.tables()), *self.conclusions()]) + "\n"
+        return _joined(self.parts(), str, markdown, "\n\n") + "\n"
 
     def _repr_html_(self) -> str:
-        caption, *said = (f"<p>{html.escape(text)}</p>" for text in (self.caption(), *self.conclusions()))
-        return "\n".join([caption, *map(as_html, self.tables()), *said])
+        """For a notebook."""
+        return _joined(self.parts(), paragraph, as_html, "\n")
 
 
-def rounded(value: float) -> str:
-    """A positive number for reading: `3.2`, `56`, `120,000`."""
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+def _joined(parts: Sequence[Part], text: Callable[[str], str], table: Callable[[Table], str], between: str) -> str:
+    return between.join(text(part) if isinstance(part, str) else table(part) for part in parts)
 
 
-Table = list[list[str]]
-MARK = "▸ "  # in front of the row that was chosen
-LEFT = ("method", "settings")  # columns of words
+def wrapped(text: str) -> str:
+    """A paragraph in lines of at most 100 columns."""
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def paragraph(text: str) -> str:
+    """One `<p>`, its text escaped."""
+    return f"<p>{html.escape(text)}</p>"
 
 
 def aligned(table: Table) -> str:
@@ -73,11 +89,16 @@ def as_html(table: Table) -> str:
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
+def number(value: float) -> str:
+    """Three decimals, and no zero before the point: `.552`."""
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+
+
 def signed(value: float) -> str:
     """A difference with its sign: `+.046`."""
     return ("+" if value >= 0 else "") + number(value)
 
 
-def number(value: float) -> str:
-    """Three decimals, and no zero before the point: `.552`."""
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+def rounded(value: float) -> str:
+    """A positive number for reading: `3.2`, `56`, `120,000`."""
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"

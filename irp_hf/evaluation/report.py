@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
-import textwrap
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irp_hf.errors import InputError
-from irp_hf.evaluation.from_dict import from_plain
-from irp_hf.evaluation.held_out import NAMES, CurvePoint, Reliability, Row
-from irp_hf.evaluation.printed import MARK, Table, aligned, as_html, markdown, number, signed
+from irp_hf.checks import quoted
+from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
+from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
+from irp_hf.evaluation.measures import MEASURES, titles
+from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
+from irp_hf.maths.inverses import INVERSES, Inverse
 from irp_hf.maths.tuning import NUM_FOLDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-WIDTH = 100  # of the terminal
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
 UNRELATED = 0.05  # of cosine about the mean, out of fold: unrelated rows have 0
-MEASURES = {"cosine": "cosine", "neighbors": "neighbours", "mrr": "MRR", "agreement": "agreement"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Hyper-parameters that the selection tried, in words, and their objective out of fold."""
+    """Hyper-parameters that the selection tried, and their objective out of fold."""
 
     words: str
+    """As `connect` takes them, `gamma=2, ridge=0.003, restoration=0.5`."""
     score: float
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Printed):
     """What to expect of a translation. It prints as a table; `plot()` draws it."""
 
     num_anchors: int
@@ -55,23 +54,6 @@ class Report:
     """Of the chosen method, from few anchors to many; empty where there are too few to hold some out."""
     reliability: Reliability | None = None
 
-    def __str__(self) -> str:
-        """Tables for the terminal, at most 100 columns wide, and what follows from them."""
-        narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
-        settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
-        parts = [self.caption(), narrow, f"Settings: {settings}.", *self._conclusions()]
-        return _written(parts, aligned, lambda text: textwrap.fill(text, WIDTH, break_on_hyphens=False), "\n\n")
-
-    def to_markdown(self) -> str:
-        """The same for a model card, settings in the table."""
-        parts = [self.caption(), self._methods(), *self._conclusions()]
-        return _written(parts, markdown, str, "\n\n") + "\n"
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        parts = [self.caption(), self._methods(), *self._conclusions()]
-        return _written(parts, as_html, lambda text: f"<p>{html.escape(text)}</p>", "\n")
-
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -79,24 +61,30 @@ class Report:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Report:
-        """The report that `to_dict` made `plain` of.
+        """The report whose `to_dict` gave `plain`.
 
         Raises `InputError` for anything else.
         """
-        report = from_plain(cls, plain, "report")
+        report = dataclass_from_dict(cls, plain, "report")
         sizes = [point.num_anchors for point in report.learning_curve]
         kinds = {tuple(point.evaluation.measures()) for point in report.learning_curve}
         reliability = report.reliability or Reliability((0.0,), (0.0,))
-        for fits, said in (
-            (report.chosen in [row.method for row in report.rows], f"chose {report.chosen!r:.80}, which is no row"),
-            (report.objective in MEASURES, f"has the objective {report.objective!r:.80}"),
-            (1 <= len(report.finalists) <= 2, f"has {len(report.finalists)} finalists, not 1 or 2"),
-            (sizes == sorted({size for size in sizes if size > 0}), f"has a learning curve at {sizes!s:.80} anchors"),
-            (len(kinds) <= 1, "has a learning curve of several kinds of points"),
-            (0 < len(reliability.expected) == len(reliability.true), "has not one true cosine for each expected one"),
+        counts = [len(reliability.expected), len(reliability.true)]
+        for fits, place, expected, got in (
+            (report.chosen in [row.method for row in report.rows], "chosen", "the method of a row", report.chosen),
+            (report.objective in MEASURES, "objective", f"one of {quoted(MEASURES)}", report.objective),
+            (1 <= len(report.finalists) <= 2, "finalists", "1 or 2 of them", len(report.finalists)),
+            (
+                sizes == sorted({size for size in sizes if size > 0}),
+                "learning_curve",
+                "rising numbers of anchors",
+                sizes,
+            ),
+            (len(kinds) <= 1, "learning_curve", "the same measures at every point", sorted(kinds)),
+            (0 < counts[0] == counts[1], "reliability", "as many expected as true cosines", counts),
         ):
             if not fits:
-                raise InputError(f"The report {said}. Give what to_dict gave.")
+                raise refusal(f"report.{place}", expected, shown(got), ADVICE)
         return report
 
     def untimed(self) -> Report:
@@ -136,8 +124,26 @@ class Report:
         before, after, most = (point.evaluation.measures() for point in (left, right, curve[-1]))
         return {name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean for name in most}
 
-    def _conclusions(self) -> list[str | Table]:
-        parts: list[str | Table] = [self._choice()]
+    def tables(self) -> list[Table]:
+        """A line for each method with its settings; then the learning curve, where there is one."""
+        return [self._methods(), *([self._curve()] if self.learning_curve else [])]
+
+    def conclusions(self) -> list[str]:
+        """How the method was chosen, whether more anchors would help, and how right the confidences are."""
+        return [part for part in self._findings() if isinstance(part, str)]
+
+    def parts(self) -> list[Part]:
+        """The learning curve stands between what follows from the first table and what follows from itself."""
+        return [self.caption(), self._methods(), *self._findings()]
+
+    def terminal_parts(self) -> list[Part]:
+        """Settings would make the table too wide for a terminal, so they are a paragraph."""
+        narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
+        settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
+        return [self.caption(), narrow, f"Settings: {settings}.", *self._findings()]
+
+    def _findings(self) -> list[Part]:
+        parts: list[Part] = [self._choice()]
         if self.learning_curve:
             parts += [self._curve(), self._anchors_needed()]
         if self.reliability is not None:
@@ -145,17 +151,17 @@ class Report:
         return parts
 
     def _choice(self) -> str:
-        held = "leave-one-out" if self.chosen == NAMES["kernel"] else "the folds of the table"
-        said = f"Chosen by {MEASURES[self.objective]}: {self.chosen}, {number(self.score)} by {held}."
+        inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.chosen), Inverse)
+        text = f"Chosen by {MEASURES[self.objective].title}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
         if by_angle and self.finalists[0].score < UNRELATED:
-            said += f" {_unrelated(self.finalists[0].score)}"
+            text += f" {_unrelated(self.finalists[0].score)}"
         if len(self.finalists) == 1:
-            return said
+            return text
         best, other = self.finalists
         measure = ", by the cosine about the mean and with nothing restored yet" if by_angle else ""
         return (
-            f"{said} How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
+            f"{text} How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
             f"the others, {other.words}, {number(other.score)}."
         )
 
@@ -178,7 +184,7 @@ class Report:
         names = [name for name in MEASURES if any(name in row.evaluation.measures() for row in self.rows)]
         timed = any(row.cost.microseconds is not None for row in self.rows)
         costs = ["mult-adds", *(["µs/vector"] if timed else []), "size"]
-        header = ["method", "settings", *(MEASURES[name] for name in names), *costs]
+        header = ["method", "settings", *titles(names), *costs]
         lines = []
         for row in self.rows:
             measures, cost = row.evaluation.measures(), row.cost
@@ -195,7 +201,7 @@ class Report:
         lines = [
             [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
         ]
-        return [["anchors", *(MEASURES[name] for name in names)], *lines]
+        return [["anchors", *titles(names)], *lines]
 
 
 def _unrelated(cosine: float) -> str:
@@ -209,12 +215,6 @@ def _confidence(reliability: Reliability) -> str:
     expected, true = (number(sum(side) / len(side)) for side in (reliability.expected, reliability.true))
     correlation = number(reliability.rank_correlation())
     return f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
-
-
-def _written(
-    parts: Sequence[str | Table], table: Callable[[Table], str], text: Callable[[str], str], between: str
-) -> str:
-    return between.join(text(part) if isinstance(part, str) else table(part) for part in parts)
 
 
 def _short(count: float) -> str:

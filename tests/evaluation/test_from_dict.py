@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from evaluation.test_report import report
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irp_hf.errors import InputError
@@ -33,31 +33,31 @@ def test_times_are_left_out_of_what_is_published():
     assert "µs" in report().to_markdown()
 
 
-WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
-    "type": (("num_anchors",), "1000", "report.num_anchors is '1000'; a whole number is wanted."),
-    "bool": (("num_anchors",), True, "report.num_anchors is True; a whole number is wanted."),
-    "fraction": (("num_anchors",), 1.5, "report.num_anchors is 1.5; a whole number is wanted."),
-    "nan": (("score",), float("nan"), "report.score is nan; a finite number is wanted."),
-    "huge": (("score",), 10**400, "a finite number is wanted."),
-    "list": (("rows",), {}, "report.rows is {}; a list is wanted."),
-    "none": (("rows",), None, "report.rows is None; a list is wanted."),
-    "inner": (("rows", 1, "evaluation", "cosine"), 0.5, "report.rows[1].evaluation.cosine is 0.5; a dict is wanted."),
-    "strange": (("rows", 0, "cost", "speed"), 1, "report.rows[0].cost has 'speed'; there is no such field."),
-    "chosen": (("chosen",), "magic", "The report chose 'magic', which is no row."),
-    "objective": (("objective",), "luck", "The report has the objective 'luck'."),
-    "finalists": (("finalists",), [], "The report has 0 finalists, not 1 or 2."),
-    "curve": (("learning_curve", 0, "num_anchors"), 800, "The report has a learning curve at [800, 400, 800] anchors."),
+WRONG: dict[str, tuple[tuple[Any, ...], Any, list[str]]] = {
+    "type": (("num_anchors",), "1000", ["report.num_anchors", "a whole number", "'1000'"]),
+    "bool": (("num_anchors",), True, ["report.num_anchors", "a whole number", "True"]),
+    "fraction": (("num_anchors",), 1.5, ["report.num_anchors", "a whole number", "1.5"]),
+    "nan": (("score",), float("nan"), ["report.score", "a finite number", "nan"]),
+    "huge": (("score",), 10**400, ["report.score", "a finite number"]),
+    "list": (("rows",), {}, ["report.rows", "a list", "{}"]),
+    "none": (("rows",), None, ["report.rows", "a list", "None"]),
+    "inner": (("rows", 1, "evaluation", "cosine"), 0.5, ["report.rows[1].evaluation.cosine", "a dictionary", "0.5"]),
+    "unknown": (("rows", 0, "cost", "speed"), 1, ["report.rows[0].cost", "'speed'", "stored_bytes"]),
+    "chosen": (("chosen",), "magic", ["report.chosen", "'magic'"]),
+    "objective": (("objective",), "luck", ["report.objective", "'luck'", "'neighbors'"]),
+    "finalists": (("finalists",), [], ["report.finalists", "1 or 2", "got 0"]),
+    "curve": (("learning_curve", 0, "num_anchors"), 800, ["report.learning_curve", "[800, 400, 800]"]),
     "kinds": (
         ("learning_curve", 0, "evaluation", "agreement"),
         {"mean": 1, "low": 1, "high": 1},
-        "The report has a learning curve of several kinds of points.",
+        ["report.learning_curve", "agreement"],
     ),
-    "pairs": (("reliability", "true"), [0.5], "The report has not one true cosine for each expected one."),
+    "pairs": (("reliability", "true"), [0.5], ["report.reliability", "[3, 1]"]),
 }
 
 
-@pytest.mark.parametrize(("place", "value", "said"), WRONG.values(), ids=WRONG)
-def test_a_wrong_value_is_told_with_its_place(refusal: Any, place: tuple[Any, ...], value: Any, said: str):
+@pytest.mark.parametrize(("place", "value", "words"), WRONG.values(), ids=WRONG)
+def test_a_wrong_value_is_named_with_its_place(refusal: Any, place: tuple[Any, ...], value: Any, words: list[str]):
     """A damaged report.json would end in a foreign error, or in a card with nonsense."""
     plain = report().to_dict()
     inner: Any = plain
@@ -65,15 +65,17 @@ def test_a_wrong_value_is_told_with_its_place(refusal: Any, place: tuple[Any, ..
         inner = inner[key]
     inner[place[-1]] = value
     text = refusal(Report.from_dict, plain, error=InputError)
-    assert said in text
-    assert text.endswith("Give what to_dict gave.")
+    assert all(word in text for word in words)
+    assert "to_dict" in text
 
 
-def test_a_missing_value_is_told(refusal: Any):
+def test_a_missing_value_is_named(refusal: Any):
     """An older or a cut file would end in a foreign error."""
     plain = report().to_dict()
     del plain["rows"][2]["cost"]["stored_bytes"]
-    assert "report.rows[2].cost lacks 'stored_bytes'." in refusal(Report.from_dict, plain)
+    text = refusal(Report.from_dict, plain, error=InputError)
+    assert "report.rows[2].cost" in text
+    assert "'stored_bytes'" in text
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -81,6 +83,7 @@ ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(
 PARTS = [("rows", 0), ("rows", 0, "evaluation"), ("learning_curve", 1), ("reliability",), ("finalists", 0), ("rows",)]
 
 
+@settings(max_examples=60)
 @given(ANYTHING)
 def test_nothing_else_is_a_report(plain: Any):
     """Any other file would end in a foreign error."""
@@ -88,6 +91,7 @@ def test_nothing_else_is_a_report(plain: Any):
         Report.from_dict(plain)
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(PARTS), ANYTHING)
 def test_any_part_may_be_wrong(place: tuple[Any, ...], value: Any):
     """A foreign error for one of many ways in which a file is damaged; where it is still whole, it prints."""

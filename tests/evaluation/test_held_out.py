@@ -10,8 +10,9 @@ from irp_hf.baselines import least_squares, procrustes
 from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate, number
 from irp_hf.evaluation.costs import inverse_cost
-from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold, words
+from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold
 from irp_hf.evaluation.intervals import RESAMPLES, SEED
+from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.inverses.pruned import PrunedInverse
@@ -89,14 +90,19 @@ def test_an_evaluation_prints_one_measure_a_line():
     assert str(Measure(0.552, 0.54, 0.564)) == ".552 ±.012"
 
 
-def test_rows_that_do_not_match_are_refused():
+@pytest.mark.parametrize(("n", "m"), [(5, 4), (1, 1)])
+def test_rows_that_do_not_match_are_refused(refusal, n: int, m: int):
     """Vectors of different items would be compared in silence."""
-    with pytest.raises(InputError) as caught:
-        evaluate(vectors(5, 3), vectors(4, 3))
-    assert str(caught.value) == (
-        "Translated vectors have shape (5, 3) and true ones (4, 3), but both must be (n, d) with two rows or "
-        "more. Pass the true vector of every translated one, in the same order."
-    )
+    text = refusal(evaluate, vectors(n, 3), vectors(m, 3), error=InputError)
+    assert f"{(n, 3)} and {(m, 3)}" in text
+
+
+def test_arrays_of_any_kind_are_compared(refusal):
+    """Who evaluates stored vectors would end in an AttributeError of numpy's."""
+    translated, true = vectors(40, 6), vectors(40, 6, 1)
+    assert evaluate(translated.numpy(), true.tolist()) == evaluate(translated, true)
+    assert bootstrap(true.numpy()) == bootstrap(true)
+    assert "'vectors.npy'" in refusal(evaluate, "vectors.npy", true, error=InputError)
 
 
 def test_out_of_fold_never_sees_the_row_that_it_translates():
@@ -155,11 +161,11 @@ def test_a_translator_is_the_inverse_between_both_normalisations(inverse: Kernel
 def test_settings_are_said_as_connect_takes_them():
     """A reader could not pass them on to `connect`."""
     assert (
-        words(KernelInverse(2.0, 10**-2.5, num_landmarks=500), 0.5)
+        describe(KernelInverse(2.0, 10**-2.5, num_landmarks=500), 0.5)
         == "gamma=2, ridge=0.00316, num_landmarks=500, restoration=0.5"
     )
-    assert words(WhitenedInverse(0.25, 0.1), 0.0) == "balance=0.25, ridge=0.1, restoration=0"
-    assert words(PrunedInverse(0.85, 8), 0.0) == "pruning_threshold=0.85, num_subspaces=8, restoration=0"
+    assert describe(WhitenedInverse(0.25, 0.1), 0.0) == "balance=0.25, ridge=0.1, restoration=0"
+    assert describe(PrunedInverse(0.85, 8), 0.0) == "pruning_threshold=0.85, num_subspaces=8, restoration=0"
 
 
 def test_reliability_groups_by_what_was_expected():
