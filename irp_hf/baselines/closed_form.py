@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import refuse_overflow
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, normalize, relative_projection
 
@@ -54,7 +54,7 @@ class DirectMap(Baseline):
     target_mean: Tensor
     """Shape (d_Y,)."""
     settings: str = ""
-    """What was chosen for it, in words."""
+    """The hyper-parameters that were chosen for it, as text."""
 
     @property
     def source_size(self) -> int:  # type: ignore[override]
@@ -201,9 +201,11 @@ def parallel(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Both sides, arrays of any kind, in float64; raises `InputError` where they are of unequal length."""
     source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
     if source.shape[0] != target.shape[0] or source.shape[0] < 2:
-        raise InputError(
-            f"The source has {source.shape[0]} vectors and the target {target.shape[0]}, but parallel "
-            "anchors are at least two pairs. Pass both encodings of the same items, in the same order."
+        raise refusal(
+            "Parallel anchors",
+            "as many of the source as of the target, and at least two",
+            f"{source.shape[0]} and {target.shape[0]}",
+            "Pass both encodings of the same items, in the same order.",
         )
     return source.double(), target.double()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from irp_hf.baselines.closed_form import Baseline, Centred, DirectMap, deviation, parallel, ridge
-from irp_hf.maths.options import check_given
+from irp_hf.maths.request import check_given
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
 HIDDEN, DROPOUT = 512, 0.1
@@ -21,7 +21,7 @@ HELD_OUT = 10  # one pair of so many tells when to stop
 def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     """An affine map by 300 full-batch steps of Adam on the squared error (arXiv 2311.00664, `affine`).
 
-    `source (k, d_X)`, `target (k, d_Y)`. Raises `InputError` for sides of unequal length and a seed that is none.
+    `source (k, d_X)`, `target (k, d_Y)`. Raises `InputError` for sides of unequal length and for a seed that is none.
     """
     seed = check_given("auto", seed=seed).seed
     sides = _Standardized(source, target)
@@ -64,7 +64,7 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     """Train a network on what ridge regression leaves; a tenth of the pairs, held out, tells when to stop.
 
     `source (k, d_X)`, `target (k, d_Y)`. The ridge regression below it is fitted on the same nine tenths, and so is honest
-    on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and a seed that is none.
+    on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and for a seed that is none.
     """
     seed = check_given("auto", seed=seed).seed
     source, target = parallel(source, target)
@@ -73,16 +73,16 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     order = torch.randperm(len(source), generator=generator)
     held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     linear = ridge(source[kept], target[kept])
-    wanted = ((target - linear(source)) / sides.target_deviation).float()
+    residual = ((target - linear(source)) / sides.target_deviation).float()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         mlp = ResidualMLP(sides, ridge(source, target))
-        _train(mlp.network, sides.source, wanted, kept, held, generator)
+        _train(mlp.network, sides.source, residual, kept, held, generator)
     return mlp.eval().requires_grad_(False)
 
 
 def _train(
-    network: nn.Module, x: Tensor, wanted: Tensor, kept: Tensor, held: Tensor, generator: torch.Generator
+    network: nn.Module, x: Tensor, residual: Tensor, kept: Tensor, held: Tensor, generator: torch.Generator
 ) -> None:
     """Adam on the squared error, until the held-out rows have not gained for some epochs; the best state stays."""
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
@@ -90,7 +90,7 @@ def _train(
     for _ in range(EPOCHS):
         network.eval()
         with torch.no_grad():
-            error = float(mse_loss(network(x[held]), wanted[held])) if len(held) else 0.0
+            error = float(mse_loss(network(x[held]), residual[held])) if len(held) else 0.0
         if error < best:
             best, state, waited = error, copy.deepcopy(network.state_dict()), 0
         elif (waited := waited + 1) == PATIENCE:
@@ -98,7 +98,7 @@ def _train(
         network.train()
         for rows in kept[torch.randperm(len(kept), generator=generator)].split(BATCH):
             optimizer.zero_grad()
-            mse_loss(network(x[rows]), wanted[rows]).backward()
+            mse_loss(network(x[rows]), residual[rows]).backward()
             optimizer.step()
     network.load_state_dict(state)
 

@@ -79,9 +79,9 @@ def test_it_trains_in_inference_mode(fit):
 @pytest.mark.parametrize("seed", [-1, 2**64, "1", 1.0, True])
 def test_a_seed_that_is_none_is_refused(fit, seed, refusal):
     """It would be an error of torch, or another seed than the one given."""
-    assert refusal(fit, *parallel(40, 5, 3), seed=seed) == (
-        f"seed is {seed!r}; a whole number of at least 0 and at most 9223372036854775807 is wanted. Correct it."
-    )
+    text = refusal(fit, *parallel(40, 5, 3), seed=seed, error=InputError)
+    assert "seed" in text
+    assert f"got {seed!r}" in text
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -93,9 +93,8 @@ def test_translate_has_the_face_of_an_adapter(fit):
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_few_constant_or_unequal_pairs(fit):
+def test_few_constant_or_unequal_pairs(fit, refusal):
     """A dead dimension would give NaN, and vectors of different items would be paired in silence."""
     flat = torch.ones(3, 4)
     assert fit(flat, torch.arange(6.0).reshape(3, 2))(flat).isfinite().all()
-    with pytest.raises(InputError, match="The source has 4 vectors and the target 5"):
-        fit(torch.ones(4, 3), torch.ones(5, 3))
+    assert "4 and 5" in refusal(fit, torch.ones(4, 3), torch.ones(5, 3), error=InputError)
