@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,18 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
-from irp_hf.checks import check_list
-from irp_hf.errors import InputError
-from irp_hf.evaluation.held_out import CURVE_FOLDS, FEWEST
+from irp_hf.checks import check_choice, check_count, check_list, check_number
+from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
+from irp_hf.evaluation.measures import MEASURES, titles
 from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
-from irp_hf.evaluation.report import MEASURES, WORTHWHILE
+from irp_hf.evaluation.report import WORTHWHILE
 from irp_hf.heads.labels import head_labels
-from irp_hf.maths.metrics import cosines, neighbors_kept
-from irp_hf.maths.options import check_given, check_method
+from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs, distinct_pairs
-from irp_hf.maths.selection import Labels, Method, select
-from irp_hf.maths.tuning import Given
+from irp_hf.maths.request import Given, MethodOrAuto, check_given, methods_of
+from irp_hf.maths.selection import select
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 
 MOST_SIZES = 6
-LEAST = 4  # anchors: a selection wants a few
+LEAST_ANCHORS = 4  # a selection needs a few
 MOST_REPEATS = 1000
 
 
@@ -68,12 +67,8 @@ class AnchorBudget(Printed):
 
         Raises `InputError` for a measure that was not taken.
         """
-        taken = list(self.points[0].measures())
-        if measure not in taken:
-            raise InputError(
-                f"measure is {measure!r}; one of {', '.join(map(repr, taken))} is wanted. "
-                "Choose one of them; 'agreement' wants a head."
-            )
+        advice = "Choose one of them; 'agreement' is measured where a head is given."
+        check_choice("measure", measure, self.points[0].measures(), advice)
         return [
             (more.measures()[measure].mean - few.measures()[measure].mean)
             / math.log2(more.num_anchors / few.num_anchors)
@@ -85,8 +80,8 @@ class AnchorBudget(Printed):
 
         Raises `InputError` for a measure that was not taken, and unless `worthwhile` is above 0.
         """
-        if isinstance(worthwhile, bool) or not isinstance(worthwhile, Real) or not worthwhile > 0:
-            raise InputError(f"worthwhile is {worthwhile!r}; a number above 0 is wanted. Give {WORTHWHILE:g}, say.")
+        advice = f"Give what a doubling must bring to be worth it, {WORTHWHILE:g} say."
+        worthwhile = check_number("worthwhile", worthwhile, above=0, advice=advice)
         gains = self.doublings(measure)
         settled = len(gains)
         while settled and gains[settled - 1] < worthwhile:
@@ -100,7 +95,7 @@ class AnchorBudget(Printed):
         """
         from irp_hf.evaluation.plots import draw
 
-        return draw([partial(_panel, found=self)], path, what="An anchor budget", width=6.4)
+        return draw([partial(_panel, found=self)], path, what="an anchor budget", width=6.4)
 
     def caption(self) -> str:
         """What was measured, and how."""
@@ -117,18 +112,18 @@ class AnchorBudget(Printed):
         for point in self.points:
             mark = MARK if point.num_anchors == enough else ""
             lines.append([f"{mark}{point.num_anchors:,}", str(point.num_fits), *map(str, point.measures().values())])
-        return [[["anchors", "fits", *(MEASURES[name] for name in self.points[0].measures())], *lines]]
+        return [[["anchors", "fits", *titles(list(self.points[0].measures()))], *lines]]
 
     def conclusions(self) -> list[str]:
         """From how many anchors on more of them are hardly worth it, for each measure."""
         return [self._enough(name) for name in self.points[0].measures()] if len(self.points) > 1 else []
 
     def _enough(self, name: str) -> str:
-        enough, gain = self.enough(name), signed(self.doublings(name)[-1])
+        enough, gain, title = self.enough(name), signed(self.doublings(name)[-1]), MEASURES[name].title
         if enough is None:
             most = self.points[-1].num_anchors
-            return f"{MEASURES[name]}: still rising at {most:,} anchors, the last doubling brought {gain}. More would help."
-        return f"{MEASURES[name]}: from {enough:,} anchors on, a doubling brings less than {number(WORTHWHILE)}."
+            return f"{title}: still rising at {most:,} anchors, the last doubling brought {gain}. More would help."
+        return f"{title}: from {enough:,} anchors on, a doubling brings less than {number(WORTHWHILE)}."
 
 
 def anchor_budget(
@@ -136,7 +131,7 @@ def anchor_budget(
     target: Any,
     *,
     sizes: Sequence[int] | None = None,
-    method: str = "kernel",
+    method: MethodOrAuto = "kernel",
     head: Any = None,
     num_repeats: int = 5,
     held_out: float = 1 / CURVE_FOLDS,
@@ -155,7 +150,7 @@ def anchor_budget(
         target: likewise, `(k, d_Y)`.
         sizes: numbers of anchors; None halves all that are not held out, down to some twenty.
         method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
-        head: of the target, to measure agreement: an `nn.Module`, a callable or a fitted classifier.
+        head: of the target, to measure agreement: whatever `irp_hf.heads.open_head` opens.
         num_repeats: how many subsets of each size; where it takes all anchors there is one.
         held_out: the share of the pairs to test on.
         seed: of the split and of the subsets.
@@ -163,24 +158,20 @@ def anchor_budget(
 
     Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
     """
-    methods, given = check_method(method), check_given("auto", seed=seed)
+    methods, given = methods_of(method), check_given("auto", seed=seed)
     labels = None if head is None else head_labels(head)
-    if isinstance(num_repeats, bool) or not isinstance(num_repeats, Integral) or not 1 <= num_repeats <= MOST_REPEATS:
-        raise InputError(
-            f"num_repeats is {num_repeats!r}; a whole number from 1 to {MOST_REPEATS:,} is wanted. Correct it."
-        )
+    num_repeats = check_count("num_repeats", num_repeats, 1, MOST_REPEATS)
     sides = parallel_anchors({"source": source, "target": target})
     anchors, held = hold_out(distinct_pairs(sides["source"], sides["target"]), held_out, given.seed)
-    if len(anchors) < LEAST:
-        raise InputError(
-            f"held_out is {held_out!r}, which leaves {len(anchors)} anchors; at least {LEAST} are wanted. Hold out fewer."
-        )
+    if len(anchors) < LEAST_ANCHORS:
+        expected = f"a share that leaves at least {LEAST_ANCHORS} of {len(anchors) + len(held)} anchors"
+        raise refusal("held_out", expected, f"{shown(held_out)}, which leaves {len(anchors)}", "Hold out fewer.")
     counts = budget_sizes(len(anchors)) if sizes is None else _checked(sizes, len(anchors))
 
     true = None if labels is None else labels(held.target)
     orders = [anchors.permutation(given.seed + 1 + repeat) for repeat in range(num_repeats)]
     points = []
-    repeats = [1 if count == len(anchors) else int(num_repeats) for count in counts]
+    repeats = [1 if count == len(anchors) else num_repeats for count in counts]
     with tqdm(total=sum(repeats), desc="Fitting", leave=False, disable=None if progress else True) as bar:
         for count, fits in zip(counts, repeats, strict=True):
             rows = []
@@ -194,11 +185,11 @@ def anchor_budget(
 def budget_sizes(num_anchors: int) -> list[int]:
     """All anchors and ever again half of them, at most six sizes of twenty or more, ascending."""
     halved = [num_anchors // 2**step for step in range(MOST_SIZES)]
-    return [size for size in halved[:0:-1] if size >= FEWEST] + halved[:1]
+    return [size for size in halved[:0:-1] if size >= LEAST_FOR_CURVE] + halved[:1]
 
 
 def _measured(
-    few: Pairs, held: Pairs, methods: Sequence[Method], given: Given, labels: Labels | None, true: Tensor | None
+    few: Pairs, held: Pairs, methods: Sequence[str], given: Given, labels: Labels | None, true: Tensor | None
 ) -> Tensor:
     """Cosine, neighbours kept and, with a head, agreement with the `true` labels `(n,)` of every held-out pair, `(m, n)`."""
     vectors = select(few, methods, given=given)[0].translator(few)(held.source)
@@ -210,16 +201,9 @@ def _measured(
 
 def _checked(sizes: Sequence[int], most: int) -> list[int]:
     """Ascending, each once."""
-    sizes = check_list("sizes", sizes)
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, Integral) or not LEAST <= int(size) <= most:
-            raise InputError(
-                f"sizes hold {size!r}; whole numbers of at least {LEAST} and at most {most} are wanted, for so many anchors "
-                "are different and not held out. Correct it."
-            )
-    if not len(sizes):
-        raise InputError("sizes are empty; at least one number of anchors is wanted. Leave them out for the defaults.")
-    return sorted({int(size) for size in sizes})
+    listed = check_list("sizes", sizes, least=1, advice="Give a list of numbers of anchors, or leave sizes out.")
+    advice = f"Give numbers up to {most}: so many anchors are different and not held out."
+    return sorted({check_count("sizes", size, LEAST_ANCHORS, most, advice) for size in listed})
 
 
 def _panel(axes: Axes, found: AnchorBudget) -> None:
@@ -236,7 +220,13 @@ def _panel(axes: Axes, found: AnchorBudget) -> None:
             sizes, [m.low for m in measures], [m.high for m in measures], color=color, alpha=0.14, linewidth=0
         )
         axes.plot(
-            sizes, [m.mean for m in measures], line, marker=marker, color=color, linewidth=2.2, label=MEASURES[name]
+            sizes,
+            [m.mean for m in measures],
+            line,
+            marker=marker,
+            color=color,
+            linewidth=2.2,
+            label=MEASURES[name].title,
         )
     enough = found.enough()
     if enough is not None:

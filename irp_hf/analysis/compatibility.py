@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from irp_hf.analysis.inputs import FEWEST, parallel_anchors
-from irp_hf.errors import InputError
+from irp_hf.analysis.inputs import check_enough, parallel_anchors
+from irp_hf.checks import check_choice, check_text
+from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.intervals import Measure
+from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import Printed, Table, number
-from irp_hf.evaluation.report import MEASURES
 from irp_hf.heads.labels import head_labels
-from irp_hf.maths.options import check_given, check_method
 from irp_hf.maths.pairs import distinct_pairs
+from irp_hf.maths.request import OBJECTIVES, MethodOrAuto, check_given, methods_of
 from irp_hf.maths.selection import select
 from irp_hf.maths.tuning import NUM_FOLDS
 
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-SHOWN = ("cosine", "neighbors", "agreement")
 PANEL, CELL = 2.6, 1.15  # inches: what is around the cells of a panel, and a cell's width
-LONGEST = 12  # letters of a name that fit below a cell
+LONGEST = 12  # characters of a name that fit below a cell
 MIDDLE = 0.5  # of the luminance: darker cells have white numbers
 
 
@@ -57,7 +57,7 @@ class Compatibility(Printed):
 
     def measures(self) -> list[str]:
         """What was measured of at least one pair, by name."""
-        return [name for name in SHOWN if any(name in c.evaluation.measures() for c in self.connections)]
+        return [name for name in OBJECTIVES if any(name in c.evaluation.measures() for c in self.connections)]
 
     def get(self, source: str, target: str, measure: str = "cosine") -> Measure | None:
         """A measure of one ordered pair; None where it was not taken: of a space to itself, or without the target's head."""
@@ -83,7 +83,9 @@ class Compatibility(Printed):
         self._check(measure, target)
         means = {name: cell.mean for name in self.names if (cell := self.get(name, target, measure)) is not None}
         if not means:
-            raise InputError(f"There is no {measure} for {target!r}, which has no head. Give its head in heads=.")
+            raise refusal(
+                f"{measure} for {target!r}", "a head of that space", "none", "Give it to compatibility in heads=."
+            )
         return max(means, key=means.__getitem__)
 
     def plot(self, path: str | Path | None = None) -> Figure:
@@ -94,7 +96,7 @@ class Compatibility(Printed):
         from irp_hf.evaluation.plots import draw
 
         panels = [partial(_heat_map, found=self, measure=measure) for measure in self.measures()]
-        return draw(panels, path, what="A compatibility matrix", width=PANEL + CELL * len(self.names))
+        return draw(panels, path, what="a compatibility matrix", width=PANEL + CELL * len(self.names))
 
     def caption(self) -> str:
         """What was measured, and how."""
@@ -106,11 +108,11 @@ class Compatibility(Printed):
 
     def tables(self) -> list[Table]:
         """A table for each measure: a row for each source, a column for each target."""
-        return [[[MEASURES[measure], *self.names], *self._lines(measure)] for measure in self.measures()]
+        return [[[MEASURES[measure].title, *self.names], *self._lines(measure)] for measure in self.measures()]
 
     def conclusions(self) -> list[str]:
         """The best source for each target, and the easiest and hardest pair."""
-        best = ", ".join(f"{name} from {self._said(self.best_source_for(name), name)}" for name in self.names)
+        best = ", ".join(f"{name} from {self._with_cosine(self.best_source_for(name), name)}" for name in self.names)
         ranked = sorted(self.connections, key=lambda c: c.evaluation.cosine.mean)
         (worst, *_, top) = (f"{c.source} → {c.target} ({number(c.evaluation.cosine.mean)})" for c in ranked)
         return [f"Best reached by cosine: {best}.", f"The easiest translation is {top}, the hardest {worst}."]
@@ -122,23 +124,20 @@ class Compatibility(Printed):
 
         return [[source, *(cell(source, target) for target in self.names)] for source in self.names]
 
-    def _said(self, source: str, target: str) -> str:
+    def _with_cosine(self, source: str, target: str) -> str:
         return f"{source} ({number(self.matrix()[self.names.index(source), self.names.index(target)])})"
 
     def _check(self, measure: str, *names: str) -> None:
         for name in names:
-            if name not in self.names:
-                raise InputError(f"There is no space {name!r}; there are {_list(self.names)}. Name one of them.")
-        if measure not in self.measures():
-            raise InputError(
-                f"measure is {measure!r}; one of {_list(self.measures())} is wanted. Choose one; 'agreement' wants heads."
-            )
+            check_choice("The space", name, self.names, "Name one of them.")
+        advice = "Choose one of them; 'agreement' is measured where heads are given."
+        check_choice("measure", measure, self.measures(), advice)
 
 
 def compatibility(
     spaces: Mapping[str, Any],
     *,
-    method: str = "kernel",
+    method: MethodOrAuto = "kernel",
     heads: Mapping[str, Any] | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -148,27 +147,23 @@ def compatibility(
     Args:
         spaces: two or more by name, each an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d)`.
         method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
-        heads: of some or all spaces, by the same names, to measure agreement when that space is the target: an `nn.Module`,
-            a callable or a fitted classifier.
+        heads: of some or all spaces, by the same names, to measure agreement when that space is the target: whatever
+            `irp_hf.heads.open_head` opens.
         seed: of the folds.
         progress: whether to show a bar on standard error.
 
     Raises `AnchorMismatchError` where two spaces hold different anchors, `InputError` for options that do not exist or fit.
     """
-    methods, given = check_method(method), check_given("auto", seed=seed)
+    methods, given = methods_of(method), check_given("auto", seed=seed)
     if not isinstance(spaces, Mapping) or len(spaces) < 2:
-        count = len(spaces) if isinstance(spaces, Mapping) else f"in a {type(spaces).__name__}"
-        raise InputError(f"The spaces are {count}; two or more by name are wanted. Give a dict from names to spaces.")
+        got = f"{len(spaces)}" if isinstance(spaces, Mapping) else kind_of(spaces)
+        raise refusal("spaces", "two or more by name", got, "Give a dictionary from names to spaces.")
     for name in spaces:
-        if not isinstance(name, str):
-            raise InputError(f"A space is called {name!r}; a string is wanted. Give it a name that can be printed.")
+        check_text("The name of a space", name, "Give it a name that can be printed.")
     if heads is not None and not isinstance(heads, Mapping):
-        raise InputError(
-            f"heads are a {type(heads).__name__}; a dict from names of spaces to heads is wanted. Give one."
-        )
+        raise refusal("heads", "a dictionary from names of spaces to heads", kind_of(heads), "Give one.")
     for name in heads or {}:
-        if name not in spaces:
-            raise InputError(f"There is a head for {name!r}, but the spaces are {_list(spaces)}. Name it as its space.")
+        check_choice("The name of a head", name, spaces, "Name each head as its space.")
     labels = {name: head_labels(head) for name, head in (heads or {}).items()}
     anchors = parallel_anchors(spaces)
     for name, label in labels.items():
@@ -178,10 +173,7 @@ def compatibility(
     connections = []
     for source, target in tqdm(pairs, desc="Connecting", leave=False, disable=None if progress else True):
         both = distinct_pairs(anchors[source], anchors[target])
-        if len(both) < FEWEST:
-            raise InputError(
-                f"{source} and {target} have {len(both)} different anchors; at least {FEWEST} are wanted. Give more anchors."
-            )
+        check_enough(both, f"Anchors of {source!r} and {target!r}")
         choice = select(both, methods, given=given)[0]
         connections.append(
             Connection(source, target, evaluate(choice.fold_translated, both.target, labels.get(target)))
@@ -194,7 +186,7 @@ def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
 
     from irp_hf.evaluation.plots import MUTED, title
 
-    title(axes, MEASURES[measure].capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
+    title(axes, MEASURES[measure].title.capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
     means = found.matrix(measure)
     palette = colormaps["cividis"]
     image = axes.imshow(np.ma.masked_invalid(means), cmap=palette, aspect="auto")
@@ -215,7 +207,3 @@ def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
     axes.set_xlabel("to: space of the head or index")
     axes.set_ylabel("from: space of the encoder")
     axes.grid(visible=False)
-
-
-def _list(names: Any) -> str:
-    return ", ".join(map(repr, names))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import combinations
-from numbers import Real
 from typing import Any
 
 from torch import Tensor
 
+from irp_hf.checks import check_number
 from irp_hf.data.arrays import as_matrix
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 from irp_hf.maths.pairs import Pairs
 from irp_hf.models.checks import AnchorsOf, check_anchors, refuse_other_anchors
 from irp_hf.models.space import AnchoredSpace, open_space
 
-FEWEST = 10  # pairs, for a few to be held out
+LEAST_PAIRS = 10  # for a few to be held out
 
 
 def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -36,16 +36,19 @@ def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
 
     Raises `InputError` for a share that is not between 0 and 1, and where there are fewer than ten different pairs.
     """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
-        raise InputError(f"held_out is {share!r}; a share between 0 and 1 is wanted. Give 0.2, say.")
-    if len(pairs) < FEWEST:
-        raise InputError(
-            f"There are {len(pairs)} different anchors; at least {FEWEST} are wanted, for some to be held out. "
-            "Give more anchors."
-        )
+    share = check_number("held_out", share, above=0, below=1, advice="Give a share of the pairs, 0.2 say.")
+    check_enough(pairs, "Anchors")
     order = pairs.permutation(seed)
     count = min(max(round(share * len(pairs)), 3), len(pairs) - 3)  # three have neighbours to find and to miss
     return pairs.take(order[count:]), pairs.take(order[:count])
+
+
+def check_enough(pairs: Pairs, subject: str) -> None:
+    """Raise `InputError` where there are fewer than ten different pairs; `subject` says whose."""
+    if len(pairs) < LEAST_PAIRS:
+        raise refusal(
+            subject, f"at least {LEAST_PAIRS} different ones, for some to be held out", str(len(pairs)), "Give more."
+        )
 
 
 def _open(name: str, space: Any) -> tuple[AnchorsOf, Tensor]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor
 
 from irp_hf.analysis.modes import num_modes
+from irp_hf.checks import check_count
 from irp_hf.data.arrays import as_matrix
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 from irp_hf.evaluation.plots import COLORS, INK, draw, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.projection import statistics
@@ -101,12 +101,14 @@ class ScaleDistribution(Printed):
         lines = [["", "raw", "centred"]]
         both = (self.raw, self.centered)
         for name in ("mean", "median", "std"):
-            lines.append([WORDS.get(name, name), *(f"{getattr(norms, name):.4g}" for norms in both)])
+            lines.append([TITLES.get(name, name), *(f"{getattr(norms, name):.4g}" for norms in both)])
         lines.append(["deviation over mean", *(number(norms.variation) for norms in both)])
-        for name, said in SHAPE_WORDS.items():
-            lines.append([said, *("–" if norms.shape is None else _cell(getattr(norms.shape, name)) for norms in both)])
+        for name, title_of_row in SHAPE_TITLES.items():
+            lines.append(
+                [title_of_row, *("–" if norms.shape is None else _cell(getattr(norms.shape, name)) for norms in both)]
+            )
         for name in ("within_tenth", "within_fifth"):
-            lines.append([WORDS[name], *(number(getattr(norms, name)) for norms in both)])
+            lines.append([TITLES[name], *(number(getattr(norms, name)) for norms in both)])
         return [lines]
 
     def conclusions(self) -> list[str]:
@@ -114,23 +116,23 @@ class ScaleDistribution(Printed):
         norms = self.centered
         enough = "One number is enough" if self.is_enough() else "One number restores these scales only roughly"
         shape = "all scales are the same" if norms.shape is None else _modes(norms.shape.num_modes)
-        said = [
+        paragraphs = [
             f"{enough}: {shape}, and {100 * norms.within_tenth:.0f} % of the rows lie within 10 %, "
             f"{100 * norms.within_fifth:.0f} % within 20 % of the mean scale {norms.mean:.4g}. "
             f"For 95 % of the rows, to be given the mean scale is to be multiplied by α from {norms.factors[0]:.2f} to "
             f"{norms.factors[1]:.2f}; scale_invariance(head, x, center=x.mean(0)) tells what your head does there."
         ]
         if abs(norms.mean / norms.median - 1) > PULLED:
-            said.append(
+            paragraphs.append(
                 f"A few rows far from the others pull the mean: half of all scales are below {norms.median:.4g}. "
                 "Look at those rows; they may be no fit anchors."
             )
         if self.raw.shape is None:
-            said.append(
+            paragraphs.append(
                 f"The encoder gives all its vectors the norm {self.raw.mean:.4g}, so that their raw norms say nothing. "
                 "The method centres first, and it is the centred norms that differ."
             )
-        return said
+        return paragraphs
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the centred norms and, where they differ, the raw ones; also into the file `path`.
@@ -140,15 +142,15 @@ class ScaleDistribution(Printed):
         panels = [partial(_panel, norms=self.centered, name="Centred norms")]
         if self.raw.shape is not None:
             panels.append(partial(_panel, norms=self.raw, name="Raw norms"))
-        return draw(panels, path, what="A distribution of scales")
+        return draw(panels, path, what="a distribution of scales")
 
 
-WORDS = {
+TITLES = {
     "std": "standard deviation",
     "within_tenth": "share within 10 % of the mean",
     "within_fifth": "share within 20 % of the mean",
 }
-SHAPE_WORDS = {
+SHAPE_TITLES = {
     "skewness": "skewness",
     "excess_kurtosis": "excess kurtosis",
     "distance": "distance from a Gaussian",
@@ -166,17 +168,13 @@ def scale_distribution(embeddings: Any, *, num_bins: int | None = None) -> Scale
     no whole number from 1 to 1,000.
     """
     matrix = as_matrix(embeddings).double()
-    if num_bins is not None and (
-        isinstance(num_bins, bool) or not isinstance(num_bins, Integral) or not 1 <= num_bins <= MOST_BINS
-    ):
-        raise InputError(f"num_bins is {num_bins!r}; a whole number from 1 to {MOST_BINS} is wanted. Correct it.")
+    if num_bins is not None:
+        num_bins = check_count("num_bins", num_bins, 1, MOST_BINS, "Give one, or leave num_bins out.")
     raw = torch.linalg.vector_norm(matrix, dim=1)
     centered = torch.linalg.vector_norm(matrix - statistics(matrix).mean, dim=1)
     if centered.max() <= 1e-6 * raw.max():
-        raise InputError(
-            f"embeddings are the same vector in every row, {len(matrix)} in all; different ones are wanted. "
-            "Give the vectors of different items."
-        )
+        got = f"the same vector in every row, {len(matrix)} in all"
+        raise refusal("embeddings", "different vectors", got, "Give the vectors of different items.")
     return ScaleDistribution(len(matrix), matrix.shape[1], _norms(raw, num_bins), _norms(centered, num_bins))
 
 

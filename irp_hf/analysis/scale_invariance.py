@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from irp_hf.checks import check_list
+from irp_hf.checks import check_absent, check_list, check_number, quoted
 from irp_hf.data.arrays import as_matrix
-from irp_hf.errors import InputError
+from irp_hf.errors import kind_of, refusal, shown
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.plots import BAND, COLORS, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number
-from irp_hf.heads.labels import Labels, head_labels
+from irp_hf.heads.labels import head_labels
+from irp_hf.maths.metrics import Labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +69,9 @@ class ScaleInvariance(Printed):
 
         The range contains 1. Raises `InputError` unless 0 < share ≤ 1.
         """
-        if not _is_number(share) or not 0 < share <= 1:
-            raise InputError(f"share is {share!r}; a number above 0 and at most 1 is wanted. Give 0.99, say.")
+        share = check_number(
+            "share", share, above=0, most=1, advice="Give the share of labels that must stay, 0.99 say."
+        )
         low = high = next(row for row, point in enumerate(self.points) if point.factor == 1)
         while low > 0 and self.points[low - 1].agreement.mean >= share:
             low -= 1
@@ -120,7 +121,7 @@ class ScaleInvariance(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        return draw([partial(_panel, result=self)], path, what="Scale invariance", width=6.4)
+        return draw([partial(_panel, result=self)], path, what="scale invariance", width=6.4)
 
 
 def scale_invariance(
@@ -134,12 +135,13 @@ def scale_invariance(
 ) -> ScaleInvariance:
     """Rescale what a head reads by each of `factors` and see how many of its labels stay (paper, figures 2 and 4).
 
-    `head` is an `nn.Module` or a callable that returns logits `(n, c)`, or a fitted scikit-learn classifier; `x (n, d)` are
-    vectors as it knows them, an array of any kind. `labels (n,)`, if given, are the true classes, as numbers of logits or as
-    the classifier names them. With `layer`, the name of a submodule as `head.named_modules()` has it, the output of that layer
-    is multiplied instead of `x`. With `center (d,)`, `x` is rescaled about that point and not about the origin: a translation
-    restores the scale about the mean of the target's anchors, so give that mean to learn what a wrong scale would do to it.
-    Every number is the mean over rows, with a 95 % bootstrap interval over them.
+    `head` is whatever `irp_hf.heads.open_head` opens: an `nn.Module` or a function that returns logits `(n, c)`, a fitted
+    scikit-learn classifier, a folder or an id of a classification model. `x (n, d)` are vectors as it reads them, an array of
+    any kind. `labels (n,)`, if given, are the true classes, as numbers of logits or as the classifier names them. With `layer`,
+    the name of a submodule as `head.named_modules()` has it, the output of that layer is multiplied instead of `x`. With
+    `center (d,)`, `x` is rescaled about that point and not about the origin: a translation restores the scale about the mean of
+    the target's anchors, so give that mean to learn what a wrong scale would do to it. Every number is the mean over rows, with
+    a 95 % bootstrap interval over them.
 
     Raises `InputError` for `x` or `center` that is not finite or of another shape, a factor that is not between 1e-9 and 1e9, a
     layer that the head does not have, labels that are not one each, and a head that fails.
@@ -160,15 +162,10 @@ def scale_invariance(
 
 def _checked(factors: Sequence[float]) -> list[float]:
     """In ascending order, with 1 among them."""
-    factors = check_list("factors", factors)
-    for factor in factors:
-        if not _is_number(factor) or not LEAST <= factor <= MOST:
-            raise InputError(f"factors hold {factor!r}; numbers from {LEAST:g} to {MOST:g} are wanted. Remove it.")
-    return sorted({1.0, *map(float, factors)})
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    advice = f"Give factors from {LEAST:g} to {MOST:g}."
+    return sorted(
+        {1.0, *(check_number("factors", one, LEAST, MOST, advice=advice) for one in check_list("factors", factors))}
+    )
 
 
 def _numbered(labels: Any, head: Any, num_rows: int) -> Tensor:
@@ -176,35 +173,38 @@ def _numbered(labels: Any, head: Any, num_rows: int) -> Tensor:
     try:
         classes = np.asarray(labels.tolist() if isinstance(labels, Tensor) else labels)
     except ValueError as error:
-        raise InputError(
-            "labels are lists of unequal length; one class for each vector is wanted. Choose one of several."
+        raise refusal(
+            "labels", "one class for each vector", "lists of unequal length", "Choose one class of several."
         ) from error
     if classes.shape != (num_rows,):
-        raise InputError(
-            f"labels have shape {classes.shape} for {num_rows} vectors; one each is wanted. Give them in the order of x."
-        )
-    if not callable(head):
+        expected = f"one for each of {num_rows} vectors, shape {(num_rows,)}"
+        raise refusal("labels", expected, f"shape {classes.shape}", "Give them in the order of x.")
+    if hasattr(head, "classes_") and not callable(head):
         known = head.classes_.tolist()
-        strange = [label for label in classes.tolist() if label not in known]
-        if strange:
-            named = ", ".join(map(repr, known[:NAMED]))
-            raise InputError(f"labels hold {strange[0]!r}; the head's classes are {named}. Name them as the head does.")
+        unknown = [label for label in classes.tolist() if label not in known]
+        if unknown:
+            expected = f"classes of the head, {_first(known)}"
+            raise refusal("labels", expected, shown(unknown[0]), "Name them as the head does.")
         return torch.tensor([known.index(label) for label in classes.tolist()])
     if classes.dtype.kind not in "biu" or classes.min() < 0:
         what = classes.min() if classes.dtype.kind == "i" else classes.dtype
-        raise InputError(
-            f"labels hold {what}; whole numbers from 0 are wanted, which logit is the right one. Number the classes."
-        )
+        expected = "whole numbers from 0, each the place of the right logit"
+        raise refusal("labels", expected, str(what), "Number the classes as the head's logits are.")
     return torch.from_numpy(classes.astype(np.int64))
+
+
+def _first(names: Sequence[Any]) -> str:
+    """The first of them, and a sign where there are more."""
+    return quoted(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def _point(center: Any, x: Tensor, layer: str | None) -> Tensor:
     if layer is not None:
-        raise InputError(f"center is given with layer={layer!r}; it belongs to the inputs. Leave one of the two out.")
+        check_absent("center", center, f"it belongs to the inputs and layer={layer!r} is rescaled")
     point = center if isinstance(center, Tensor) else np.asarray(center)
     if point.shape != x.shape[1:]:
-        shapes = f"shape {tuple(point.shape)}; {tuple(x.shape[1:])}"
-        raise InputError(f"center has {shapes} is wanted, one number for each column. Give the mean of the anchors.")
+        expected = f"one number for each column of x, shape {tuple(x.shape[1:])}"
+        raise refusal("center", expected, f"shape {tuple(point.shape)}", "Give the mean of the anchors.")
     return as_matrix(point[None], "coordinates of center")[0].to(x)
 
 
@@ -217,9 +217,8 @@ def _rescaled_inputs(predict: Labels, center: Tensor | None) -> Rescaled:
 def _rescaled_layer(predict: Labels, head: Any, name: str) -> Rescaled:
     layers = {n: module for n, module in head.named_modules() if n} if isinstance(head, nn.Module) else {}
     if not isinstance(name, str) or name not in layers:
-        named = ", ".join([*map(repr, list(layers)[:NAMED]), *["…"] * (len(layers) > NAMED)])
-        held = f"the head's layers are {named}" if layers else "the head has no layers that can be named"
-        raise InputError(f"layer is {name!r}; {held}. Choose one of them, or leave layer out to rescale the inputs.")
+        expected = f"one of {_first(list(layers))}" if layers else "None, since the head has no named layers"
+        raise refusal("layer", expected, shown(name), "Choose one, or leave layer out to rescale the inputs.")
 
     def labels(x: Tensor, factor: float) -> Tensor:
         with _multiplied(layers[name], name, factor):
@@ -241,7 +240,7 @@ def _multiplied(layer: nn.Module, name: str, factor: float) -> Iterator[None]:
         first, *others = output if isinstance(output, tuple) and output else (None,)
         if isinstance(first, Tensor):  # hidden states; the others explain them
             return (factor * first, *others)
-        raise InputError(f"layer {name!r} gives a {type(output).__name__}; a tensor is wanted. Choose another layer.")
+        raise refusal(f"The output of layer {name!r}", "a tensor", kind_of(output), "Choose another layer.")
 
     hook = layer.register_forward_hook(multiply)
     try:
@@ -249,7 +248,7 @@ def _multiplied(layer: nn.Module, name: str, factor: float) -> Iterator[None]:
     finally:
         hook.remove()
     if not calls:
-        raise InputError(f"layer {name!r} is never called by the head; no scale of it matters. Choose another layer.")
+        raise refusal(f"layer {name!r}", "a layer that the head calls", "no call of it", "Choose another layer.")
 
 
 def _panel(axes: Axes, result: ScaleInvariance) -> None:
@@ -265,8 +264,10 @@ def _panel(axes: Axes, result: ScaleInvariance) -> None:
         axes.fill_between(
             factors, [m.low for m in measures], [m.high for m in measures], color=color, alpha=0.14, linewidth=0
         )
-        said = "labels that stay" if name == "agreement" else name
-        axes.plot(factors, [m.mean for m in measures], f"{marker}-", color=color, markersize=5, linewidth=2, label=said)
+        label = "labels that stay" if name == "agreement" else name
+        axes.plot(
+            factors, [m.mean for m in measures], f"{marker}-", color=color, markersize=5, linewidth=2, label=label
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()

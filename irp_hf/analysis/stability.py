@@ -13,15 +13,15 @@ from tqdm.auto import tqdm
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.analysis.stability_result import Stability, StabilityPoint, best_of, mean_of
-from irp_hf.checks import check_list
-from irp_hf.errors import InputError
+from irp_hf.checks import check_alias, check_choice, check_list
 from irp_hf.evaluation.intervals import bootstrap
-from irp_hf.maths.inverses.pruned import PrunedPath, condition_number, pseudo_inverse
+from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.inverses.pruned import PrunedInverse, PrunedPath, condition_number, pseudo_inverse
 from irp_hf.maths.metrics import cosines
-from irp_hf.maths.options import check_given, check_method
 from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.projection import denormalize, normalize
-from irp_hf.maths.selection import METHODS, select
+from irp_hf.maths.request import check_given
+from irp_hf.maths.selection import select
 from irp_hf.maths.tuning import THRESHOLDS
 
 SUBSPACES = (1, 2, 4, 8, 16)
@@ -34,7 +34,8 @@ def stability(
     thresholds: Sequence[float] = THRESHOLDS,
     subspaces: Sequence[int] = SUBSPACES,
     held_out: float = 0.2,
-    against: Sequence[str] = ("kernel", "whitened"),
+    baselines: Sequence[str] | None = None,
+    against: Sequence[str] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Stability:
@@ -46,14 +47,18 @@ def stability(
         thresholds: every δ in [0, 1]; 0 keeps all anchors, and then one subspace says it all.
         subspaces: every ω of at least 1.
         held_out: the share of the pairs that is reconstructed and not an anchor.
-        against: the other inverses to tune on the same anchors, "kernel" and "whitened"; empty for none.
+        baselines: the other inverses to tune on the same anchors; None takes "kernel" and "whitened", an empty list none.
+        against: another name of `baselines`.
         seed: of the split and of the subspaces' starts.
         progress: whether to show a bar on standard error.
 
     Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
     """
     deltas, omegas = _grid(thresholds, subspaces)
-    methods = [check_method(name, METHODS)[0] for name in check_list("against", against)]
+    named = check_alias("baselines", baselines, "against", against)
+    others = [name for name, inverse in INVERSES.items() if inverse is not PrunedInverse]
+    listed = others if named is None else check_list("baselines", named, advice="Give a list, empty for none.")
+    methods = [check_choice("baselines", name, INVERSES) for name in listed]
     given = check_given("auto", seed=seed)
     sides = list(
         parallel_anchors({"source": source} if target is None else {"source": source, "target": target}).values()
@@ -118,12 +123,9 @@ def _sweep(
 
 def _grid(thresholds: Sequence[float], subspaces: Sequence[int]) -> tuple[list[float], list[int]]:
     """Both axes, rising and each value once, checked as `connect` checks them."""
-    thresholds, subspaces = check_list("thresholds", thresholds), check_list("subspaces", subspaces)
-    if not len(thresholds) or not len(subspaces):
-        raise InputError(
-            f"There are {len(thresholds)} thresholds and {len(subspaces)} numbers of subspaces; at least one of each is "
-            "wanted. Leave them out for the defaults."
-        )
+    advice = "Give a list, or leave it out for the defaults."
+    thresholds = check_list("thresholds", thresholds, least=1, advice=advice)
+    subspaces = check_list("subspaces", subspaces, least=1, advice=advice)
     deltas = {check_given("pruned", pruning_threshold=threshold).pruning_threshold or 0.0 for threshold in thresholds}
     omegas = {check_given("pruned", num_subspaces=count).num_subspaces or 1 for count in subspaces}
     return sorted(deltas), sorted(omegas)

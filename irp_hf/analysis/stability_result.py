@@ -91,7 +91,7 @@ class Stability(Printed):
         Raises `MissingDependencyError` without matplotlib.
         """
         panels = [cosine_panel, condition_panel, kept_panel]
-        return draw([partial(panel, found=self) for panel in panels], path, what="Stability")
+        return draw([partial(panel, found=self) for panel in panels], path, what="stability")
 
     def caption(self) -> str:
         """What was measured, and how."""
@@ -120,7 +120,7 @@ class Stability(Printed):
         """What to pass to `connect`, what pruning and subspaces brought, and whether another inverse does better."""
         best = self.best
         options = f"num_subspaces={best.num_subspaces}, pruning_threshold={best.pruning_threshold:g}"
-        said = [
+        paragraphs = [
             f'Best: cosine {best.cosine}. Pass method="pruned", {options} to IRPAdapter.connect.',
             self._pruning(),
             self._subspaces(),
@@ -131,8 +131,8 @@ class Stability(Printed):
             apart = top.low > best.cosine.high or top.high < best.cosine.low
             better = f'method="{name}"' if top.mean > best.cosine.mean else "the paper's inverse"
             follows = f"{better} does better here" if apart else "no sure difference to the paper's inverse"
-            said.append(f"On the same pairs: {others}; {follows}.")
-        return said
+            paragraphs.append(f"On the same pairs: {others}; {follows}.")
+        return paragraphs
 
     def _pruning(self) -> str:
         best, least = self.best, self.thresholds[0]
@@ -152,9 +152,9 @@ class Stability(Printed):
         if self.best.num_subspaces == fewest:
             return f"More subspaces than {fewest} bring nothing at that δ."
         verdict = "more subspaces pay" if gain.is_sure() else "more subspaces make no sure difference"
-        said = f"From {fewest} to {self.best.num_subspaces} subspaces: {gain.signed()} pair by pair: {verdict}."
+        text = f"From {fewest} to {self.best.num_subspaces} subspaces: {gain.signed()} pair by pair: {verdict}."
         last = self.best.num_subspaces == row[-1].num_subspaces
-        return f"{said} The best has the most that were tried: try more." if last else said
+        return f"{text} The best has the most that were tried: try more." if last else text
 
 
 def best_of(points: Sequence[StabilityPoint]) -> int:

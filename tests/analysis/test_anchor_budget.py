@@ -84,12 +84,12 @@ def test_subsets_are_random_nested_and_never_held_out(digits: Digits, monkeypatc
     """If it fails, repeats bring no chance of their own, or a subset holds what it is tested on."""
     seen, measured = [], module._measured
 
-    def watched(few: Pairs, held: Pairs, *options: Any) -> torch.Tensor:
+    def recorded(few: Pairs, held: Pairs, *options: Any) -> torch.Tensor:
         seen.append({tuple(row) for row in few.source.tolist()})
         assert not seen[-1] & {tuple(row) for row in held.source.tolist()}
         return measured(few, held, *options)
 
-    monkeypatch.setattr(module, "_measured", watched)
+    monkeypatch.setattr(module, "_measured", recorded)
     anchor_budget(digits.source, digits.target, sizes=[5, 10], num_repeats=2, progress=False)
     assert list(map(len, seen)) == [5, 5, 10, 10]
     assert seen[0] < seen[2]
@@ -151,13 +151,10 @@ def test_it_says_how_many_are_enough():
     assert budget([0.3], [100]).conclusions() == []
 
 
-def test_a_measure_that_was_not_taken_is_refused():
+def test_a_measure_that_was_not_taken_is_refused(refusal):
     """If it fails, a KeyError would not say that a head is lacking."""
-    with pytest.raises(InputError) as caught:
-        budget([0.3, 0.4], [100, 200]).enough("agreement")
-    assert str(caught.value) == (
-        "measure is 'agreement'; one of 'cosine', 'neighbors' is wanted. Choose one of them; 'agreement' wants a head."
-    )
+    text = refusal(budget([0.3, 0.4], [100, 200]).enough, "agreement", error=InputError)
+    assert all(word in text for word in ("measure", "'cosine', 'neighbors'", "got 'agreement'", "head"))
 
 
 def test_the_picture_shows_every_point(tmp_path: Path):
@@ -171,40 +168,35 @@ def test_the_picture_shows_every_point(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "words"),
     [
-        ({"num_repeats": 0}, "num_repeats is 0; a whole number from 1 to 1,000 is wanted. Correct it."),
-        ({"num_repeats": 10**12}, f"num_repeats is {10**12}; a whole number from 1 to 1,000 is wanted. Correct it."),
-        ({"sizes": 20}, "sizes are 20; several are wanted. Give a list, of one if need be."),
-        (
-            {"sizes": [20, 97]},
-            "sizes hold 97; whole numbers of at least 4 and at most 96 are wanted, for so many anchors are different and "
-            "not held out. Correct it.",
-        ),
-        (
-            {"sizes": []},
-            "sizes are empty; at least one number of anchors is wanted. Leave them out for the defaults.",
-        ),
-        (
-            {"method": "best"},
-            "method is 'best'; one of 'auto', 'kernel', 'whitened', 'pruned' is wanted. Choose one of them.",
-        ),
-        ({"held_out": 0}, "held_out is 0; a share between 0 and 1 is wanted. Give 0.2, say."),
-        ({"held_out": 0.999}, "held_out is 0.999, which leaves 3 anchors; at least 4 are wanted. Hold out fewer."),
+        ({"num_repeats": 0}, ["num_repeats", "from 1 to 1000", "got 0"]),
+        ({"num_repeats": 10**12}, ["num_repeats", "from 1 to 1000", f"got {10**12}"]),
+        ({"num_repeats": 2.5}, ["num_repeats", "a whole number", "got 2.5"]),
+        ({"sizes": 20}, ["sizes", "got 20"]),
+        ({"sizes": [20, 97]}, ["sizes", "from 4 to 96", "got 97", "held out"]),
+        ({"sizes": [20, "40"]}, ["sizes", "got '40'"]),
+        ({"sizes": []}, ["sizes", "at least 1", "got 0"]),
+        ({"method": "best"}, ["method", "'auto', 'kernel', 'whitened', 'pruned'", "got 'best'"]),
+        ({"held_out": 0}, ["held_out", "above 0", "below 1", "got 0"]),
+        ({"held_out": "some"}, ["held_out", "got 'some'"]),
+        ({"held_out": 0.999}, ["held_out", "at least 4 of 120", "got 0.999", "leaves 3"]),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_words(digits: Digits, options: dict[str, Any], text: str):
+def test_what_cannot_be_measured_is_refused_in_words(
+    digits: Digits, options: dict[str, Any], words: list[str], refusal
+):
     """If it fails, the user reads a traceback from deep inside, or waits for an error."""
-    with pytest.raises(InputError) as caught:
-        anchor_budget(digits.source, digits.target, **options)
-    assert str(caught.value) == text
+    text = refusal(anchor_budget, digits.source, digits.target, error=InputError, **options)
+    assert all(word in text for word in words)
 
 
 def test_a_head_that_fails_does_so_before_the_fits(digits: Digits, monkeypatch: pytest.MonkeyPatch, refusal):
     """If it fails, the user waits for a fit to learn that the head reads other vectors."""
     monkeypatch.setattr("irp_hf.analysis.anchor_budget.select", lambda *_, **__: pytest.fail("a fit began"))
-    words = refusal(anchor_budget, digits.source, digits.target, head=torch.nn.Linear(1, 2))
-    assert words.startswith("head failed on vectors of shape (24, ")
+    text = refusal(anchor_budget, digits.source, digits.target, head=torch.nn.Linear(1, 2), error=InputError)
+    assert "head" in text
+    assert "24" in text
 
 
 def test_numpy_numbers_and_no_seed_are_understood(digits: Digits):
@@ -218,10 +210,7 @@ def test_measures_and_gains_that_are_none_are_refused(refusal):
     """If it fails, a mistyped name ends in a traceback, or a gain in nonsense."""
     found = budget([0.1, 0.2], [20, 80])
     assert refusal(found.doublings, "mrr") == refusal(found.enough, "mrr")
-    assert refusal(found.doublings, "mrr") == (
-        "measure is 'mrr'; one of 'cosine', 'neighbors' is wanted. Choose one of them; 'agreement' wants a head."
-    )
+    assert "got 'mrr'" in refusal(found.doublings, "mrr", error=InputError)
     for bad in ("much", None, True, 0, float("nan")):
-        assert refusal(found.enough, worthwhile=bad) == (
-            f"worthwhile is {bad!r}; a number above 0 is wanted. Give 0.01, say."
-        )
+        text = refusal(found.enough, worthwhile=bad, error=InputError)
+        assert all(word in text for word in ("worthwhile", "above 0", f"got {bad!r}"))

@@ -13,11 +13,10 @@ from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.analysis.compatibility import Compatibility, Connection, compatibility
 from irp_hf.errors import AnchorMismatchError, InputError
 from irp_hf.evaluation import Evaluation, Measure
-from irp_hf.maths.selection import Method
 
 
-@pytest.mark.parametrize("method", ["kernel", "whitened", "pruned"])
-def test_a_cell_is_what_the_report_of_that_adapter_says(digits: Digits, method: Method):
+@pytest.mark.parametrize("method", ["kernel", "pruned"])
+def test_a_cell_is_what_the_report_of_that_adapter_says(digits: Digits, method: str):
     """If it fails, the matrix and `report()` tell users different numbers of the same thing."""
     sides = {"pixels": digits.source[:60], "features": digits.target[:60]}
     found = compatibility(sides, method=method, progress=False)
@@ -43,7 +42,7 @@ def test_rows_are_sources_and_columns_are_targets(digits: Digits):
         assert found.names[int(np.nanargmax(matrix[:, column]))] == found.best_source_for(name)
 
 
-def test_agreement_is_of_targets_that_have_a_head(digits: Digits):
+def test_agreement_is_of_targets_that_have_a_head(digits: Digits, refusal):
     """If it fails, one space's head reads the vectors of another."""
     sides = {"pixels": digits.source, "features": digits.target}
     heads = {"features": torch.nn.Linear(24, 3)}
@@ -52,9 +51,8 @@ def test_agreement_is_of_targets_that_have_a_head(digits: Digits):
     assert found.get("pixels", "features", "agreement").mean > 0.5
     assert found.get("features", "pixels", "agreement") is None
     assert found.best_source_for("features", "agreement") == "pixels"
-    with pytest.raises(InputError) as caught:
-        found.best_source_for("pixels", "agreement")
-    assert str(caught.value) == "There is no agreement for 'pixels', which has no head. Give its head in heads=."
+    text = refusal(found.best_source_for, "pixels", "agreement", error=InputError)
+    assert all(word in text for word in ("agreement", "'pixels'", "heads="))
 
 
 def test_spaces_and_arrays_give_the_same(spaces: tuple[AnchoredSpace, AnchoredSpace], digits: Digits):
@@ -142,7 +140,7 @@ def test_long_names_are_slanted():
     assert {label.get_rotation() for label in FOUND.plot().axes[0].get_xticklabels()} == {0}
 
 
-def test_spaces_of_other_anchors_are_refused_by_name(digits: Digits):
+def test_spaces_of_other_anchors_are_refused_by_name(digits: Digits, refusal):
     """If it fails, the user does not learn which of many spaces is the stranger."""
     same, other = (AnchorSet([f"{name} {row}" for row in range(len(digits.source))]) for name in "ab")
     sides = {
@@ -150,63 +148,40 @@ def test_spaces_of_other_anchors_are_refused_by_name(digits: Digits):
         "two": digits.target,
         "three": AnchoredSpace.from_embeddings(digits.target, other),
     }
-    with pytest.raises(AnchorMismatchError) as caught:
-        compatibility(sides)
-    assert str(caught.value) == (
-        f"Anchor sets differ: one {same.fingerprint[:8]}… (120 items), three {other.fingerprint[:8]}… (120 items). Both "
-        "spaces must encode the same items in the same order; encode one of them again with the anchor set of the other."
-    )
+    text = refusal(compatibility, sides, error=AnchorMismatchError)
+    assert all(word in text for word in ("one", same.fingerprint[:8], "three", other.fingerprint[:8], "120"))
+    assert "two" not in text
 
 
 @pytest.mark.parametrize(
-    ("spaces", "heads", "text"),
+    ("spaces", "heads", "words"),
     [
-        ({"x": 0}, None, "The spaces are 1; two or more by name are wanted. Give a dict from names to spaces."),
-        ([0, 1], None, "The spaces are in a list; two or more by name are wanted. Give a dict from names to spaces."),
-        (
-            {"x": 0, "y": 0},
-            {"z": torch.nn.Identity()},
-            "There is a head for 'z', but the spaces are 'x', 'y'. Name it as its space.",
-        ),
-        (
-            {"x": np.eye(9, 4), "y": np.eye(9, 3)},
-            None,
-            "x and y have 5 different anchors; at least 10 are wanted. Give more anchors.",
-        ),
-        (
-            {"x": np.eye(9, 4), 7: np.eye(9, 3)},
-            None,
-            "A space is called 7; a string is wanted. Give it a name that can be printed.",
-        ),
-        (
-            {"x": np.eye(9, 4), "y": np.eye(9, 3)},
-            torch.nn.Linear(3, 2),
-            "heads are a Linear; a dict from names of spaces to heads is wanted. Give one.",
-        ),
+        ({"x": 0}, None, ["spaces", "two or more", "got 1"]),
+        ([0, 1], None, ["spaces", "by name", "a list"]),
+        ({"x": 0, "y": 0}, {"z": torch.nn.Identity()}, ["head", "'x', 'y'", "got 'z'"]),
+        ({"x": np.eye(9, 4), "y": np.eye(9, 3)}, None, ["'x' and 'y'", "at least 10", "got 5"]),
+        ({"x": np.eye(9, 4), 7: np.eye(9, 3)}, None, ["name", "got 7"]),
+        ({"x": np.eye(9, 4), "y": np.eye(9, 3)}, torch.nn.Linear(3, 2), ["heads", "a dictionary", "a Linear"]),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_words(spaces: Any, heads: Any, text: str):
+def test_what_cannot_be_compared_is_refused_in_words(spaces: Any, heads: Any, words: list[str], refusal):
     """If it fails, the user reads a traceback from deep inside."""
-    with pytest.raises(InputError) as caught:
-        compatibility(spaces, heads=heads)
-    assert str(caught.value) == text
+    text = refusal(compatibility, spaces, heads=heads, error=InputError)
+    assert all(word in text for word in words)
 
 
-def test_names_and_measures_that_do_not_exist_are_refused():
+def test_names_and_measures_that_do_not_exist_are_refused(refusal):
     """If it fails, a mistyped name gives an empty answer."""
-    with pytest.raises(InputError) as caught:
-        FOUND.best_source_for("bert")
-    assert str(caught.value) == ("There is no space 'bert'; there are 'static', 'MiniLM', 'mpnet'. Name one of them.")
-    with pytest.raises(InputError) as caught:
-        FOUND.matrix("mrr")
-    assert str(caught.value) == (
-        "measure is 'mrr'; one of 'cosine', 'neighbors', 'agreement' is wanted. Choose one; 'agreement' wants heads."
-    )
+    text = refusal(FOUND.best_source_for, "bert", error=InputError)
+    assert all(word in text for word in ("'static', 'MiniLM', 'mpnet'", "got 'bert'"))
+    text = refusal(FOUND.matrix, "mrr", error=InputError)
+    assert all(word in text for word in ("measure", "'cosine', 'neighbors', 'agreement'", "got 'mrr'"))
 
 
 def test_a_head_that_fails_does_so_before_the_fits(monkeypatch: pytest.MonkeyPatch, refusal):
     """If it fails, the user waits for a fit to learn that the head reads other vectors."""
     monkeypatch.setattr("irp_hf.analysis.compatibility.select", lambda *_, **__: pytest.fail("a fit began"))
     spaces = {"x": np.eye(12, 4), "y": np.eye(12, 3)}
-    words = refusal(compatibility, spaces, heads={"y": torch.nn.Linear(1, 2)})
-    assert words.startswith("head failed on vectors of shape (12, 3): ")
+    text = refusal(compatibility, spaces, heads={"y": torch.nn.Linear(1, 2)}, error=InputError)
+    assert "head" in text
+    assert "3" in text

@@ -141,14 +141,11 @@ def test_the_first_of_several_outputs_is_the_one_that_counts():
 
 def test_a_layer_that_cannot_be_rescaled_is_named(refusal):
     """The head would look scale invariant because nothing was rescaled."""
-    assert refusal(scale_invariance, nn.Sequential(Call(list)), vectors(), layer="0", error=InputError) == (
-        "layer '0' gives a list; a tensor is wanted. Choose another layer."
-    )
+    text = refusal(scale_invariance, nn.Sequential(Call(list)), vectors(), layer="0", error=InputError)
+    assert all(word in text for word in ("layer '0'", "a tensor", "a list"))
     idle = Call(lambda x: x)
     idle.unused = nn.Linear(2, 2)
-    assert refusal(scale_invariance, idle, vectors(), layer="unused", error=InputError) == (
-        "layer 'unused' is never called by the head; no scale of it matters. Choose another layer."
-    )
+    assert "layer 'unused'" in refusal(scale_invariance, idle, vectors(), layer="unused", error=InputError)
 
 
 def test_the_head_is_left_as_it_was():
@@ -160,71 +157,63 @@ def test_the_head_is_left_as_it_was():
     scale_invariance(whole, x, layer="2")
     failing = nn.Sequential(*head()[:3], nn.Linear(9, 9).double())
     failing.train()
-    with pytest.raises(InputError, match="head failed on vectors of shape"):
+    with pytest.raises(InputError, match=r"head.*\(60, 5\)"):
         scale_invariance(failing, x, layer="2")
     assert [part.training for part in whole.modules()] == modes
     assert all(part.training for part in (failing, failing[3]))
     assert not any(part._forward_hooks for part in (*whole.modules(), *failing.modules()))
 
 
-LAYERS = "the head's layers are '0', '1', '2', '3', '4'."
-INSTEAD = "Choose one of them, or leave layer out to rescale the inputs."
-NUMBERED = "whole numbers from 0 are wanted, which logit is the right one. Number the classes."
+LAYERS = "'0', '1', '2', '3', '4'"
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"layer": "5"}, f"layer is '5'; {LAYERS} {INSTEAD}"),
-        ({"layer": ""}, f"layer is ''; {LAYERS} {INSTEAD}"),
-        ({"layer": ["0"]}, f"layer is ['0']; {LAYERS} {INSTEAD}"),
+        ({"layer": "5"}, ["layer", LAYERS, "got '5'"]),
+        ({"layer": ""}, ["layer", LAYERS, "got ''"]),
+        ({"layer": ["0"]}, ["layer", LAYERS, "got ['0']"]),
         *(
-            ({"factors": [2, bad]}, f"factors hold {bad!r}; numbers from 1e-09 to 1e+09 are wanted. Remove it.")
+            ({"factors": [2, bad]}, ["factors", "1e-09", "1e+09", f"got {bad!r}"])
             for bad in (0, -1.5, float("nan"), float("inf"), "2", True)
         ),
-        ({"labels": [0, 1]}, "labels have shape (2,) for 60 vectors; one each is wanted. Give them in the order of x."),
-        ({"labels": ["a"] * 60}, f"labels hold <U1; {NUMBERED}"),
-        ({"labels": [-1] * 60}, f"labels hold -1; {NUMBERED}"),
-        ({"labels": torch.zeros(60, dtype=torch.bfloat16, requires_grad=True)}, f"labels hold float64; {NUMBERED}"),
+        ({"factors": 2}, ["factors", "got 2"]),
+        ({"labels": [0, 1]}, ["labels", "60 vectors", "shape (2,)"]),
+        ({"labels": ["a"] * 60}, ["labels", "whole numbers from 0", "<U1"]),
+        ({"labels": [-1] * 60}, ["labels", "whole numbers from 0", "-1"]),
         (
-            {"labels": [[0, 1], [0]] * 30},
-            "labels are lists of unequal length; one class for each vector is wanted. Choose one of several.",
+            {"labels": torch.zeros(60, dtype=torch.bfloat16, requires_grad=True)},
+            ["labels", "whole numbers from 0", "float64"],
         ),
-        (
-            {"center": [0.0, 1.0]},
-            "center has shape (2,); (5,) is wanted, one number for each column. Give the mean of the anchors.",
-        ),
-        (
-            {"center": np.zeros(5), "layer": "1"},
-            "center is given with layer='1'; it belongs to the inputs. Leave one of the two out.",
-        ),
+        ({"labels": [[0, 1], [0]] * 30}, ["labels", "unequal length"]),
+        ({"center": [0.0, 1.0]}, ["center", "shape (5,)", "shape (2,)"]),
+        ({"center": np.zeros(5), "layer": "1"}, ["center", "layer='1'"]),
     ],
 )
-def test_bad_options_are_refused_before_the_head_runs(options: dict, words: str, refusal):
+def test_bad_options_are_refused_before_the_head_runs(options: dict, words: list[str], refusal):
     """A long computation would end in an error, or in numbers about something else."""
     called = head()
     called.register_forward_pre_hook(lambda *_: pytest.fail("the head ran"))
-    assert refusal(scale_invariance, called, vectors(), error=InputError, **options) == words
+    text = refusal(scale_invariance, called, vectors(), error=InputError, **options)
+    assert all(word in text for word in words)
 
 
 def test_bad_vectors_and_heads_are_refused(refusal):
     """NaN would come out as labels that change, another width as an error of torch."""
     broken = vectors()
     broken[2, 0] = torch.nan
-    assert refusal(scale_invariance, head(), broken, error=InputError).startswith("embeddings hold NaN in row 2.")
-    words = refusal(scale_invariance, head(), vectors()[:, :3], error=InputError)
-    assert words.startswith("head failed on vectors of shape (60, 3)")
-    assert refusal(scale_invariance, "a head", vectors(), error=InputError).startswith("head is a str;")
-    assert refusal(scale_invariance, lambda x: x, vectors(), layer="0", error=InputError) == (
-        f"layer is '0'; the head has no layers that can be named. {INSTEAD}"
-    )
-    words = refusal(scale_invariance, head(), vectors(), center=np.full(5, np.inf), error=InputError)
-    assert words.startswith("coordinates of center hold infinity")
     fitted = LogisticRegression().fit(vectors().numpy(), np.arange(60) % 2)
-    for strange in (7, None):
-        assert refusal(scale_invariance, fitted, vectors(), [strange] * 60, error=InputError) == (
-            f"labels hold {strange}; the head's classes are 0, 1. Name them as the head does."
-        )
+    for called, x, options, words in (
+        (head(), broken, {}, ["embeddings", "NaN", "2"]),
+        (head(), vectors()[:, :3], {}, ["head", "(60, 3)"]),
+        (3, vectors(), {}, ["head", "int"]),
+        (lambda x: x, vectors(), {"layer": "0"}, ["layer", "got '0'"]),
+        (head(), vectors(), {"center": np.full(5, np.inf)}, ["center", "infinity"]),
+        (fitted, vectors(), {"labels": [7] * 60}, ["labels", "0, 1", "got 7"]),
+        (fitted, vectors(), {"labels": [None] * 60}, ["labels", "0, 1", "got None"]),
+    ):
+        text = refusal(scale_invariance, called, x, error=InputError, **options)
+        assert all(word in text for word in words), text
 
 
 def result(stays: list[float]) -> ScaleInvariance:
@@ -244,7 +233,7 @@ def result(stays: list[float]) -> ScaleInvariance:
     ],
 )
 def test_the_safe_range_reaches_to_the_first_scale_that_fails(stays: list, share: float, low: float, high: float):
-    """Users would be told that a scale is safe at which labels change."""
+    """Users would take a scale for safe at which labels change."""
     assert result(stays).safe_range(share) == (low, high)
 
 
@@ -264,9 +253,8 @@ def test_the_conclusion_says_the_range_in_words():
 @pytest.mark.parametrize("share", [0, -1, 1.1, float("nan"), "1", True])
 def test_a_share_out_of_range_is_refused(share: object, refusal):
     """The range would be empty or everything."""
-    assert refusal(result([1] * 5).safe_range, share, error=InputError) == (
-        f"share is {share!r}; a number above 0 and at most 1 is wanted. Give 0.99, say."
-    )
+    text = refusal(result([1] * 5).safe_range, share, error=InputError)
+    assert all(word in text for word in ("share", "above 0", "at most 1", f"got {share!r}"))
 
 
 def test_the_table_has_a_line_for_every_scale():
