@@ -47,8 +47,7 @@ from transformers.utils import logging
 from trec import adapter_folder
 
 from irp_hf import AnchoredSpace, IRPAdapter
-from irp_hf.baselines.registry import BASELINES
-from irp_hf.evaluation import NAMES
+from irp_hf.baselines import BASELINES
 from irp_hf.maths.pairs import Pairs as ParallelAnchors
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.selection import select
@@ -154,7 +153,7 @@ def contestants(task: Task, anchors: ParallelAnchors) -> Iterator[tuple[str, Ten
     # Without the paper's: it takes as long as both others, and here it is last wherever neighbours count.
     for choice in select(anchors, ("kernel", "whitened"), "neighbors"):
         translated = choice.translator(anchors)(task.source_test.double())
-        by_neighbors[INVERSES[NAMES[choice.method]]] = task.score(translated)
+        by_neighbors[INVERSES[choice.method]] = task.score(translated)
     by_neighbors[OURS] = next(iter(by_neighbors.values()))
     right = {name: mixed(rows, by_cosine[name]) for name, rows in by_neighbors.items()}
     yield from {**by_cosine, **right, OTHER: mixed(by_cosine[OURS], by_neighbors[OURS])}.items()

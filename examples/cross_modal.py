@@ -34,8 +34,7 @@ from transformers.utils import logging
 from trec import adapter_folder
 
 from irp_hf import AnchoredSpace, IRPAdapter
-from irp_hf.baselines import RelativeDecoder
-from irp_hf.baselines.registry import BASELINES
+from irp_hf.baselines import BASELINES, RelativeDecoder
 from irp_hf.evaluation import number
 from irp_hf.maths.metrics import reciprocal_ranks
 from irp_hf.maths.pairs import Pairs

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from irp_hf.baselines.registry import BASELINES
+from irp_hf.baselines import BASELINES
 from irp_hf.evaluation import number
 from irp_hf.evaluation.plots import COLORS, INK, MUTED, STYLE
 

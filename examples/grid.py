@@ -17,9 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from irp_hf.baselines import RelativeDecoder
-from irp_hf.baselines.registry import BASELINES
-from irp_hf.evaluation import NAMES
+from irp_hf.baselines import BASELINES, RelativeDecoder
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs
@@ -27,7 +25,7 @@ from irp_hf.maths.selection import select
 
 NATIVE, CHANCE, RAW, HEAD = "native", "chance", "no translation", "relative head, trained anew"
 PAPER, OURS = "irp_hf: pruned, the paper's", "irp_hf: auto"
-INVERSES = {NAMES["pruned"]: PAPER, NAMES["whitened"]: "irp_hf: whitened", NAMES["kernel"]: "irp_hf: kernel"}
+INVERSES = {"pruned": PAPER, "whitened": "irp_hf: whitened", "kernel": "irp_hf: kernel"}
 
 MEASURES = ("accuracy", "neighbours kept", "cosine")
 
@@ -99,7 +97,7 @@ def translators(pairs: Pairs, peers: Peers) -> Iterator[tuple[str, Translator]]:
     """Every contestant, fitted on the same anchors; `auto` is the best of the three inverses by cosine."""
     for name, fit in {**BASELINES, **peers}.items():
         yield name, fit(pairs.source, pairs.target)
-    best, *others = [(INVERSES[NAMES[choice.method]], choice.translator(pairs)) for choice in select(pairs)]
+    best, *others = [(INVERSES[choice.method], choice.translator(pairs)) for choice in select(pairs)]
     order = list(INVERSES.values())
     yield from sorted([best, *others], key=lambda entry: order.index(entry[0]))
     yield OURS, best[1]

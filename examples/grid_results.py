@@ -15,7 +15,7 @@ from torch import Tensor
 from trec import RESULTS, ROOT, versions
 
 from irp_hf.evaluation import bootstrap, number, signed
-from irp_hf.evaluation.from_dict import from_plain
+from irp_hf.evaluation.from_dict import dataclass_from_dict
 from irp_hf.evaluation.printed import markdown
 
 ALL = "all"
@@ -113,7 +113,7 @@ class Results:
     def read(cls, name: str) -> Results:
         """What was saved."""
         plain = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-        return from_plain(cls, plain, name)
+        return dataclass_from_dict(cls, plain, name)
 
     def to_markdown(self) -> str:
         """A table for each measure, what it means, and how to get it again."""

@@ -39,7 +39,7 @@ def figure_5(picture: Path) -> Outcome:
         trimmed[name] = scale_distribution(without_far(vectors))
         heads[name] = accuracies(task)
     panels = [partial(panel, name=name, norms=result.centered) for name, result in found.items()]
-    draw(panels, picture, what="A figure", width=3.3)
+    draw(panels, picture, what="a figure", width=3.3)
     return Outcome(
         claim="Scales have one mode, are nearly Gaussian and vary little, so that their mean is enough to restore them.",
         verdict=verdict(found, trimmed, heads),

@@ -186,7 +186,7 @@ def plain(results: Mapping[str, Mapping[str, Runs]]) -> dict[str, object]:
 
 def draw_panels(results: Mapping[str, Mapping[str, Runs]], picture: Path, subtitle: str) -> None:
     panels = [partial(panel, name=name, heads=heads, subtitle=subtitle) for name, heads in results.items()]
-    draw(panels, picture, what="A figure", width=4.7)
+    draw(panels, picture, what="a figure", width=4.7)
 
 
 def panel(axes: Axes, name: str, heads: Mapping[str, Runs], subtitle: str) -> None:

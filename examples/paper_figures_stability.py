@@ -42,7 +42,7 @@ def figure_3(picture: Path) -> Outcome:
         partial(cosine_panel, found=found[source, MANY], heading=name_of(source), legend=source == SOURCES[-1])
         for source in SOURCES
     ]
-    draw([*panels, partial(conditions, found=found)], picture, what="A figure", width=4.4)
+    draw([*panels, partial(conditions, found=found)], picture, what="a figure", width=4.4)
     return Outcome(
         claim="Pruning the anchors cures the condition of the inverse, and more anchor subspaces bring reconstructions nearer.",
         verdict=verdict(found),
