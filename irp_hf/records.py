@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ LONGEST = 10_000  # characters of a value: prompts may be long
 
 
 class Difference(NamedTuple):
-    """What two records say otherwise."""
+    """A value that two records give differently."""
 
     name: str
     one: Any
@@ -27,61 +27,71 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """Plain values by name. What was never said is no value, and differs from None, which may be said."""
+    """Plain values by name. A value that was never recorded differs from None, which may be recorded."""
 
-    said: frozenset[str] = field(default=frozenset(), kw_only=True)
+    recorded: frozenset[str] = field(default=frozenset(), kw_only=True)
     """The names that have a value, None included."""
-    more: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
-    """Other values that somebody recorded."""
+    extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+    """Other values, which a user recorded."""
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """A record that says these values, None included."""
-        return cls(**values, said=frozenset(values))
+        """A record of these values, None included. Raises `InputError` for a value of the wrong type."""
+        return cls.from_dict(values, "the record")
 
     @classmethod
     def from_dict(cls, values: Any, name: str) -> Self:
-        """The record in a configuration or of a user, `name` in errors; None says nothing.
+        """The record that a configuration or a user gives as a dictionary, called `name` in errors; None records nothing.
 
-        Raises `InputError` for values that JSON does not hold as they are, or of another type.
+        Raises `InputError` for values that JSON cannot hold as they are, and for a value of the wrong type.
         """
         if values is None:
             return cls()
         if isinstance(values, cls):
             return values
         if not isinstance(values, Mapping) or not _is_plain(dict(values)):
-            raise refusal(name, "a dictionary of plain values", shown(values), "Give its id, say: {'id': 'user/name'}.")
-        known = {entry.name for entry in fields(cls)} - {"said", "more"}
+            raise refusal(
+                name, "a dictionary of plain values", shown(values), "Give at least its id: {'id': 'user/name'}."
+            )
+        known = set(cls.names())
         read = {key: cls._read(f"{name}'s {key}", key, value) for key, value in values.items() if key in known}
-        more = {key: value for key, value in values.items() if key not in known}
-        return cls(**read, said=frozenset(read), more=more)
+        extra = {key: value for key, value in values.items() if key not in known}
+        return cls(**read, recorded=frozenset(read), extra=extra)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names that it knows, in order."""
+        return [entry.name for entry in fields(cls) if entry.name not in ("recorded", "extra")]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON holds as they are, of what was said."""
-        names = [entry.name for entry in fields(self) if entry.name in self.said]
-        values = {name: getattr(self, name) for name in names}
+        """The recorded values, as JSON holds them: a tuple is a list."""
+        values = {name: getattr(self, name) for name in self.names() if name in self.recorded}
         lists = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
-        return {**values, **lists, **self.more}
+        return {**values, **lists, **self.extra}
 
-    def with_said(self, **values: Any) -> Self:
-        """This record, and these values besides."""
+    def with_values(self, **values: Any) -> Self:
+        """This record with these values recorded besides, or in place of what it has."""
         return type(self).from_dict({**self.to_dict(), **values}, "the record")
 
-    def differences(self, other: Self, names: tuple[str, ...] | None = None) -> list[Difference]:
-        """What both say, and say otherwise, of `names` or of all; the empty text counts as None."""
-        compared = [entry.name for entry in fields(self) if entry.name not in ("said", "more")]
+    def knows(self, name: str) -> bool:
+        """Whether it tells the value of `name`: None tells nothing."""
+        return getattr(self, name) is not None
+
+    def differences(self, other: Self, names: Iterable[str] | None = None) -> list[Difference]:
+        """Where both know a value, of `names` or of all, and know different ones; None, False and an empty text are alike."""
         return [
             Difference(name, getattr(self, name), getattr(other, name))
-            for name in (compared if names is None else names)
-            if {name} <= self.said & other.said and (getattr(self, name) or None) != (getattr(other, name) or None)
+            for name in (self.names() if names is None else names)
+            if self.knows(name)
+            and other.knows(name)
+            and (getattr(self, name) or None) != (getattr(other, name) or None)
         ]
 
     @classmethod
     def _read(cls, place: str, key: str, value: Any) -> Any:
         if value is not None and (not isinstance(value, str) or len(value) > LONGEST):
-            raise refusal(
-                place, f"a text of at most {LONGEST} characters", shown(value), "Give a text, or leave it out."
-            )
+            expected = f"a text of at most {LONGEST:,} characters"
+            raise refusal(place, expected, shown(value), "Give such a text, or leave it out.")
         return value
 
 
@@ -94,19 +104,19 @@ class EncoderRecord(Record):
     revision: str | None = None
     """A commit on the Hub."""
     pooling: str | tuple[str, ...] | None = None
-    """How one vector comes of many; several are concatenated."""
+    """How one vector is made of a model's many; where there are several poolings, their vectors are concatenated."""
     prompt: str | None = None
-    """What was put in front of every text."""
+    """What was put in front of every text; None or empty: nothing."""
     normalize: bool | None = None
     """Whether vectors have unit length."""
     dtype: str | None = None
     """Of the encoder's weights."""
     view: str | None = None
-    """Of the anchor set."""
+    """The view of the anchor set that was encoded."""
     modality: str | None = None
-    """"image" or "audio"; of text it is not said."""
+    """What the items are: "image", "audio", "text"; texts need not be recorded as such."""
     at: str | None = None
-    """"head": what a classifier's head reads."""
+    """"head": the vectors are what a classifier's head reads. Otherwise it is not recorded."""
 
     @property
     def name(self) -> str:
@@ -115,7 +125,7 @@ class EncoderRecord(Record):
 
     @property
     def on_hub(self) -> bool:
-        """Whether it names a repository on the Hub at a commit, which nothing on a disk has."""
+        """Whether it names a repository on the Hub at a commit, which no folder on a disk has."""
         return is_hub_id(self.id) and COMMIT.fullmatch(self.revision or "") is not None
 
     @property
@@ -123,13 +133,27 @@ class EncoderRecord(Record):
         """Whether the vectors are what a classifier's head reads."""
         return self.at == "head"
 
+    def knows(self, name: str) -> bool:
+        """Whether it tells the value of `name`.
+
+        None is a value of `prompt` and `normalize` where it is recorded; and `at` is known, though not recorded where it is
+        None, of whatever `encode` made, which always records `normalize`.
+        """
+        if name in ("prompt", "normalize"):
+            return name in self.recorded
+        return "normalize" in self.recorded if name == "at" else super().knows(name)
+
     @classmethod
     def _read(cls, place: str, key: str, value: Any) -> Any:
         if key == "normalize":
             if not isinstance(value, bool | None):
-                raise refusal(place, "true or false", shown(value), "Say whether vectors have unit length.")
+                raise refusal(place, "True or False", shown(value), "Say whether the vectors have unit length.")
             return value
         if key == "pooling" and isinstance(value, list | tuple):
+            if not value or not all(isinstance(entry, str) for entry in value):
+                raise refusal(
+                    place, "one name or several", shown(value), "Give them as ['mean', 'max'], or leave it out."
+                )
             return tuple(super(EncoderRecord, cls)._read(place, key, entry) for entry in value)
         return super()._read(place, key, value)
 
@@ -154,11 +178,11 @@ class AnchorRecord(Record):
 
     @classmethod
     def from_dict(cls, values: Any, name: str) -> Self:
-        """As `Record` has it; nothing but the four values is known of anchors."""
+        """As `Record` has it; of anchors, no values but the four are taken."""
         record = super().from_dict(values, name)
-        if record.more:
+        if record.extra:
             expected = "a dictionary of id, revision, dataset and license"
-            raise refusal(name, expected, shown(dict(values)), "Leave the others out.")
+            raise refusal(name, expected, f"also {', '.join(map(repr, record.extra))}", "Leave everything else out.")
         return record
 
 

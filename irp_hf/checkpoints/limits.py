@@ -1,4 +1,4 @@
-"""A repository's own words, looked at before anything is built of them: sizes, and names of files."""
+"""What a repository says of itself, checked before anything is built of it: sizes, and names of files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from irp_hf.checkpoints.repository import Repository
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal, shown
 
 LARGEST_FILE = 10_000_000  # bytes of a configuration
 MOST_LAYERS = 2_000
@@ -26,10 +26,8 @@ def check_sizes(repository: Repository, token: str | bool | None) -> None:
     for name, value in _numbers(content):
         most = MOST_LAYERS if LAYERS.fullmatch(name) else MOST
         if COUNTS.fullmatch(name) and value > most:
-            raise InputError(
-                f"The config.json of {repository.name} says that {name} is {value:.0f}, which no model has. "
-                f"At most {most} is wanted; give it the configuration that it was saved with."
-            )
+            subject, advice = _file("config.json", repository), "Give it the configuration that it was saved with."
+            raise refusal(subject, f"at most {most} as its {name}", f"{value:.0f}, which no model has", advice)
 
 
 def check_modules(repository: Repository, token: str | bool | None) -> None:
@@ -38,10 +36,8 @@ def check_modules(repository: Repository, token: str | bool | None) -> None:
     for module in modules if isinstance(modules, list) else []:
         path = module.get("path", "") if isinstance(module, dict) else None
         if not isinstance(path, str) or not is_inside(path):
-            raise InputError(
-                f"The modules.json of {repository.name} names {path!r:.80}, which is no folder in it. "
-                "Do not use it, or save the model again."
-            )
+            subject, advice = _file("modules.json", repository), "Do not use it, or save the model again."
+            raise refusal(subject, "folders inside the repository", shown(path), advice)
     check_sizes(repository, token)
 
 
@@ -50,15 +46,18 @@ def is_inside(path: str) -> bool:
     return "\\" not in path and ":" not in path and not path.startswith("/") and ".." not in PurePosixPath(path).parts
 
 
+def _file(name: str, repository: Repository) -> str:
+    return f"The {name} of {repository.name}"
+
+
 def _json(repository: Repository, name: str, token: str | bool | None) -> Any:
     """What a file says; None where there is none, or no JSON, which is for its reader to tell."""
     file = repository.file(name, token)
     if file is None:
         return None
     if file.stat().st_size > LARGEST_FILE:
-        raise InputError(
-            f"The {name} of {repository.name} takes {file.stat().st_size:,} bytes. Do not use it, or save the model again."
-        )
+        expected, got = f"at most {LARGEST_FILE:,} bytes", f"{file.stat().st_size:,}"
+        raise refusal(_file(name, repository), expected, got, "Do not use it, or save the model again.")
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -66,7 +65,7 @@ def _json(repository: Repository, name: str, token: str | bool | None) -> Any:
 
 
 def _numbers(content: Any, depth: int = 0) -> Iterator[tuple[str, int | float]]:
-    """Numbers by their names, those of the configurations inside as well."""
+    """Numbers by their names, those of nested configurations as well."""
     if not isinstance(content, dict) or depth > 4:
         return
     for name, value in content.items():

@@ -1,4 +1,4 @@
-"""Where an encoder lies: a folder or a repository of the Hub, at which commit, under which name."""
+"""Where a model lies: a folder or a repository of the Hub, at which commit, under which name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
 
 from irp_hf.checks import check_absent
-from irp_hf.errors import HubError, InputError, IRPError, first_line
+from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import speaking
-from irp_hf.hub.ids import COMMIT
-
-PICKLED = "holds its weights as a pickle, which could run any code"
+from irp_hf.hub.ids import COMMIT, check_revision
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """An id as it is, and a folder without the way to it, which is nobody else's business."""
+        """An id as it is, and of a folder its name alone: the path to it is nobody else's business."""
         path = Path(self.path)
         return path.resolve().name if path.is_dir() or path.is_absolute() else self.path
 
@@ -67,11 +65,12 @@ class Repository:
 
 
 def find(path: str, revision: str | None = None, token: str | bool | None = None) -> Repository:
-    """Look where an encoder lies, with one request where it is the Hub.
+    """Look where a model lies: on the Hub it takes one request for the commit, and some for files that the cache lacks.
 
     Raises `InputError` for what is neither a folder nor an id, and for weights that only a pickle holds, and `HubError`
     where the Hub refuses, or cannot be reached and the cache knows nothing.
     """
+    check_revision(revision)
     folder = Path(path)
     if path and folder.is_dir():
         check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
@@ -84,31 +83,31 @@ def find(path: str, revision: str | None = None, token: str | bool | None = None
         if _has(path, name, pinned, token):
             return Repository(path, pinned.commit, name == "modules.json", pinned.online)
     if pinned.online:
-        raise InputError(
-            f"{path!r} has no config.json at commit {pinned.commit[:8]}…, and so is no model of transformers. Name another."
-        )
-    raise HubError(
-        f"The Hub cannot be reached, and the cache does not hold {path!r} at commit {pinned.commit[:8]}…. "
-        "Fetch it once with a connection; then it loads without one."
-    )
+        got = f"a repository without a config.json at commit {pinned.commit[:8]}…"
+        raise refusal(repr(path), "a model of transformers", got, "Name another one.")
+    got = f"none, nor does the cache hold commit {pinned.commit[:8]}… of it"
+    advice = "Fetch it once with a connection; then it loads without one."
+    raise refusal(repr(path), "a connection to the Hub", got, advice, HubError)
 
 
 def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned:
     try:
         return pin(path, revision, token)
     except InputError as error:
-        raise InputError(
-            f"{path!r} is no folder here, and no id on the Hub. Name a folder, or an id as in user/name."
-        ) from error
+        advice = "Name a folder that is there, or an id as in user/name."
+        raise refusal(repr(path), "a folder here, or an id on the Hub", "neither", advice) from error
     except HubError as error:
         commit = revision or ""
         if COMMIT.fullmatch(commit) and isinstance(error.__cause__, RevisionNotFoundError):
-            raise HubError(
-                f"The Hub no longer has commit {commit[:8]}… of {path!r}. Open another (encoder_revision='main' or "
-                "head_revision='main', with on_mismatch='warn'), or encode the anchors again."
-            ) from error
+            got = "a Hub that no longer has it"
+            advice = (
+                "Open another commit (encoder_revision='main' or head_revision='main', with on_mismatch='warn'), "
+                "or encode the anchors again."
+            )
+            raise refusal(repr(path), f"commit {commit[:8]}…", got, advice, HubError) from error
         if "/" not in path:  # more often a folder that was mistyped than one of the few ids without a user
-            raise HubError(f"{path!r} is no folder here. {error}") from error
+            got = f"neither ({first_line(error)})"
+            raise refusal(repr(path), "a folder here, or an id on the Hub", got, "Check its name.", HubError) from error
         raise
 
 
@@ -130,12 +129,14 @@ def _fetched(path: str, name: str, commit: str, token: str | bool | None) -> Pat
 
 
 def _pickled(name: str) -> InputError:
-    return InputError(f"{name} {PICKLED}. Load it where you trust it; its save_pretrained writes safetensors.")
+    got = "a pickle, which could run any code"
+    advice = "Load it where you trust it; its save_pretrained writes safetensors."
+    return refusal(name, "weights as safetensors", got, advice)
 
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Say in two sentences what the libraries beneath say in many, and keep their tables of unused weights to themselves."""
+    """Turn what other libraries raise into `InputError`, and silence their tables of unused weights."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -144,16 +145,17 @@ def loading(name: str) -> Iterator[None]:
         raise
     except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         if "trust_remote_code=True" in str(error):
-            raise InputError(
-                f"{name} brings code of its own, which is not run. "
-                "Pass trust_remote_code=True if you have read and trust it."
+            advice = "Pass trust_remote_code=True if you have read and trust it."
+            raise refusal(
+                name, "a model of transformers itself", "code of its own, which is not run", advice
             ) from error
         if "use_safetensors" in str(error):
             raise _pickled(name) from error
-        raise InputError(
-            f"{name} could not be loaded ({first_line(error)}). Give a model that transformers knows, with "
-            "its processor and safetensors, or load it yourself and pass a function from items to a matrix."
-        ) from error
+        advice = (
+            "Give a model that transformers knows, with its processor and safetensors, "
+            "or load it yourself and pass a function from items to a matrix."
+        )
+        raise refusal(name, "a model that loads", f"an error ({first_line(error)})", advice) from error
     finally:
         logging.set_verbosity(verbosity)
 

@@ -1,4 +1,4 @@
-"""Items to vectors, by any encoder: a folder, an id, a loaded model, a function."""
+"""From items to vectors, by any encoder: a folder, an id, a loaded model, a function."""
 
 from irp_hf.encoding.base import Encoder, Options
 from irp_hf.encoding.batches import encode

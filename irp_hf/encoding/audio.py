@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irp_hf.checks import quoted
-from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
 from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, run
 from irp_hf.encoding.sources import Source
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 
 
 def open_audio(source: Source, options: Options) -> Encoder:
@@ -25,25 +24,23 @@ def open_audio(source: Source, options: Options) -> Encoder:
     name, pooling = source.name, options.pooling
     model = _encoder(source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler"))
     extractor = source.processor("feature_extractor")
-    read, problem = reader(extractor), f"{name} does not run on audio alone"
+    read = reader(extractor)
     with torch.no_grad():
-        output = run(model, read([noise(extractor)]), problem)
+        output = run(model, read([noise(extractor)]), name, "audio")
     poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
     choices = ("mean", *poolers)
     if pooling not in choices:
-        raise InputError(
-            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of {quoted(choices)}. "
-            "Name the one that its model card uses; what a classifier's head reads is at='head'."
-        )
+        raise no_such_pooling(name, pooling, choices)
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
-        output = run(model, batch, problem)
+        output = run(model, batch, name, "audio")
         if pooling == "pooler":
             return torch.flatten(output.pooler_output, 1)
         hidden = hidden_of(output, name).float()
         real = _real_frames(model, batch, hidden.shape[1])[:, :, None].to(hidden.device)
         if not real.any(1).all():
-            raise InputError(f"{name} finds no frame in a waveform, which is too short. Leave it out.")
+            expected, advice = f"one long enough for a frame of {name}", "Leave out what is so short."
+            raise refusal("A waveform", expected, "a shorter one", advice)
         return (hidden * real).sum(1) / real.sum(1)
 
     record = make_record(name, source.commit, model.dtype, options, "audio")

@@ -1,28 +1,30 @@
 """What an encoder is, and how any is opened: a folder, an id, a loaded model, a function.
 
-Every kind comes down to an `Encoder`: one batch in, one matrix out, and a record of who does it. A new kind
+Every kind comes down to an `Encoder`: one batch in, one matrix out, and a record of who encoded. A new kind
 is one more file that makes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from irp_hf.checks import quoted
-from irp_hf.errors import InputError
+from irp_hf.checks import check_choice, check_flag, check_list, check_text, quoted
+from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
+from irp_hf.hub.ids import check_revision
+from irp_hf.records import EncoderRecord
 
 MODALITIES = ("text", "image", "audio")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller of `encode` asked for; None where nothing."""
+    """What the caller of `encode` asked for; None where nothing. Raises `InputError` for a value of the wrong type."""
 
-    pooling: str | None = None
+    pooling: str | tuple[str, ...] | None = None
     prompt: str | None = None
     normalize: bool | None = None
     device: str | torch.device | None = None
@@ -41,20 +43,30 @@ class Options:
     """Whether code that the repository brings may run."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
-            raise InputError(f"dtype is {self.dtype!r}; a dtype of torch is wanted. Pass 'float16' or another.")
+        if self.pooling is not None and not isinstance(self.pooling, str):
+            poolings = check_list("pooling", self.pooling, least=1, advice="Name one: 'mean', say.")
+            texts = tuple(check_text("pooling", pooling, "Name one: 'mean', say.") for pooling in poolings)
+            object.__setattr__(self, "pooling", texts)
+        if self.prompt is not None:
+            check_text("prompt", self.prompt, "Give the text itself that goes in front of every item.")
+        if self.normalize is not None:
+            check_flag("normalize", self.normalize, "Leave it out for the encoder's own way.")
+        check_device("device", self.device)
+        check_dtype("dtype", self.dtype)
+        check_revision(self.revision)
+        if not isinstance(self.token, str | bool | None):  # which is a secret, and not shown
+            advice = "Leave it out for the one that you are logged in with."
+            raise refusal("token", "a token of the Hub, True or False", kind_of(self.token), advice)
+        if not (self.at is None or (isinstance(self.at, str) and self.at == "head")):
+            raise refusal("at", "'head' or None", shown(self.at), "Leave it out for the encoder's own vectors.")
+        if self.modality is not None:
+            check_choice("modality", self.modality, MODALITIES, "Leave it out where there is only one.")
+        if not isinstance(self.device_map, str | int | torch.device | Mapping | None):
+            raise refusal("device_map", "a name or a dictionary", shown(self.device_map), "Give 'auto', say.")
+        check_flag("trust_remote_code", self.trust_remote_code, "Give True only where you have read the code.")
         if self.device is not None and self.device_map is not None:
-            raise InputError(
-                f"device is {str(self.device)!r} and device_map is {self.device_map!r}; one of them is wanted. Leave one out."
-            )
-        if self.at not in (None, "head"):
-            raise InputError(
-                f"at is {self.at!r}; 'head' or None is wanted. Leave it out for the encoder's own vectors."
-            )
-        if self.modality not in (None, *MODALITIES):
-            raise InputError(
-                f"modality is {self.modality!r}; one of {quoted(MODALITIES)} is wanted. Leave it out where there is one."
-            )
+            got = f"{shown(str(self.device))} and device_map={shown(self.device_map)}"
+            raise refusal("device", "either a device or a device_map", got, "Leave one of them out.")
 
 
 @dataclass(frozen=True)
@@ -64,9 +76,9 @@ class Encoder:
     embed: Callable[[list[Any]], Any]
     """From a batch of items to `(n, d)`, of any floating dtype and on any device.
 
-    Items are strings, PIL pictures in RGB, or float32 mono waveforms `(t,)` in numpy, as `modality` says.
+    Items are strings, PIL images in RGB, or float32 mono waveforms `(t,)` in numpy, as `modality` says.
     """
-    record: dict[str, Any]
+    record: EncoderRecord
     """Who encodes and how: what the other side must do alike."""
     modality: str | None = "text"
     """"text", "image" or "audio"; None: whatever the function takes."""
@@ -78,14 +90,14 @@ class Encoder:
     @property
     def name(self) -> str:
         """The name in its record."""
-        return str(self.record["id"])
+        return self.record.name
 
 
 def make_record(
     name: str, commit: str | None, dtype: torch.dtype | None, options: Options, modality: str | None = None
-) -> dict[str, Any]:
-    """Who encodes and how, as it goes into a configuration; the modality where it is not plain text."""
-    record = dict(
+) -> EncoderRecord:
+    """Who encodes and how; the modality where it is not plain text, and `at` where it is something."""
+    record = EncoderRecord.of(
         id=name,
         revision=commit,
         pooling=options.pooling,
@@ -94,4 +106,38 @@ def make_record(
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
     )
     more = {"modality": None if modality == "text" else modality, "at": options.at}
-    return record | {key: value for key, value in more.items() if value}
+    return record.with_values(**{key: value for key, value in more.items() if value})
+
+
+def check_device(name: str, device: Any) -> None:
+    """Raise `InputError` unless it is a device by its name, its number or as PyTorch has it, or None."""
+    if isinstance(device, torch.device | None) or (isinstance(device, int) and not isinstance(device, bool)):
+        return
+    try:
+        torch.device(check_text(name, device, "Give 'cpu' or 'cuda', say."))
+    except RuntimeError as error:
+        raise refusal(name, "a device of PyTorch", shown(device), "Give 'cpu' or 'cuda', say.") from error
+
+
+def check_usable(name: str, device: Any) -> None:
+    """Raise `InputError` where PyTorch has no such device here."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        got = f"{shown(device)} ({first_line(error)})"
+        raise refusal(name, "a device of this machine", got, "Leave it out, or give 'cpu'.") from error
+
+
+def check_dtype(name: str, dtype: Any) -> None:
+    """Raise `InputError` unless it is a floating dtype of PyTorch or the name of one, or None."""
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise refusal(name, "a floating dtype of PyTorch", shown(dtype), "Give 'float16', say.")
+
+
+def no_such_pooling(name: str, pooling: Any, choices: Sequence[str]) -> InputError:
+    """The error for a plain transformers model whose vectors are not made in that way."""
+    advice = "Name the one that its model card uses; what a classifier's head reads is at='head'."
+    return refusal(
+        "pooling", f"one of {quoted(choices)} for {name}, a plain transformers model", shown(pooling), advice
+    )

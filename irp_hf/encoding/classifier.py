@@ -17,7 +17,8 @@ from irp_hf.encoding import audio, pictures, text
 from irp_hf.encoding.base import Encoder, Options, make_record
 from irp_hf.encoding.forward import inputs_of
 from irp_hf.encoding.sources import Source
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal, shown
+from irp_hf.heads.cut import HeadCut
 
 CLASSIFIERS: dict[str, Any] = {
     "text": AutoModelForSequenceClassification,
@@ -27,9 +28,7 @@ CLASSIFIERS: dict[str, Any] = {
 
 
 def open_head_input(source: Source, options: Options) -> Encoder:
-    """Cut the classifier at its head; see `irp_hf.head_cut`."""
-    from irp_hf.heads.cut import HeadCut
-
+    """Cut the classifier at its head; see `irp_hf.heads.cut`."""
     name = source.name
     check_absent("pooling", options.pooling, f"the head of {name} pools in its own way")
     modality = _modality(source, options)
@@ -66,16 +65,14 @@ def _modality(source: Source, options: Options) -> str:
     exact = [kind for kind, mapping in kinds.items() if _names(mapping[config_class]) & named]
     found = exact or list(kinds) or _brought(source.config)
     if not found:
-        raise InputError(
-            f"{source.name} is a {source.config.model_type} model, of which transformers knows no classifier. "
-            "Leave out at='head', or pass a function that gives what its head reads."
-        )
+        expected, got = "a model that transformers knows a classifier of", f"one of type {source.config.model_type!r}"
+        advice = "Leave out at='head', or pass a function that gives what its head reads."
+        raise refusal(source.name, expected, got, advice)
     if options.modality is None and len(found) == 1:
         return found[0]
     if options.modality not in found:
-        raise InputError(
-            f"modality is {options.modality!r}, but {source.name} can read {quoted(found)}. Name one of them."
-        )
+        expected = f"one of {quoted(found)}, which {source.name} can read"
+        raise refusal("modality", expected, shown(options.modality), "Name one of them.")
     return str(options.modality)
 
 

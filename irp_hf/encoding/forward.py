@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.errors import InputError, first_line
+from irp_hf.errors import first_line, kind_of, refusal
 
 
-def run(model: Any, batch: Mapping[str, Any], problem: str, method: str = "forward") -> Any:
-    """What a method of `model` makes of a batch; raise `InputError` that begins with `problem` where it cannot."""
+def run(model: Any, batch: Mapping[str, Any], name: str, items: str, method: str = "forward") -> Any:
+    """What a method of `model` makes of a batch; `name` of the model and `items`, as "text", are for the `InputError`."""
     inputs = inputs_of(model, batch, method)
     try:
         return (model if method == "forward" else getattr(model, method))(**inputs)
     except torch.OutOfMemoryError:
         raise
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{problem} ({first_line(error)}). Pass a function that runs it.") from error
+        expected, got = f"a model that runs on {items} alone", f"an error ({first_line(error)})"
+        raise refusal(name, expected, got, "Pass a function that runs it.") from error
 
 
 def inputs_of(model: Any, batch: Mapping[str, Any], method: str = "forward") -> dict[str, Any]:
@@ -40,10 +41,8 @@ def hidden_of(output: Any, name: str) -> Tensor:
     """The last hidden state, `(n, t, d)` or `(n, c, h, w)`."""
     hidden = getattr(output, "last_hidden_state", None)
     if not isinstance(hidden, Tensor):
-        raise InputError(
-            f"{name} gives no last hidden state; the model beneath a head is wanted. "
-            "Pass its base_model, or at='head' for a classifier."
-        )
+        expected, got = "a model that returns its last hidden state", f"one that returns {kind_of(output)}"
+        raise refusal(name, expected, got, "Pass its base_model, or at='head' for a classifier.")
     return hidden
 
 

@@ -1,4 +1,4 @@
-"""Items as users hold them, read into what encoders take: texts, RGB pictures, mono waveforms."""
+"""Items as users have them, read into what encoders take: texts, RGB pictures, mono waveforms."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 from irp_hf.data.items import is_picture, open_picture
 from irp_hf.encoding.base import Encoder
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.errors import MissingDependencyError, kind_of, missing, refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 def read_items(encoder: Encoder, items: Sequence[Any], first: int = 0) -> list[Any]:
-    """Items as `encoder.embed` takes them; `first` is the row of the first one, for the words of an error.
+    """Items as `encoder.embed` takes them; `first` is the row of the first one, for errors.
 
-    Pictures: PIL, the path or the bytes of a file, or uint8 `(h, w, 3)`. Audio: mono `(t,)` in floats at the sampling rate
-    of the encoder, {"array", "sampling_rate"}, or the path or the bytes of a file.
+    Pictures: PIL images, the path or the bytes of a file, or uint8 `(h, w, 3)`. Audio: mono `(t,)` in floats at the encoder's
+    sampling rate, {"array", "sampling_rate"}, or the path or the bytes of a file.
 
     Raises `InputError` that names the row of an item that cannot be read.
     """
@@ -43,59 +43,51 @@ def modality_of_item(item: Any) -> str | None:
 
 def _text(item: Any, row: int, encoder: Encoder) -> str:
     if not isinstance(item, str):
-        raise InputError(
-            f"Item {row} is a {type(item).__name__}, but {encoder.name} reads texts. "
-            "Pass strings, or name the view that holds them."
-        )
+        expected, advice = f"a text, which {encoder.name} reads", "Pass strings, or name the view that holds them."
+        raise refusal(f"Item {row}", expected, kind_of(item), advice)
     return item
 
 
 def _picture(item: Any, row: int, encoder: Encoder) -> Image:
-    name = f"Item {row}" + (f", {item}," if isinstance(item, str | os.PathLike) else "")
     if isinstance(item, np.ndarray):
         if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or not item.size:
-            raise InputError(
-                f"{name} is an array of {item.dtype} and shape {item.shape}, but a picture is uint8 (h, w, 3). "
-                "Turn it into that, or into a PIL image."
-            )
+            got = f"one of {item.dtype} and shape {item.shape}"
+            raise refusal(f"Item {row}", "an array of uint8 (h, w, 3)", got, "Convert it, or pass a PIL image.")
         from PIL import Image
 
         return Image.fromarray(item)
     if not isinstance(item, str | os.PathLike) and not is_picture(item):
-        raise InputError(
-            f"{name} is a {type(item).__name__}, but {encoder.name} reads pictures. "
-            "Pass PIL images, paths, or uint8 arrays (h, w, 3)."
+        expected, advice = (
+            f"a picture, which {encoder.name} reads",
+            "Pass PIL images, paths, or uint8 arrays (h, w, 3).",
         )
+        raise refusal(f"Item {row}", expected, kind_of(item), advice)
     try:
         opened = open_picture(Path(item).read_bytes() if isinstance(item, str | os.PathLike) else item)
         return opened.convert("RGB")
     except MissingDependencyError:
         raise
     except Exception as error:  # a broken file makes Pillow raise almost anything
-        reason = getattr(error, "strerror", None) or "Pillow cannot read it"
-        raise InputError(f"{name} is no picture ({reason}). Drop or mend it.") from error
+        got = getattr(error, "strerror", None) or "what Pillow cannot read"
+        raise refusal(_place(item, row), "a file with a picture", got, "Drop or replace it.") from error
 
 
 def _waveform(item: Any, row: int, encoder: Encoder) -> np.ndarray[Any, Any]:
-    name = f"Item {row}" + (f", {item}," if isinstance(item, str | os.PathLike) else "")
-    rate = None
+    name, rate = _place(item, row), None
     if isinstance(item, str | os.PathLike | bytes) or (isinstance(item, Mapping) and "array" not in item):
         item, rate = _sound_file(item, name)
     elif _is_sound(item):
         item, rate = item["array"], item["sampling_rate"]
     if rate is not None and encoder.sampling_rate not in (None, rate):
-        raise InputError(
-            f"{name} has {rate} samples a second, but {encoder.name} wants {encoder.sampling_rate}. "
-            f"Resample it: dataset.cast_column(column, Audio({encoder.sampling_rate})) does."
-        )
+        expected = f"{encoder.sampling_rate} samples a second, as {encoder.name} reads them"
+        advice = f"Resample it: dataset.cast_column(column, Audio({encoder.sampling_rate})) does."
+        raise refusal(name, expected, str(rate), advice)
     array = np.asarray(item)
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
-        raise InputError(
-            f"{name} is an array of {array.dtype} and shape {array.shape}, but a waveform is one channel of floats (t,). "
-            "Average the channels, and scale integers to -1 … 1."
-        )
+        got, advice = f"{array.dtype} of shape {array.shape}", "Average the channels, and scale integers to -1 … 1."
+        raise refusal(name, "a waveform, one channel of floats (t,)", got, advice)
     if not np.isfinite(array).all():
-        raise InputError(f"{name} holds NaN or infinite samples. Drop or mend it.")
+        raise refusal(name, "finite samples", "NaN or infinite ones", "Drop or replace it.")
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -110,15 +102,18 @@ def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
     try:
         import soundfile  # type: ignore[import-untyped]
     except ImportError as error:
-        raise MissingDependencyError(
-            "Sound files need soundfile, which is not installed. Run: pip install irp_hf[audio]"
-        ) from error
+        raise missing("Sound files", "soundfile", "irp_hf[audio]") from error
     if isinstance(item, Mapping):
         item = item.get("bytes") if item.get("bytes") is not None else item.get("path")
     try:
         data = item if isinstance(item, bytes) else Path(item).read_bytes()
         array, rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except (OSError, TypeError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "soundfile cannot read it"
-        raise InputError(f"{name} is no sound ({reason}). Drop or mend it.") from error
+        got = getattr(error, "strerror", None) or "what soundfile cannot read"
+        raise refusal(name, "a file with a sound", got, "Drop or replace it.") from error
     return array, rate
+
+
+def _place(item: Any, row: int) -> str:
+    """Which item it is: its row, and its file where it has one."""
+    return f"Item {row} ({item})" if isinstance(item, str | os.PathLike) else f"Item {row}"

@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.checks import quoted
-from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
 from irp_hf.encoding.forward import hidden_of, run
 from irp_hf.encoding.sources import Source
-from irp_hf.errors import InputError
 
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")  # what the weights of a first token are called
 
@@ -22,17 +20,13 @@ def open_pictures(source: Source, options: Options) -> Encoder:
     name, pooling = source.name, options.pooling
     model = source.model(unused="" if pooling == "pooler" else "pooler")
     read = reader(source.processor("image_processor"))
-    problem = f"{name} does not run on pictures alone"
     with torch.no_grad():
-        choices = _choices(model, run(model, read([blank()]), problem), name)
+        choices = _choices(model, run(model, read([blank()]), name, "pictures"), name)
     if pooling not in choices:
-        raise InputError(
-            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of {quoted(choices)}. "
-            "Name the one that its model card uses; what a classifier's head reads is at='head'."
-        )
+        raise no_such_pooling(name, pooling, choices)
 
     def embed(pictures: list[Any]) -> Tensor:
-        output = run(model, read(pictures), problem)
+        output = run(model, read(pictures), name, "pictures")
         if pooling == "pooler":
             return torch.flatten(output.pooler_output, 1)
         hidden = hidden_of(output, name)

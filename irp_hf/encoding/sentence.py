@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from irp_hf.checkpoints.limits import check_modules
 from irp_hf.checkpoints.repository import Repository, loading
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding.base import Encoder, Options, make_record
 from irp_hf.encoding.inputs import modality_of_item
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.errors import missing, refusal, shown
 
 
 def load(repository: Repository, options: Options, item: Any) -> Encoder:
@@ -19,15 +21,13 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{name} is read by sentence-transformers, which is not installed. "
-            "Run: pip install irp_hf[sentence-transformers]"
-        ) from error
+        subject = f"{name}, a sentence-transformers model"
+        raise missing(subject, "sentence-transformers", "irp_hf[sentence-transformers]") from error
     check_modules(repository, options.token)
     with loading(name):
         model = SentenceTransformer(
             repository.path,
-            device=None if options.device is None else str(options.device),
+            device=None if options.device is None else str(torch.device(options.device)),
             revision=repository.commit,
             token=options.token,
             trust_remote_code=options.trust_remote_code,
@@ -75,9 +75,9 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
 
 
 def _modality(model: Any, name: str, options: Options, item: Any) -> str:
-    """The one that is wanted, told by the item or the only one."""
+    """The one that was asked for, the only one, or what the item looks like."""
     known = [kind for kind in ("text", "image") if kind in getattr(model, "modalities", ["text"])]
-    wanted = options.modality or (modality_of_item(item) if len(known) > 1 else known[0])
-    if wanted not in known:
-        raise InputError(f"modality is {wanted!r}, but {name} reads {quoted(known)}. Name one of them.")
-    return wanted
+    modality = options.modality or (modality_of_item(item) if len(known) > 1 else known[0])
+    if modality not in known:
+        raise refusal("modality", f"one of {quoted(known)}, which {name} reads", shown(modality), "Name one of them.")
+    return modality

@@ -18,7 +18,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from irp_hf.checkpoints.limits import check_sizes
 from irp_hf.checkpoints.repository import Repository, loading, remote_class
 from irp_hf.encoding.base import Options
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.errors import kind_of, missing, refusal
 
 # Weights that training alone uses: what stands where a part of the input is hidden.
 TRAINING_ONLY = ("mask_token", "masked_spec_embed")
@@ -52,7 +52,7 @@ def _whole(model: Any) -> nn.Module:
 
 
 class Stored:
-    """A model in a folder or on the Hub: safetensors only, and its own code only where that is trusted."""
+    """A model in a folder or on the Hub: safetensors only, and its own code only where the user trusts it."""
 
     def __init__(self, repository: Repository, options: Options) -> None:
         self.name, self.commit, self._path = repository.name, repository.commit, repository.path
@@ -90,10 +90,8 @@ class Stored:
         ignored = (*TRAINING_ONLY, *([unused] if unused else []))
         random = sorted(key for key in set(info["missing_keys"]) - theirs if not any(word in key for word in ignored))
         if random:
-            raise InputError(
-                f"{self.name} has no weights for {random[0]} ({len(random)} missing in all), which would be random. "
-                "Name another pooling or another checkpoint."
-            )
+            got = f"none for {random[0]}, which would be random ({len(random)} missing in all)"
+            raise refusal(self.name, "weights for all its parts", got, "Name another pooling or another checkpoint.")
         return model if self._device_map else model.to(_device(self._device))
 
     def processor(self, kind: str) -> Any:
@@ -120,10 +118,8 @@ class Loaded:
         self.commit = getattr(self.config, "_commit_hash", None)
         self.model_class = type(model)
         if model.training:
-            raise InputError(
-                f"{type(model).__name__} is in training mode, whose dropout makes other vectors each time. "
-                "Call its eval() first."
-            )
+            got = "one in training mode, whose dropout makes other vectors each time"
+            raise refusal(type(model).__name__, "a model in evaluation mode", got, "Call its eval() first.")
 
     def model(self, auto_class: Any = None, part: Callable[[Any], nn.Module] = _whole, unused: str = "") -> Any:
         """It as it is."""
@@ -134,9 +130,9 @@ class Loaded:
         given = self._processor
         found = getattr(given, kind, None) if isinstance(given, ProcessorMixin) else given
         if not isinstance(found, PROCESSORS[kind]):
-            raise InputError(
-                f"The processor is a {type(given).__name__}, but {type(self._model).__name__} needs "
-                f"{'an' if kind[0] == 'i' else 'a'} {kind.replace('_', ' ')}. Pass processor=, as loaded from the same place."
+            expected = f"{'an' if kind[0] == 'i' else 'a'} {kind.replace('_', ' ')} for {type(self._model).__name__}"
+            raise refusal(
+                "processor", expected, kind_of(given), "Pass processor=, loaded from where the model is from."
             )
         return found
 
@@ -146,9 +142,7 @@ def need_pillow() -> None:
     try:
         import PIL  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError(
-            "Pictures need Pillow, which is not installed. Run: pip install irp_hf[pictures]"
-        ) from error
+        raise missing("Pictures", "Pillow", "irp_hf[pictures]") from error
 
 
 def _device(device: str | torch.device | None) -> torch.device:

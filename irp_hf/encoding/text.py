@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.checks import quoted
-from irp_hf.encoding.base import Encoder, Options, make_record
+from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
 from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run
 from irp_hf.encoding.sources import Source
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 
 POOLINGS = ("mean", "cls", "last", "pooler")
 
@@ -24,20 +23,18 @@ def open_text(source: Source, options: Options) -> Encoder:
     """Encoders, decoders, and the encoder of an encoder-decoder."""
     name, pooling = source.name, options.pooling
     if pooling not in POOLINGS:
-        raise InputError(
-            f"pooling is {pooling!r}, but {name} is a plain transformers model and needs one of "
-            f"{quoted(POOLINGS)}. Name the one that its model card uses; what a classifier's head reads is at='head'."
-        )
+        raise no_such_pooling(name, pooling, POOLINGS)
     whole = source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler")
     model = _encoder(whole)
     read = reader(source.processor("tokenizer"), model, name, options.prompt)
 
     def embed(batch: dict[str, Tensor]) -> Tensor:
-        output = run(model, batch, f"{name} does not run on text alone")
+        output = run(model, batch, name, "text")
         if pooling != "pooler":
             return pool(hidden_of(output, name), batch["attention_mask"].to(model.device), pooling)
         if getattr(output, "pooler_output", None) is None:
-            raise InputError(f"pooling is 'pooler', but {name} has no pooler. Name 'mean', 'cls' or 'last'.")
+            expected = f"one that {name} has, which is a model without a pooler"
+            raise refusal("pooling", expected, "'pooler'", "Name 'mean', 'cls' or 'last'.")
         pooled: Tensor = output.pooler_output
         return pooled
 
@@ -74,7 +71,7 @@ def reader(tokenizer: Any, model: Any, name: str, prompt: str | None) -> Callabl
             prompted, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=True, **cut
         )
         if not batch["attention_mask"].any(1).all():
-            raise InputError(f"{name} finds no token in a text. Leave out empty texts.")
+            raise refusal("A text", f"at least one token of {name}'s", "none", "Leave out empty texts.")
         if fill is not None and fill >= 0:
             batch["input_ids"].masked_fill_(batch["attention_mask"] == 0, fill)
         return dict(batch)
@@ -93,7 +90,8 @@ def padding(tokenizer: Any, name: str) -> Any:
     others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
     token = next((token for token in others if token is not None and token not in ends), None)
     if token is None:
-        raise InputError(f"The tokenizer of {name} has no token to pad with. Set its pad_token.")
+        expected, advice = "a token to pad with", "Set its pad_token, and pass it as processor=."
+        raise refusal(f"The tokenizer of {name}", expected, "none", advice)
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.pad_token = token
     return tokenizer

@@ -13,7 +13,7 @@ from irp_hf.encoding.base import MODALITIES, Encoder, Options, make_record
 from irp_hf.encoding.forward import padding_matters, run
 from irp_hf.encoding.sources import Source
 from irp_hf.encoding.text import padding
-from irp_hf.errors import InputError
+from irp_hf.errors import kind_of, refusal
 
 
 def sides(model_class: Any) -> tuple[str, ...]:
@@ -28,13 +28,14 @@ def open_tower(source: Source, options: Options, side: str) -> Encoder:
     model = source.model()
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
-        output = run(model, batch, f"{name} does not run on {side} alone", f"get_{side}_features")
+        output = run(model, batch, name, side, f"get_{side}_features")
         vectors = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
         if not isinstance(vectors, Tensor) or vectors.dim() != 2:
-            raise InputError(f"{name} gives no single vector of its {side} side. Pass a function that makes one.")
+            expected, got = "one vector for each item", _shape(vectors)
+            raise refusal(f"The {side} side of {name}", expected, got, "Pass a function that makes one.")
         return vectors
 
-    record = make_record(name, source.commit, model.dtype, options) | {"modality": side}
+    record = make_record(name, source.commit, model.dtype, options).with_values(modality=side)
     if side == "audio":
         extractor = source.processor("feature_extractor")
         run_waves = audio.embed_safely(audio.reader(extractor), embed, extractor)
@@ -44,6 +45,10 @@ def open_tower(source: Source, options: Options, side: str) -> Encoder:
     else:
         read = _text_reader(source, model, options.prompt, embed)
     return Encoder(lambda items: embed(read(items)), record, side, model)
+
+
+def _shape(vectors: Any) -> str:
+    return f"a tensor of shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else kind_of(vectors)
 
 
 def _text_reader(

@@ -7,9 +7,11 @@ import pytest
 import soundfile
 import tiny_encoders as tiny
 import torch
+from says import says
 from tiny_encoders import LAYERS, RATE, SPEECH, VOCAB
 from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
+from irp_hf import InputError
 from irp_hf.encoding import encode
 from irp_hf.encoding.base import Options
 from irp_hf.encoding.open import open_encoder
@@ -127,27 +129,20 @@ def test_waveforms_that_cannot_be_read(refusal, tmp_path):
     good = tiny.waves()[0]
 
     def refused(item: object) -> str:
-        return refusal(encode, model, [good, item], pooling="mean", processor=extractor)
+        return refusal(encode, model, [good, item], pooling="mean", processor=extractor, error=InputError)
 
-    assert refused({"array": good, "sampling_rate": 44100}) == (
-        "Item 1 has 44100 samples a second, but Wav2Vec2Model wants 16000. "
-        "Resample it: dataset.cast_column(column, Audio(16000)) does."
-    )
-    assert refused(np.zeros((2, 100), np.float32)) == (
-        "Item 1 is an array of float32 and shape (2, 100), but a waveform is one channel of floats (t,). "
-        "Average the channels, and scale integers to -1 … 1."
-    )
-    assert "is an array of int16 and shape (100,)" in refused(np.zeros(100, np.int16))
-    assert refused(np.full(100, np.nan)) == "Item 1 holds NaN or infinite samples. Drop or mend it."
-    assert refused(good[:4]) == "Wav2Vec2Model finds no frame in a waveform, which is too short. Leave it out."
+    other_rate = refused({"array": good, "sampling_rate": 44100})
+    assert says(other_rate, "Item 1", 44100, "Wav2Vec2Model", 16000, "Audio(16000)")
+    assert says(refused(np.zeros((2, 100), np.float32)), "Item 1", "(2, 100)", "(t,)")
+    assert says(refused(np.zeros(100, np.int16)), "int16", "(100,)")
+    assert says(refused(np.full(100, np.nan)), "Item 1", "NaN")
+    assert says(refused(good[:4]), "Wav2Vec2Model", "frame")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
-    assert refused(broken) == f"Item 1, {broken}, is no sound (soundfile cannot read it). Drop or mend it."
-    assert "is no sound (No such file or directory)" in refused(tmp_path / "missing.wav")
+    assert says(refused(broken), "Item 1", broken, "soundfile")
+    assert says(refused(tmp_path / "missing.wav"), "missing.wav", "No such file or directory")
     slow = io.BytesIO()
     soundfile.write(slow, good, 8000, format="WAV")
-    assert "has 8000 samples a second" in refused(slow.getvalue())
-    assert refusal(encode, model, [good], processor=extractor) == (
-        "pooling is None, but Wav2Vec2Model is a plain transformers model and needs one of 'mean'. "
-        "Name the one that its model card uses; what a classifier's head reads is at='head'."
-    )
+    assert says(refused(slow.getvalue()), 8000, 16000)
+    nothing_said = refusal(encode, model, [good], processor=extractor, error=InputError)
+    assert says(nothing_said, "pooling", "'mean'", "Wav2Vec2Model", None)

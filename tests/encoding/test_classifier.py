@@ -3,6 +3,7 @@
 import pytest
 import tiny_encoders as tiny
 import torch
+from says import says
 from tiny_encoders import LAYERS, PATCHES, RATE, SPEECH, VOCAB
 from transformers import (
     AutoModelForAudioClassification,
@@ -11,7 +12,7 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from irp_hf import AnchoredSpace, AnchorSet
+from irp_hf import AnchoredSpace, AnchorSet, InputError
 from irp_hf.encoding import encode
 
 GPT2 = dict(n_embd=16, n_layer=2, n_head=2, n_positions=64) | VOCAB
@@ -93,16 +94,10 @@ def test_what_has_no_head(refusal, tmp_path):
     """A pooling beside it, a model that is no classifier, a head that would be random."""
     bert = tiny.model("bert", **LAYERS, **VOCAB)
     folder = tiny.save(tmp_path / "bert", bert, tiny.tokenizer())
-    assert refusal(encode, folder, tiny.texts(), at="head", pooling="cls") == (
-        "pooling is 'cls', but the head of bert pools in its own way. Leave pooling out."
-    )
-    assert refusal(encode, folder, tiny.texts(), at="head") == (
-        "bert has no weights for classifier.bias (2 missing in all), which would be random. "
-        "Name another pooling or another checkpoint."
-    )
+    pooled = refusal(encode, folder, tiny.texts(), at="head", pooling="cls", error=InputError)
+    assert says(pooled, "pooling", "'cls'", "the head of bert")
+    random = refusal(encode, folder, tiny.texts(), at="head", error=InputError)
+    assert says(random, "bert", "classifier.bias", "2 missing", "random")
     mamba = tiny.save(tmp_path / "mamba", tiny.model("mamba", hidden_size=16, num_hidden_layers=1), tiny.tokenizer())
-    assert refusal(encode, mamba, tiny.texts(), at="head") == (
-        "mamba is a mamba model, of which transformers knows no classifier. "
-        "Leave out at='head', or pass a function that gives what its head reads."
-    )
-    assert "at is 'head', but the encoder is a function, loaded already." in refusal(encode, head, ["w1"], at="head")
+    assert says(refusal(encode, mamba, tiny.texts(), at="head", error=InputError), "mamba", "classifier", "at='head'")
+    assert says(refusal(encode, head, ["w1"], at="head", error=InputError), "at", "'head'", "a function")

@@ -7,10 +7,11 @@ import pytest
 import tiny_encoders as tiny
 import torch
 from datasets import Dataset, Image
+from says import says
 from tiny_encoders import LAYERS, PATCHES
 from transformers import AutoModel
 
-from irp_hf import AnchoredSpace, AnchorSet
+from irp_hf import AnchoredSpace, AnchorSet, InputError
 from irp_hf.encoding import encode
 from irp_hf.encoding.base import Options
 from irp_hf.encoding.open import open_encoder
@@ -72,10 +73,8 @@ def test_a_pooling_that_is_not_known_is_asked_for(kind, refusal, tmp_path):
     folder = tiny.save(tmp_path / "it", *parts(kind))
     choices = ", ".join(map(repr, MODELS[kind][2]))
     for wrong in {None, "last", "cls"} - set(MODELS[kind][2]):
-        assert refusal(encode, folder, tiny.pictures(), pooling=wrong, device="cpu") == (
-            f"pooling is {wrong!r}, but it is a plain transformers model and needs one of {choices}. "
-            "Name the one that its model card uses; what a classifier's head reads is at='head'."
-        )
+        text = refusal(encode, folder, tiny.pictures(), pooling=wrong, device="cpu", error=InputError)
+        assert says(text, "pooling", repr(wrong), f"one of {choices} for it", "at='head'")
 
 
 def test_pictures_of_every_kind_are_one(tmp_path):
@@ -103,16 +102,13 @@ def test_pictures_that_cannot_be_read(refusal, tmp_path):
     broken.write_bytes(b"\x89PNG and no more")
 
     def refused(item: object) -> str:
-        return refusal(encode, folder, [good, item], pooling="cls", device="cpu", batch_size=1)
+        return refusal(encode, folder, [good, item], pooling="cls", device="cpu", batch_size=1, error=InputError)
 
-    assert refused(broken) == f"Item 1, {broken}, is no picture (Pillow cannot read it). Drop or mend it."
-    assert refused(str(missing)) == f"Item 1, {missing}, is no picture (No such file or directory). Drop or mend it."
-    assert refused(b"") == "Item 1 is no picture (Pillow cannot read it). Drop or mend it."
-    assert refused(7) == ("Item 1 is a int, but vit reads pictures. Pass PIL images, paths, or uint8 arrays (h, w, 3).")
-    assert refused(np.zeros((3, 8, 8), np.float32)) == (
-        "Item 1 is an array of float32 and shape (3, 8, 8), but a picture is uint8 (h, w, 3). "
-        "Turn it into that, or into a PIL image."
-    )
+    assert says(refused(broken), "Item 1", broken, "Pillow")
+    assert says(refused(str(missing)), "Item 1", missing, "No such file or directory")
+    assert says(refused(b""), "Item 1", "Pillow")
+    assert says(refused(7), "Item 1", "an int", "vit", "PIL images")
+    assert says(refused(np.zeros((3, 8, 8), np.float32)), "Item 1", "float32", "(3, 8, 8)", "uint8 (h, w, 3)")
 
 
 def test_a_space_of_pictures(tmp_path):
@@ -130,9 +126,8 @@ def test_a_pooler_that_was_never_trained_is_refused(refusal, tmp_path):
     model = tiny.model("vit", **settings)
     model.pooler = None
     folder = tiny.save(tmp_path / "poolerless", model, tiny.image_processor(processor))
-    assert "poolerless has no weights for pooler.dense.bias" in refusal(
-        encode, folder, tiny.pictures(), pooling="pooler", device="cpu"
-    )
+    text = refusal(encode, folder, tiny.pictures(), pooling="pooler", device="cpu", error=InputError)
+    assert says(text, "poolerless", "pooler.dense.bias", "random")
     assert encode(folder, tiny.pictures(), pooling="cls", device="cpu")[0].shape == (5, 16)
 
 
@@ -157,9 +152,8 @@ def test_timm_is_optional(refusal, tmp_path):
     config = {"model_type": "timm_wrapper", "architecture": "resnet10t", "num_labels": 3, "pretrained_cfg": {}}
     (tmp_path / "wrapped").mkdir()
     (tmp_path / "wrapped" / "config.json").write_text(json.dumps(config))
-    text = refusal(encode, tmp_path / "wrapped", tiny.pictures(), pooling="pooler", device="cpu")
-    assert text.startswith("wrapped could not be loaded (")
-    assert "timm" in text
+    text = refusal(encode, tmp_path / "wrapped", tiny.pictures(), pooling="pooler", device="cpu", error=InputError)
+    assert says(text, "wrapped", "timm")
 
 
 @pytest.mark.parametrize("architecture", ["resnet10t", "vit_tiny_patch16_224"])

@@ -1,12 +1,18 @@
-"""sentence-transformers models with two sides; those of text are in test_encoding.py."""
+"""sentence-transformers models with two sides or two poolings; the usual ones are in test_batches.py."""
+
+import warnings
 
 import pytest
 import tiny_encoders as tiny
 import torch
 from encoding.test_towers import parts
+from says import says
 from sentence_transformers import SentenceTransformer
-from transformers import CLIPProcessor
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import CLIPProcessor, pipeline
 
+from irp_hf import AnchoredSpace, AnchorSet, InputError, IRPAdapter, StitchedModel
 from irp_hf.encoding import encode
 
 
@@ -32,7 +38,68 @@ def test_the_items_tell_the_side(model, tmp_path):
 
 def test_a_side_that_is_not_there(model, refusal):
     """In words, with those that are."""
-    assert refusal(encode, model, tiny.waves(), modality="audio") == (
-        "modality is 'audio', but clip reads 'text', 'image'. Name one of them."
+    text = refusal(encode, model, tiny.waves(), modality="audio", error=InputError)
+    assert says(text, "modality", "'audio'", "'text', 'image'", "clip")
+    assert says(refusal(encode, model, [7], error=InputError), "modality", None, "'text', 'image'", "clip")
+
+
+@pytest.fixture(scope="module")
+def two_modes(tmp_path_factory) -> SentenceTransformer:
+    """A vector of two poolings, one after the other, which sentence-transformers names by a tuple."""
+    folder = tmp_path_factory.mktemp("models") / "two-modes"
+    tiny.save(folder, tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
+    return SentenceTransformer(modules=[Transformer(str(folder)), Pooling(16, ("mean", "max"))], device="cpu")
+
+
+def test_two_poolings_are_recorded_as_json_has_them(two_modes, tmp_path):
+    """A tuple that comes back as a list would be another encoder: no space would load, and no run go on."""
+    anchors = AnchorSet(tiny.texts(9))
+    space = AnchoredSpace.encode(two_modes, anchors)
+    assert (space.config.hidden_size, space.config.encoder["pooling"]) == (32, ["mean", "max"])
+    space.save_pretrained(tmp_path / "space")
+    assert AnchoredSpace.from_pretrained(tmp_path / "space").config.encoder == space.config.encoder
+    assert encode(two_modes, tiny.texts())[1]["pooling"] == ["mean", "max"]
+    two_modes.save(str(tmp_path / "encoder"))
+    record = encode(tmp_path / "encoder", tiny.texts(), pooling=["mean", "max"], device="cpu")[1]
+    assert record["pooling"] == ["mean", "max"]
+
+
+def test_a_run_with_two_poolings_goes_on(two_modes, tmp_path, monkeypatch):
+    """It died after two of five batches; what it wrote is kept, and no item is encoded twice."""
+    wanted, encoded = encode(two_modes, tiny.texts(), batch_size=2)[0], []
+    whole = two_modes.preprocess
+
+    def counted(texts, **options):
+        if len(encoded) == 2:
+            raise KeyboardInterrupt
+        encoded.append(texts)
+        return whole(texts, **options)
+
+    monkeypatch.setattr(two_modes, "preprocess", counted)
+    with pytest.raises(KeyboardInterrupt):
+        encode(two_modes, tiny.texts(), batch_size=2, out=tmp_path / "it.npy")
+    monkeypatch.setattr(
+        two_modes, "preprocess", lambda texts, **options: encoded.append(texts) or whole(texts, **options)
     )
-    assert refusal(encode, model, [7]) == "modality is None, but clip reads 'text', 'image'. Name one of them."
+    for _ in range(2):  # the second time there is nothing to do
+        found, record = encode(two_modes, tiny.texts(), batch_size=2, out=tmp_path / "it.npy")
+        assert len(encoded) == 5
+        torch.testing.assert_close(found, wanted)
+    assert record["pooling"] == ["mean", "max"]
+
+
+def test_a_pipeline_with_two_poolings_opens(two_modes, tmp_path, refusal):
+    """The same encoder must not be refused as one that pools otherwise; another one must."""
+    anchors = AnchorSet(tiny.texts(30))
+    space = AnchoredSpace.encode(two_modes, anchors)
+    IRPAdapter.connect(space, space, method="whitened", balance=1.0, ridge=0.1).save_pretrained(tmp_path / "adapter")
+    two_modes.save(str(tmp_path / "encoder"))
+    head = torch.nn.Linear(32, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for encoder in (two_modes, tmp_path / "encoder"):
+            pipe = pipeline("irp-stitch", model=str(tmp_path / "adapter"), encoder=encoder, head=head, device="cpu")
+            assert len(pipe(tiny.texts(3))) == 3
+    swapped = SentenceTransformer(modules=[two_modes[0], Pooling(16, ("max", "mean"))], device="cpu")
+    text = refusal(StitchedModel, swapped, str(tmp_path / "adapter"), head, error=InputError)
+    assert says(text, "pooling=('mean', 'max')", "pooling=('max', 'mean')")

@@ -1,12 +1,16 @@
 """Plain transformers models of text, against the direct call of each text alone."""
 
 import copy
+from typing import Any
 
 import pytest
 import tiny_encoders as tiny
 import torch
+from says import says
 from tiny_encoders import LAYERS, VOCAB
+from transformers import AutoModelForMaskedLM
 
+from irp_hf import InputError
 from irp_hf.encoding import encode
 from irp_hf.encoding.base import Options
 from irp_hf.encoding.open import open_encoder
@@ -81,25 +85,19 @@ def test_a_loaded_model_is_as_its_folder(tmp_path):
 def test_a_loaded_model_that_cannot_be_used(refusal):
     """Without its tokenizer, with another processor, in training mode, with a head."""
     model = tiny.model("bert", **LAYERS, **VOCAB)
-    assert refusal(encode, model, ["w1"], pooling="cls") == (
-        "The processor is a NoneType, but BertModel needs a tokenizer. Pass processor=, as loaded from the same place."
-    )
-    assert "The processor is a ViTImageProcessorPil, but BertModel" in refusal(
-        encode, model, ["w1"], pooling="cls", processor=tiny.image_processor()
-    )
-    assert refusal(encode, copy.deepcopy(model).train(), ["w1"], processor=tiny.tokenizer()) == (
-        "BertModel is in training mode, whose dropout makes other vectors each time. Call its eval() first."
-    )
-    from transformers import AutoModelForMaskedLM
-
     masked = tiny.model("bert", AutoModelForMaskedLM, **LAYERS, **VOCAB)
-    assert refusal(encode, masked, ["w1"], pooling="cls", processor=tiny.tokenizer()) == (
-        "BertForMaskedLM gives no last hidden state; the model beneath a head is wanted. "
-        "Pass its base_model, or at='head' for a classifier."
-    )
-    assert "revision is 'main', but the encoder is a BertModel, loaded" in refusal(
-        encode, model, ["w1"], revision="main"
-    )
+
+    def refused(model: Any, **options: Any) -> str:
+        return refusal(encode, model, ["w1"], error=InputError, **options)
+
+    assert says(refused(model, pooling="cls"), "processor", "a tokenizer", "BertModel", None)
+    other = refused(model, pooling="cls", processor=tiny.image_processor())
+    assert says(other, "processor", "a tokenizer", "BertModel", "ViTImageProcessorPil")
+    training = refused(copy.deepcopy(model).train(), processor=tiny.tokenizer())
+    assert says(training, "BertModel", "training mode", "eval()")
+    headed = refused(masked, pooling="cls", processor=tiny.tokenizer())
+    assert says(headed, "BertForMaskedLM", "last hidden state", "base_model")
+    assert says(refused(model, revision="main"), "revision", "'main'", "a BertModel")
 
 
 def test_embed_follows_its_module(tmp_path):
@@ -122,15 +120,11 @@ def test_long_texts_are_cut(tmp_path):
 def test_options_that_do_not_fit(refusal, tmp_path):
     """In words, before anything runs."""
     folder = tiny.save(tmp_path / "bert", tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
-    assert refusal(encode, folder, ["w1"], at="tail") == (
-        "at is 'tail'; 'head' or None is wanted. Leave it out for the encoder's own vectors."
-    )
-    assert refusal(encode, folder, ["w1"], pooling="cls", modality="image") == (
-        "modality is 'image', but bert reads text. Leave modality out."
-    )
-    assert refusal(encode, folder, ["w1"], modality="smell") == (
-        "modality is 'smell'; one of 'text', 'image', 'audio' is wanted. Leave it out where there is one."
-    )
-    assert refusal(encode, folder, ["w1"], processor=tiny.tokenizer()) == (
-        "processor is 'TokenizersBackend', but an id brings its own. Leave processor out."
-    )
+
+    def refused(**options: Any) -> str:
+        return refusal(encode, folder, ["w1"], error=InputError, **options)
+
+    assert says(refused(at="tail"), "at", "'tail'", "'head'")
+    assert says(refused(pooling="cls", modality="image"), "modality", "'image'", "bert reads text")
+    assert says(refused(modality="smell"), "modality", "'smell'", "'text', 'image', 'audio'")
+    assert says(refused(processor=tiny.tokenizer()), "processor", "TokenizersBackend")

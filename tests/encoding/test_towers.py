@@ -1,12 +1,15 @@
 """Two-tower models: each side against the model's own call of each item alone."""
 
+from typing import Any
+
 import pytest
 import tiny_encoders as tiny
 import torch
+from says import says
 from tiny_encoders import LAYERS, PATCHES, RATE, VOCAB
 from transformers import ClapFeatureExtractor
 
-from irp_hf import AnchoredSpace, AnchorSet
+from irp_hf import AnchoredSpace, AnchorSet, InputError
 from irp_hf.encoding import encode
 
 TEXT = LAYERS | VOCAB | dict(max_position_embeddings=16)
@@ -92,14 +95,11 @@ def test_one_encoder_and_two_views(tmp_path):
 def test_what_does_not_fit(refusal, tmp_path):
     """A side that there is not, items that do not tell, a pooling."""
     folder = tiny.save(tmp_path / "clip", *parts("clip"))
-    assert refusal(encode, folder, ["w1"], modality="audio", device="cpu") == (
-        "modality is 'audio', but clip has the sides 'text', 'image'. Name one of them."
-    )
-    assert refusal(encode, folder, [7], device="cpu") == (
-        "modality is None, but clip has the sides 'text', 'image'. Name one of them."
-    )
-    assert refusal(encode, folder, ["w1"], pooling="mean", device="cpu") == (
-        "pooling is 'mean', but clip is a two-tower model and pools in its own way. Leave pooling out."
-    )
-    mixed = ["w1", tiny.pictures()[0]]
-    assert "Item 1 is a Image, but clip reads texts." in refusal(encode, folder, mixed, device="cpu")
+
+    def refused(items: list[Any], **options: Any) -> str:
+        return refusal(encode, folder, items, device="cpu", error=InputError, **options)
+
+    assert says(refused(["w1"], modality="audio"), "modality", "'audio'", "'text', 'image'", "clip")
+    assert says(refused([7]), "modality", None, "'text', 'image'", "clip")
+    assert says(refused(["w1"], pooling="mean"), "pooling", "'mean'", "clip", "two-tower")
+    assert says(refused(["w1", tiny.pictures()[0]]), "Item 1", "an Image", "clip")

@@ -1,0 +1,68 @@
+"""Options of the wrong type: each is refused by its name before anything is loaded, whatever the encoder is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_encoders as tiny
+import torch
+from says import says
+
+from irp_hf import InputError
+from irp_hf.checkpoints.repository import find
+from irp_hf.encoding import encode
+from irp_hf.encoding.base import Options
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "pooling": (3, True, [], ["mean", 3], {"mean": 1}),
+    "prompt": (3, b"query: ", ["query: "], True),
+    "normalize": (1, "yes", "False"),
+    "device": ("cdua", "", 0.5, True, ["cpu"]),
+    "dtype": ("float12", "int8", "Tensor", np.float32, float, torch.int64, 16),
+    "revision": (3, "", "a b", "../main", b"main"),
+    "at": ("tail", True, ["head"]),
+    "modality": ("smell", 1, ["text"]),
+    "device_map": (0.5, ["cpu"], {"cpu"}),
+    "trust_remote_code": ("no", 1, None),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_options_of_the_wrong_type(name, refusal, tmp_path):
+    """A raw TypeError of another library, after minutes of loading; or code that runs since "no" is true."""
+    folder = tiny.save(tmp_path / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
+    for wrong in WRONG[name]:
+        options = {"pooling": "mean"} | {name: wrong}
+        for encoder in (folder, len):
+            text = refusal(encode, encoder, ["w1"], **options, error=InputError)
+            assert text.startswith(f"{name}: expected ")
+
+
+def test_a_token_is_not_shown(refusal):
+    """Errors are logged and sent to others."""
+    assert says(refusal(Options, token=b"hf_secret", error=InputError), "token", "a bytes")
+    assert "hf_secret" not in refusal(Options, token=b"hf_secret")
+    assert "hf_secret" not in refusal(encode, len, ["w1"], token="hf_secret", error=InputError)
+    assert "hf_secret" not in repr(Options(token="hf_secret"))
+
+
+def test_what_does_not_go_together(refusal):
+    text = refusal(Options, device="cpu", device_map="auto", error=InputError)
+    assert says(text, "device", "'cpu'", "device_map", "'auto'")
+
+
+def test_a_device_that_is_not_here(refusal, tmp_path):
+    """It would end in an AssertionError of PyTorch's after the model is loaded."""
+    folder = tiny.save(tmp_path / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
+    for device in ("cuda:99", torch.device("cuda:99"), 99):
+        text = refusal(encode, folder, ["w1"], pooling="mean", device=device, error=InputError)
+        assert says(text, "device", repr(device))
+
+
+def test_a_repository_that_was_found_is_not_looked_for_again(tmp_path):
+    """Each look is requests to the Hub."""
+    folder = tiny.save(tmp_path / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
+    found = encode(find(str(folder)), ["w1"], pooling="mean", device="cpu")
+    wanted = encode(folder, ["w1"], pooling="mean", device="cpu")
+    assert torch.equal(found[0], wanted[0])
+    assert found[1] == wanted[1]
