@@ -18,7 +18,7 @@ from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.finding import FoundSpace, find_spaces
 from irp_hf.models.space import AnchoredSpace
 from irp_hf.stitching.model import StitchedModel
-from irp_hf.stitching.pipeline import IRPStitchPipeline, Unnamed
+from irp_hf.stitching.pipeline import IRPStitchPipeline, NoAdapterGiven
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,5 +46,9 @@ for _config, _model in ((AnchoredSpaceConfig, AnchoredSpace), (IRPConfig, IRPAda
 
 if "irp-stitch" not in PIPELINE_REGISTRY.supported_tasks:
     PIPELINE_REGISTRY.register_pipeline(
-        "irp-stitch", IRPStitchPipeline, pt_model=AutoModel, default={"model": (Unnamed(), None)}, type="multimodal"
+        "irp-stitch",
+        IRPStitchPipeline,
+        pt_model=AutoModel,
+        default={"model": (NoAdapterGiven(), None)},
+        type="multimodal",
     )

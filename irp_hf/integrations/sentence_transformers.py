@@ -17,17 +17,15 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from irp_hf.errors import DamagedFolderError, InputError, MissingDependencyError
+from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal
 from irp_hf.models.adapter import IRPAdapter
+from irp_hf.records import EncoderRecord
 
 try:
     from sentence_transformers.base.model import BaseModel
     from sentence_transformers.base.modules import Module
 except ImportError as error:
-    raise MissingDependencyError(
-        "IRPTranslation is a module of sentence-transformers 6, which is not installed. "
-        "Run: pip install irp_hf[sentence-transformers]"
-    ) from error
+    raise missing("IRPTranslation", "sentence-transformers>=6", "irp_hf[sentence-transformers]") from error
 
 
 EMBEDDING = "sentence_embedding"
@@ -52,10 +50,8 @@ class IRPTranslation(Module):
         if isinstance(adapter, str | os.PathLike):
             adapter = IRPAdapter.from_pretrained(adapter)
         if not isinstance(adapter, IRPAdapter):
-            raise InputError(
-                f"The adapter is a {type(adapter).__name__}; an IRPAdapter, or the folder or id of one, is wanted. "
-                "Make one with IRPAdapter.connect."
-            )
+            expected, advice = "an IRPAdapter, or the folder or id of one", "Make one with IRPAdapter.connect."
+            raise refusal("adapter", expected, kind_of(adapter), advice)
         self.adapter = adapter
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -65,10 +61,8 @@ class IRPTranslation(Module):
         """
         embedding: Tensor | None = features.get(EMBEDDING)
         if embedding is None:
-            raise InputError(
-                f"No module before IRPTranslation makes a {EMBEDDING}; the features are {', '.join(features)}. "
-                "Put a Pooling module before it."
-            )
+            expected, got = f"a {EMBEDDING} of the modules before it", f"only {', '.join(features) or 'nothing'}"
+            raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
         self._check_width(embedding.shape[-1])
         features[EMBEDDING] = self.adapter(embeddings=embedding).translated
         return features
@@ -84,7 +78,7 @@ class IRPTranslation(Module):
         if not widths:
             return
         self._check_width(widths[-1])
-        for difference in _differences(self.adapter.config.source_encoder or {}, model, encoder):
+        for difference in _differences(_source_of(self.adapter), model, encoder):
             warnings.warn(
                 f"The adapter's source anchors were encoded with {difference}. "
                 "Encode both alike, or the translations will be worse than reported.",
@@ -92,12 +86,11 @@ class IRPTranslation(Module):
             )
 
     def _check_width(self, width: int) -> None:
-        wanted = self.adapter.config.source_size
-        if width != wanted:
-            raise InputError(
-                f"The encoder makes vectors {width} wide, but the adapter translates from {wanted}. "
-                f"Take the encoder whose anchors these are{_named(self.adapter)}, or the adapter of this one."
-            )
+        source_size, encoder = self.adapter.config.source_size, _source_of(self.adapter).id
+        if width != source_size:
+            expected = f"vectors {source_size} wide, from which the adapter translates"
+            its = f"{encoder}, whose anchors these are" if encoder else "the encoder whose anchors these are"
+            raise refusal("The encoder", expected, f"{width}", f"Take {its}, or an adapter of this encoder.")
 
     def get_embedding_dimension(self) -> int:
         """The width d_Y of the target."""
@@ -130,9 +123,8 @@ class IRPTranslation(Module):
             model_name_or_path, subfolder, token, cache_folder, revision=revision, local_files_only=local_files_only
         )
         if folder is None:
-            raise DamagedFolderError(
-                f"{model_name_or_path} has no folder {subfolder} with the adapter. Save or download it again."
-            )
+            expected, got = f"a folder {subfolder!r} with the adapter", "none"
+            raise refusal(model_name_or_path, expected, got, "Save or download it again.", DamagedFolderError)
         return cls(folder)
 
 
@@ -144,24 +136,29 @@ def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
     return iter(())
 
 
-def _differences(recorded: dict[str, Any], model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:
+def _source_of(adapter: IRPAdapter) -> EncoderRecord:
+    return EncoderRecord.from_dict(adapter.config.source_encoder, "source_encoder")
+
+
+def _differences(recorded: EncoderRecord, model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
-    if "prompt" in recorded:
-        wanted, default = recorded["prompt"] or "", model.prompts.get(model.default_prompt_name or "", "")
-        by_name = wanted and wanted in model.prompts.values()  # encode_query and encode(prompt_name=...) use it
-        if wanted != default and not by_name:
-            yield f"the prompt {wanted!r}, the model's is {default!r}"
+    if recorded.knows("prompt"):
+        prompt, default = recorded.prompt or "", model.prompts.get(model.default_prompt_name or "", "")
+        by_name = prompt and prompt in model.prompts.values()  # encode_query and encode(prompt_name=...) use it
+        if prompt != default and not by_name:
+            yield f"the prompt {prompt!r}, the model's is {default!r}"
     lengths = ("their own length", "unit length")
-    was, now = recorded.get("normalize"), "Normalize" in kinds
+    was, now = recorded.normalize, "Normalize" in kinds
     if was is not None and was != now:
         yield f"{lengths[was]}, the model's vectors have {lengths[now]}"
-    mode = getattr(kinds.get("Pooling"), "pooling_mode", None)
-    pooling, recorded_pooling = POOLINGS.get(str(mode), mode), recorded.get("pooling")
-    if pooling and recorded_pooling and pooling != POOLINGS.get(recorded_pooling, recorded_pooling):
-        yield f"the pooling {recorded_pooling!r}, the model's is {pooling!r}"
+    model_pooling = _our_names(getattr(kinds.get("Pooling"), "pooling_mode", None))
+    if model_pooling and recorded.pooling and model_pooling != _our_names(recorded.pooling):
+        yield f"the pooling {recorded.pooling!r}, the model's is {model_pooling!r}"
 
 
-def _named(adapter: IRPAdapter) -> str:
-    name = (adapter.config.source_encoder or {}).get("id")
-    return f", {name}" if name else ""
+def _our_names(pooling: Any) -> Any:
+    """A pooling, or several in order, by the names that we have for them."""
+    if isinstance(pooling, list | tuple):
+        return tuple(_our_names(mode) for mode in pooling)
+    return POOLINGS.get(pooling, pooling)

@@ -16,11 +16,13 @@ from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
+from irp_hf.checks import check_choice
 from irp_hf.data.arrays import Rows, refuse_not_finite
-from irp_hf.data.columns import check_request
+from irp_hf.data.columns import check_request, column_of
 from irp_hf.encoding.inputs import read_items
-from irp_hf.errors import InputError, IRPError, first_line
+from irp_hf.errors import InputError, IRPError, first_line, refusal
 from irp_hf.maths.projection import unit_rows
+from irp_hf.parallel.sharded import run_sharded
 from irp_hf.stitching.parts import (
     compare_encoder,
     compare_head,
@@ -28,6 +30,8 @@ from irp_hf.stitching.parts import (
     named_encoder,
     named_head,
     open_adapter,
+    source_of,
+    target_of,
     token_for,
 )
 
@@ -88,8 +92,7 @@ class StitchedModel(nn.Module):
         Raises `InputError` for parts that do not fit each other, and what their own loading raises.
         """
         super().__init__()
-        if on_mismatch not in ("refuse", "warn"):
-            raise InputError(f"on_mismatch is {on_mismatch!r}; 'refuse' or 'warn' is wanted. Name one of them.")
+        check_choice("on_mismatch", on_mismatch, ("refuse", "warn"))
         if adapter is None:
             self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
             encoder = head = revision = head_revision = None
@@ -99,12 +102,12 @@ class StitchedModel(nn.Module):
         self.head = named_head(
             self.adapter, head, head_revision, token_for(head, head_token, token), head_trust_remote_code
         )
-        compare_head(self.adapter.config.target_encoder or {}, self.head, on_mismatch)
+        compare_head(target_of(self.adapter), self.head, on_mismatch)
         self.encoder = named_encoder(
             self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
         )
         self.encoder_module = self.encoder.module
-        compare_encoder(self.adapter.config.source_encoder or {}, self.encoder, on_mismatch)
+        compare_encoder(source_of(self.adapter), self.encoder, on_mismatch)
         self.eval()
 
     @property
@@ -126,20 +129,20 @@ class StitchedModel(nn.Module):
     def forward(self, items: Sequence[Any], confidence: bool = False, first: int = 0) -> StitchedOutput:
         """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones.
 
-        `first` is the row of the first one, for the words of an error.
+        `first` is the row of the first one, for errors.
         """
         vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
         try:
             logits = self.head(self.adapter(embeddings=vectors).translated)
         except InputError:
-            refuse_not_finite(vectors, f"The vectors of {self.encoder.name}", first)  # names the row among all
+            refuse_not_finite(vectors, f"vectors of {self.encoder.name}", first)  # names the row among all
             raise
         return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
 
     def predict(
         self, items: Sequence[Any], batch_size: int = 32, confidence: bool = False, progress: bool | None = None
     ) -> StitchedOutput:
-        """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users hold them.
+        """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users have them.
 
         Raises `InputError` that names the row of an item that cannot be read.
         """
@@ -170,9 +173,6 @@ class StitchedModel(nn.Module):
         in every process; the bits do not depend on the number of processes, and a run that died goes on. For `block_size`
         and what is raised see `irp_hf.parallel.run_sharded`.
         """
-        from irp_hf.data.columns import column_of
-        from irp_hf.parallel.sharded import run_sharded
-
         items, state = column_of(dataset, column), PartialState()
         if state.num_processes > 1:
             self.to(state.device)
@@ -181,16 +181,16 @@ class StitchedModel(nn.Module):
             output = self.predict(rows, batch_size, confidence, progress=False)
             return {name: value.numpy() for name, value in output.items()}
 
-        parts = dict(encoder=self.encoder.record, adapter=self.adapter.checksum(), head=self.head.record)
+        parts = dict(encoder=self.encoder.record.to_dict(), adapter=self.adapter.checksum(), head=self.head.record)
         record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": confidence}
         return run_sharded(classify, items, out_folder, block_size=block_size, record=record, progress=progress)
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
-        """Items as `forward` takes them; `first` is the row of the first one, for the words of an error."""
+        """Items as `forward` takes them; `first` is the row of the first one, for errors."""
         read = read_items(self.encoder, items, first)
         for row, item in enumerate(read, first):
             if isinstance(item, str) and not item.strip():
-                raise InputError(f"Item {row} is an empty text; there is nothing to classify. Leave it out.")
+                raise refusal(f"Item {row}", "a text to classify", f"an empty one, {item!r}", "Leave it out.")
         return read
 
     def _embed(self, items: list[Any]) -> Tensor:
@@ -201,18 +201,16 @@ class StitchedModel(nn.Module):
         except (RuntimeError, TypeError, ValueError) as error:
             if self.encoder_module is None:  # a function of the user's own
                 raise
-            raise InputError(
-                f"{self.encoder.name} failed on {len(items)} items ({first_line(error)}). Drop or mend what it cannot read."
-            ) from error
-        rows = Rows(given, f"The vectors of {self.encoder.name}")
+            expected, got = f"an encoder that reads these {len(items)} items", f"an error ({first_line(error)})"
+            raise refusal(self.encoder.name, expected, got, "Drop or replace what it cannot read.") from error
+        rows = Rows(given, f"vectors of {self.encoder.name}")
         vectors = rows[0 : rows.num_rows]
-        wanted = (len(items), self.adapter.config.source_size)
-        if tuple(vectors.shape) != wanted:
-            raise InputError(
-                f"{self.encoder.name} gives vectors of shape {tuple(vectors.shape)}, but the adapter reads {wanted}. "
-                "Pass the encoder that the adapter's anchors were encoded with."
-            )
-        return unit_rows(vectors.float()) if self.encoder.record.get("normalize") else vectors
+        shape = (len(items), self.adapter.config.source_size)
+        if tuple(vectors.shape) != shape:
+            expected, got = f"shape {shape}, which the adapter reads", f"{tuple(vectors.shape)}"
+            advice = "Pass the encoder that the adapter's anchors were encoded with."
+            raise refusal(f"vectors of {self.encoder.name}", expected, got, advice)
+        return unit_rows(vectors.float()) if self.encoder.record.normalize else vectors
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""

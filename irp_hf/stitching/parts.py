@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from transformers import PreTrainedModel
 
-from irp_hf.checkpoints.repository import find
+from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.encoding.base import Encoder, Options
 from irp_hf.encoding.open import open_encoder
-from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.errors import DamagedFolderError, InputError, kind_of, refusal, shown
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
 from irp_hf.heads.replay import HeadReplay
 from irp_hf.hub.ids import is_hub_id
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.space import AnchoredSpace
+from irp_hf.records import EncoderRecord
 
 Token = str | bool | None
 PLACES = (str, os.PathLike)
+COMPARED = ("pooling", "prompt", "normalize", "at", "revision")
+OPEN_ALIKE = "Open it as it was then, or encode the anchors again."
 
 
 def token_for(part: Any, own: Token, shared: Token) -> Token:
@@ -34,10 +37,8 @@ def open_adapter(adapter: Any, revision: str | None = None, token: Token = None)
     if isinstance(adapter, PLACES):
         return IRPAdapter.from_pretrained(adapter, revision=revision, token=token)
     if not isinstance(adapter, IRPAdapter):
-        raise InputError(
-            f"The adapter is a {type(adapter).__name__}; an IRPAdapter, an id or a folder is wanted. "
-            "Make one with IRPAdapter.connect."
-        )
+        expected, advice = "an IRPAdapter, an id or a folder", "Make one with IRPAdapter.connect."
+        raise refusal("adapter", expected, kind_of(adapter), advice)
     return adapter
 
 
@@ -47,10 +48,9 @@ def connect_spaces(source: Any, target: Any, revisions: tuple[str | None, str | 
     Raises `InputError` where one of them is no space, `AnchorMismatchError` where their anchors differ.
     """
     if source is None or target is None:
-        missing = "encoder and head" if source is target else "encoder" if source is None else "head"
-        raise InputError(
-            f"There is no adapter, and no {missing} to connect. Pass an adapter as model=, or two spaces as encoder= and head=."
-        )
+        given = "neither" if source is target else "encoder= alone" if target is None else "head= alone"
+        expected = "an adapter, or two spaces as encoder= and head="
+        raise refusal("adapter", expected, given, "Pass an adapter as model=, or both spaces.")
     sides = zip(("encoder", "head"), (source, target), revisions, strict=True)
     first, second = (_space(part, side, revision, token) for part, side, revision in sides)
     adapter = IRPAdapter.connect(first, second)
@@ -59,40 +59,36 @@ def connect_spaces(source: Any, target: Any, revisions: tuple[str | None, str | 
 
 
 def _space(part: str, side: Any, revision: str | None, token: Token) -> AnchoredSpace:
-    wanted = (
-        f"without an adapter, {part} must be an anchored space. Name one, as find_spaces lists them, "
-        "or pass an adapter as model=."
-    )
+    expected = "an anchored space, since no adapter is given"
+    advice = "Name one, as find_spaces lists them, or pass an adapter as model=."
     if isinstance(side, AnchoredSpace):
         return side
     if not isinstance(side, PLACES):
-        raise InputError(f"{part} is a {type(side).__name__}, but {wanted}")
+        raise refusal(part, expected, kind_of(side), advice)
     try:
         return AnchoredSpace.from_pretrained(side, revision=revision, token=token)
     except DamagedFolderError as error:
-        if "holds a model of type" not in str(error):
+        if "model of type" not in str(error):  # a space, and damaged
             raise
-        raise InputError(f"{part} is {os.fspath(side)!r}, no space, but {wanted}") from error
+        raise refusal(part, expected, shown(os.fspath(side)), advice) from error
 
 
 def named_head(adapter: IRPAdapter, head: Any, revision: str | None, token: Token, trust_remote_code: bool) -> Head:
     """The head that is given, or the one that the adapter's target was encoded at."""
-    record = adapter.config.target_encoder or {}
+    record = target_of(adapter)
     if head is None:
-        if record.get("at") != "head":
-            raise InputError(
-                f"The adapter leads to the space of {record.get('id', 'an unknown encoder')}, which names no head. "
-                "Pass head=, a classifier or a function from vectors to logits."
-            )
+        if not record.at_head:
+            got = f"the space of {record.name}, which names none"
+            advice = "Pass head=, a classifier or a function from vectors to logits."
+            raise refusal("head", "one, or an adapter to the space of a head", got, advice)
         head = _named("head", record)
-    if isinstance(head, str) and head == record.get("id"):
-        revision = revision or record.get("revision")
+    if isinstance(head, str) and head == record.id:
+        revision = revision or record.revision
     opened = open_head(head, revision, token, trust_remote_code)
-    if opened.dim not in (None, adapter.config.target_size):
-        raise InputError(
-            f"The head reads vectors {opened.dim} wide, but the adapter gives {adapter.config.target_size}. "
-            "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
-        )
+    width = adapter.config.target_size
+    if opened.dim not in (None, width):
+        advice = "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
+        raise refusal("head", f"one that reads the adapter's vectors, {width} wide", f"{opened.dim} wide", advice)
     return opened
 
 
@@ -100,88 +96,81 @@ def named_encoder(
     adapter: IRPAdapter, encoder: Any, settings: dict[str, Any], revision: str | None, token: Token
 ) -> Encoder:
     """The encoder that is given, or the one that the adapter's source was encoded by; opened as its anchors were encoded."""
-    record = adapter.config.source_encoder or {}
+    record = source_of(adapter)
     encoder = _named("encoder", record) if encoder is None else encoder
-    if isinstance(encoder, str) and encoder == record.get("id"):
-        revision = revision or record.get("revision")
-    return open_encoder(encoder, _options(encoder, record, settings, revision, token))
-
-
-def _named(part: str, record: dict[str, Any]) -> str:
-    """The id on the Hub that a record names; never a path, which a stranger's adapter could choose."""
-    if record.get("revision") is None or not is_hub_id(record.get("id")):  # only what comes from the Hub has a commit
-        name = f"{record['id']!r}, which is no id on the Hub" if "id" in record else "nothing"
-        raise InputError(
-            f"The adapter names as its {part} {name}. "
-            f"Pass {part}=, the folder or the object: the way to a folder is not recorded."
-        )
-    return str(record["id"])
-
-
-def _options(
-    encoder: Any, record: dict[str, Any], settings: dict[str, Any], revision: str | None, token: Token
-) -> Options:
-    """How to open the encoder: as the anchors were encoded, where nothing else is said."""
+    if isinstance(encoder, str) and encoder == record.id:
+        revision = revision or record.revision
     known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise InputError(f"{unknown[0]!r} is no setting of an encoder; there are {', '.join(known)}. Leave it out.")
-    recorded = {key: record[key] for key in ("pooling", "normalize", "at", "modality") if record.get(key)}
-    if "prompt" in record:
-        recorded["prompt"] = record["prompt"] or ""  # not even a default of the encoder's own
-    if not isinstance(encoder, (*PLACES, PreTrainedModel)):
-        # It has a way of its own; afterwards they are compared.
-        recorded = {key: value for key, value in recorded.items() if key not in ("pooling", "at")}
-    elif "at" not in recorded and _is_modular(encoder, revision, token):
-        recorded.pop("pooling", None)
-    return Options(**(recorded | settings), revision=revision, token=token)
+    for unknown in sorted(set(settings) - set(known)):
+        raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown), "Leave it out.")
+    asked = Options(**settings, revision=revision, token=token)
+    if isinstance(encoder, PLACES):
+        encoder = find(os.fspath(encoder), revision, token)
+    return open_encoder(encoder, replace(asked, **(_recorded(encoder, record) | settings)))
 
 
-def _is_modular(encoder: Any, revision: str | None, token: Token) -> bool:
-    if isinstance(encoder, PreTrainedModel):
-        return False
-    return find(os.fspath(encoder), revision, token).modular
+def _named(part: str, record: EncoderRecord) -> str:
+    """The id on the Hub that a record names; never a path, which a stranger's adapter could choose."""
+    if record.id is None or record.revision is None or not is_hub_id(record.id):  # only what is on the Hub has a commit
+        got = "none" if record.id is None else f"{shown(record.id)}, which is not on the Hub"
+        advice = f"Pass {part}=, the folder or the object: the path to a folder is not recorded."
+        raise refusal(f"The adapter's {part}", "an id on the Hub", got, advice)
+    return record.id
 
 
-COMPARED = ("pooling", "prompt", "normalize", "at", "revision")
+def _recorded(encoder: Any, record: EncoderRecord) -> dict[str, Any]:
+    """Options that open the encoder as the anchors were encoded."""
+    options = {key: value for key in ("pooling", "normalize", "at", "modality") if (value := getattr(record, key))}
+    if record.knows("prompt"):
+        options["prompt"] = record.prompt or ""  # not even a default of the encoder's own
+    if not isinstance(encoder, Repository | PreTrainedModel):
+        own = {"pooling", "at"}  # it has a way of its own; afterwards they are compared
+    elif isinstance(encoder, Repository) and encoder.modular and not record.at:
+        own = {"pooling"}
+    else:
+        own = set()
+    return {key: value for key, value in options.items() if key not in own}
 
 
-def compare_head(recorded: dict[str, Any], head: Head, on_mismatch: str) -> None:
+def source_of(adapter: IRPAdapter) -> EncoderRecord:
+    """Who encoded the anchors of the adapter's source."""
+    return EncoderRecord.from_dict(adapter.config.source_encoder, "source_encoder")
+
+
+def target_of(adapter: IRPAdapter) -> EncoderRecord:
+    """Who encoded the anchors of the adapter's target."""
+    return EncoderRecord.from_dict(adapter.config.target_encoder, "target_encoder")
+
+
+def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     """Refuse a classifier's head where the adapter leads to other vectors than it reads, as far as that is known, or warn."""
-    pooled = "normalize" in recorded and recorded.get("at") != "head"
-    if pooled and isinstance(head.scorer, HeadReplay):
+    if recorded.knows("at") and not recorded.at_head and isinstance(head.scorer, HeadReplay):
+        expected, got = "an adapter to what it reads", f"one to vectors of {recorded.name} as an encoder pools them"
+        _tell("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
+    record = EncoderRecord.from_dict(head.record, "the head's record")
+    if record.id is None or record.id != recorded.id:
+        return
+    for _, then, now in recorded.differences(record, ["revision"]):
         _tell(
-            f"The adapter leads to vectors of {recorded.get('id')} as an encoder pools them, but a classifier's head reads "
-            "others. Encode the target's anchors with at='head'.",
-            on_mismatch,
-        )
-    then, now = recorded.get("revision"), head.record.get("revision")
-    if None not in (then, now) and recorded.get("id") == head.record.get("id") and then != now:
-        _tell(
-            f"The adapter leads to what the head of {head.record['id']} read at revision {then!r}, but the head is of {now!r}. "
-            "Open it as it was then, or encode the anchors again.",
-            on_mismatch,
+            f"The head of {record.id}", f"revision {then!r}, as the adapter has it", f"{now!r}", OPEN_ALIKE, on_mismatch
         )
 
 
-def compare_encoder(recorded: dict[str, Any], encoder: Encoder, on_mismatch: str) -> None:
+def compare_encoder(recorded: EncoderRecord, encoder: Encoder, on_mismatch: str) -> None:
     """Refuse an encoder that encodes otherwise than the anchors were encoded, as far as both are known, or warn."""
-    for key in COMPARED:
-        then, now = recorded.get(key), encoder.record.get(key)
-        if key == "at":  # which is recorded where it is something
-            known = "normalize" in recorded and encoder.module is not None
-        else:
-            known = key in recorded and (key in ("prompt", "normalize") or None not in (then, now))
-        if not known or (then or None) == (now or None):
-            continue
+    # A function may well give what a head reads, and cannot say so.
+    names = [name for name in COMPARED if name != "at" or encoder.module is not None]
+    for name, then, now in recorded.differences(encoder.record, names):
         _tell(
-            f"The adapter's anchors were encoded with {key} {then!r}, but {encoder.name} now encodes with {now!r}. "
-            "Open it as it was then, or encode the anchors again.",
+            encoder.name,
+            f"{name}={then!r}, as the adapter's anchors were encoded",
+            f"{name}={now!r}",
+            OPEN_ALIKE,
             on_mismatch,
         )
 
 
-def _tell(mismatch: str, on_mismatch: str) -> None:
+def _tell(subject: str, expected: str, got: str, advice: str, on_mismatch: str) -> None:
     if on_mismatch == "refuse":
-        raise InputError(mismatch + " on_mismatch='warn' lets it pass.")
-    warnings.warn(mismatch, stacklevel=4)
+        raise refusal(subject, expected, got, f"{advice} on_mismatch='warn' lets it pass.")
+    warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=4)

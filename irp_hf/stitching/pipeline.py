@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from irp_hf.errors import InputError, IRPError
+from irp_hf.checks import check_choice, check_count, check_flag, check_number
+from irp_hf.encoding.base import check_device, check_usable
+from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.stitching.model import StitchedModel
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -34,8 +36,8 @@ MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "
 OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 
 
-class Unnamed(os.PathLike[str]):
-    """What `pipeline("irp-stitch", encoder=..., head=...)` takes for the model that it was not given."""
+class NoAdapterGiven(os.PathLike[str]):
+    """Stands for the model of `pipeline("irp-stitch", encoder=..., head=...)`, which is none."""
 
     def __fspath__(self) -> str:
         return os.curdir  # it exists, so that pipeline() does not ask the Hub for it
@@ -96,15 +98,12 @@ class IRPStitchPipeline(Pipeline):
         self._sanitize_parameters(
             **{name: kwargs[name] for name in kwargs if name not in OF_ALL}
         )  # before anything loads
+        _check_devices(device=device, encoder_device=encoder_device, head_device=head_device)
         if isinstance(model, StitchedModel):
-            given = [name for name, part in {"encoder": encoder, "head": head, **parts}.items() if part is not None]
-            if given:
-                raise InputError(
-                    f"{given[0]} is given, but a StitchedModel has its parts already. Leave {given[0]} out."
-                )
+            _refuse_parts(encoder=encoder, head=head, **parts)
             self.stitched = model
         else:
-            model = None if isinstance(model, Unnamed) else model
+            model = None if isinstance(model, NoAdapterGiven) else model
             named = encoder is None or model is None or isinstance(encoder, str | os.PathLike)
             spread = parts.get("device_map") or getattr(model, "device_map", None)
             if named:  # a single device is known only later
@@ -123,10 +122,10 @@ class IRPStitchPipeline(Pipeline):
         """Classify one input, a list, a generator or a data set (`KeyDataset`).
 
         Args:
-            inputs: texts; PIL pictures, paths, URLs; waveforms, {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
+            inputs: texts; PIL images, paths, URLs; waveforms, {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
             *args: none.
             **kwargs: `top_k`, how many labels, by default 1 of texts and 5 of pictures and sounds, None for all;
-                `function_to_apply`, "softmax", "sigmoid" or "none", by default what the head's problem type wants;
+                `function_to_apply`, "softmax", "sigmoid" or "none", by default what suits the head's problem type;
                 `return_confidence`, which adds the adapter's `confidence` for the input, the expected cosine with the vector
                 that the target's own encoder would have given; `timeout` in seconds for URLs; `batch_size`, `num_workers`.
 
@@ -135,7 +134,7 @@ class IRPStitchPipeline(Pipeline):
         """
         listed = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
         if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
-            raise InputError("The inputs are an empty list; at least one is wanted. Pass [item, ...].")
+            raise refusal("inputs", "at least one", f"none, {shown(inputs)}", "Pass [item, ...].")
         if listed:  # a column of pictures is decoded piece by piece
             inputs = Subset(inputs, range(len(inputs)))
         elif isinstance(inputs, Iterator):  # the base class streams generators alone
@@ -155,9 +154,7 @@ class IRPStitchPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> PipelineIterator:
         """As the base class has it, but with batches of items: the encoder pads them, and knows how."""
-        for name, number, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if not isinstance(number, int) or number < least:
-                raise InputError(f"{name} is {number!r}; a number from {least} is wanted. Correct it.")
+        batch_size, num_workers = check_count("batch_size", batch_size), check_count("num_workers", num_workers, 0)
         sized = hasattr(inputs, "__len__")
         numbered: Any = _Numbered(inputs) if sized else enumerate(inputs)
         read: Any = (PipelineDataset if sized else PipelineIterator)(numbered, self._read, preprocess_params)
@@ -178,7 +175,7 @@ class IRPStitchPipeline(Pipeline):
     def preprocess(  # type: ignore[override]
         self, item: Any, timeout: float | None = None, row: int = 0
     ) -> dict[str, Any]:
-        """Read one item; `row` is its place, for the words of an error."""
+        """Read one item; `row` is its place, for errors."""
         if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
             item = _fetch(item, timeout)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
@@ -221,15 +218,18 @@ class IRPStitchPipeline(Pipeline):
         if unknown:
             meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1)
             if meant:
-                raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; {meant[0]!r} is. Correct it.")
-            raise InputError(f"{unknown[0]!r} is no keyword of irp-stitch; there are {', '.join(known)}. Leave it out.")
-        top_k, function = kwargs.get("top_k"), kwargs.get("function_to_apply")
-        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-            raise InputError(f"top_k is {top_k!r}; a number of labels from 1, or None for all, is wanted. Correct it.")
-        if function is not None and not (isinstance(function, str) and function.lower() in FUNCTIONS):
-            raise InputError(
-                f"function_to_apply is {function!r}; 'softmax', 'sigmoid' or 'none' is wanted. Name one of them."
-            )
+                raise refusal("irp-stitch", f"the keyword {meant[0]!r}", repr(unknown[0]), f"Write {meant[0]}=.")
+            expected = f"any of the keywords {', '.join(known)}"
+            raise refusal("irp-stitch", expected, repr(unknown[0]), "Leave it out.")
+        top_k, function, timeout = (kwargs.get(name) for name in ("top_k", "function_to_apply", "timeout"))
+        if top_k is not None:
+            check_count("top_k", top_k, advice="Give a number of labels from 1, or None for all.")
+        if function is not None:
+            check_choice("function_to_apply", function.lower() if isinstance(function, str) else function, FUNCTIONS)
+        if timeout is not None:
+            check_number("timeout", timeout, above=0, advice="Give seconds, or None to wait for any time.")
+        if "return_confidence" in kwargs:
+            check_flag("return_confidence", kwargs["return_confidence"])
         return (
             {name: kwargs[name] for name in kwargs if name == "timeout"},
             {"confidence": kwargs["return_confidence"]} if "return_confidence" in kwargs else {},
@@ -254,6 +254,20 @@ class _Numbered(Dataset[tuple[int, Any]]):
         return row, self.items[row]
 
 
+def _check_devices(**devices: Any) -> None:
+    for name, device in devices.items():
+        check_device(name, device)
+        if device not in (None, -1):  # which is the CPU for any pipeline
+            check_usable(name, device)
+
+
+def _refuse_parts(**parts: Any) -> None:
+    for name, part in parts.items():
+        if part is not None:  # it may be a token, and is not shown
+            expected = "nothing, since a StitchedModel has its parts already"
+            raise refusal(name, expected, kind_of(part), f"Leave {name} out.")
+
+
 def _together(read: list[dict[str, Any]]) -> dict[str, Any]:
     return {"items": [item for one in read for item in one["items"]], "row": read[0]["row"]}
 
@@ -263,5 +277,6 @@ def _fetch(url: str, timeout: float | None) -> bytes:
         response: Any = get_session().get(url, follow_redirects=True, timeout=timeout)
         content: bytes = response.raise_for_status().content
     except Exception as error:  # whatever the client of huggingface_hub raises
-        raise InputError(f"{url} could not be fetched ({error}). Check the address and the connection.") from error
+        expected, got = "a file that can be fetched", f"an error ({first_line(error)})"
+        raise refusal(url, expected, got, "Check the address and the connection.") from error
     return content

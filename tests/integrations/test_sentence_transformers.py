@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from says import says
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
@@ -21,7 +22,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from irp_hf import AnchoredSpace, InputError, IRPAdapter
+from irp_hf import AnchoredSpace, DamagedFolderError, InputError, IRPAdapter
 from irp_hf.integrations.sentence_transformers import IRPTranslation
 
 WORDS = ["who", "where", "what", "is", "was", "the", "a", "deep", "lake", "moon", "of", "Jupiter", "painted", "ceiling"]
@@ -164,9 +165,8 @@ def test_loads_from_the_cache_of_the_hub(encoder, tmp_path, refusal):
     place = {"cache_folder": str(tmp_path), "local_files_only": True}
     again = SentenceTransformer("me/stitched", trust_remote_code=True, device="cpu", **place)
     np.testing.assert_array_equal(again.encode(TEXTS), model.encode(TEXTS))
-    assert refusal(IRPTranslation.load, str(snapshot), "4_IRPTranslation") == (
-        f"{snapshot} has no folder 4_IRPTranslation with the adapter. Save or download it again."
-    )
+    text = refusal(IRPTranslation.load, str(snapshot), "4_IRPTranslation", error=DamagedFolderError)
+    assert says(text, snapshot, "'4_IRPTranslation'")
 
 
 def test_a_router_translates_queries_alone(encoder, tmp_path):
@@ -188,21 +188,15 @@ def test_an_adapter_is_loaded_by_name(encoder, saved, refusal):
     folder = saved("kernel")
     assert IRPTranslation(folder).get_config_dict() == {"source_size": 64, "target_size": 24, "method": "kernel"}
     assert repr(IRPTranslation(str(folder))).startswith("IRPTranslation({'source_size': 64")
-    assert refusal(IRPTranslation, nn.Linear(2, 2), error=InputError) == (
-        "The adapter is a Linear; an IRPAdapter, or the folder or id of one, is wanted. "
-        "Make one with IRPAdapter.connect."
-    )
-    assert "There is no folder" in refusal(IRPTranslation, "/no/such/folder")
+    assert says(refusal(IRPTranslation, nn.Linear(2, 2), error=InputError), "adapter", "a Linear", "IRPAdapter")
+    assert says(refusal(IRPTranslation, "/no/such/folder"), "/no/such/folder")
 
 
 def test_another_width_is_refused_when_the_model_is_made(encoder, refusal):
     """Also inside a router, and at the first use of a model that was put together later."""
     adapter = adapter_from(5, {"id": "me/static"})
-    words = (
-        "The encoder makes vectors 12 wide, but the adapter translates from 5. "
-        "Take the encoder whose anchors these are, me/static, or the adapter of this one."
-    )
-    assert refusal(stitch, encoder, adapter=adapter) == words
+    words = refusal(stitch, encoder, adapter=adapter, error=InputError)
+    assert says(words, "5 wide", "got 12", "me/static")
     router = Router.for_query_document([*encoder, IRPTranslation(adapter)], [*encoder])
     assert refusal(SentenceTransformer, modules=[router], device="cpu") == words
     encoder.append(IRPTranslation(adapter))
@@ -212,15 +206,15 @@ def test_another_width_is_refused_when_the_model_is_made(encoder, refusal):
 def test_what_makes_no_vector_of_a_text_is_refused(encoder, refusal):
     """Without its pooling the encoder gives tokens alone."""
     model = SentenceTransformer(modules=[encoder[0], IRPTranslation(adapter_from(WIDTH))], device="cpu")
-    start = "No module before IRPTranslation makes a sentence_embedding; the features are "
-    assert refusal(model.encode, TEXTS, error=InputError).startswith(start)
+    text = refusal(model.encode, TEXTS, error=InputError)
+    assert says(text, "IRPTranslation", "sentence_embedding", "token_embeddings", "Pooling")
 
 
 def test_vectors_that_are_not_finite_are_refused(encoder, refusal):
     """An encoder that overflows in half precision must not search an index."""
     with torch.no_grad():
         encoder[0].model.embeddings.LayerNorm.bias.fill_(torch.nan)
-    assert "hold NaN in row 0" in refusal(stitch(encoder).encode, TEXTS, error=InputError)
+    assert says(refusal(stitch(encoder).encode, TEXTS, error=InputError), "NaN", "Row 0")
 
 
 ALIKE = {"prompt": None, "normalize": True, "pooling": "mean"}
@@ -233,6 +227,7 @@ ALIKE = {"prompt": None, "normalize": True, "pooling": "mean"}
         ({"prompt": None}, {"prompts": {"q": "query: "}, "default_prompt_name": "q"}, "the prompt '', the model's is "),
         ({"normalize": False}, {}, "their own length, the model's vectors have unit length"),
         ({"pooling": "last"}, {}, "the pooling 'last', the model's is 'mean'"),
+        ({"pooling": ["mean", "max"]}, {}, "the pooling ('mean', 'max'), the model's is 'mean'"),
     ],
 )
 def test_another_way_of_encoding_is_warned_of(encoder, recorded, prompts, difference):
@@ -253,6 +248,15 @@ def test_the_same_way_of_encoding_is_not(encoder, recorded):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SentenceTransformer(modules=[*encoder, translation], device="cpu", prompts={"q": "query: "})
+
+
+def test_two_poolings_are_those_that_were_recorded(encoder):
+    """A list in the adapter's configuration, a tuple in sentence-transformers."""
+    two_modes = SentenceTransformer(modules=[encoder[0], Pooling(WIDTH, ("mean", "lasttoken"))], device="cpu")
+    recorded = {"prompt": None, "normalize": False, "pooling": ["mean", "lasttoken"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stitch(two_modes, adapter=adapter_from(2 * WIDTH, recorded))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -277,10 +281,7 @@ def test_the_library_is_optional():
             print(error)
     """
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout == (
-        "IRPTranslation is a module of sentence-transformers 6, which is not installed. "
-        "Run: pip install irp_hf[sentence-transformers]\n"
-    )
+    assert says(run.stdout, "IRPTranslation", "sentence-transformers>=6", "pip install irp_hf[sentence-transformers]")
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 import stitched
 import tiny_encoders as tiny
 import torch
+from says import says
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -16,7 +17,7 @@ from tiny_encoders import LAYERS, VOCAB
 from torch import nn
 from transformers import AutoModelForCausalLM, pipeline
 
-from irp_hf import IRPAdapter, StitchedModel
+from irp_hf import HubError, InputError, IRPAdapter, StitchedModel
 from irp_hf.encoding import encode
 from irp_hf.heads import open_head
 from irp_hf.heads.cut import HeadCut
@@ -112,9 +113,7 @@ def test_adapters_of_every_kind(plain, adapter, head, tmp_path, refusal):
     wanted = StitchedModel(plain, adapter, head).predict(TEXTS).logits
     for given in (tmp_path / "adapter", str(tmp_path / "adapter")):
         assert torch.equal(StitchedModel(plain, given, head).predict(TEXTS).logits, wanted)
-    assert refusal(StitchedModel, plain, head, head) == (
-        "The adapter is a Sequential; an IRPAdapter, an id or a folder is wanted. Make one with IRPAdapter.connect."
-    )
+    assert says(refusal(StitchedModel, plain, head, head, error=InputError), "adapter", "a Sequential", "IRPAdapter")
     assert "no adapter" in refusal(StitchedModel, plain, str(tmp_path / "no adapter"), head)
 
 
@@ -144,12 +143,13 @@ def test_a_bar_shows_the_progress(progress, shown, plain, adapter, head, capsys)
 
 def test_rows_that_cannot_be_classified(plain, adapter, head, refusal):
     """Each is named by its row among all, not in its batch."""
-    predict = partial(refusal, StitchedModel(plain, adapter, head).predict, batch_size=2)
-    assert predict([*TEXTS, " "]) == "Item 9 is an empty text; there is nothing to classify. Leave it out."
-    assert "Item 5 is a float, but plain reads texts." in predict([*TEXTS[:5], 0.5])
+    predict = partial(refusal, StitchedModel(plain, adapter, head).predict, error=InputError)
+    assert says(predict([*TEXTS, " "], batch_size=2), "Item 9", "' '")
+    assert says(predict([*TEXTS[:5], 0.5], batch_size=2), "Item 5", "a float", "plain")
     for nothing in ([], "w1", b"w1", ()):
-        assert predict(nothing).endswith("a list of at least one is wanted. Pass [item, ...].")
-    assert "batch_size is 0" in refusal(StitchedModel(plain, adapter, head).predict, TEXTS, 0)
+        assert says(predict(nothing), "items", repr(nothing))
+    for wrong in (0, 2.5, True, "2"):
+        assert says(predict(TEXTS, wrong), "batch_size", repr(wrong))
 
 
 def test_vectors_that_are_none(adapter, head, refusal):
@@ -158,16 +158,13 @@ def test_vectors_that_are_none(adapter, head, refusal):
     bad[1, 2] = torch.nan
 
     def predict(function: Any) -> str:
-        return refusal(StitchedModel(function, adapter, head).predict, ["w1", "w2", "w3"])
+        return refusal(StitchedModel(function, adapter, head).predict, ["w1", "w2", "w3"], error=InputError)
 
     def narrow(texts: list[str]) -> torch.Tensor:
         return torch.ones(len(texts), 7)
 
-    assert predict(narrow) == (
-        f"narrow gives vectors of shape (3, 7), but the adapter reads (3, {WIDTH}). "
-        "Pass the encoder that the adapter's anchors were encoded with."
-    )
-    assert "shape (2, 16)" in predict(lambda texts: torch.ones(2, WIDTH))
+    assert says(predict(narrow), "narrow", (3, 7), (3, WIDTH))
+    assert says(predict(lambda texts: torch.ones(2, WIDTH)), (2, WIDTH), (3, WIDTH))
     assert "NaN" in predict(lambda texts: bad)
     assert predict(lambda texts: ["a vector"] * len(texts))
     assert predict(lambda texts: None)
@@ -183,10 +180,8 @@ def test_nan_is_told_by_its_row_among_all(adapter, head, refusal):
 
     model = StitchedModel(sometimes, adapter, head)
     texts = [f"w{row}" for row in range(9)]
-    words = (
-        "The vectors of sometimes hold NaN in row 5. Only finite numbers can be used; drop or encode that row again."
-    )
-    assert refusal(model.predict, texts, batch_size=2) == words
+    words = refusal(model.predict, texts, batch_size=2, error=InputError)
+    assert says(words, "sometimes", "NaN", "Row 5")
     pipe = pipeline("irp-stitch", model=model)
     for batch_size in (1, 2, 9):
         assert refusal(pipe, texts, batch_size=batch_size) == words
@@ -195,43 +190,35 @@ def test_nan_is_told_by_its_row_among_all(adapter, head, refusal):
 def test_heads_that_do_not_fit(plain, adapter, classifier, refusal, tmp_path):
     """Another width, no classifier, no head at all."""
     stitch = partial(refusal, StitchedModel, plain, adapter)
-    assert stitch(nn.Linear(7, 2)) == (
-        f"The head reads vectors 7 wide, but the adapter gives {WIDTH}. "
-        "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."
-    )
-    assert stitch() == (
-        "The adapter leads to the space of an unknown encoder, which names no head. "
-        "Pass head=, a classifier or a function from vectors to logits."
-    )
+    assert says(stitch(nn.Linear(7, 2), error=InputError), "head", "7 wide", f"{WIDTH} wide")
+    assert says(stitch(error=InputError), "head", "an unknown encoder", "head=")
     generator = tiny.model("gpt2", AutoModelForCausalLM, n_embd=16, n_layer=1, n_head=2, **VOCAB)
     folder = tiny.save(tmp_path / "generator", generator, tiny.tokenizer())
     for given in (folder, generator):
-        assert "GPT2LMHeadModel, which is no classifier" in stitch(given)
-    assert "is no folder here" in stitch(str(tmp_path / "missing"))
-    assert "is a int" in stitch(3)
-    assert "head failed" in refusal(StitchedModel(plain, adapter, nn.Sequential(nn.Linear(3, 2))).predict, TEXTS)
+        assert says(stitch(given), "GPT2LMHeadModel")
+    assert says(stitch(str(tmp_path / "missing"), error=InputError), "missing")
+    assert says(stitch(3, error=InputError), "int")
+    narrow = StitchedModel(plain, adapter, nn.Sequential(nn.Linear(3, 2)))
+    assert says(refusal(narrow.predict, TEXTS, error=InputError), "head", (9, WIDTH))
 
 
 def test_settings_that_do_not_exist(plain, adapter, head, refusal):
-    stitch = partial(refusal, StitchedModel, plain, adapter, head)
-    assert "'poling' is no setting of an encoder; there are pooling, prompt," in stitch(poling="cls")
-    assert stitch(on_mismatch="ignore") == ("on_mismatch is 'ignore'; 'refuse' or 'warn' is wanted. Name one of them.")
-    assert "is no folder here" in refusal(StitchedModel, "no/where/at/all", adapter, head)
-    assert "dtype is 'float99'" in stitch(dtype="float99")
+    stitch = partial(refusal, StitchedModel, plain, adapter, head, error=InputError)
+    assert says(stitch(poling="cls"), "'poling'", "pooling, prompt,")
+    assert says(stitch(on_mismatch="ignore"), "on_mismatch", "'ignore'", "'refuse', 'warn'")
+    assert says(refusal(StitchedModel, "no/where/at/all", adapter, head, error=InputError), "no/where/at/all")
+    assert says(refusal(StitchedModel, "mistyped", adapter, head, error=HubError), "'mistyped'", "a folder here")
+    assert says(stitch(dtype="float99"), "dtype", "'float99'")
 
 
 def test_an_adapter_that_names_no_parts(head, refusal):
     """Or names by a folder, of which only the name was kept."""
 
-    def words(part: str, name: str) -> str:
-        way = "the folder or the object: the way to a folder is not recorded."
-        return f"The adapter names as its {part} {name}. Pass {part}=, {way}"
-
-    assert refusal(StitchedModel, None, stitched.identity(), head) == words("encoder", "nothing")
+    stitch = partial(refusal, StitchedModel, error=InputError)
+    assert says(stitch(None, stitched.identity(), head), "encoder", "none", "encoder=")
     folders = stitched.identity(stitched.record("plain"), stitched.record("topics"))
-    unknown = "which is no id on the Hub"
-    assert refusal(StitchedModel, None, folders, head) == words("encoder", f"'plain', {unknown}")
-    assert refusal(StitchedModel, stitched.embed, folders) == words("head", f"'topics', {unknown}")
+    assert says(stitch(None, folders, head), "encoder", "'plain'", "encoder=")
+    assert says(stitch(stitched.embed, folders), "head", "'topics'", "head=")
 
 
 def test_moves_and_casts(plain, adapter, classifier):

@@ -8,11 +8,12 @@ import pytest
 import stitched
 import tiny_encoders as tiny
 import torch
+from says import says
 from tiny_encoders import LAYERS, VOCAB
 from torch import nn
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from irp_hf import IRPAdapter, StitchedModel
+from irp_hf import InputError, IRPAdapter, StitchedModel
 
 TEXTS = tiny.texts(6)
 
@@ -109,8 +110,8 @@ def test_a_stitched_model(folder, adapter, make, answers, refusal):
     assert pipe.stitched is model
     assert pipe(TEXTS) == answers
     for name in ("encoder", "head"):
-        words = f"{name} is given, but a StitchedModel has its parts already. Leave {name} out."
-        assert refusal(pipeline, "irp-stitch", model=model, **{name: folder}) == words
+        text = refusal(pipeline, "irp-stitch", model=model, **{name: folder}, error=InputError)
+        assert says(text, name, "StitchedModel", "Path")
 
 
 def test_a_loaded_encoder_brings_its_tokenizer(make, folder, answers):
@@ -123,32 +124,34 @@ def test_a_model_that_is_no_adapter(make, refusal, tmp_path):
     """As an object, and as a folder that transformers can load."""
     bert = tiny.model("bert", **LAYERS, **VOCAB)
     folder = tiny.save(tmp_path / "bert", bert)
-    words = "The adapter is a BertModel; an IRPAdapter, an id or a folder is wanted. Make one with IRPAdapter.connect."
-    assert [refusal(make, model=model) for model in (bert, str(folder), folder)] == [words] * 3
+    for model in (bert, str(folder), folder):
+        assert says(refusal(make, model=model, error=InputError), "adapter", "a BertModel", "IRPAdapter")
 
 
 def test_no_model_at_all(refusal):
     """transformers would show a KeyError."""
-    assert refusal(pipeline, "irp-stitch") == (
-        "There is no adapter, and no encoder and head to connect. Pass an adapter as model=, or two spaces as encoder= and "
-        "head=."
-    )
+    assert says(refusal(pipeline, "irp-stitch", error=InputError), "adapter", "encoder=", "head=", "model=")
 
 
 def test_keywords_that_do_not_exist(make, refusal):
     """Mistyped names of parts, keywords of calls, and names of settings."""
     for wrong in ("foo", "encodr", "top", "encoder_dtyp", "max_length"):
-        assert f"{wrong!r} is no" in refusal(make, **{wrong: 1})
-    assert "top_k is 0" in refusal(make, top_k=0)
-    assert "on_mismatch is 'x'" in refusal(make, on_mismatch="x")
-    assert "function_to_apply is 'x'" in refusal(make, function_to_apply="x")
+        assert says(refusal(make, **{wrong: 1}, error=InputError), f"got {wrong!r}")
+    for name, value in {"top_k": 0, "on_mismatch": "x", "function_to_apply": "x", "dtype": "int8"}.items():
+        assert says(refusal(make, **{name: value}, error=InputError), name, value)
+
+
+@pytest.mark.parametrize("name", ["device", "encoder_device", "head_device"])
+def test_devices_that_there_are_not(name, make, refusal):
+    """A slip of the pen, or a GPU on a machine without one, would end in an error of PyTorch's after everything is loaded."""
+    for wrong in ("cdua", "", 0.5, True, "cuda:99"):
+        assert says(refusal(make, **{name: wrong}, error=InputError), name, repr(wrong))
 
 
 def test_a_keyword_is_told_before_anything_is_loaded(adapter, refusal):
     """Also where the mistyped one is why a part is missing."""
-    assert "'encodr' is no keyword of irp-stitch" in refusal(
-        pipeline, "irp-stitch", model=adapter, encodr=stitched.embed, head=nn.Linear(stitched.WIDTH, 2)
-    )
+    parts = dict(model=adapter, encodr=stitched.embed, head=nn.Linear(stitched.WIDTH, 2))
+    assert says(refusal(pipeline, "irp-stitch", **parts, error=InputError), "'encodr'", "'encoder'", "irp-stitch")
 
 
 def test_two_pipelines_in_two_threads(make, folder):

@@ -14,6 +14,7 @@ import pytest
 import stitched
 import tiny_encoders as tiny
 import torch
+from says import says
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -21,7 +22,7 @@ from tiny_encoders import LAYERS, VOCAB
 from torch import nn
 from transformers import pipeline
 
-from irp_hf import StitchedModel
+from irp_hf import InputError, StitchedModel
 from irp_hf.encoding import encode
 
 ROOT = Path(__file__).parent.parent.parent
@@ -51,37 +52,33 @@ def head() -> nn.Module:
     return nn.Linear(WIDTH, 3).eval()
 
 
-def mismatches(plain: Any, sentence: Any, classifier: Any) -> dict[str, tuple[dict[str, Any], Any, dict[str, Any]]]:
-    """What was recorded; the encoder now, and its settings."""
-    mean = dict(at=None, pooling="mean")
-    return {
-        "pooling 'mean', but plain now encodes with 'cls'": (mean, plain, {"pooling": "cls"}),
-        "pooling 'cls', but plain now encodes with 'mean'": (mean | {"pooling": "cls"}, sentence, {}),
-        "prompt 'query: ', but plain now encodes with 'text: '": (
-            mean | {"prompt": "query: "},
-            plain,
-            {"prompt": "text: "},
-        ),
-        "prompt None, but plain now encodes with 'text: '": (mean, plain, {"prompt": "text: "}),
-        "prompt 'query: ', but plain now encodes with None": (mean | {"prompt": "query: "}, plain, {"prompt": ""}),
-        "normalize True, but plain now encodes with False": (mean | {"normalize": True}, plain, {"normalize": False}),
-        "at None, but topics now encodes with 'head'": ({"at": None}, classifier, {"at": "head"}),
-        "at 'head', but plain now encodes with None": ({}, sentence, {}),
-    }
+def mismatches(plain: Any, sentence: Any, classifier: Any) -> list[tuple[Any, ...]]:
+    """The encoder's name, what then and now differs; what was recorded, the encoder now, and its settings."""
+    mean, query = dict(at=None, pooling="mean"), dict(at=None, pooling="mean", prompt="query: ")
+    return [
+        ("plain", "pooling='mean'", "pooling='cls'", mean, plain, {"pooling": "cls"}),
+        ("plain", "pooling='cls'", "pooling='mean'", mean | {"pooling": "cls"}, sentence, {}),
+        ("plain", "prompt='query: '", "prompt='text: '", query, plain, {"prompt": "text: "}),
+        ("plain", "prompt=None", "prompt='text: '", mean, plain, {"prompt": "text: "}),
+        ("plain", "prompt='query: '", "prompt=None", query, plain, {"prompt": ""}),
+        ("plain", "normalize=True", "normalize=False", mean | {"normalize": True}, plain, {"normalize": False}),
+        ("topics", "at=None", "at='head'", {"at": None}, classifier, {"at": "head"}),
+        ("plain", "at='head'", "at=None", {}, sentence, {}),
+    ]
 
 
 @pytest.mark.parametrize("case", range(8))
 def test_an_encoder_that_encodes_otherwise(case, plain, sentence, classifier, head, refusal):
     """Is refused; where the user says so it is warned of, and used."""
-    words, (recorded, encoder, settings) = list(mismatches(plain, sentence, classifier).items())[case]
+    name, then, now, recorded, encoder, settings = mismatches(plain, sentence, classifier)[case]
     adapter = stitched.rough(stitched.record("then", **recorded))
-    message = f"The adapter's anchors were encoded with {words}. Open it as it was then, or encode the anchors again."
     stitch = partial(StitchedModel, encoder, adapter, head, **settings)
-    assert refusal(stitch) == message + " on_mismatch='warn' lets it pass."
+    assert says(refusal(stitch, error=InputError), name, f"expected {then}", f"got {now}", "on_mismatch='warn'")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = stitch(on_mismatch="warn")
-    assert [str(warning.message) for warning in caught] == [message]
+    assert len(caught) == 1
+    assert says(str(caught[0].message), name, f"expected {then}", f"got {now}")
     assert caught[0].filename == __file__
     assert model.predict(TEXTS).logits.shape == (9, 3)
 
@@ -116,7 +113,7 @@ import json, sys
 from transformers import pipeline
 import irp_hf
 pipe = pipeline("irp-stitch", model="me/adapter", device="cpu")
-parts = [pipe.stitched.encoder.record["revision"], pipe.stitched.head.record["revision"]]
+parts = [pipe.stitched.encoder.record.revision, pipe.stitched.head.record["revision"]]
 pipe.save_pretrained("again")
 again = pipeline("irp-stitch", model="again", device="cpu")
 texts = json.loads(sys.argv[1])
@@ -165,12 +162,9 @@ def test_parts_that_the_adapter_names(plain, classifier, tmp_path):
 def test_a_head_that_reads_other_vectors_than_the_target_was_encoded_with(plain, classifier, refusal):
     """Forgetting at="head" gives vectors of the right width and answers of chance."""
     adapter = stitched.identity(target=stitched.record("topics", at=None, pooling="mean"))
-    words = (
-        "The adapter leads to vectors of topics as an encoder pools them, but a classifier's head reads others. "
-        "Encode the target's anchors with at='head'."
-    )
     options = dict(pooling="mean", device="cpu")
-    assert refusal(StitchedModel, plain, adapter, classifier, **options) == f"{words} on_mismatch='warn' lets it pass."
-    with pytest.warns(UserWarning, match="reads others"):
+    text = refusal(StitchedModel, plain, adapter, classifier, **options, error=InputError)
+    assert says(text, "head", "vectors of topics", "at='head'", "on_mismatch='warn'")
+    with pytest.warns(UserWarning, match="vectors of topics"):
         StitchedModel(plain, adapter, classifier, on_mismatch="warn", **options)
     StitchedModel(plain, adapter, nn.Linear(WIDTH, 2), **options)  # a head of its own for those vectors
