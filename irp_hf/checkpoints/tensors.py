@@ -1,11 +1,14 @@
-"""Tensors of a safetensors file on the Hub, read by ranges: its header, and the bytes of the tensors that are wanted."""
+"""Single tensors of a repository's safetensors files: from the disk, or from the Hub by the ranges of bytes that hold them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
+import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,17 +20,130 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
     http_backoff,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, load_file, save
+from torch import Tensor
 
 from irp_hf.checkpoints.repository import Repository
-from irp_hf.errors import HubError, InputError
+from irp_hf.disk.atomic import written_file
+from irp_hf.errors import HubError, InputError, first_line, kind_of, refusal, shown
 from irp_hf.hub.errors import speaking
 
+Shape = tuple[int, ...]
+Span = tuple[int, int]
+"""Where bytes begin, and where they end."""
+
+ONE_FILE = "model.safetensors"
+BESIDE = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)  # a file beside the others, no way out
 LENGTH = 8  # bytes in front of the header, which say how long it is
 LONGEST_HEADER = 100_000_000  # bytes; as the safetensors library has it
+FIRST = 100_000  # bytes that are asked for first: huggingface_hub counted that 97 % of the Hub's headers are shorter
+GAP = (
+    1 << 16
+)  # bytes between two spans that one request takes along: a request more waits as long as some of these take
 WIDEST = 8  # bytes of a number
 ATTEMPTS = 3
+SAVE_AGAIN = "Download or save it again."
+ITS_CONFIGURATION = "Give it the configuration that it was saved with."
+
+
+def stored_tensors(
+    repository: Repository, shapes: Mapping[str, Shape], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    """Tensors of these names and shapes from the repository's safetensors; None where one is not there under its name.
+
+    Of a file on the Hub their bytes alone are fetched, and kept. Raises `InputError` for a damaged file and for a tensor of
+    another shape, `HubError` where the Hub does not give them.
+    """
+    if repository.commit is None or repository.cached(ONE_FILE):
+        return _from_files(repository, shapes, token)
+    kept = _kept_path(repository, list(shapes))
+    with contextlib.suppress(SafetensorError, OSError):  # broken or not there: it is fetched again
+        return _complete(repository, load_file(kept), shapes)
+    tensors = _from_files(repository, shapes, token)
+    if tensors is not None:
+        with contextlib.suppress(OSError), written_file(kept) as file:  # on a read-only disk nothing is kept
+            file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    return tensors
+
+
+def _from_files(
+    repository: Repository, shapes: Mapping[str, Shape], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    whole = _from_file(repository, ONE_FILE, shapes, token)  # transformers looks in this order, too
+    if whole is not None:
+        return _complete(repository, whole, shapes)
+    places = _places(repository, list(shapes), token)
+    tensors: dict[str, Tensor] = {}
+    for file_name in set(places.values()):
+        here = {name: shape for name, shape in shapes.items() if places[name] == file_name}
+        found = _from_file(repository, file_name, here, token)
+        if found is None:
+            return None
+        tensors |= found
+    return _complete(repository, tensors, shapes)
+
+
+def _from_file(
+    repository: Repository, file_name: str, shapes: Mapping[str, Shape], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    """Those of the tensors that one file holds; None where there is no such file."""
+    file = repository.cached(file_name)
+    if file is None:
+        return read_tensors(repository, file_name, shapes, token) if repository.online else None
+    try:
+        with safe_open(file, framework="pt") as stored:
+            # Copies: else a window on the file, which may change.
+            return {name: stored.get_tensor(name).clone() for name in shapes.keys() & set(stored.keys())}
+    except SafetensorError as error:
+        raise _damaged(repository, file_name, first_line(error)) from error
+
+
+def _complete(
+    repository: Repository, tensors: dict[str, Tensor], shapes: Mapping[str, Shape]
+) -> dict[str, Tensor] | None:
+    """The tensors, where all are there; raises `InputError` where one has another shape."""
+    for name, shape in shapes.items():
+        if name in tensors:
+            _check_shape(repository, name, tuple(tensors[name].shape), shape)
+    return tensors if shapes.keys() <= tensors.keys() else None
+
+
+def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
+    """The file of each tensor, as the index says; raises `InputError` where that names no file of the repository."""
+    index = repository.file(f"{ONE_FILE}.index.json", token)
+    if index is None:
+        if repository.commit is not None and not repository.online:
+            raise refusal(
+                f"Tensors of {repository.name}",
+                "them in the cache, since the Hub cannot be reached",
+                f"neither {ONE_FILE} nor its index there",
+                "Check the connection; once fetched, they load without one.",
+                HubError,
+            )
+        return dict.fromkeys(names, ONE_FILE)
+    subject = f"{index.name} of {repository.name}"
+    try:
+        weight_map = json.loads(index.read_text())["weight_map"]
+        places = {name: weight_map.get(name, ONE_FILE) for name in names}
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        got = f"{type(error).__name__} ({first_line(error)})"
+        raise refusal(subject, "an index of safetensors, JSON with a weight_map", got, SAVE_AGAIN) from error
+    for name, file_name in places.items():
+        if not isinstance(file_name, str) or not BESIDE.fullmatch(file_name):
+            got = f"{shown(file_name)} for {name}"
+            raise refusal(subject, "safetensors files beside it", got, "Do not use it, or save the model again.")
+    return places
+
+
+def _kept_path(repository: Repository, names: list[str]) -> Path:
+    """Where the tensors of these names are kept, once they were read, for when there is no connection."""
+    digest = hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
+    folder = cached_assets_path("irp_hf", namespace=repository.path, subfolder=str(repository.commit))
+    return folder / f"{digest}.safetensors"
+
+
+# One file on the Hub.
 
 
 class RemoteFile:
@@ -45,29 +161,29 @@ class RemoteFile:
         self.headers = headers
 
     def read(self, start: int, stop: int) -> bytes:
-        """Bytes from `start` up to `stop`; raises `HubError` where other ones come."""
+        """Bytes from `start` up to `stop`, by one request; raises `HubError` where others come."""
         if stop <= start:
             return b""
-        wanted = {**self.headers, "Range": f"bytes={start}-{stop - 1}"}
-        response: Any = http_backoff("GET", self.url, headers=wanted, max_retries=ATTEMPTS, timeout=60)
+        asked = {**self.headers, "Range": f"bytes={start}-{stop - 1}"}
+        response: Any = http_backoff("GET", self.url, headers=asked, max_retries=ATTEMPTS, timeout=60)
         hf_raise_for_status(response)
         content: bytes = response.content
         if response.status_code == 200 and len(content) == self.size:  # a server that knows no ranges
             return content[start:stop]
         if len(content) != stop - start:
-            raise HubError(
-                f"The Hub gave {len(content):,} bytes of {self.name} of {self.repository.name}, "
-                f"not {stop - start:,}. Try again."
-            )
+            subject = f"{self.name} of {self.repository.name} on the Hub"
+            raise refusal(subject, f"{stop - start:,} bytes", f"{len(content):,}", "Try again.", HubError)
         return content
 
 
 def read_tensors(
-    repository: Repository, name: str, wanted: Mapping[str, tuple[int, ...]], token: str | bool | None
-) -> dict[str, Any] | None:
-    """Those of the tensors `wanted`, of these shapes, that the file holds; None where there is no such file.
+    repository: Repository, name: str, shapes: Mapping[str, Shape], token: str | bool | None
+) -> dict[str, Tensor] | None:
+    """Those of the tensors, of these shapes, that a file on the Hub holds; None where there is no such file.
 
-    Raises `InputError` for a damaged file and for another shape, before a tensor is read, and `HubError`.
+    Two requests do where the tensors are neighbours: one for the header, one for them; the first alone where all of them
+    lie in the file's first 100 kB. Raises `InputError` for a damaged file and for another shape, before a tensor is read, and
+    `HubError`.
     """
     with speaking(repository.path, repository.commit):
         try:
@@ -76,49 +192,68 @@ def read_tensors(
             if isinstance(error, LocalEntryNotFoundError):
                 raise
             return None
-        header, data = _header(file)
-        spans = {key: _span(file, key, header[key], wanted[key], file.size - data) for key in wanted if key in header}
-        content = {key: file.read(data + start, data + stop) for key, (start, stop) in spans.items()}
+        first = file.read(0, min(FIRST, file.size))
+        header, data = _header(file, first)
+        spans = {key: _span(file, key, header[key], shapes[key], data) for key in shapes if key in header}
+        content = _contents(file, spans, first)
     try:
         return load(_packed({key: header[key] for key in content}, content))
     except SafetensorError as error:
-        raise _damaged(file, str(error)) from error
+        raise _damaged(repository, name, first_line(error)) from error
 
 
-def _header(file: RemoteFile) -> tuple[dict[str, Any], int]:
-    """What the file holds, and where its tensors begin."""
+def _header(file: RemoteFile, first: bytes) -> tuple[dict[str, Any], int]:
+    """What the file holds, and where its tensors begin; `first` are its first bytes."""
     if file.size < LENGTH:
-        raise _damaged(file, f"it has {file.size} bytes")
-    (length,) = struct.unpack("<Q", file.read(0, LENGTH))
+        raise _damaged(file.repository, file.name, f"it has {file.size} bytes")
+    (length,) = struct.unpack("<Q", first[:LENGTH])
     if length > min(LONGEST_HEADER, file.size - LENGTH):
-        raise _damaged(file, f"its header is {length} bytes long, the file {file.size}")
+        why = f"its header is {length} bytes long, the file {file.size}"
+        raise _damaged(file.repository, file.name, why)
+    data = LENGTH + length
     try:
-        header = json.loads(file.read(LENGTH, LENGTH + length))
+        header = json.loads(first[LENGTH:data] + file.read(len(first), data))
     except (ValueError, RecursionError) as error:
-        raise _damaged(file, "its header is no JSON") from error
+        raise _damaged(file.repository, file.name, "its header is no JSON") from error
     if not isinstance(header, dict):
-        raise _damaged(file, "its header is no JSON object")
-    return header, LENGTH + length
+        raise _damaged(file.repository, file.name, f"its header is {kind_of(header)} and no JSON object")
+    return header, data
 
 
-def _span(file: RemoteFile, key: str, entry: Any, shape: tuple[int, ...], room: int) -> tuple[int, int]:
-    """Where a tensor lies among the tensors' bytes."""
+def _span(file: RemoteFile, key: str, entry: Any, shape: Shape, data: int) -> Span:
+    """Where a tensor lies in the file, whose tensors begin at `data`."""
     try:
         (start, stop), stored = entry["data_offsets"], tuple(entry["shape"])
-        right = type(start) is type(stop) is int and 0 <= start <= stop <= room
+        right = type(start) is type(stop) is int and 0 <= start <= stop <= file.size - data
     except (KeyError, TypeError, ValueError):
-        raise _damaged(file, f"its header is wrong about {key}") from None
-    if stored != shape:
-        raise InputError(
-            f"{file.repository.name} holds {key} of shape {stored!s:.80}, where its config.json makes it {shape}. "
-            "Give it the configuration that it was saved with."
-        )
-    numbers = 1
-    for size in shape:
-        numbers *= size
-    if not right or stop - start > WIDEST * numbers:
-        raise _damaged(file, f"its header is wrong about {key}")
-    return start, stop
+        raise _damaged(file.repository, file.name, f"its header is wrong about {key}") from None
+    _check_shape(file.repository, key, stored, shape)
+    if not right or stop - start > WIDEST * math.prod(shape):
+        raise _damaged(file.repository, file.name, f"its header is wrong about {key}")
+    return data + start, data + stop
+
+
+def _contents(file: RemoteFile, spans: Mapping[str, Span], first: bytes) -> dict[str, bytes]:
+    """The bytes of each span, in as few requests as pay; `first` are the file's first bytes, which are here."""
+    pieces = [(0, first)]
+    for start, stop in _joined(span for span in spans.values() if span[1] > len(first)):
+        pieces.append((start, file.read(start, stop)))
+    content: dict[str, bytes] = {}
+    for key, (start, stop) in spans.items():
+        begin, piece = next(p for p in pieces if p[0] <= start and stop <= p[0] + len(p[1]))
+        content[key] = piece[start - begin : stop - begin]
+    return content
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order; those that touch, or nearly, as one."""
+    joined: list[Span] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1] + GAP:
+            start, last = joined.pop()
+            stop = max(stop, last)
+        joined.append((start, stop))
+    return joined
 
 
 def _packed(entries: Mapping[str, Any], content: Mapping[str, bytes]) -> bytes:
@@ -131,12 +266,13 @@ def _packed(entries: Mapping[str, Any], content: Mapping[str, bytes]) -> bytes:
     return struct.pack("<Q", len(text)) + text + b"".join(content.values())
 
 
-def _damaged(file: RemoteFile, why: str) -> InputError:
-    return InputError(f"{file.name} of {file.repository.name} is damaged ({why}). Download or save it again.")
+def _check_shape(repository: Repository, name: str, stored: tuple[Any, ...], shape: Shape) -> None:
+    if stored != shape:
+        subject = f"{name} of {repository.name}"
+        raise refusal(subject, f"shape {shape}, as its config.json has it", f"{stored!s:.80}", ITS_CONFIGURATION)
 
 
-def kept_path(repository: Repository, names: list[str]) -> Path:
-    """Where the tensors of these names are kept, once they were read, for when there is no connection."""
-    digest = hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
-    folder = cached_assets_path("irp_hf", namespace=repository.path, subfolder=str(repository.commit))
-    return folder / f"{digest}.safetensors"
+def _damaged(repository: Repository, file_name: str, why: str) -> InputError:
+    return refusal(
+        f"{file_name} of {repository.name}", "a whole safetensors file", f"a damaged one ({why})", SAVE_AGAIN
+    )

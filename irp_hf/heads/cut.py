@@ -16,11 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irp_hf.errors import HeadCutError
+from irp_hf.errors import HeadCutError, first_line, kind_of, refusal
 from irp_hf.heads.replay import HeadReplay, Source
-from irp_hf.heads.tracing import Call, Entry, answering, entering, inside, logits_of, map_tensors, watched
+from irp_hf.heads.tracing import (
+    Call,
+    Entry,
+    inside,
+    logits_of,
+    map_tensors,
+    record_calls,
+    replace_inputs,
+    replace_output,
+)
 
 TOLERANCE = 1e-5  # of the largest logit, where the dtype allows it
+PASS_A_FUNCTION = "Pass the head as a function from vectors to logits."
 
 
 class HeadCut:
@@ -42,14 +52,17 @@ class HeadCut:
         """
         _check(model)
         self.model = model
-        with _in_words(type(model).__name__), _random_state_kept():
+        with _own_errors(type(model).__name__), _random_state_kept():
             inputs = map_tensors(Tensor.clone, inputs)  # made in inference mode they would be of no use to autograd
             logits = self._logits(inputs)
             rows, self.num_labels = len(logits), logits.shape[-1]
             if ((logits - logits[:1]).abs() <= TOLERANCE * logits.abs().max()).all():
-                raise HeadCutError(
-                    f"{type(model).__name__} gives the same logits to all rows of a batch of {rows}, which would suit any "
-                    "head. Give two different rows or more."
+                raise refusal(
+                    f"A batch to cut {type(model).__name__} with",
+                    "rows that get different logits, since any head suits equal ones",
+                    f"the same logits for {'its only row' if rows == 1 else f'all {rows} rows'}",
+                    "Give two different rows or more.",
+                    HeadCutError,
                 )
             self._sources, self._tokens = self._find(inputs, rows)
             self.dim = sum(source.width for source in self._sources)
@@ -76,9 +89,12 @@ class HeadCut:
             got = self._head(vectors)
         error = float((got - want).abs().max() / want.abs().max().clamp(min=torch.finfo(want.dtype).tiny))
         if got.shape != want.shape or not error <= max(TOLERANCE, 8 * torch.finfo(want.dtype).eps):
-            raise HeadCutError(
-                f"The head of {type(self.model).__name__} alone gives other logits than the model (off by {error:.1e} of the "
-                f"largest, in a batch of {len(want)}). Pass the head as a function from vectors to logits."
+            raise refusal(
+                f"The head of {type(self.model).__name__} alone",
+                f"the model's own logits for a batch of {len(want)}",
+                f"others (off by {error:.1e} of the largest)",
+                PASS_A_FUNCTION,
+                HeadCutError,
             )
 
     @torch.no_grad()
@@ -92,13 +108,17 @@ class HeadCut:
                 raise _Enough
             return value
 
-        with entering(self.model, firsts, grab):
+        with replace_inputs(self.model, firsts, grab):
             try:
                 self.model(**inputs)
             except _Enough:
                 return torch.cat([read[entry] for entry in firsts], 1)
-        raise HeadCutError(
-            f"{type(self.model).__name__} did not come to its head on this batch. Give inputs like those it was cut with."
+        raise refusal(
+            type(self.model).__name__,
+            "a batch on which it comes to its head",
+            "one on which it does not",
+            "Give inputs like those it was cut with.",
+            HeadCutError,
         )
 
     @torch.inference_mode(False)
@@ -119,8 +139,8 @@ class HeadCut:
             return scores[-1]
 
         inputs = map_tensors(Tensor.clone, dict(inputs))  # made in inference mode they would be of no use here
-        with entering(self.model, [entry], grab), ExitStack() as hooks:
-            hooks.callback(answering(self.model.get_submodule(entry.name), leaf))
+        with replace_inputs(self.model, [entry], grab), ExitStack() as hooks:
+            hooks.callback(replace_output(self.model.get_submodule(entry.name), leaf))
             logits = logits_of(self.model, inputs)
         (weights,) = torch.autograd.grad(logits.select(-1, 0).sum(), scores[entry.nth])
         # Of each token, one channel of the scores is in the first logit and the others are not: (n, t, c) -> (n, t).
@@ -138,7 +158,7 @@ class HeadCut:
     def _find(self, inputs: Mapping[str, Any], rows: int) -> tuple[list[Source], int | None]:
         """What the head reads, and how many tokens, where it reads tokens."""
         names: list[str] = []
-        with watched(self.model, lambda call: names.append(call.name)):
+        with record_calls(self.model, lambda call: names.append(call.name)):
             self._logits(inputs)
         scope = ""
         while inner := [name for name in names if inside(name, scope)]:
@@ -151,9 +171,12 @@ class HeadCut:
             if found is not None:
                 return found
             scope = backbone  # everything lies one level down
-        raise HeadCutError(
-            f"No part of {type(self.model).__name__} reads one vector per row. "
-            "Pass the head as a function from vectors to logits."
+        raise refusal(
+            type(self.model).__name__,
+            "a part that reads one vector per row and that all of the backbone passes through",
+            "none",
+            PASS_A_FUNCTION,
+            HeadCutError,
         )
 
     def _calls_after(self, last: int, inputs: Mapping[str, Any]) -> list[Call]:
@@ -165,7 +188,7 @@ class HeadCut:
             if next(places) > last:
                 calls.append(call)
 
-        with watched(self.model, keep):
+        with record_calls(self.model, keep):
             self._logits(inputs)
         return calls
 
@@ -212,9 +235,9 @@ class _Taint:
             return leaves[-1].clone()  # some heads write into what they get, and a leaf forbids it
 
         entries = [entry for _, group in chosen for entry in group]
-        with entering(self.model, entries, lambda _, value: value.detach()), ExitStack() as hooks:
+        with replace_inputs(self.model, entries, lambda _, value: value.detach()), ExitStack() as hooks:
             for part in self.parts:
-                hooks.callback(answering(self.model.get_submodule(part), lambda output: map_tensors(leaf, output)))
+                hooks.callback(replace_output(self.model.get_submodule(part), lambda output: map_tensors(leaf, output)))
             torch.manual_seed(0)
             logits = logits_of(self.model, self.inputs)
         if not logits.requires_grad:
@@ -224,10 +247,14 @@ class _Taint:
 
 def _check(model: Any) -> None:
     if not isinstance(model, nn.Module):
-        raise HeadCutError(f"The model is a {type(model).__name__}; a classification model is wanted. Load it first.")
+        raise refusal("model", "a classification model", kind_of(model), "Load it first.", HeadCutError)
     if model.training:
-        raise HeadCutError(
-            f"{type(model).__name__} is in training mode, where dropout is at work; eval mode is wanted. Call model.eval()."
+        raise refusal(
+            type(model).__name__,
+            "evaluation mode",
+            "training mode, in which dropout is at work",
+            "Call model.eval().",
+            HeadCutError,
         )
 
 
@@ -259,14 +286,14 @@ def _random_state_kept() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _in_words(name: str) -> Iterator[None]:
-    """What an architecture raises on the way, as an error of ours."""
+def _own_errors(name: str) -> Iterator[None]:
+    """Turn what an architecture raises on the way into a `HeadCutError`."""
     try:
         yield
     except HeadCutError:
         raise
     except Exception as error:
-        line = f"{type(error).__name__}: {error}".strip().partition("\n")[0].rstrip(".")
-        raise HeadCutError(
-            f"{name} could not be cut at its head ({line}). Pass the head as a function from vectors to logits."
+        got = f"{type(error).__name__} ({first_line(error)})"
+        raise refusal(
+            name, "a model that runs while it is cut at its head", got, PASS_A_FUNCTION, HeadCutError
         ) from error

@@ -1,4 +1,8 @@
-"""Small batches that a classification model can read, to trace it with: only shapes and kinds of token matter in them."""
+"""What stands in for weights and inputs while an architecture is traced: noise of the right shapes.
+
+Where a head begins is a matter of the architecture alone. So a model of any size is built in next to no memory, and batches
+are made for it in which only shapes and kinds of token matter.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,56 @@ import inspect
 from typing import Any
 
 import torch
-from torch import Generator
+from accelerate import init_empty_weights
+from torch import Generator, Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
-from irp_hf.errors import HeadCutError
+from irp_hf.errors import HeadCutError, refusal
 
 LENGTHS = (16, 24)  # tokens: enough for what samples down by four
-CHANNELS, SIZE, FRAMES = 3, 224, 16  # where the configuration does not tell
+CHANNELS, SIZE, FRAMES = 3, 224, 16  # where the configuration does not say
 
 
-def probe(model: PreTrainedModel, kind: str, rows: int, processor: Any = None) -> dict[str, Any]:
-    """`rows` different items of a `kind`, "text", "image", "audio" or "video", as `model(**probe(...))` reads them.
+def model_without_weights(model_class: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
+    """A `model_class` of this configuration in evaluation mode, float32, filled with noise as `fill_with_noise` gives it.
+
+    The rows of a matrix overlap in memory, so that it takes about a hundredth of what its weights would take.
+    """
+    with init_empty_weights(include_buffers=False), no_init_weights():
+        model: PreTrainedModel = model_class(config)
+    fill_with_noise(model, seed=0)
+    model.float().eval()
+    return model
+
+
+def fill_with_noise(model: nn.Module, seed: int, keep: frozenset[str] = frozenset()) -> None:
+    """Give every parameter of `model` noise of another seed, except those named in `keep`; what is tied stays tied."""
+    generator = torch.Generator().manual_seed(seed)
+    kept = {id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False) if name in keep}
+    made: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is None or id(parameter) in kept:
+                continue
+            if id(parameter) not in made:
+                made[id(parameter)] = nn.Parameter(_noise(parameter.shape, generator, name), requires_grad=False)
+            module._parameters[name] = made[id(parameter)]
+
+
+def _noise(shape: torch.Size, generator: torch.Generator, name: str) -> Tensor:
+    """Weights about as large as training leaves them. Each row of a matrix is the one before it, moved by one."""
+    if len(shape) < 2:
+        return 0.1 * torch.randn(shape, generator=generator) + float(name == "weight")
+    width = shape[1:].numel()
+    gain = 2 if len(shape) > 3 else 1  # else what pictures differ in fades layer by layer
+    line = torch.randn(shape[0] + width - 1, generator=generator) * (gain * width**-0.5)
+    noise: Tensor = line.as_strided(shape, (1, *torch.empty(shape[1:], device="meta").stride()))
+    return noise
+
+
+def dummy_inputs(model: PreTrainedModel, kind: str, rows: int, processor: Any = None) -> dict[str, Any]:
+    """`rows` different items of a `kind`, "text", "image", "audio" or "video", as `model(**dummy_inputs(...))` reads them.
 
     `processor` is the repository's image processor or feature extractor; without one, the shape of pictures is taken from the
     configuration, and that of sound is not known. Raises `HeadCutError` where that is not enough.
@@ -32,9 +75,12 @@ def probe(model: PreTrainedModel, kind: str, rows: int, processor: Any = None) -
         made = _processed(processor, kind, rows, generator)
         return {name: value for name, value in made.items() if name in reads}
     if kind == "audio":
-        raise HeadCutError(
-            f"{type(model).__name__} came without a feature extractor, which says what sound looks like to it. "
-            "Put preprocessor_config.json beside it, or pass HeadCut(model, **inputs) with a batch of yours."
+        raise refusal(
+            type(model).__name__,
+            "a feature extractor beside it, which says how sound becomes its input",
+            "none",
+            "Put preprocessor_config.json beside it, or pass HeadCut(model, **inputs) with a batch of yours.",
+            HeadCutError,
         )
     name = next(name for name in ("pixel_values_videos", "pixel_values", "inputs") if name in reads)
     return {name: torch.randn(rows, *_picture_shape(model.config, kind), generator=generator)}

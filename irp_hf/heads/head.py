@@ -1,15 +1,17 @@
-"""A head, whatever it was: from vectors of the target space to logits, and what the logits mean."""
+"""A head, whatever it was: from vectors of the target space to logits, what the logits mean, and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from irp_hf.errors import InputError, IRPError, first_line
+from irp_hf.checks import check_choice, check_count, check_list
+from irp_hf.errors import IRPError, first_line, kind_of, refusal
 from irp_hf.heads.cut import HeadCut
 
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
@@ -30,28 +32,31 @@ class Head(nn.Module):
         """A head of any function `scorer`; `nn.Module`s become a part of it, in evaluation mode.
 
         `labels` are the names of the logits, `problem_type` is one of transformers', `dim` is d_Y, `record` says where the
-        head comes from; None where not known.
+        head comes from; None where not known. Raises `InputError` for others.
         """
         super().__init__()
+        if not callable(scorer):
+            raise refusal("scorer", "a function from vectors to logits", kind_of(scorer), "Open others with open_head.")
         self.scorer = scorer
-        self.labels, self.problem_type, self.dim = labels, problem_type, dim
+        self.labels = None if labels is None else check_list("labels", labels, least=1)
+        self.problem_type = None if problem_type is None else check_choice("problem_type", problem_type, PROBLEMS)
+        self.dim = None if dim is None else check_count("dim", dim)
+        if not isinstance(record, dict | None):
+            raise refusal("record", "a dictionary", kind_of(record), "Give its id, say: {'id': 'user/name'}.")
         self.record = record or {}
         self.eval()
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)`, float32, on the head's own device; raises `InputError` where the head fails."""
         if not isinstance(vectors, Tensor) or vectors.dim() != 2:
-            given = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
-            raise InputError(
-                f"The head was given {given}; a tensor of shape (n, {self.dim or 'd_Y'}) is wanted. Give one row for each item."
-            )
+            got = f"shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else kind_of(vectors)
+            expected = f"a tensor of shape (n, {self.dim or 'd_Y'})"
+            raise refusal("The head's vectors", expected, got, "Give one row for each item.")
         if not len(vectors):  # some heads cannot run on nothing
             return self(vectors.new_zeros(1, vectors.shape[1]))[:0]  # type: ignore[no-any-return]
         if self.dim is not None and vectors.shape[1] != self.dim:
-            raise InputError(
-                f"The head reads vectors {self.dim} wide, not {vectors.shape[1]}. "
-                "Connect the adapter to the space that this head reads."
-            )
+            advice = "Connect the adapter to the space that this head reads."
+            raise refusal("The head's vectors", f"{self.dim} numbers each", f"{vectors.shape[1]}", advice)
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)
         fitting = vectors.float() if weight is None else vectors.to(weight.device, weight.dtype)
         try:
@@ -59,18 +64,44 @@ class Head(nn.Module):
         except IRPError:
             raise
         except Exception as error:  # whatever a foreign head may raise
-            raise InputError(
-                f"The head failed on vectors of shape {tuple(vectors.shape)} ({first_line(error)}). "
-                "Give a head that reads the target's vectors."
+            raise refusal(
+                "The head",
+                f"one that reads vectors of shape {tuple(vectors.shape)}",
+                f"{type(error).__name__} ({first_line(error)})",
+                "Give a head that reads the target's vectors.",
             ) from error
         if logits.dim() == 3 and logits.shape[1] == 1:  # a few models of transformers keep the place of a token
             logits = logits[:, 0]
-        if logits.dim() != 2 or len(logits) != len(vectors) or logits.shape[1] != len(self.labels or logits[0]):
-            raise InputError(
-                f"The head gave shape {tuple(logits.shape)} for {len(vectors)} vectors; logits "
-                f"({len(vectors)}, {len(self.labels or ()) or 'num_labels'}) are wanted. Give a head that returns them."
-            )
+        rows, count = len(vectors), len(self.labels or ())
+        if logits.dim() != 2 or len(logits) != rows or not logits.shape[1] or (count and logits.shape[1] != count):
+            expected = f"logits of shape ({rows}, {count or 'num_labels'}) for {rows} vectors"
+            got = f"shape {tuple(logits.shape)}"
+            raise refusal("The head", expected, got, "Give a head that returns one row of logits for each vector.")
         return logits.float()
+
+    @torch.no_grad()
+    def predict(self, vectors: Tensor) -> Tensor:
+        """The label of each of `vectors (n, d_Y)` as the number of its logit: `(n,)` int64, on the CPU.
+
+        It is the largest logit's; of a head with one logit it is 1 where that is above 0, and else 0. The head is asked in
+        evaluation mode, and left in the mode that it was in. Raises `InputError` for a regressor, which has no labels, for NaN
+        among the logits, and where `forward` does.
+        """
+        self.check_has_labels()
+        with evaluation_mode(self):
+            logits = self(vectors)
+        if logits.isnan().any():
+            row = int(logits.isnan().any(1).nonzero()[0])
+            raise refusal(
+                "The head's logits", "numbers", f"NaN in row {row} of {len(logits)}", "Check the head's weights."
+            )
+        labels: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+        return labels.cpu()
+
+    def check_has_labels(self) -> None:
+        """Raise `InputError` for a regressor."""
+        if self.problem_type == "regression":
+            raise refusal("head", "a classifier, whose labels can be compared", "a regressor", "Give a classifier.")
 
     def names(self, num_labels: int) -> list[str]:
         """The labels' names, LABEL_0, ... where the head has none."""
@@ -82,9 +113,22 @@ class Head(nn.Module):
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
 
 
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Within it, dropout and batch statistics rest; afterwards each part is in the mode that it was in."""
+    training = [part for part in module.modules() if part.training]
+    if training:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 def of_config(cut: HeadCut, config: PreTrainedConfig | None, record: dict[str, Any]) -> Head:
     """A head with the names and the problem of a classifier's configuration."""
-    problem, names = getattr(config, "problem_type", None), _names_of(config)
+    problem, names = getattr(config, "problem_type", None), label_names(config)
     return Head(
         cut.head_only(),
         labels=names if names and len(names) == cut.num_labels else None,
@@ -94,6 +138,10 @@ def of_config(cut: HeadCut, config: PreTrainedConfig | None, record: dict[str, A
     )
 
 
-def _names_of(config: Any) -> list[str] | None:
+def label_names(config: Any) -> list[str] | None:
+    """The names in a configuration's `id2label`, in the order of their numbers, which JSON keeps as texts; None without."""
     names = getattr(config, "id2label", None)
-    return [str(names[i]) for i in sorted(names)] if isinstance(names, dict) and names else None
+    try:
+        return [str(names[key]) for key in sorted(names, key=int)] if isinstance(names, dict) and names else None
+    except (TypeError, ValueError):  # a key that is no number says nothing of its logit
+        return None

@@ -1,4 +1,4 @@
-"""Run the head of a classification model alone: its own forward, the backbone's parts replaced by what they said once."""
+"""Run the head of a classification model alone: its own forward, the backbone's parts replaced by what they gave once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Self
 
-from irp_hf.errors import InputError
-from irp_hf.heads.tracing import Entry, answering, changer, inside, logits_of, map_tensors, owner_of, watched
+from irp_hf.errors import kind_of, refusal
+from irp_hf.heads.tracing import Entry, changer, inside, logits_of, map_tensors, owner_of, record_calls, replace_output
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _vector(entry: Entry, _: Tensor) -> Tensor:
 class HeadReplay(nn.Module):
     """From what a head reads, `(n, dim)`, to its logits, `(n, num_labels)`.
 
-    It is the classification model's own forward: each part of the backbone answers what it answered for one traced row, and
+    It is the classification model's own forward: each part of the backbone gives what it gave for one traced row, and
     the vectors go in where the head begins, whatever stood there.
     """
 
@@ -68,9 +68,9 @@ class HeadReplay(nn.Module):
         self.sources, self.row, self.tokens = sources, dict(row), tokens
         self.dim = sum(source.width for source in sources)
         entries = [entry for source in sources for entry in source.entries]
-        answers = _answers(model, entries, row)
-        self.model = _copied(model, [*answers, *(entry.name for entry in entries)])
-        for name, outputs in answers.items():
+        recorded = _recorded(model, entries, row)
+        self.model = _copied(model, [*recorded, *(entry.name for entry in entries)])
+        for name, outputs in recorded.items():
             owner, child = owner_of(self.model, name)
             owner._modules[child] = _Template(name, outputs, vars(model.get_submodule(name)))
         for name in {entry.name for entry in entries}:
@@ -82,11 +82,10 @@ class HeadReplay(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)` of `vectors (n, dim)`; raises `InputError` for another shape."""
-        if vectors.dim() != 2 or vectors.shape[1] != self.dim:
-            raise InputError(
-                f"The head reads vectors of shape (n, {self.dim}), not {tuple(vectors.shape)}. "
-                "Give what its own encoder, or an adapter to it, gives."
-            )
+        if not isinstance(vectors, Tensor) or vectors.dim() != 2 or vectors.shape[1] != self.dim:
+            got = f"shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else kind_of(vectors)
+            advice = "Give what its own encoder, or an adapter to it, gives."
+            raise refusal("The head's vectors", f"a tensor of shape (n, {self.dim})", got, advice)
         if self.only_layer is not None:
             layer = self.model.get_submodule(self.only_layer)
             return functional.linear(vectors, layer.weight, layer.bias)  # type: ignore[arg-type]
@@ -108,7 +107,7 @@ class HeadReplay(nn.Module):
         used: set[str] = set()
         like = next(tensor for tensor in self.model.parameters() if tensor.is_floating_point())
         trial = torch.linspace(-1, 1, 3 * self.dim, dtype=like.dtype, device=like.device).view(3, -1)
-        with watched(self.model, lambda call: used.add(call.name)):
+        with record_calls(self.model, lambda call: used.add(call.name)):
             logits = self._replay(trial)
         layers = [name for name in used if self.model.get_submodule(name)._parameters]
         layer = self.model.get_submodule(layers[0]) if len(layers) == 1 else None
@@ -155,10 +154,10 @@ class _Template(nn.Module):
         return self
 
 
-def _answers(model: nn.Module, entries: list[Entry], row: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _recorded(model: nn.Module, entries: list[Entry], row: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Each part of the backbone, as large as can be, with its outputs for `row`, one for each call."""
     calls: list[tuple[str, int]] = []
-    with watched(model, lambda call: calls.append((call.name, call.nth))):
+    with record_calls(model, lambda call: calls.append((call.name, call.nth))):
         logits_of(model, row)
     first = min(calls.index((entry.name, entry.nth)) for entry in entries)
     before, after = ({name for name, _ in part} for part in (calls[:first], calls[first:]))
@@ -166,14 +165,14 @@ def _answers(model: nn.Module, entries: list[Entry], row: Mapping[str, Any]) -> 
     def is_part(name: str) -> bool:
         return name in before and name not in after and not any(e.name == name or inside(e.name, name) for e in entries)
 
-    answers: dict[str, list[Any]] = {name: [] for name in _outermost(model, is_part)}
-    endings = [answering(model.get_submodule(name), outputs.append) for name, outputs in answers.items()]
+    recorded: dict[str, list[Any]] = {name: [] for name in _outermost(model, is_part)}
+    endings = [replace_output(model.get_submodule(name), outputs.append) for name, outputs in recorded.items()]
     try:
         logits_of(model, row)
     finally:
         for end in endings:
             end()
-    return {name: [_slim(output) for output in outputs] for name, outputs in answers.items()}
+    return {name: [_slim(output) for output in outputs] for name, outputs in recorded.items()}
 
 
 def _slim(output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Watch and change what goes into the modules of a model, while it runs."""
+"""Record and replace what goes into the modules of a model, and what comes out of them, while it runs: forward hooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from irp_hf.errors import HeadCutError
+from irp_hf.errors import HeadCutError, kind_of, refusal
 
 Slot = int | str
 """The place of an argument: its position or its name."""
@@ -41,36 +41,41 @@ def logits_of(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
     if logits is None:
         logits = output if isinstance(output, Tensor) else output[0]
     if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or (logits.dim() == 3 and logits.shape[1] != 1):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise HeadCutError(
-            f"{type(model).__name__} gives logits of shape {shape}, where (n, num_labels) is wanted. "
-            "Name a model with a classification head."
+        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else kind_of(logits)
+        raise refusal(
+            f"Logits of {type(model).__name__}",
+            "shape (n, num_labels)",
+            got,
+            "Name a model with a classification head.",
+            HeadCutError,
         )
     return logits
 
 
 @contextmanager
-def watched(model: nn.Module, see: Callable[[Call], None]) -> Iterator[None]:
-    """Call `see` before each call of a module inside `model` by this thread."""
+def record_calls(model: nn.Module, record: Callable[[Call], None]) -> Iterator[None]:
+    """Call `record` before each call of a module inside `model` by this thread."""
     counts: dict[str, int] = {}
 
-    def watcher(name: str) -> Callable[..., None]:
+    def recorder(name: str) -> Callable[..., None]:
         def pre(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            see(Call(name, _count(counts, name), _floats(args, kwargs)))
+            record(Call(name, _count(counts, name), _floats(args, kwargs)))
 
         return pre
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                hook = _in_this_thread(watcher(name))
+                hook = _in_this_thread(recorder(name))
                 hooks.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
 
 
 @contextmanager
-def entering(model: nn.Module, entries: Iterable[Entry], change: Callable[[Entry, Tensor], Tensor]) -> Iterator[None]:
-    """Put what `change` makes of it in the place of each tensor that this thread gives to `model` by `entries`."""
+def replace_inputs(
+    model: nn.Module, entries: Iterable[Entry], change: Callable[[Entry, Tensor], Tensor]
+) -> Iterator[None]:
+    """Replace each tensor that this thread gives to `model` at `entries` by what `change` makes of it."""
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         by_name.setdefault(entry.name, []).append(entry)
@@ -89,9 +94,12 @@ def changer(
     return partial(_change, group, count, change)  # no closure, so that what has the hook can be pickled
 
 
-def answering(module: nn.Module, answer: Callable[[Any], Any]) -> Callable[[], None]:
-    """Let `module` give `answer(output)` in place of its output, in this thread; returns what ends that."""
-    return module.register_forward_hook(_in_this_thread(lambda _module, _args, output: answer(output))).remove
+def replace_output(module: nn.Module, change: Callable[[Any], Any]) -> Callable[[], None]:
+    """Let `module` give `change(output)` in place of its output, in this thread; returns what ends that.
+
+    Where `change` returns None, the output stays.
+    """
+    return module.register_forward_hook(_in_this_thread(lambda _module, _args, output: change(output))).remove
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:

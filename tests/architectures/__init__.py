@@ -1,7 +1,7 @@
 """Every class of transformers' sequence, image, audio and video classification mappings, as a tiny random model.
 
 `build(name)` gives one that is worth judging: finite logits that depend on the row. What transformers adds is found by
-itself; architectures_sizes.py says what its configs need.
+itself; sizes.py says what its configs need.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,8 @@ from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.tracing import map_tensors
 
 BERT, LLAMA, GPT2 = (f"{name}ForSequenceClassification" for name in ("Bert", "Llama", "GPT2"))
-KINDS = (BERT, LLAMA, "ResNetForImageClassification", "DeiTForImageClassificationWithTeacher")
+RESNET, DEIT = "ResNetForImageClassification", "DeiTForImageClassificationWithTeacher"
+KINDS = (BERT, LLAMA, RESNET, DEIT)
 
 
 class Small(nn.Module):
@@ -116,7 +117,7 @@ def test_the_features_are_those_that_the_head_reads() -> None:
 
 def test_two_classifiers_that_read_two_tokens_get_both() -> None:
     """DeiT averages them: a cut that feeds one vector to both is wrong."""
-    model, batch = build("DeiTForImageClassificationWithTeacher")
+    model, batch = build(DEIT)
     cut = HeadCut(model, **batch(3))
     assert cut.dim == 2 * model.config.hidden_size
     tokens = model.deit(**batch(5)).last_hidden_state
@@ -148,8 +149,9 @@ def test_a_scorer_of_tokens_reads_the_same_whatever_the_padding() -> None:
             assert torch.allclose(cut.features(**alone)[0], padded[row], atol=1e-5), (row, left, right)
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+@pytest.mark.parametrize(
+    ("name", "mode"), [(BERT, torch.no_grad), *((name, torch.inference_mode) for name in (LLAMA, DEIT))]
+)
 def test_autograd_may_be_off_while_cutting_and_reading(name: str, mode: Callable[[], Any]) -> None:
     """Pipelines run in inference mode; the cut asks autograd where the head is."""
     model, batch = build(name)
@@ -162,8 +164,9 @@ def test_autograd_may_be_off_while_cutting_and_reading(name: str, mode: Callable
     assert HeadCut(model, **made_inside).dim == cut.dim
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(LLAMA, torch.float16), (BERT, torch.bfloat16), (RESNET, torch.float64), (DEIT, torch.bfloat16)]
+)
 def test_other_dtypes(name: str, dtype: torch.dtype) -> None:
     model, batch = build(name)
     model.to(dtype)
@@ -188,60 +191,58 @@ def test_a_regression_head_is_a_head() -> None:
 
 @pytest.mark.parametrize("model_class", [ReadsTheInput, ReadsTwoOutputs, ReadsAPosition, DropsOutAlways])
 def test_a_head_that_reads_more_than_a_vector_is_never_silently_wrong(model_class: type[Small], refusal: Any) -> None:
-    words = refusal(HeadCut, model_class().eval(), x=X, error=HeadCutError)
-    assert "alone gives other logits than the model" in words or "reads one vector per row" in words
+    """Its labels would be those of another model, with no error."""
+    text = refusal(HeadCut, model_class().eval(), x=X, error=HeadCutError)
+    assert model_class.__name__ in text
+    assert "off by " in text or "got none" in text
 
 
 class TestRefusals:
     def test_what_is_no_module(self, refusal: Any) -> None:
-        assert refusal(HeadCut, "bert-base", error=HeadCutError) == (
-            "The model is a str; a classification model is wanted. Load it first."
-        )
+        assert "a str" in refusal(HeadCut, "bert-base", error=HeadCutError)
 
     def test_training_mode(self, refusal: Any) -> None:
-        assert refusal(HeadCut, Small().train(), x=X, error=HeadCutError) == (
-            "Small is in training mode, where dropout is at work; eval mode is wanted. Call model.eval()."
-        )
+        text = refusal(HeadCut, Small().train(), x=X, error=HeadCutError)
+        assert "Small" in text
+        assert "training mode" in text
 
     def test_generation_models(self, refusal: Any) -> None:
         model = GPT2LMHeadModel(
             GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=64, bos_token_id=0, eos_token_id=0)
         )
-        assert refusal(HeadCut, model.eval(), input_ids=torch.arange(15).view(3, 5), error=HeadCutError) == (
-            "GPT2LMHeadModel gives logits of shape (3, 5, 64), where (n, num_labels) is wanted. "
-            "Name a model with a classification head."
-        )
+        text = refusal(HeadCut, model.eval(), input_ids=torch.arange(15).view(3, 5), error=HeadCutError)
+        assert "GPT2LMHeadModel" in text
+        assert "(3, 5, 64)" in text
 
     def test_models_without_parts(self, refusal: Any) -> None:
-        assert refusal(HeadCut, Functional().eval(), x=X, error=HeadCutError) == (
-            "No part of Functional reads one vector per row. Pass the head as a function from vectors to logits."
-        )
+        text = refusal(HeadCut, Functional().eval(), x=X, error=HeadCutError)
+        assert text.startswith("Functional: ")
+        assert "got none" in text
 
     @pytest.mark.parametrize("rows", [X[:1], X[:1].expand(3, -1)])
     def test_rows_that_are_all_alike(self, rows: Tensor, refusal: Any) -> None:
         """On them any head gives the model's logits: `ReadsTheInput` would pass."""
-        assert refusal(HeadCut, ReadsTheInput().eval(), x=rows, error=HeadCutError) == (
-            f"ReadsTheInput gives the same logits to all rows of a batch of {len(rows)}, which would suit any head. "
-            "Give two different rows or more."
-        )
+        text = refusal(HeadCut, ReadsTheInput().eval(), x=rows, error=HeadCutError)
+        assert "ReadsTheInput" in text
+        assert "the same logits for " + ("its only row" if len(rows) == 1 else "all 3 rows") in text
 
     def test_inputs_that_the_model_does_not_take(self, refusal: Any) -> None:
-        words = refusal(HeadCut, Small().eval(), pixels=X, error=HeadCutError)
-        assert words.startswith("Small could not be cut at its head (TypeError: ")
-        assert "unexpected keyword argument 'pixels'). Pass the head as a function" in words
+        text = refusal(HeadCut, Small().eval(), pixels=X, error=HeadCutError)
+        assert text.startswith("Small: ")
+        assert "TypeError" in text
+        assert "unexpected keyword argument 'pixels'" in text
 
     def test_nan_weights(self, refusal: Any) -> None:
         """NaN compares as neither more nor less than a tolerance."""
         model = Small().eval()
         model.head.weight.data[0, 0] = torch.nan
-        assert "gives other logits than the model (off by nan" in refusal(HeadCut, model, x=X, error=HeadCutError)
+        assert "off by nan" in refusal(HeadCut, model, x=X, error=HeadCutError)
 
     def test_weights_that_were_offloaded(self, refusal: Any) -> None:
         """Their hooks bring them for the model's own forward alone."""
         model, batch = build("RobertaForSequenceClassification")
         cpu_offload(model, torch.device("cpu"))
-        words = refusal(HeadCut, model, **batch(3), error=HeadCutError)
-        assert words.startswith("RobertaForSequenceClassification could not be cut at its head")
+        assert "RobertaForSequenceClassification" in refusal(HeadCut, model, **batch(3), error=HeadCutError)
 
     def test_a_batch_that_ends_before_the_head(self, refusal: Any) -> None:
         class Leaves(Small):
@@ -249,9 +250,7 @@ class TestRefusals:
                 return x[:, :3] if (x > 100).any() else super().forward(x)
 
         cut = HeadCut(Leaves().eval(), x=X)
-        assert refusal(cut.features, x=X + 1000, error=HeadCutError) == (
-            "Leaves did not come to its head on this batch. Give inputs like those it was cut with."
-        )
+        assert refusal(cut.features, x=X + 1000, error=HeadCutError).startswith("Leaves: ")
 
 
 def test_a_model_with_the_hooks_of_accelerate() -> None:
@@ -272,7 +271,7 @@ def test_threads_read_features_of_one_model_and_classify_with_it(name: str) -> N
     wanted = [(cut.features(**given), model(**given).logits) for given in batches]
 
     def work(seed: int) -> Iterator[bool]:
-        for turn in range(30):
+        for turn in range(12):
             given, (z, scores) = batches[(turn + seed) % 4], wanted[(turn + seed) % 4]
             yield torch.allclose(cut.features(**given), z, atol=1e-5)
             yield torch.allclose(model(**given).logits, scores, atol=1e-5)

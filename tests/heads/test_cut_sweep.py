@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from irp_hf.errors import InputError
 from irp_hf.heads.cut import HeadCut
 
+BERT, VIT = "BertForSequenceClassification", "ViTForImageClassification"
 # Stand for the kinds of head in the everyday run; the slow run has all.
 EVERYDAY = (
     "ASTForAudioClassification",  # a small module of norm and linear layer
@@ -249,19 +250,25 @@ BROKEN: dict[type[HonestCut], str] = {
 }
 
 
-@pytest.mark.parametrize("name", ["BertForSequenceClassification", "ViTForImageClassification"])
 class TestTheJudge:
-    @pytest.mark.parametrize("broken", BROKEN)
+    @pytest.mark.parametrize(
+        ("broken", "name"),
+        [*((broken, BERT) for broken in BROKEN), *((broken, VIT) for broken in (ForgetsRowsButTheTraced, ModelAsHead))],
+    )
     def test_finds_what_is_broken(self, broken: type[HonestCut], name: str) -> None:
+        """A cut that is broken like this would pass the sweep."""
         verdict = judge(broken, *build(name))
         assert verdict.outcome == "wrong"
         assert re.search(BROKEN[broken], verdict.why)
 
+    @pytest.mark.parametrize("name", [BERT, VIT])
     def test_finds_nothing_in_an_honest_cut(self, name: str) -> None:
+        """The sweep would find fault with cuts that have none."""
         assert judge(HonestCut, *build(name)).outcome == "exact"
 
-    def test_takes_a_refusal_in_words_for_one(self, name: str) -> None:
-        assert judge(RefusesInWords, *build(name)) == ("refused", "InputError: The model has no head. Name one.")
+    def test_takes_a_refusal_in_words_for_one(self) -> None:
+        """A cut that refuses as it should would count as wrong."""
+        assert judge(RefusesInWords, *build(BERT)) == ("refused", "InputError: The model has no head. Name one.")
 
 
 def test_the_judge_finds_padding_that_is_read() -> None:

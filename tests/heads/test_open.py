@@ -1,4 +1,4 @@
-"""Every kind of head that is given in memory, opened to logits; tests/test_stored_heads.py has those in folders."""
+"""Every kind of head that is given in memory, opened to logits; test_stored.py has those in folders."""
 
 import warnings
 from typing import Any
@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from torch import Tensor, nn
 
-from irp_hf.errors import HeadCutError, InputError
+from irp_hf.errors import HeadCutError, InputError, kind_of
 from irp_hf.heads import Head, open_head
 from irp_hf.heads.cut import HeadCut
 
@@ -88,10 +88,7 @@ class TestEstimators:
         "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), SVC()), GridSearchCV(SVC(), {})], ids=kind
     )
     def test_unfitted(self, estimator: Any, refusal: Any) -> None:
-        name = kind(estimator)
-        assert refusal(open_head, estimator, error=InputError) == (
-            f"The head is a {name} that was never fitted. Call its fit first."
-        )
+        assert f"a {kind(estimator)} that was never fitted" in refusal(open_head, estimator, error=InputError)
 
     @pytest.mark.parametrize(
         "estimator",
@@ -101,26 +98,24 @@ class TestEstimators:
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
     def test_several_outputs(self, estimator: Any, refusal: Any) -> None:
         """Their probabilities are no distribution over classes: a softmax would make one up."""
-        assert refusal(open_head, estimator.fit(FLOWERS, SEVERAL), error=InputError) == (
-            f"The head is a {kind(estimator)} of several outputs; one is wanted. Fit one head for each."
-        )
+        text = refusal(open_head, estimator.fit(FLOWERS, SEVERAL), error=InputError)
+        assert kind(estimator) in text
+        assert "one output" in text
 
     @pytest.mark.parametrize(
         "estimator", [KMeans(3, n_init=1), IsolationForest(n_estimators=5), OneClassSVM()], ids=kind
     )
     def test_what_learns_from_no_labels(self, estimator: Any, refusal: Any) -> None:
         """The number of a cluster is no score."""
-        assert refusal(open_head, estimator.fit(FLOWERS), error=InputError) == (
-            f"The head is a {kind(estimator)}, which learns from no labels; a classifier or regressor is wanted. "
-            "Fit one of them."
-        )
+        text = refusal(open_head, estimator.fit(FLOWERS), error=InputError)
+        assert kind(estimator) in text
+        assert "learns from no labels" in text
 
     def test_nan(self, refusal: Any) -> None:
         head = open_head(LogisticRegression(max_iter=500).fit(FLOWERS, SPECIES))
-        assert refusal(head, torch.full((2, 4), torch.nan), error=InputError) == (
-            "The head failed on vectors of shape (2, 4) (Input X contains NaN). "
-            "Give a head that reads the target's vectors."
-        )
+        text = refusal(head, torch.full((2, 4), torch.nan), error=InputError)
+        assert "(2, 4)" in text
+        assert "Input X contains NaN" in text
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
     def test_vectors_of_any_dtype_that_autograd_follows(self, dtype: torch.dtype) -> None:
@@ -197,11 +192,10 @@ class TestModels:
         assert torch.equal(open_head(cut)(z), head(z))
         assert head.labels == [f"LABEL_{i}" for i in range(5)]
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-    def test_a_picture_classifier_in_half_precision(self, dtype: torch.dtype) -> None:
+    def test_a_picture_classifier_in_half_precision(self) -> None:
         """The batch that it is traced with must be of its dtype."""
         model, _ = build("ResNetForImageClassification")
-        assert open_head(model.to(dtype)).dim == model.config.hidden_sizes[-1]
+        assert open_head(model.to(torch.bfloat16)).dim == model.config.hidden_sizes[-1]
 
     def test_names_and_problem_come_from_its_configuration(self) -> None:
         model, _ = build("BertForSequenceClassification")
@@ -218,79 +212,59 @@ class TestModels:
 
     def test_generation_models(self, refusal: Any) -> None:
         config = transformers.GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=64, bos_token_id=0, eos_token_id=0)
-        words = refusal(open_head, transformers.GPT2LMHeadModel(config).eval(), error=InputError)
-        assert words.startswith(
-            "GPT2LMHeadModel is a GPT2LMHeadModel, which is no classifier; a model with a sequence, "
-        )
+        assert "GPT2LMHeadModel" in refusal(open_head, transformers.GPT2LMHeadModel(config).eval(), error=InputError)
 
     def test_a_classifier_in_training_mode(self, refusal: Any) -> None:
         model, _ = build("BertForSequenceClassification")
-        assert "is in training mode" in refusal(open_head, model.train(), error=HeadCutError)
-
-
-WANTED = (
-    "a folder, an id, a classification model, an nn.Module, a function or a fitted scikit-learn classifier is wanted"
-)
+        assert "training mode" in refusal(open_head, model.train(), error=HeadCutError)
 
 
 @pytest.mark.parametrize(
     "head",
-    [None, 3, [nn.Linear(2, 2)], {"a": 1}, np.zeros((3, 4)), torch.zeros(3, 4), b"me/head", StandardScaler()],
+    [
+        *(None, 3, [nn.Linear(2, 2)], {"a": 1}, np.zeros((3, 4)), torch.zeros(3, 4), b"me/head", StandardScaler()),
+        *(nn.Linear, LogisticRegression),
+    ],
     ids=kind,
 )
 def test_what_is_no_head(head: Any, refusal: Any) -> None:
-    assert refusal(open_head, head) == f"The head is a {kind(head)}; {WANTED}. Give one of them."
-
-
-@pytest.mark.parametrize("head", [nn.Linear, LogisticRegression])
-def test_a_class_is_no_head(head: Any, refusal: Any) -> None:
-    assert refusal(open_head, head) == f"The head is a type; {WANTED}. Give one of them."
+    """It would fail at the first batch, or be asked for attributes that it lacks."""
+    text = refusal(open_head, head, error=InputError)
+    assert text.startswith("head: ")
+    assert f"got {kind_of(head)}. " in text
 
 
 @pytest.mark.parametrize(("option", "value"), [("revision", "main"), ("token", "secret"), ("token", False)])
 def test_options_of_the_hub_are_of_no_use_to_a_loaded_head(option: str, value: Any, refusal: Any) -> None:
-    words = refusal(open_head, nn.Linear(2, 2), **{option: value}, error=InputError)
-    assert words == f"{option} is given, but the head is a Linear, loaded already. Leave {option} out."
+    """A user would think that another version was loaded; and a token must stand in no error."""
+    text = refusal(open_head, nn.Linear(2, 2), **{option: value}, error=InputError)
+    assert text.startswith(f"{option}: ")
+    assert "a Linear" in text
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize(
-    ("scorer", "vectors", "words"),
+    ("scorer", "vectors", "expected", "got"),
     [
-        (nn.Linear(4, 3), torch.zeros(2, 5), "The head reads vectors 4 wide, not 5. Connect the adapter to"),
-        (nn.Linear(4, 3), torch.zeros(4), r"The head was given (4,); a tensor of shape (n, 4) is wanted. "),
-        (nn.Linear(4, 3), torch.tensor(1.0), r"The head was given (); a tensor of shape (n, 4) is wanted. "),
-        (nn.Linear(4, 3), np.zeros((2, 4)), r"The head was given ndarray; a tensor of shape (n, 4) is wanted. "),
-        (lambda v: v, torch.zeros(2, 3, 4), r"The head was given (2, 3, 4); a tensor of shape (n, d_Y) is wanted. "),
-        (
-            lambda v: v.sum(),
-            torch.zeros(2, 4),
-            r"The head gave shape () for 2 vectors; logits (2, num_labels) are wanted",
-        ),
-        (
-            lambda v: v[:, 0],
-            torch.zeros(2, 4),
-            r"The head gave shape (2,) for 2 vectors; logits (2, num_labels) are wanted",
-        ),
-        (
-            lambda v: v[:1],
-            torch.zeros(2, 4),
-            r"The head gave shape (1, 4) for 2 vectors; logits (2, num_labels) are wanted",
-        ),
-        (lambda v: None, torch.zeros(2, 4), "The head failed on vectors of shape (2, 4) (Could not infer dtype"),
-        (lambda v: 1 / 0, torch.zeros(2, 4), "The head failed on vectors of shape (2, 4) (division by zero). Give"),
-        (
-            nn.Sequential(nn.Linear(4, 3)),
-            torch.zeros(2, 5),
-            "The head failed on vectors of shape (2, 5) (mat1 and mat2",
-        ),
+        (nn.Linear(4, 3), torch.zeros(2, 5), "4", "5"),
+        (nn.Linear(4, 3), torch.zeros(4), "(n, 4)", "(4,)"),
+        (nn.Linear(4, 3), torch.tensor(1.0), "(n, 4)", "()"),
+        (nn.Linear(4, 3), np.zeros((2, 4)), "(n, 4)", "a ndarray"),
+        (lambda v: v, torch.zeros(2, 3, 4), "(n, d_Y)", "(2, 3, 4)"),
+        (lambda v: v.sum(), torch.zeros(2, 4), "(2, num_labels)", "()"),
+        (lambda v: v[:, 0], torch.zeros(2, 4), "(2, num_labels)", "(2,)"),
+        (lambda v: v[:1], torch.zeros(2, 4), "(2, num_labels)", "(1, 4)"),
+        (lambda v: v[:, :0], torch.zeros(2, 4), "(2, num_labels)", "(2, 0)"),
+        (lambda v: None, torch.zeros(2, 4), "(2, 4)", "Could not infer dtype"),
+        (lambda v: 1 / 0, torch.zeros(2, 4), "(2, 4)", "ZeroDivisionError (division by zero)"),
+        (nn.Sequential(nn.Linear(4, 3)), torch.zeros(2, 5), "(2, 5)", "mat1 and mat2"),
+        (Head(lambda v: v, labels=["a", "b", "c"]), torch.zeros(2, 4), "(2, 3)", "(2, 4)"),
     ],
 )
-def test_vectors_and_scorers_that_do_not_fit(scorer: Any, vectors: Tensor, words: str, refusal: Any) -> None:
-    assert refusal(open_head(scorer), vectors, error=InputError).startswith(words)
-
-
-def test_logits_that_are_fewer_than_the_labels(refusal: Any) -> None:
-    head = Head(lambda v: v, labels=["a", "b", "c"])
-    assert refusal(head, torch.zeros(2, 4), error=InputError).startswith(
-        "The head gave shape (2, 4) for 2 vectors; logits (2, 3) are wanted. "
-    )
+def test_vectors_and_scorers_that_do_not_fit(
+    scorer: Any, vectors: Tensor, expected: str, got: str, refusal: Any
+) -> None:
+    """Torch's words would speak of matrices that the user never saw, or labels be those of other rows."""
+    before, _, after = refusal(open_head(scorer), vectors, error=InputError).partition(", got ")
+    assert expected in before
+    assert got in after

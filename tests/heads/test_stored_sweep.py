@@ -74,7 +74,7 @@ def test_the_lists_name_classes_that_exist() -> None:
 
 SCRIPT = """
 import re, sys, torch, transformers
-import irp_hf.heads.open, irp_hf.stored_heads
+import irp_hf.heads.stored
 def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 small, large = sys.argv[1:]
 irp_hf.heads.open_head(small)  # what libraries load at their first use
