@@ -31,10 +31,24 @@ def folders(tmp_path_factory):
     return root
 
 
+CONTENTS = []  # of the Hub, once they were made: encoding and fitting them for each test takes most of its time
+
+
 @pytest.fixture
 def published(hub, folders, monkeypatch):
     """Encoder, classifier, both spaces and the adapter on the Hub; I am logged in, and the cache is empty."""
     monkeypatch.setenv("HF_TOKEN", hub.token("me"))
+    if CONTENTS:
+        hub.restore(CONTENTS[0])
+    else:
+        publish(hub, folders)
+        CONTENTS.append(hub.contents())
+    empty_cache()
+    hub.requests.clear()
+    return hub
+
+
+def publish(hub, folders):
     hub.upload(ENCODER, folders / "encoder")
     hub.upload(TOPICS, folders / "topics")
     anchors = AnchorSet(ANCHORS)
@@ -45,6 +59,3 @@ def published(hub, folders, monkeypatch):
     target.push_to_hub("me/topics-anchored")
     adapter = IRPAdapter.connect(source, target, method="kernel", gamma=1.0, ridge=1e-3)
     adapter.push_to_hub("me/adapter", report=False)
-    empty_cache()
-    hub.requests.clear()
-    return hub

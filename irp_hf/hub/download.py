@@ -1,7 +1,8 @@
-"""The Hub: pin a revision to its commit, fetch files of that commit, push a folder as one commit."""
+"""Pin a revision to its commit, and fetch files of that commit; without a connection, as far as the cache has them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,11 +11,10 @@ from typing import Any
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils._validators import validate_repo_id
 
-from irp_hf.errors import HubError
-from irp_hf.hub.errors import speaking, told
-from irp_hf.hub.ids import COMMIT, check_revision
+from irp_hf.errors import HubError, refusal, shown
+from irp_hf.hub.errors import hub_error, speaking
+from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,19 @@ def pin(
 
     It takes one request of bounded time. Where the Hub cannot be reached, it is what the cache remembers.
 
-    Raises `HubError` where the Hub refuses, and where it cannot be reached and the cache knows nothing.
+    Raises `HubError` where the Hub refuses, and where it cannot be reached and the cache knows nothing, `InputError` for what
+    can be no id, no revision or no folder.
     """
+    check_repo_id(repo_id)
     check_revision(revision)
-    with speaking(repo_id):
-        cached = _Cached(repo_id, repo_type, cache_dir)
+    cached = _Cached(repo_id, repo_type, cache_dir)
     known = cached.commit(revision)
     if local_files_only or constants.is_offline_mode():
-        return Pinned(_wanted(known, repo_id, "no connection is wanted"), online=False)
+        if known is None:
+            why = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
+            advice = "Fetch it once with a connection; then it loads without one."
+            raise refusal(repr(repo_id), f"a copy in the cache, as {why} is set", "none", advice, HubError)
+        return Pinned(known, online=False)
     try:
         info = HfApi(token=token).repo_info(
             repo_id, repo_type=repo_type, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
@@ -54,7 +59,7 @@ def pin(
         refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
         if known and (not refused or known == revision):  # of a commit, the cache holds all that it ever was
             return Pinned(known, online=False)
-        raise told(error, repo_id, revision) from error
+        raise hub_error(error, repo_id, revision) from error
     commit = str(info.sha)
     cached.remember(revision, commit)
     return Pinned(commit, online=True)
@@ -76,7 +81,7 @@ def fetch(
     Without a connection, where the cache has an incomplete copy of the newest commit that it knows (somebody changed a card,
     say), an older complete one is taken.
 
-    Raises `HubError`.
+    Raises `HubError` as `pin` does, and where a file is not there, `InputError` as `pin` does.
     """
     at = pin(repo_id, revision, token, repo_type=repo_type, cache_dir=cache_dir, local_files_only=local_files_only)
     commit = at.commit
@@ -95,8 +100,9 @@ def fetch(
             except EntryNotFoundError as error:
                 if isinstance(error, LocalEntryNotFoundError):
                     raise
-                raise HubError(
-                    f"{repo_id!r} has no {file} at commit {commit[:8]}…, and so is not what is wanted here. Name another."
+                subject = f"{repo_id!r} at commit {commit[:8]}…"
+                raise refusal(
+                    subject, f"a {file} in it", "none", "Name a repository that has one.", HubError
                 ) from error
     return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
 
@@ -105,7 +111,8 @@ class _Cached:
     """What the cache of the Hub knows of a repository."""
 
     def __init__(self, repo_id: str, repo_type: str, cache_dir: str | Path | None) -> None:
-        validate_repo_id(repo_id)
+        if not isinstance(cache_dir, str | os.PathLike | None):
+            raise refusal("cache_dir", "a folder", shown(cache_dir), "Leave it out for that of huggingface_hub.")
         home = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
         self.repo_id, self.folder = repo_id, home / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
 
@@ -142,11 +149,3 @@ class _Cached:
 
     def _reference(self, revision: str | None) -> Path:
         return self.folder / "refs" / (revision or constants.DEFAULT_REVISION)
-
-
-def _wanted(commit: str | None, repo_id: str, why: str) -> str:
-    if commit is None:
-        raise HubError(
-            f"The cache does not hold {repo_id!r}, and {why}. Fetch it once with a connection; then it loads without one."
-        )
-    return commit

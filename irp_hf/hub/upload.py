@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,11 +10,10 @@ from typing import Any
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-from huggingface_hub.utils._validators import validate_repo_id
 
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal, shown
 from irp_hf.hub.errors import speaking
-from irp_hf.hub.ids import COMMIT, check_revision
+from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 CARD = "README.md"
 KEYWORDS = ("private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
@@ -26,13 +26,15 @@ def check_keywords(given: Iterable[str], *more: str) -> None:
     known = (*KEYWORDS, *more)
     for name in given:
         if name not in known:
-            raise InputError(f"{name!r} is no keyword of push_to_hub; there are {', '.join(known)}. Correct it.")
+            meant = difflib.get_close_matches(name, known, 1)
+            advice = f"Write {meant[0]}=." if meant else "Leave it out."
+            raise refusal("A keyword of push_to_hub", f"one of {', '.join(known)}", shown(name), advice)
 
 
 def full_id(repo_id: str, token: str | bool | None = None) -> str:
     """user/name, for a bare name the user's own; raises `InputError` for what can be no id, `HubError` for no user."""
+    check_repo_id(repo_id)
     with speaking(repo_id, pushing=True):
-        validate_repo_id(repo_id)
         return repo_id if "/" in repo_id else f"{HfApi(token=token).whoami()['name']}/{repo_id}"
 
 
@@ -56,9 +58,19 @@ def push(
     `card` makes the README.md of the one that is there, or None. Files named in `replaced` are removed from the repository
     where the folder has none of that name.
 
-    Raises `HubError`, and then nothing was published.
+    Raises `InputError` for options of other types, and `HubError` where the Hub refuses or the connection breaks: then nothing
+    was published.
     """
     check_revision(revision)
+    for name, value, kinds, expected in (
+        ("private", private, bool | None, "True, False, or None for what the account has set"),
+        ("create_pr", create_pr, bool, "True or False"),
+        ("exist_ok", exist_ok, bool, "True or False"),
+        ("commit_message", commit_message, str | None, "a text"),
+        ("commit_description", commit_description, str | None, "a text"),
+    ):
+        if not isinstance(value, kinds):
+            raise refusal(name, expected, shown(value), "Give that, or leave it out.")
     api = HfApi(token=token, library_name="irp_hf", library_version=_version())
     where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
     with speaking(repo_id, revision, pushing=True):

@@ -1,6 +1,7 @@
 """What a stranger's repository could do: code, paths, headers, sizes; and of a classifier's file only the head is read."""
 
 import json
+import re
 import struct
 
 import numpy as np
@@ -37,11 +38,9 @@ def test_code_of_an_encoder_and_a_head(published, folders, tmp_path, refusal):
         {"encoder": "you/encoder", "head": TOPICS},
         {"encoder": ENCODER, "head": "you/topics"},
     ):
-        words = refusal(pipeline, "irp-stitch", model=adapter, **parts, on_mismatch="warn", error=InputError)
-        name = "you/encoder" if "you" in parts["encoder"] else "you/topics"
-        assert words == (
-            f"{name} brings code of its own, which is not run. Pass trust_remote_code=True if you have read and trust it."
-        )
+        text = refusal(pipeline, "irp-stitch", model=adapter, **parts, on_mismatch="warn", error=InputError)
+        assert ("you/encoder" if "you" in parts["encoder"] else "you/topics") in text
+        assert "trust_remote_code=True" in text
     assert not marker.exists()
 
 
@@ -50,8 +49,9 @@ def test_an_adapter_that_names_a_path(published, refusal):
     for name in ("/etc", "../../secret", "~/models", "a/../b", ".."):
         adapter = IRPAdapter.from_pretrained("me/adapter")
         adapter.config.source_encoder = {"id": name, "revision": "0" * 40}
-        words = refusal(StitchedModel, None, adapter, TOPICS, error=InputError)
-        assert words.startswith(f"The adapter names as its encoder {name!r}, which is no id on the Hub. ")
+        text = refusal(StitchedModel, None, adapter, TOPICS, error=InputError)
+        assert repr(name) in text
+        assert "encoder" in text
 
 
 def test_a_download_of_a_head_that_is_cut(published):
@@ -80,9 +80,9 @@ def test_shards(published, folders, tmp_path, refusal):
         lying = {"metadata": {}, "weight_map": dict.fromkeys(index["weight_map"], place)}
         published.upload("you/lying", tmp_path)
         published.upload("you/lying", {"model.safetensors.index.json": json.dumps(lying).encode()})
-        assert f"names {place!r}, which is no safetensors file in it. " in refusal(
-            open_head, "you/lying", error=InputError
-        )
+        text = refusal(open_head, "you/lying", error=InputError)
+        assert "model.safetensors.index.json of you/lying" in text
+        assert repr(place) in text
 
 
 HOSTILE_HEADERS = {
@@ -97,7 +97,9 @@ def test_headers_of_a_hostile_classifier(published, refusal, name):
     """Lengths of a stranger would be fetched and taken as memory."""
     files = published.files(TOPICS)
     published.upload("you/bad", files | {"model.safetensors": HOSTILE_HEADERS[name](files["model.safetensors"])})
-    assert " of you/bad is damaged (" in refusal(open_head, "you/bad", error=InputError)
+    text = refusal(open_head, "you/bad", error=InputError)
+    assert text.startswith("model.safetensors of you/bad: ")
+    assert "a damaged one (" in text
 
 
 @pytest.mark.parametrize(
@@ -115,8 +117,11 @@ def test_a_damaged_adapter_is_refused_by_the_pipeline(published, refusal):
     """transformers would load it through a way of its own."""
     files = published.files("me/adapter")
     published.upload("you/bad", files | {"model.safetensors": files["model.safetensors"][:-8]})
-    words = refusal(IRPAdapter.from_pretrained, "you/bad", error=DamagedFolderError)
-    assert words.startswith("you/bad cannot be loaded: model.safetensors is no whole safetensors file (")
-    with pytest.raises(ValueError, match="you/bad cannot be loaded: ") as caught:  # in a longer text of transformers
+    text = refusal(IRPAdapter.from_pretrained, "you/bad", error=DamagedFolderError)
+    assert "you/bad" in text
+    assert "model.safetensors" in text
+    with pytest.raises(
+        ValueError, match=re.escape(text.partition(":")[0])
+    ) as caught:  # in a longer text of transformers
         pipeline("irp-stitch", model="you/bad")
     assert "pickle" not in str(caught.value)

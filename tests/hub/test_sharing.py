@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,15 +12,9 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
-from irp_hf.errors import AnchorMismatchError, DamagedFolderError, HubError
+from irp_hf.errors import AnchorMismatchError, DamagedFolderError, HubError, InputError
 
 HAND_WRITTEN = "---\nlicense: mit\ntags:\n- mine\n---\n# By hand\n\nRead this first.\n"
-FRESH = """
-import sys
-import numpy as np
-from irp_hf import IRPAdapter
-np.save(sys.argv[2], IRPAdapter.from_pretrained(sys.argv[1]).translate(np.load(sys.argv[3])))
-"""
 
 
 @pytest.fixture
@@ -64,14 +56,6 @@ def test_a_space_goes_and_comes(mine, space):
     assert f"irp-anchors:{space.config.anchor_fingerprint}" in ModelCard.load("me/space").data.tags
 
 
-def test_another_process_fetches(mine, kernel, digits, tmp_path):
-    """An adapter would work only where it was made."""
-    kernel.push_to_hub("me/x", report=False)
-    np.save(tmp_path / "x.npy", digits.source)
-    subprocess.run([sys.executable, "-c", FRESH, "me/x", str(tmp_path / "y.npy"), str(tmp_path / "x.npy")], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), kernel.translate(digits.source))
-
-
 def test_revisions(mine, adapters):
     """A user who pins a version would get another one."""
     first = adapters["kernel"].push_to_hub("me/x", report=False).oid
@@ -92,8 +76,9 @@ def test_private_ones(hub, kernel, space, refusal):
     for name, loader in (("you/x", IRPAdapter), ("you/space", AnchoredSpace), ("you/anchors", AnchorSet)):
         for wrong in (None, hub.token("me")):
             words = refusal(loader.from_pretrained, name, token=wrong, error=HubError)
-            assert words.startswith(f"The Hub has no '{name}', or none that this token may see. ")
-            assert str(wrong) not in words
+            assert repr(name) in words
+            assert "may see" in words
+            assert hub.token("me") not in words
         assert isinstance(loader.from_pretrained(name, token=hub.token("you", "read")), loader)
 
 
@@ -141,9 +126,7 @@ def test_a_report_made_before_is_taken(mine, kernel, monkeypatch, refusal):
     monkeypatch.setattr("irp_hf.models.adapter.make_report", lambda *args: pytest.fail("it is made again"))
     kernel.push_to_hub("me/x", report=report)
     assert json.loads(mine.files("me/x")["report.json"])["chosen"] == report.chosen
-    assert refusal(kernel.push_to_hub, "me/y", report="yes") == (
-        "report is a str; a Report, True or False is wanted. Pass adapter.report(), say."
-    )
+    assert refusal(kernel.push_to_hub, "me/y", report="yes", error=InputError).startswith("report")
     assert ("model", "me/y") not in mine.store.repos
 
 
@@ -245,15 +228,15 @@ def test_half_a_download_is_not_loaded(mine, kernel):
 def test_repositories_of_something_else(mine, kernel, space, refusal):
     """Errors of transformers would speak of missing keys, or pickles be read."""
     space.push_to_hub("me/space")
-    assert refusal(IRPAdapter.from_pretrained, "me/space", error=DamagedFolderError).endswith(
-        "holds a model of type 'irp_anchored_space'; 'irp_adapter' is wanted. Load it with AutoModel.from_pretrained "
-        "or name another folder."
-    )
+    words = refusal(IRPAdapter.from_pretrained, "me/space", error=DamagedFolderError)
+    assert "'irp_anchored_space'" in words
+    assert "'irp_adapter'" in words
     kernel.push_to_hub("me/x", report=False)
     content = mine.files("me/x")
     mine.upload("me/pickled", {"config.json": content["config.json"], "pytorch_model.bin": pickle.dumps(torch.ones(2))})
     words = refusal(IRPAdapter.from_pretrained, "me/pickled", use_safetensors=False, error=HubError)
-    assert words.startswith("'me/pickled' has no model.safetensors at commit ")
+    assert words.startswith("'me/pickled' at commit ")
+    assert "model.safetensors" in words
     assert mine.downloaded("me/pickled", "pytorch_model.bin") == 0
     mine.upload("me/cut", {**content, "model.safetensors": content["model.safetensors"][:-9]})
     refusal(IRPAdapter.from_pretrained, "me/cut", error=DamagedFolderError)
@@ -263,9 +246,9 @@ def test_repositories_of_something_else(mine, kernel, space, refusal):
 def test_a_subfolder_does_not_lead_out(mine, kernel, refusal, subfolder):
     """Files of this machine would be read as if they came from the repository."""
     kernel.push_to_hub("me/x", report=False)
-    assert refusal(IRPAdapter.from_pretrained, "me/x", subfolder=subfolder) == (
-        f"subfolder is {subfolder!r}, which leads out of me/x. Name a folder inside it."
-    )
+    words = refusal(IRPAdapter.from_pretrained, "me/x", subfolder=subfolder, error=InputError)
+    assert words.startswith("subfolder")
+    assert repr(subfolder) in words
 
 
 def test_a_subfolder(mine, kernel):
@@ -279,12 +262,10 @@ def test_mistyped_keywords(mine, kernel, space, refusal):
     """`privat=True` would publish what was to be private."""
     anchors = AnchorSet(["a", "b"])
     for thing, wrong in ((kernel, "privat"), (space, "report"), (anchors, "privat")):
-        assert refusal(thing.push_to_hub, "me/x", **{wrong: True}).startswith(
-            f"{wrong!r} is no keyword of push_to_hub; "
-        )
-    assert refusal(anchors.push_to_hub, "me/x", license=3) == (
-        "license is 3; a name is wanted, as in 'cc-by-4.0'. Give one."
-    )
+        words = refusal(thing.push_to_hub, "me/x", **{wrong: True}, error=InputError)
+        assert f"got {wrong!r}. " in words
+        assert ("Write private=." in words) == (wrong == "privat")
+    assert refusal(anchors.push_to_hub, "me/x", license=3, error=InputError).startswith("license")
     assert not mine.store.repos
     for place in (None, 3, b"me/x"):
         refusal(AnchorSet.from_pretrained, place)

@@ -26,7 +26,6 @@ class MineModel({kind}Model):
 class MineClassifier({kind}ForSequenceClassification):
     config_class = MineConfig
 """
-REFUSED = "{} brings code of its own, which is not run. Pass trust_remote_code=True if you have read and trust it."
 
 
 @pytest.fixture
@@ -49,11 +48,16 @@ def theirs(published, tmp_path):
     return tmp_path
 
 
+def refused(text, name):
+    """Who brings code, and what to pass after reading it."""
+    assert name in text
+    assert "trust_remote_code=True" in text
+
+
 def test_a_trusted_encoder(theirs, refusal):
     """Encoders that transformers does not know could not be used at all."""
     texts = tiny.texts(5)
-    words = refusal(encode, "you/encoder", texts, pooling="mean", device="cpu", error=InputError)
-    assert words == REFUSED.format("you/encoder")
+    refused(refusal(encode, "you/encoder", texts, pooling="mean", device="cpu", error=InputError), "you/encoder")
     vectors, record = encode("you/encoder", texts, pooling="mean", device="cpu", trust_remote_code=True)
     plain, _ = encode(str(theirs / "encoder"), texts, pooling="mean", device="cpu")
     np.testing.assert_array_equal(vectors, plain)
@@ -62,7 +66,7 @@ def test_a_trusted_encoder(theirs, refusal):
 
 def test_a_trusted_head(theirs, refusal):
     """The same for classifiers, at their heads and as heads."""
-    assert refusal(open_head, "you/topics", error=InputError) == REFUSED.format("you/topics")
+    refused(refusal(open_head, "you/topics", error=InputError), "you/topics")
     vectors = torch.linspace(-1, 1, 48).reshape(3, 16)
     head = open_head("you/topics", trust_remote_code=True)
     np.testing.assert_array_equal(head(vectors), open_head(str(theirs / "topics"))(vectors))
@@ -81,7 +85,7 @@ def test_each_part_is_trusted_for_itself(theirs, refusal):
     both = dict(encoder_trust_remote_code=True, head_trust_remote_code=True)
     for left_out, name in (("encoder", "you/encoder"), ("head", "you/topics")):
         some = {key: value for key, value in both.items() if not key.startswith(left_out)}
-        assert refusal(pipeline, "irp-stitch", model=adapter, **some, error=InputError) == REFUSED.format(name)
+        refused(refusal(pipeline, "irp-stitch", model=adapter, **some, error=InputError), name)
     answer = pipeline("irp-stitch", model=adapter, device="cpu", **both)("w1 w2")
     assert answer[0]["label"].startswith("LABEL_")
     stitched = StitchedModel(adapter=adapter, head_trust_remote_code=True, **trusted)
@@ -95,9 +99,9 @@ def test_modules_that_lie_outside(published, refusal, path):
     modules[1]["path"] = path
     published.upload("you/outside", published.files(ENCODER))
     published.upload("you/outside", {"modules.json": json.dumps(modules).encode()})
-    assert refusal(encode, "you/outside", ["w1", "w2"], error=InputError) == (
-        f"The modules.json of you/outside names {path!r}, which is no folder in it. Do not use it, or save the model again."
-    )
+    text = refusal(encode, "you/outside", ["w1", "w2"], error=InputError)
+    for words in ("modules.json", "you/outside", repr(path)):
+        assert words in text
 
 
 def test_pickles_are_not_read(published, refusal, tmp_path):

@@ -1,4 +1,4 @@
-"""What the Hub of the tests tells about a repository: its card, its tags, and the listings that search them."""
+"""What the Hub of the tests says of a repository: its card, its tags, and the listings that search them."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ def metadata(readme: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise Refused(400, f"Invalid metadata in README.md: {' '.join(str(error).split())}") from error
     if data is not None and not isinstance(data, dict):
-        raise Refused(400, "Invalid metadata in README.md: a mapping is wanted")
+        raise Refused(400, "Invalid metadata in README.md: expected a mapping")
     return data or {}
 
 
@@ -49,9 +49,9 @@ def listed(data: dict[str, Any], key: str) -> list[str]:
 
 
 def info(repo: Repo, commit: Commit, blobs: bool = False) -> dict[str, Any]:
-    """All that the Hub tells about a repository at a commit."""
+    """All that the Hub says of a repository at a commit."""
     data = card(commit.files)
-    told = {
+    about = {
         "_id": repo.name,
         "id": repo.name,
         "author": repo.name.split("/")[0],
@@ -68,12 +68,12 @@ def info(repo: Repo, commit: Commit, blobs: bool = False) -> dict[str, Any]:
         "siblings": [sibling(commit, path, blobs) for path in sorted(commit.files)],
     }
     if repo.kind == "model":
-        told |= {
+        about |= {
             "modelId": repo.name,
             "pipeline_tag": data.get("pipeline_tag"),
             "library_name": data.get("library_name"),
         }
-    return told
+    return about
 
 
 def sibling(commit: Commit, path: str, blobs: bool) -> dict[str, Any]:
@@ -82,19 +82,19 @@ def sibling(commit: Commit, path: str, blobs: bool) -> dict[str, Any]:
 
 
 def entry(commit: Commit, path: str) -> dict[str, Any]:
-    """A file or a folder, as trees and paths-info tell it."""
+    """A file or a folder, as trees and paths-info give it."""
     blob = commit.files.get(path)
     if blob is None:
         return {"type": "directory", "path": path, "oid": commit.oid, "size": 0}
-    told: dict[str, Any] = {"type": "file", "path": path, "oid": blob.oid, "size": len(blob.data)}
+    about: dict[str, Any] = {"type": "file", "path": path, "oid": blob.oid, "size": len(blob.data)}
     if blob.lfs:
-        told["lfs"] = {
+        about["lfs"] = {
             "oid": blob.sha256,
             "sha256": blob.sha256,
             "size": len(blob.data),
             "pointerSize": len(blob.in_git),
         }
-    return told
+    return about
 
 
 def folders(files: Files) -> set[str]:
@@ -113,25 +113,25 @@ def tree(commit: Commit, folder: str, recursive: bool) -> list[dict[str, Any]]:
 
 def listing(repos: list[Repo], query: dict[str, list[str]]) -> list[dict[str, Any]]:
     """The repositories that have every tag asked for, the latest changed first (as `sort` says, for other orders)."""
-    told = [info(repo, repo.commit("main")) for repo in repos]
+    about = [info(repo, repo.commit("main")) for repo in repos]
     for name, asked in query.items():
         if name == "filter":
-            told = [one for one in told if set(asked) <= set(one["tags"])]
+            about = [one for one in about if set(asked) <= set(one["tags"])]
         elif name == "search":
-            told = [one for one in told if all(word.lower() in one["id"].lower() for word in asked)]
+            about = [one for one in about if all(word.lower() in one["id"].lower() for word in asked)]
         elif name in ("author", "pipeline_tag"):
-            told = [one for one in told if one.get(name) == asked[0]]
+            about = [one for one in about if one.get(name) == asked[0]]
     order = query.get("sort", ["lastModified"])[0]
-    told.sort(key=lambda one: one.get(order) or 0, reverse=True)
-    return [shown(one, query) for one in told]
+    about.sort(key=lambda one: one.get(order) or 0, reverse=True)
+    return [shown(one, query) for one in about]
 
 
-def shown(told: dict[str, Any], query: dict[str, list[str]]) -> dict[str, Any]:
-    """The keys of a listing: some are told only to who asks."""
+def shown(about: dict[str, Any], query: dict[str, list[str]]) -> dict[str, Any]:
+    """The keys of a listing: some are given only to who asks."""
     expanded = query.get("expand", []) + query.get("expand[]", [])
     if expanded:
-        return {key: told[key] for key in ("_id", "id", *expanded) if key in told}
-    hidden = set(told) - set(BASIC)
+        return {key: about[key] for key in ("_id", "id", *expanded) if key in about}
+    hidden = set(about) - set(BASIC)
     hidden -= {"author", "sha", "lastModified", "siblings", "gated", "disabled"} if "full" in query else set()
-    hidden -= {"cardData"} if "cardData" in query or ("full" in query and "modelId" not in told) else set()
-    return {key: value for key, value in told.items() if key not in hidden}
+    hidden -= {"cardData"} if "cardData" in query or ("full" in query and "modelId" not in about) else set()
+    return {key: value for key, value in about.items() if key not in hidden}

@@ -1,5 +1,6 @@
 """What the Hub of the tests holds: accounts, repositories, commits, pull requests; in memory, lost with the process."""
 
+import copy
 import hashlib
 import itertools
 import threading
@@ -162,6 +163,12 @@ class Store:
         self.tokens: dict[str, Account] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.objects: dict[str, bytes] = {}  # LFS, by sha256
+
+    def copy(self) -> "Store":
+        other = Store()
+        other.tokens, other.objects = dict(self.tokens), dict(self.objects)
+        other.repos = copy.deepcopy(self.repos)
+        return other
 
     def create(self, kind: str, name: str, private: bool, author: str) -> Repo:
         repo = self.repos[kind, name] = Repo(kind, name, private)

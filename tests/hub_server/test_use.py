@@ -58,10 +58,10 @@ def test_listings(hub: Hub, client: Client) -> None:
     assert found(nobody, author="you") == found(nobody, search="TWO") == found(nobody, limit=1) == ["you/two"]
     assert found(client("me"), filter="red") == ["me/three", "me/one"]
     assert found(client("you"), filter="red") == ["me/one"]
-    (told,) = nobody.list_models(filter="red")
-    assert (told.card_data, told.sha, told.siblings) == (None, None, None)  # only to who asks
-    (told,) = nobody.list_models(filter="red", cardData=True, full=True)
-    assert (told.card_data["license"], told.sha, len(told.siblings)) == ("mit", hub.commits("me/one")[0], 2)
+    (about,) = nobody.list_models(filter="red")
+    assert (about.card_data, about.sha, about.siblings) == (None, None, None)  # only to who asks
+    (about,) = nobody.list_models(filter="red", cardData=True, full=True)
+    assert (about.card_data["license"], about.sha, len(about.siblings)) == ("mit", hub.commits("me/one")[0], 2)
     (data,) = nobody.list_datasets(filter=["irp", "task_categories:text-retrieval"])
     assert data.id == "me/data"
     hub.page = 1
@@ -85,8 +85,8 @@ def test_a_pull_request(hub: Hub, client: Client) -> None:
     client("me").delete_file("old.txt", "me/x")
     client("me").merge_pull_request("me/x", 1)
     assert set(hub.files("me/x")) == {"a.txt", "b.txt", "c.txt"}
-    (told,) = client("me").get_repo_discussions("me/x")
-    assert (told.title, told.author, told.status, told.is_pull_request) == ("Better", "you", "merged", True)
+    (about,) = client("me").get_repo_discussions("me/x")
+    assert (about.title, about.author, about.status, about.is_pull_request) == ("Better", "you", "merged", True)
     assert client("me").get_discussion_details("me/x", 1).merge_commit_oid == hub.commits("me/x")[0]
     refs = client("me").list_repo_refs("me/x", include_pull_requests=True)
     assert [pull.ref for pull in refs.pull_requests] == ["refs/pr/1"]
@@ -123,7 +123,7 @@ def test_a_commit_that_is_cut(hub: Hub, client: Client, reset: bool) -> None:
 
 
 def test_a_commit_whose_answer_is_lost(hub: Hub, client: Client) -> None:
-    """It is there, though the client was not told."""
+    """It is there, though the client did not hear."""
     hub.upload("me/x", {"a.txt": b"a"})
     hub.cut("POST .*/commit/", after=10**6)
     with pytest.raises(http.TransportError):
