@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self
 
-from irp_hf.checks import check_choice
+from irp_hf.checks import check_choice, check_count, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.encoding.inputs import read_items
@@ -133,11 +133,12 @@ class StitchedModel(nn.Module):
         """
         vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
         try:
-            logits = self.head(self.adapter(embeddings=vectors).translated)
+            output = self.adapter(embeddings=vectors, return_confidence=confidence)
+            logits = self.head(output.translated)
         except InputError:
             refuse_not_finite(vectors, f"vectors of {self.encoder.name}", first)  # names the row among all
             raise
-        return StitchedOutput(logits=logits, confidence=self.adapter.confidence(vectors) if confidence else None)
+        return StitchedOutput(logits=logits, confidence=output.confidence)
 
     def predict(
         self, items: Sequence[Any], batch_size: int = 32, confidence: bool = False, progress: bool | None = None
@@ -147,6 +148,7 @@ class StitchedModel(nn.Module):
         Raises `InputError` that names the row of an item that cannot be read.
         """
         check_request(items, batch_size)
+        check_flag("confidence", confidence)
         parts: list[StitchedOutput] = []
         quiet = (len(items) <= 4 * batch_size or None) if progress is None else not progress
         with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
@@ -173,6 +175,7 @@ class StitchedModel(nn.Module):
         in every process; the bits do not depend on the number of processes, and a run that died goes on. For `block_size`
         and what is raised see `irp_hf.parallel.run_sharded`.
         """
+        batch_size, confidence = check_count("batch_size", batch_size), check_flag("confidence", confidence)
         items, state = column_of(dataset, column), PartialState()
         if state.num_processes > 1:
             self.to(state.device)

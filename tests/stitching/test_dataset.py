@@ -54,6 +54,15 @@ def test_the_answers_are_those_of_predict(folder):  # noqa: F811
         model.predict_dataset(script.DATASET, "text", folder / "one", batch_size=5, confidence=True, block_size=BLOCK)
 
 
+def test_options_of_the_wrong_type(folder, tmp_path):  # noqa: F811
+    """They would stand in the journal of a run that can never go on."""
+    model = script.stitched_in(folder)
+    for name, wrong in {"batch_size": 2.5, "confidence": "no"}.items():
+        with pytest.raises(InputError, match=name):
+            model.predict_dataset(script.DATASET, "text", tmp_path / "it", **{name: wrong})
+    assert not (tmp_path / "it").exists()
+
+
 def test_a_column_that_is_not_there(monkeypatch, folder):  # noqa: F811
     """If it fails, a slip of the pen shows as a KeyError of another library."""
     monkeypatch.setattr(script, "DATASET", Dataset.from_dict({"words": ["w1"]}))

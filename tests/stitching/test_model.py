@@ -128,8 +128,25 @@ def test_predict(plain, adapter, head):
         output = model.predict(tuple(TEXTS), batch_size, confidence=True)
         torch.testing.assert_close(output.logits, wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(output.confidence, adapter.confidence(vectors), atol=1e-5, rtol=1e-4)
+    assert torch.equal(model(TEXTS, confidence=True).confidence, adapter.confidence(model.encoder.embed(TEXTS)))
     assert model.predict(TEXTS).confidence is None
     assert (output.logits.dtype, output.confidence.shape, output.logits.requires_grad) == (torch.float32, (9,), False)
+
+
+def exponentials(call: Any) -> int:
+    """How often the kernel of the landmarks is computed, which takes one call of `exp` each time."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call()
+    return sum(event.name.startswith("aten::exp") for event in profile.events())
+
+
+def test_vectors_and_confidence_take_one_pass(plain, adapter, head):
+    """The kernel of a thousand landmarks would be computed again for the confidence, and take twice as long."""
+    model = StitchedModel(plain, adapter, head)
+    vectors = model.encoder.embed(TEXTS)
+    once = exponentials(lambda: adapter(embeddings=vectors, return_confidence=True))
+    assert exponentials(lambda: model(TEXTS, confidence=True)) == once
+    assert exponentials(lambda: (model(TEXTS), adapter.confidence(vectors))) > once > 0
 
 
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
@@ -148,6 +165,7 @@ def test_rows_that_cannot_be_classified(plain, adapter, head, refusal):
     assert says(predict([*TEXTS[:5], 0.5], batch_size=2), "Item 5", "a float", "plain")
     for nothing in ([], "w1", b"w1", ()):
         assert says(predict(nothing), "items", repr(nothing))
+    assert says(predict(TEXTS, confidence="no"), "confidence", "'no'")
     for wrong in (0, 2.5, True, "2"):
         assert says(predict(TEXTS, wrong), "batch_size", repr(wrong))
 
