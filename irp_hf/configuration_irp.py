@@ -3,14 +3,22 @@
 import math
 from typing import Any, ClassVar, Literal
 
-from huggingface_hub.dataclasses import strict
+from huggingface_hub.dataclasses import strict, validated_field
 from transformers import PreTrainedConfig
 
-from irp_hf.errors import InputError
+from irp_hf.checks import check_choice, check_count
+from irp_hf.errors import InputError, refusal, shown
+from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.request import hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
+
+
+def check_inverse(method: str) -> None:
+    """Raise `InputError` for a method that no inverse has."""
+    check_choice("method", method, INVERSES, "Install the irp_hf that wrote it, or a newer one.")
 
 
 class AnchoredConfig(PreTrainedConfig):
@@ -24,25 +32,29 @@ class AnchoredConfig(PreTrainedConfig):
 
         Raises `InputError` for a value of the wrong type or size.
         """
-        known = {*cls.__annotations__, *OF_TRANSFORMERS}
+        known = {*cls.__annotations__, *OF_TRANSFORMERS, *cls.added_names()}
         try:
             return super().from_dict({key: value for key, value in config_dict.items() if key in known}, **kwargs)
         except Exception as error:  # a hostile file makes the base class raise almost anything
-            said = " ".join(str(error.__cause__ or error).split())[:300]
             if isinstance(error.__cause__, InputError):
-                raise InputError(said) from error
-            raise InputError(f"The configuration holds a wrong value ({said.rstrip('.')}). Save it again.") from error
+                raise error.__cause__ from None
+            said = " ".join(str(error.__cause__ or error).split()).partition(". ")[0].rstrip(".")[:300]
+            got = f"others ({said})"
+            raise refusal("The configuration", "values as they are saved", got, "Save the model again.") from error
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
         """Nothing: what is saved names irp_hf, and no file of it is copied."""
 
+    @classmethod
+    def added_names(cls) -> tuple[str, ...]:
+        """Names of values besides the annotated ones."""
+        return ()
+
     def validate_ours(self) -> None:
         """Raise `InputError` for a value that no save would write."""
         for name in self.sizes:
-            size = getattr(self, name)
-            if isinstance(size, bool) or not 0 <= size <= MOST:
-                raise InputError(f"{name} is {size}; a number from 0 to {MOST} is wanted. Correct it.")
+            check_count(name, getattr(self, name), 0, MOST, "Save the model again.")
         check_fingerprint(self.anchor_fingerprint)
         AnchorRecord.from_dict(self.anchor_set, "anchor_set")
 
@@ -71,6 +83,11 @@ class AnchoredSpaceConfig(AnchoredConfig):
     encoder: dict[str, Any] | None = None
     weights_sha256: str | None = None
 
+    @property
+    def encoder_record(self) -> EncoderRecord:
+        """Who encoded."""
+        return EncoderRecord.from_dict(self.encoder, "encoder")
+
     def validate_encoder(self) -> None:
         """Raise `InputError` for a record of an encoder that no save would write."""
         EncoderRecord.from_dict(self.encoder, "encoder")
@@ -84,16 +101,12 @@ class IRPConfig(AnchoredConfig):
         num_anchors: k.
         source_size: d_X.
         target_size: d_Y.
-        method: the inverse: "kernel", "whitened" or "pruned".
+        method: the inverse, by its name in `irp_hf.maths.inverses.INVERSES`.
         objective: what it was chosen by: "cosine", "neighbors" or "agreement".
-        gamma: γ of the kernel inverse; of the confidence for the other two.
-        ridge: λ of the kernel and the whitened inverse.
-        balance: b of the whitened inverse.
+        gamma: γ of the kernel inverse; of the confidence for the others.
         restoration: q, how much of the target's spectrum is restored.
-        lift: how much the lengths of the source's vectors count, in mean scales; 0 keeps angles alone.
         num_landmarks: m, rows of the stored landmarks.
-        num_subspaces: ω of the pruned inverse.
-        pruning_threshold: δ of the pruned inverse.
+        ridge, balance, lift, num_subspaces, pruning_threshold: of the inverse, as its own class tells; None where it has none.
         condition_numbers: of each anchor subspace of the pruned inverse.
         seed: of folds, starts and samples.
         score: the objective, out of fold.
@@ -111,7 +124,7 @@ class IRPConfig(AnchoredConfig):
     num_anchors: int = 0
     source_size: int = 0
     target_size: int = 0
-    method: Literal["kernel", "whitened", "pruned"] = "kernel"
+    method: str = validated_field(check_inverse, default="kernel")
     objective: Literal["cosine", "neighbors", "agreement"] = "cosine"
     gamma: float | None = None
     ridge: float | None = None
@@ -136,9 +149,24 @@ class IRPConfig(AnchoredConfig):
         EncoderRecord.from_dict(self.source_encoder, "source_encoder")
         EncoderRecord.from_dict(self.target_encoder, "target_encoder")
 
-    def validate_numbers(self) -> None:
-        """Raise `InputError` for numbers that translate into nothing."""
-        for name in ("gamma", "ridge", "balance", "restoration", "lift", "num_subspaces", "pruning_threshold", "score"):
-            value = getattr(self, name)
+    @property
+    def source_record(self) -> EncoderRecord:
+        """Who encoded the source's anchors."""
+        return EncoderRecord.from_dict(self.source_encoder, "source_encoder")
+
+    @property
+    def target_record(self) -> EncoderRecord:
+        """Who encoded the target's anchors."""
+        return EncoderRecord.from_dict(self.target_encoder, "target_encoder")
+
+    @classmethod
+    def added_names(cls) -> tuple[str, ...]:
+        """The hyper-parameters of inverses, also of one that came later than this class."""
+        return tuple(hyperparameters())
+
+    def validate_inverse(self) -> None:
+        """Raise `InputError` for a number that no save would write."""
+        for name in (*hyperparameters(), "restoration", "score"):
+            value = getattr(self, name, None)
             if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
-                raise InputError(f"{name} is {value}; a finite number from 0 is wanted. Correct it.")
+                raise refusal(name, "a finite number from 0", shown(value), "Save the model again.")

@@ -39,7 +39,11 @@ class Confidence:
 
     def __call__(self, rows: Tensor, norms: Tensor) -> Tensor:
         """Expected cosine `(n,)` of unit `rows (n, d_X)` whose translation had `norms (n,)` before the row norm."""
-        nearby = relative_projection(rows, self.landmarks, self.gamma) @ self.coefficients
+        return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma), norms)
+
+    def of_similarities(self, similar: Tensor, norms: Tensor) -> Tensor:
+        """The same `(n,)` of rows whose similarities with the landmarks are `similar (n, m)`."""
+        nearby = similar @ self.coefficients
         return (self.bias + self.norm_slope * norms + nearby).clamp(-1, 1)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from irp_hf.maths.projection import unit_rows
+
+Labels = Callable[[Tensor], Tensor]
+"""The labels `(n,)` that a head gives to vectors `(n, d)` of the target space."""
 
 NEIGHBORS = 10
 BLOCK = 1024

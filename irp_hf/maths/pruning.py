@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,21 +21,31 @@ def farthest_points(
     it when it was taken (infinity for the start; never increasing).
     """
     k = rows.shape[0]
-    length = min(k, most or k)
     apart = 1 - (rows @ rows.T).abs_()
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randperm(k, generator=generator).repeat(-(-num_starts // k))[:num_starts].to(rows.device)
+    return farthest_walk(starts, lambda points: apart[points].clamp_(min=0), min(k, most or k), until)
 
-    order = [starts]
-    distance = [torch.full((num_starts,), torch.inf, dtype=rows.dtype, device=rows.device)]
-    nearest = apart[starts].clamp_(min=0).scatter(1, starts[:, None], -1)  # what was taken is never taken again
+
+def farthest_walk(
+    starts: Tensor, distances: Callable[[Tensor], Tensor], length: int, until: float = -math.inf
+) -> tuple[Tensor, Tensor]:
+    """From each of `starts (s,)`, always on to the row that is farthest from all that were taken, until there are `length`.
+
+    `distances` gives how far all k rows are from some of them, `(s,) -> (s, k)`, as new memory; smaller is nearer. A walk
+    ends early once no remaining row of any is as far as `until`.
+
+    Returns `order (s, m)`, row numbers, and `distance (s, m)`, how far each was from those before it (infinity for the start).
+    """
+    nearest = distances(starts).scatter_(1, starts[:, None], -math.inf)  # what was taken is never taken again
+    order, distance = [starts], [torch.full_like(nearest[:, 0], math.inf)]
     while len(order) < length:
         farthest, points = nearest.max(1)
         if farthest.max() < until:
             break
         order.append(points)
         distance.append(farthest)
-        nearest = torch.minimum(nearest, apart[points].clamp_(min=0)).scatter_(1, points[:, None], -1)
+        nearest = torch.minimum(nearest, distances(points)).scatter_(1, points[:, None], -math.inf)
     return torch.stack(order, 1), torch.stack(distance, 1)
 
 

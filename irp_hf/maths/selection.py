@@ -8,37 +8,29 @@ nonsense.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
-from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs, others
 from irp_hf.maths.projection import denormalize, statistics, unit_rows
+from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import FoldRestoration, Restoration
-from irp_hf.maths.tuning import NUM_FOLDS, Finalist, Given, Trial, tune_kernel, tune_pruned, tune_whitened
+from irp_hf.maths.tuning import NUM_FOLDS, Candidate, tune
 
-Method = Literal["kernel", "whitened", "pruned"]
-Objective = Literal["cosine", "neighbors", "agreement"]
-METHODS: tuple[Method, ...] = ("kernel", "whitened", "pruned")
-OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
 RESTORATION_FOLDS = 5  # few, for each wants a decomposition of the target
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-TUNERS: dict[Method, Callable[[Pairs, Given], tuple[list[Finalist], list[Trial]]]] = {
-    "kernel": tune_kernel,
-    "whitened": tune_whitened,
-    "pruned": tune_pruned,
-}
-Labels = Callable[[Tensor], Tensor]
 Score = Callable[[Tensor], float]
 
 
-class Candidate(NamedTuple):
+class Tried(NamedTuple):
     """Hyper-parameters that were tried, and their objective out of fold."""
 
     inverse: Inverse
@@ -50,7 +42,7 @@ class Candidate(NamedTuple):
 class Choice:
     """One method at its best hyper-parameters."""
 
-    method: Method
+    method: str
     inverse: Inverse
     restoration: float
     """q: how much of the target's spectrum is restored."""
@@ -58,7 +50,7 @@ class Choice:
     """The objective out of fold, scale restored: leave-one-out for the kernel, K folds for the others."""
     fold_score: float
     """The objective over the K folds that all methods share: it compares them fairly."""
-    tried: tuple[Candidate, ...]
+    tried: tuple[Tried, ...]
     """All hyper-parameters that were tried, the chosen first, then by score."""
     directions: Tensor
     """What the inverse gives for every pair, out of fold, scale restored, shape (k, d_Y): `score` comes from it."""
@@ -72,7 +64,7 @@ class Choice:
     """The decomposition behind a kernel inverse."""
 
     @property
-    def runner_up(self) -> Candidate | None:
+    def runner_up(self) -> Tried | None:
         """The second best that was tried: it tells how flat the optimum is. None if nothing was left to choose."""
         return self.tried[1] if len(self.tried) > 1 else None
 
@@ -84,6 +76,10 @@ class Choice:
             folded = self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
         return folded.then(self.matrix)
 
+    def kept(self) -> Choice:
+        """Without what only the fit itself needs: the decomposition and the directions, most of the memory."""
+        return replace(self, path=None, directions=self.directions[:0])
+
     def translator(self, pairs: Pairs) -> Translator:
         """The inverse over all `pairs`, between raw spaces."""
         return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats, self.inverse.lift)
@@ -91,7 +87,7 @@ class Choice:
 
 def select(
     pairs: Pairs,
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[str] | None = None,
     objective: Objective = "cosine",
     given: Given | None = None,
     labels: Labels | None = None,
@@ -101,7 +97,7 @@ def select(
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` that the head gives them; "agreement" needs it.
     """
     score = objective_score(objective, pairs, labels)
-    choices = [_choose(method, pairs, objective, score, given or Given()) for method in methods]
+    choices = [_choose(method, pairs, objective, score, given or Given()) for method in methods or INVERSES]
     return sorted(choices, key=lambda choice: choice.fold_score, reverse=True)
 
 
@@ -111,29 +107,29 @@ def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -
         return lambda translated: float(neighbors_kept(translated, pairs.target).mean())
     if objective == "agreement":
         if labels is None:
-            raise InputError(
-                "The objective is 'agreement' and there are no labels. Give the labels that the head gives."
+            raise refusal(
+                "labels", "those that the head gives, for objective='agreement'", "None", "Give the head's labels."
             )
         native = labels(pairs.target)
         return lambda translated: float((labels(translated) == native).double().mean())
     return lambda translated: float(cosines(translated, pairs.target).mean())
 
 
-def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
+def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
     folds = pairs.folds(NUM_FOLDS, given.seed)
-    tried, finalist = _tune(method, pairs, folds, objective, score, given)
-    inverse, directions, true, path = finalist.inverse, finalist.directions, finalist.true, finalist.path
+    tried, candidate = _tune(method, pairs, folds, objective, score, given)
+    inverse, directions, true, path = candidate.inverse, candidate.directions, candidate.true, candidate.path
 
-    restorations = _restorations(method, objective, given)
+    restorations = _restorations(inverse, objective, given)
     restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed))
-    candidates = restoration.restore(directions, restorations)
-    scores = [score(_vectors(candidate, pairs, folds)) for candidate in candidates]
+    restored = restoration.restore(directions, restorations)
+    scores = [score(_vectors(one, pairs, folds)) for one in restored]
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
-        tried += [Candidate(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
+        tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated = _vectors(candidates[best], pairs, folds)
+    translated = _vectors(restored[best], pairs, folds)
     fold_translated, fold_score = translated, scores[best]
     if isinstance(inverse, KernelInverse) and path is not None:
         fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
@@ -147,7 +143,7 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
         score=scores[best],
         fold_score=fold_score,
         tried=tuple(tried),
-        directions=candidates[best],
+        directions=restored[best],
         translated=translated,
         fold_translated=fold_translated,
         matrix=Restoration(unit_rows(directions), true).matrix(restorations[best]),
@@ -156,17 +152,17 @@ def _choose(method: Method, pairs: Pairs, objective: Objective, score: Score, gi
 
 
 def _tune(
-    method: Method, pairs: Pairs, folds: list[Tensor], objective: Objective, score: Score, given: Given
-) -> tuple[list[Candidate], Finalist]:
-    """The hyper-parameters tried, the best finalist by the objective first, and that finalist."""
-    finalists, trials = TUNERS[method](pairs, given)
+    method: str, pairs: Pairs, folds: list[Tensor], objective: Objective, score: Score, given: Given
+) -> tuple[list[Tried], Candidate]:
+    """The hyper-parameters tried, the best candidate by the objective first, and that candidate."""
+    candidates, trials = tune(method, pairs, given)
     if objective == "cosine":
-        tried = [Candidate(f.inverse, 0.0, f.cosine) for f in finalists]
-        tried += [Candidate(trial.inverse, 0.0, trial.cosine) for trial in trials]
+        tried = [Tried(c.inverse, 0.0, c.cosine) for c in candidates]
+        tried += [Tried(trial.inverse, 0.0, trial.cosine) for trial in trials]
     else:
-        tried = [Candidate(f.inverse, 0.0, score(_vectors(f.directions, pairs, folds))) for f in finalists]
-    scores = {candidate.inverse: candidate.score for candidate in tried}
-    best = max(finalists, key=lambda finalist: scores[finalist.inverse])
+        tried = [Tried(c.inverse, 0.0, score(_vectors(c.directions, pairs, folds))) for c in candidates]
+    scores = {one.inverse: one.score for one in tried}
+    best = max(candidates, key=lambda candidate: scores[candidate.inverse])
     return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
 
 
@@ -178,10 +174,10 @@ def _vectors(directions: Tensor, pairs: Pairs, folds: list[Tensor]) -> Tensor:
     return vectors
 
 
-def _restorations(method: Method, objective: Objective, given: Given) -> Sequence[float]:
-    """What may be chosen for q. Cosine alone would always choose 0; the paper's inverse stays the paper's."""
+def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Sequence[float]:
+    """What may be chosen for q. Cosine alone would always choose 0."""
     if given.restoration is not None:
         return (given.restoration,)
-    if method == "pruned":
+    if not inverse.restores:
         return (0.0,)
     return (0.5,) if objective == "cosine" else RESTORATIONS

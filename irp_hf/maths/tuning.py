@@ -7,7 +7,7 @@ its whole grid. The cosine is smooth in γ, λ and δ, so that a hill-climb find
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from irp_hf.maths.inverses.base import Inverse
+from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.maths.inverses.pruned import PrunedInverse, PrunedPath
 from irp_hf.maths.inverses.whitened import WhitenedInverse, WhitenedPath
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
+from irp_hf.maths.request import Given, make_inverse
 
 LIFTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 GAMMAS = tuple(2.0**e for e in range(-4, 7))
@@ -37,21 +39,6 @@ SAMPLE = 750  # lift and γ move little with the number of anchors: so many choo
 Point = TypeVar("Point", bound=Hashable)
 
 
-@dataclass(frozen=True)
-class Given:
-    """Hyper-parameters that the user fixed; None is chosen from the anchors."""
-
-    gamma: float | None = None
-    ridge: float | None = None
-    balance: float | None = None
-    restoration: float | None = None
-    num_landmarks: int | None = None
-    num_subspaces: int | None = None
-    pruning_threshold: float | None = None
-    lift: float | None = None
-    seed: int = 0
-
-
 class Trial(NamedTuple):
     """An inverse that was tried."""
 
@@ -60,8 +47,8 @@ class Trial(NamedTuple):
     """Mean cosine of out-of-fold directions with the true ones."""
 
 
-class Finalist(NamedTuple):
-    """A trial that stays in the race, for the objective to choose."""
+class Candidate(NamedTuple):
+    """A trial among which the objective chooses."""
 
     inverse: Inverse
     cosine: float
@@ -73,8 +60,14 @@ class Finalist(NamedTuple):
     """The decomposition behind a kernel, for what comes after: it is most of the work."""
 
 
-Race = tuple[list[Finalist], list[Trial]]
-"""The finalists and all other trials."""
+class TuningResult(NamedTuple):
+    """What the tuning of one inverse found."""
+
+    candidates: list[Candidate]
+    others: list[Trial]
+
+
+Tuner = Callable[[Pairs, Given], TuningResult]
 
 
 def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int) -> dict[Point, float]:
@@ -106,7 +99,7 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
     The flattest kernel judges, which is nearly ridge regression: that is quick, and both inverses that lift agree with it.
     """
     if given.lift is not None:
-        return given.lift
+        return float(given.lift)
     sample, start = _sample(pairs, given.seed), KernelInverse.ridge
     cosine: dict[float, float] = {}
     for lift in LIFTS:
@@ -121,11 +114,11 @@ def _sample(pairs: Pairs, seed: int) -> Pairs:
     return pairs if len(pairs) <= SAMPLE else pairs.take(pairs.permutation(seed)[:SAMPLE])
 
 
-def tune_kernel(pairs: Pairs, given: Given) -> Race:
-    """Lift, γ and λ by leave-one-out: one finalist."""
+def tune_kernel(pairs: Pairs, given: Given) -> TuningResult:
+    """Lift, γ and λ by leave-one-out: one candidate."""
     sample = _sample(pairs, given.seed)
     lift = tune_lift(sample, given)
-    given = replace(given, lift=lift)
+    given = given.but(lift=lift)
     sample_rows, rows = sample.lifted(lift), pairs.lifted(lift)
     gamma_tried: dict[float, dict[float, float]] = {}
 
@@ -154,7 +147,8 @@ def tune_kernel(pairs: Pairs, given: Given) -> Race:
     ]
     directions = path.leave_one_out(pairs.target_rows, best)
     cosine = gamma_tried[gamma][best]
-    return [Finalist(_kernel(given, gamma, best), cosine, directions, pairs.target_rows, path)], others
+    chosen = Candidate(_kernel(given, gamma, best), cosine, directions, pairs.target_rows, path)
+    return TuningResult([chosen], others)
 
 
 def _kernel(given: Given, gamma: float, ridge: float = KernelInverse.ridge) -> KernelInverse:
@@ -185,8 +179,8 @@ def _left_out(pairs: Pairs, path: KernelPath) -> Callable[[float], float]:
     return lambda ridge: mean_cosine(path.leave_one_out(pairs.target_rows, ridge, spectral), pairs.target_rows)
 
 
-def tune_whitened(pairs: Pairs, given: Given) -> Race:
-    """The lift by leave-one-out, λ for each balance by K folds: a finalist for each balance."""
+def tune_whitened(pairs: Pairs, given: Given) -> TuningResult:
+    """The lift by leave-one-out, λ for each balance by K folds: a candidate for each balance."""
     lift = tune_lift(pairs, given)
     folds = _Folds(pairs, given.seed, lift)
     paths = [WhitenedPath(train.lifted(lift), train.target_rows) for train in folds.train]
@@ -199,20 +193,20 @@ def tune_whitened(pairs: Pairs, given: Given) -> Race:
     def cosine(balance: float, ridge: float) -> float:
         return mean_cosine(directions(balance, ridge), true)
 
-    finalists, others = [], []
+    candidates, others = [], []
     grid, start = (RIDGES, RIDGES.index(1e-1)) if given.ridge is None else ((given.ridge,), 0)
     for balance in BALANCES if given.balance is None else (given.balance,):
         tried = climb(partial(cosine, balance), grid, start)
         (ridge, value), *rest = tried.items()
-        finalists.append(Finalist(WhitenedInverse(balance, ridge, lift), value, directions(balance, ridge), true))
+        candidates.append(Candidate(WhitenedInverse(balance, ridge, lift), value, directions(balance, ridge), true))
         others += [Trial(WhitenedInverse(balance, ridge, lift), value) for ridge, value in rest]
-    return finalists, others
+    return TuningResult(candidates, others)
 
 
-def tune_pruned(pairs: Pairs, given: Given) -> Race:
-    """δ over the whole grid, for it can have two tops (few anchors, or many more than d_Y): two finalists.
+def tune_pruned(pairs: Pairs, given: Given) -> TuningResult:
+    """δ over the whole grid, for it can have two tops (few anchors, or many more than d_Y): two candidates.
 
-    The grid is scored on a few folds, since near-singular subspaces are slow to invert; the finalists on all.
+    The grid is scored on a few folds, since near-singular subspaces are slow to invert; the candidates on all.
     """
     num_subspaces = PrunedInverse.num_subspaces if given.num_subspaces is None else given.num_subspaces
     thresholds = THRESHOLDS if given.pruning_threshold is None else (given.pruning_threshold,)
@@ -231,11 +225,46 @@ def tune_pruned(pairs: Pairs, given: Given) -> Race:
     scores = {threshold: cosine(threshold) for threshold in thresholds}
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
     inverses = [PrunedInverse(threshold, num_subspaces, given.seed) for threshold in ranked]
-    finalists = []
+    candidates = []
     for inverse in inverses[:2]:
         gathered = folds.gather(directions(inverse.pruning_threshold, NUM_FOLDS))
-        finalists.append(Finalist(inverse, mean_cosine(gathered, true), gathered, true))
-    return finalists, [Trial(inverse, scores[inverse.pruning_threshold]) for inverse in inverses[2:]]
+        candidates.append(Candidate(inverse, mean_cosine(gathered, true), gathered, true))
+    others = [Trial(inverse, scores[inverse.pruning_threshold]) for inverse in inverses[2:]]
+    return TuningResult(candidates, others)
+
+
+def tune_by_folds(method: str, pairs: Pairs, given: Given) -> TuningResult:
+    """Of an inverse without a tuner of its own: each hyper-parameter that has a grid by K folds, one after the other."""
+    inverse = make_inverse(method, given)
+    folds = _Folds(pairs, given.seed, inverse.lift)
+    true = folds.gather(folds.true)
+
+    def directions(inverse: Inverse) -> Tensor:
+        parts = zip(folds.rows, folds.train, strict=True)
+        maps = ((rows, inverse.fold(train.lifted(inverse.lift), train.target_rows)) for rows, train in parts)
+        return folds.gather([fold(rows) for rows, fold in maps])
+
+    tried = {inverse: mean_cosine(directions(inverse), true)}
+    for name, parameter in hyperparameters_of(inverse).items():
+        if not parameter.grid or name in given.fixed or name == "lift":
+            continue
+        points = [replace(inverse, **{name: value}) for value in parameter.grid]  # type: ignore[type-var]
+        start = min(range(len(points)), key=lambda index: abs(parameter.grid[index] - getattr(inverse, name)))
+        found = climb(lambda point: mean_cosine(directions(point), true), points, start)
+        best = next(iter(found))
+        inverse = best if found[best] > tried[inverse] else inverse
+        tried |= found
+    others = [Trial(other, cosine) for other, cosine in tried.items() if other != inverse]
+    return TuningResult([Candidate(inverse, tried[inverse], directions(inverse), true)], others)
+
+
+TUNERS: dict[str, Tuner] = {"kernel": tune_kernel, "whitened": tune_whitened, "pruned": tune_pruned}
+"""Those that know their inverse's shape: its leave-one-out in closed form, or one decomposition for a whole grid."""
+
+
+def tune(method: str, pairs: Pairs, given: Given) -> TuningResult:
+    """Tune the inverse of that name by out-of-fold cosine."""
+    return TUNERS[method](pairs, given) if method in TUNERS else tune_by_folds(method, pairs, given)
 
 
 def mean_cosine(directions: Tensor, true: Tensor) -> float:

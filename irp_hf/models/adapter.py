@@ -5,29 +5,32 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import torch
 from huggingface_hub import CommitInfo, ModelCard
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
+from irp_hf.baselines.registry import DEFAULT
+from irp_hf.checks import check_alias, check_flag
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
-from irp_hf.data.chunks import refuse_overflow, room, run
-from irp_hf.errors import AnchorMismatchError, InputError
-from irp_hf.evaluation.comparison import Against
+from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.errors import AnchorMismatchError, kind_of, refusal
+from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.maths.confidence import Confidence
-from irp_hf.maths.inverses.base import Folded, KernelMap, LinearMap
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.projection import Statistics
+from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.checks import AnchorsOf, check_anchors, refuse_other_anchors
-from irp_hf.models.fitting import HYPER_PARAMETERS, fit
+from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
 
@@ -38,6 +41,8 @@ class IRPOutput(ModelOutput):
 
     translated: Tensor | None = None
     """Vectors of the target space, shape (n, d_Y)."""
+    confidence: Tensor | None = None
+    """Expected cosine `(n,)` of each with the vector that the target encoder would have given; None unless asked for."""
 
 
 class IRPAdapter(AnchoredModel):
@@ -51,21 +56,23 @@ class IRPAdapter(AnchoredModel):
 
     config_class = IRPConfig
     config: IRPConfig
-    told = ("report",)
+    card_options = ("report",)
     source_anchors: Tensor
     target_anchors: Tensor
     target_mean: Tensor
     target_scale: Tensor
-    sealed_if_set = ("lift",)
-    sealed = (
-        *("method", "objective", "given", "seed", "anchor_fingerprint"),
-        *(name for name in HYPER_PARAMETERS if name != "lift"),
+    checksum_fields = (  # in the order in which the first adapters were saved
+        *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
+        *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
+    checksum_fields_if_set = ("lift",)
+    fitted: Fitted | None = None
+    """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
 
     def __init__(self, config: IRPConfig) -> None:
         super().__init__(config)
         for name, shape in self.shapes(config).items():
-            self._put(name, torch.zeros(shape))
+            self._set_tensor(name, torch.zeros(shape))
         self.post_init()
 
     @classmethod
@@ -73,7 +80,6 @@ class IRPAdapter(AnchoredModel):
         """The names and shapes of all tensors of an adapter of this configuration."""
         k, m, source, target = config.num_anchors, config.num_landmarks, config.source_size, config.target_size
         lifted = source + bool(config.lift)
-        folded = {"coefficients": (m, target), "intercept": (target,)}
         return {
             "source_anchors": (k, source),
             "target_anchors": (k, target),
@@ -82,7 +88,7 @@ class IRPAdapter(AnchoredModel):
             "target_scale": (),
             "landmarks": (m, lifted),
             **({"source_lift": ()} if config.lift else {}),
-            **(folded if config.method == "kernel" else {"weight": (lifted, target)}),
+            **INVERSES[config.method].folds_to.shapes(m, lifted, target),
             "confidence_coefficients": (m,),
             "confidence_bias": (),
             "confidence_norm_slope": (),
@@ -93,10 +99,10 @@ class IRPAdapter(AnchoredModel):
         cls,
         source: AnchoredSpace | str | os.PathLike[str],
         target: AnchoredSpace | str | os.PathLike[str],
-        method: str = "auto",
-        objective: str = "cosine",
+        method: MethodOrAuto = "auto",
+        objective: Objective = "cosine",
         head: Any = None,
-        **options: Any,
+        **options: Unpack[FitOptions],
     ) -> Self:
         """Connect two spaces that hold the same anchors; no encoder is loaded.
 
@@ -105,9 +111,9 @@ class IRPAdapter(AnchoredModel):
             target: the space to translate to, likewise.
             method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of the three by the objective.
             objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
-            head: for "agreement": an `nn.Module` or callable from `(n, d_Y)` to logits, or a fitted classifier.
-            **options: `gamma`, `ridge`, `balance`, `restoration`, `num_landmarks`, `num_subspaces`, `pruning_threshold`,
-                `lift`, `seed`. What is given is kept, what is not is chosen from the anchors.
+            head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
+            **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
+                what is not is chosen from the anchors.
 
         Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
         """
@@ -125,48 +131,78 @@ class IRPAdapter(AnchoredModel):
         cls,
         source_embeddings: Any,
         target_embeddings: Any,
-        method: str = "auto",
-        objective: str = "cosine",
+        method: MethodOrAuto = "auto",
+        objective: Objective = "cosine",
         head: Any = None,
-        **options: Any,
+        **options: Unpack[FitOptions],
     ) -> Self:
         """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item."""
         source = as_matrix(source_embeddings, "source embeddings").float()
         target = as_matrix(target_embeddings, "target embeddings").float()
         if len(source) != len(target):
-            raise AnchorMismatchError(
-                f"The source has {len(source)} anchors, the target {len(target)}. "
-                "Encode the same items in the same order on both sides."
+            raise refusal(
+                "anchors",
+                "as many on both sides",
+                f"{len(source)} of the source and {len(target)} of the target",
+                "Encode the same items in the same order on both sides.",
+                AnchorMismatchError,
             )
         check_anchors(source, "source embeddings")
         check_anchors(target, "target embeddings")
         return cls._fit(source, target, method, objective, head, options)
 
     @classmethod
-    def _fit(
-        cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: dict[str, Any]
-    ) -> Self:
-        config, tensors = fit(source, target, method, objective, head, options)
+    def _fit(cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: FitOptions) -> Self:
+        labels = None if head is None else head_labels(head)
+        config, tensors, fitted = fit(source, target, method, objective, head, labels, options)
         adapter = cls(config)
         for name, tensor in tensors.items():
-            adapter._put(name, tensor)
+            adapter._set_tensor(name, tensor)
+        adapter.fitted = fitted
         return adapter
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what only this process needs."""
+        return {**super().__getstate__(), "fitted": None}
+
+    @overload
+    def translate(
+        self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: Literal[False] = False
+    ) -> Any: ...
+
+    @overload
+    def translate(
+        self, x: Any, out: Any = None, chunk_size: int | None = None, *, return_confidence: Literal[True]
+    ) -> tuple[Any, Any]: ...
+
     @torch.no_grad()
-    def translate(self, x: Any, out: Any = None, chunk_size: int | None = None) -> Any:
+    def translate(self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: bool = False) -> Any:
         """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
 
         Takes numpy, torch, an Arrow or `datasets` column, or nested lists, in float16, bfloat16, float32 or float64, and
         gives back the same kind and dtype. It works on `chunk_size` rows at a time, by default as many as suit the
         device; `out`, an array of the result's shape (a memory map, say), takes the result, after all of `x` was checked.
 
+        With `return_confidence` the answer is a pair: the vectors, and what `confidence(x)` gives, in one pass.
+
         Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
         """
+        check_flag("return_confidence", return_confidence)
         rows = Rows(x, width=self.config.source_size)
         refuse_overflow(rows, self.target_mean, self.target_scale)
-        result = room(rows, out, self.config.target_size)
-        run(rows, self._translation(rows.dtype).translate, result, self.device, chunk_size)
-        return rows.wrap(result) if out is None else out
+        result = output_buffer(rows, out, self.config.target_size)
+        translation, expected = self._translation(rows.dtype), []
+
+        def step(x: Tensor, out: Tensor | None = None) -> Tensor:
+            if not return_confidence:
+                return translation.translate(x, out)
+            translated, cosine = translation.with_confidence(x, out)
+            expected.append(cosine.to(rows.device, rows.dtype))
+            return translated
+
+        run(rows, step, result, self.device, chunk_size)
+        translated = rows.wrap(result) if out is None else out
+        return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
 
     @torch.no_grad()
     def confidence(self, x: Any, chunk_size: int | None = None) -> Any:
@@ -179,18 +215,23 @@ class IRPAdapter(AnchoredModel):
         run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
         return rows.wrap(expected)
 
-    def forward(self, embeddings: Tensor) -> IRPOutput:
-        """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`."""
+    def forward(self, embeddings: Tensor, return_confidence: bool = False) -> IRPOutput:
+        """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`.
+
+        With `return_confidence` also `.confidence (n,)`, what `confidence(x)` gives, in the same pass.
+        """
         if not isinstance(embeddings, Tensor):
-            raise InputError(
-                f"embeddings are a {type(embeddings).__name__}; a tensor is wanted. Call translate, which takes any array."
-            )
+            raise refusal("embeddings", "a tensor", kind_of(embeddings), "Call translate, which takes any array.")
+        check_flag("return_confidence", return_confidence)
         rows = Rows(embeddings, width=self.config.source_size)
         rows.check_finite()
         refuse_overflow(rows, self.target_mean, self.target_scale)
         dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
-        translated = self._translation(dtype).translate(embeddings.to(self.device, dtype))
-        return IRPOutput(translated=translated.to(embeddings.dtype))
+        translation, x = self._translation(dtype), embeddings.to(self.device, dtype)
+        if not return_confidence:
+            return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
+        translated, expected = translation.with_confidence(x)
+        return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
 
     def _translation(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in the dtype that a computation on `dtype` uses."""
@@ -200,11 +241,6 @@ class IRPAdapter(AnchoredModel):
             return tensor.double() if dtype == torch.float64 else tensor
 
         gamma = cast(float, self.config.gamma)  # of the confidence, where the inverse has none
-        folded: Folded = (
-            KernelMap(get("landmarks"), get("coefficients"), get("intercept"), gamma)
-            if self.config.method == "kernel"
-            else LinearMap(get("weight"))
-        )
         confidence = Confidence(
             get("landmarks"),
             get("confidence_coefficients"),
@@ -212,9 +248,12 @@ class IRPAdapter(AnchoredModel):
             get("confidence_bias"),
             get("confidence_norm_slope"),
         )
-        target = Statistics(get("target_mean"), get("target_scale"))
         return Translation(
-            folded, confidence, get("source_mean"), get("source_lift") if self.config.lift else None, target
+            INVERSES[self.config.method].folds_to.stored(get, gamma),
+            confidence,
+            get("source_mean"),
+            get("source_lift") if self.config.lift else None,
+            Statistics(get("target_mean"), get("target_scale")),
         )
 
     @property
@@ -233,7 +272,13 @@ class IRPAdapter(AnchoredModel):
         space.config.anchor_set = self.config.anchor_set
         return space
 
-    def reverse(self, method: str = "auto", objective: str = "cosine", head: Any = None, **options: Any) -> Self:
+    def reverse(
+        self,
+        method: MethodOrAuto = "auto",
+        objective: Objective = "cosine",
+        head: Any = None,
+        **options: Unpack[FitOptions],
+    ) -> Self:
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`."""
         return self.connect(self.target, self.source, method, objective, head, **options)
 
@@ -245,25 +290,42 @@ class IRPAdapter(AnchoredModel):
         source = as_matrix(x, "x", self.config.source_size)
         true = as_matrix(y, "y", self.config.target_size)
         if len(source) != len(true):
-            raise AnchorMismatchError(
-                f"x has {len(source)} rows, y {len(true)}. Give the vectors of the same items in the same order."
+            raise refusal(
+                "evaluate",
+                "as many rows in y as in x",
+                f"{len(source)} in x and {len(true)} in y",
+                "Give the vectors of the same items in the same order.",
+                AnchorMismatchError,
             )
         translated = self.translate(source).double()
         return evaluate(translated, true.double(), None if head is None else head_labels(head))
 
-    def report(self, head: Any = None, progress: bool = True, *, against: Against = ("Procrustes", "ridge")) -> Report:
-        """What to expect, from held-out anchors: this inverse, the other two and baselines; the learning curve.
+    def report(
+        self,
+        head: Any = None,
+        progress: bool = True,
+        *,
+        baselines: Baselines | None = None,
+        against: Baselines | None = None,
+    ) -> Report:
+        """What to expect, from held-out anchors: this inverse, the others and baselines; the learning curve.
 
         With a head of the target also how often it agrees. Prints as a table, shows in notebooks, and `.plot()` draws it.
 
         Args:
             head: as for `connect`.
             progress: show bars on standard error.
-            against: "all", names of `irp_hf.against.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
-                give an object with `translate`, as a list or by name.
+            baselines: "all", names of `irp_hf.baselines.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
+                give an object with `translate`, as a list or by name; by default "Procrustes" and "ridge".
+            against: another name for `baselines`.
         """
+        check_flag("progress", progress)
+        named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
-        return make_report(self.config, self.source_anchors, self.target_anchors, labels, progress, against)
+        anchors = (self.source_anchors, self.target_anchors)
+        return make_report(
+            self.config, *anchors, self.fitted, head, labels, progress, DEFAULT if named is None else named
+        )
 
     def push_to_hub(  # type: ignore[override]
         self, repo_id: str, *, report: Report | bool = True, **options: Any
@@ -281,13 +343,11 @@ class IRPAdapter(AnchoredModel):
     def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
         report = about["report"]
         if not isinstance(report, Report | bool):
-            raise InputError(
-                f"report is a {type(report).__name__}; a Report, True or False is wanted. Pass adapter.report(), say."
-            )
+            raise refusal("report", "a Report, True or False", kind_of(report), "Pass adapter.report(), say.")
         return card_with_report(self.config, repo_id, folder, self.report() if report is True else report or None)
 
     def extra_repr(self) -> str:
         """What `print` shows."""
         c = self.config
-        names = [(side or {}).get("id", "unknown encoder") for side in (c.source_encoder, c.target_encoder)]
+        names = [record.name for record in (c.source_record, c.target_record)]
         return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"

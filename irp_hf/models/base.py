@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
+from irp_hf.checks import check_text
+from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
-from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import CONFIG, WEIGHTS, check_tensors, damaged, read_config
@@ -27,20 +30,21 @@ CODE = Path(__file__).parent.parent / "hub_code.py"
 OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
 OF_A_PUSH = ("repo_id", *KEYWORDS)
 OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
-    *("config", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash", "weights_only"),
-    *("ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
+    *("config", "dtype", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash"),
+    *("weights_only", "ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
 )
 
 
 class AnchoredModel(PreTrainedModel):
     """A model of frozen tensors that were computed, not trained."""
 
+    config: AnchoredConfig
     main_input_name = "embeddings"
-    sealed: tuple[str, ...] = ()
+    checksum_fields: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
-    sealed_if_set: tuple[str, ...] = ()
+    checksum_fields_if_set: tuple[str, ...] = ()
     """Such names that came later: what was saved before has no value for them, and keeps its checksum."""
-    told: tuple[str, ...] = ()
+    card_options: tuple[str, ...] = ()
     """Keywords of `push_to_hub` about what the card tells."""
     device_map: Any = None
     """What was asked for when it was loaded; a pipeline asks the same for the encoder."""
@@ -56,7 +60,7 @@ class AnchoredModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is ever initialised: every tensor comes from anchors or from a file."""
 
-    def _put(self, name: str, value: Tensor) -> None:
+    def _set_tensor(self, name: str, value: Tensor) -> None:
         """Store `value` as a frozen float32 parameter."""
         self.register_parameter(name, nn.Parameter(value.detach().float().clone(), requires_grad=False))
 
@@ -74,9 +78,11 @@ class AnchoredModel(PreTrainedModel):
         return {**self.__dict__, "hub_token": None}
 
     def checksum(self) -> str:
-        """SHA-256 of all tensors, in the order of their names, and of what is `sealed`."""
-        values = [getattr(self.config, name) for name in self.sealed]
-        values += [value for name in self.sealed_if_set if (value := getattr(self.config, name))]
+        """SHA-256 of all tensors, in the order of their names, and of what is named by `checksum_fields`."""
+        values = [getattr(self.config, name) for name in self.checksum_fields]
+        values += [value for name in self.checksum_fields_if_set if (value := getattr(self.config, name))]
+        added = [name for name in self.config.added_names() if name not in vars(type(self.config))]
+        values += [[name, value] for name in added if (value := getattr(self.config, name, None)) is not None]
         digest = hashlib.sha256(json.dumps(values).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -93,7 +99,8 @@ class AnchoredModel(PreTrainedModel):
         """
         if not kwargs.pop("is_main_process", True):
             return
-        kwargs.pop("state_dict", None)
+        for name in ("state_dict", "variant", "distributed_checkpoint"):  # one file of that name is what is loaded
+            kwargs.pop(name, None)
         kwargs["max_shard_size"] = "1TB"  # shards would be mixed with those of an earlier save
         pushing = kwargs.pop("push_to_hub", False)
         of_push = {name: kwargs.pop(name) for name in OF_A_PUSH if name in kwargs}
@@ -142,7 +149,7 @@ class AnchoredModel(PreTrainedModel):
         """
         from irp_hf.cards.merging import merged
 
-        check_keywords(about, *self.told)
+        check_keywords(about, *self.card_options)
         repo_id = full_id(repo_id, token)
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
             folder = Path(temporary, "model")
@@ -177,7 +184,7 @@ class AnchoredModel(PreTrainedModel):
         lies beside them is run. What was fetched once loads without a connection.
 
         Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file, before memory is taken
-        for its tensors, and `HubError` where the Hub does not give it.
+        for its tensors, `HubError` where the Hub does not give it, and `InputError` for a keyword that there is not.
         """
         place = _place(pretrained_model_name_or_path)
         for name in OF_NO_USE:
@@ -191,14 +198,15 @@ class AnchoredModel(PreTrainedModel):
         try:
             loaded: Any = super().from_pretrained(folder, *args, config=config, **options)
         except Exception as error:  # an altered file makes the loader raise almost anything
-            raise damaged(place, " ".join(str(error).split())[:300]) from error
+            if unknown := UNKNOWN.search(first_line(error)):
+                advice = "Leave it out, or fix its name."
+                raise refusal("options", "keywords of from_pretrained", f"also {unknown[1]}", advice) from error
+            raise damaged(place, f"one that its loader refuses ({first_line(error)[:300]})") from error
         model, info = loaded
         if model.config.weights_sha256 != model.checksum():
-            raise damaged(
-                place, "its tensors or its configuration are not those that were saved (the checksum differs)"
-            )
+            raise damaged(place, "tensors or a configuration that were changed since (the checksum differs)")
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
-            model._put(name, tensor)
+            model._set_tensor(name, tensor)
         model.config._name_or_path, model.config._commit_hash = place, commit
         model.device_map, model.hub_token = options.get("device_map"), token
         return (model, info) if wants_info else model  # type: ignore[return-value]
@@ -208,19 +216,19 @@ class AnchoredModel(PreTrainedModel):
         """Nothing: what is saved names irp_hf, and no file of it is copied."""
 
 
+UNKNOWN = re.compile(r"__init__\(\) got an unexpected keyword argument ('\w+')")
 SHOWN = ("report.json", "report.png")  # of an earlier push they would speak of other weights
 
 
 def _place(name: Any) -> str:
     """A folder that exists, or an id on the Hub."""
     if not isinstance(name, (str, os.PathLike)) or not str(name):
-        raise InputError(
-            f"The place to load from is {name!r}; a folder or an id on the Hub is wanted. Name one of them."
-        )
+        raise refusal("The place to load from", "a folder or an id on the Hub", shown(name), "Name one of them.")
     place = str(name)
     folder = Path(place)
     if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2):
-        raise DamagedFolderError(f"There is no folder {place}. Name one, or an id on the Hub, user/name.")
+        advice = "Name one, or an id on the Hub, user/name."
+        raise refusal(place, "a folder that exists", "none of that name", advice, DamagedFolderError)
     return place
 
 
@@ -228,9 +236,11 @@ def _folder(
     place: str, token: str | bool | None, revision: str | None = None, subfolder: str | None = None, **options: Any
 ) -> tuple[Path, str | None]:
     """Where the files lie on this machine, and the commit that they are of."""
-    inner = Path(subfolder or "")
+    inner = Path(check_text("subfolder", subfolder or "", "Name a folder, or leave it out."))
     if inner.is_absolute() or ".." in inner.parts:
-        raise InputError(f"subfolder is {subfolder!r}, which leads out of {place}. Name a folder inside it.")
+        raise refusal(
+            "subfolder", f"a folder inside {place}", shown(subfolder), "Name one that does not lead out of it."
+        )
     if Path(place).is_dir():
         return Path(place, inner), None
     files = [(inner / name).as_posix() for name in (CONFIG, WEIGHTS)]

@@ -7,30 +7,23 @@ from typing import NamedTuple
 from torch import Tensor
 
 from irp_hf.configuration_irp import AnchoredSpaceConfig
-from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.errors import AnchorMismatchError, refusal
 from irp_hf.maths.projection import statistics
 
 SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
 
 
-def check_anchors(anchors: Tensor, name: str = "the embeddings") -> None:
+def check_anchors(anchors: Tensor, name: str = "embeddings") -> None:
     """Raise `InputError` where `anchors (k, d)` cannot describe a space: fewer than two rows, all alike, or tiny."""
     if len(anchors) < 2:
-        raise InputError(
-            f"There is 1 anchor in {name}; at least 2 are wanted. Some hundred to a few thousand work well."
-        )
+        raise refusal(name, "at least 2 anchors", "1", "Give some hundred to a few thousand.")
     spread = (anchors - anchors[0]).abs().max()
     if spread <= 1e-6 * anchors.abs().max():
-        raise InputError(
-            f"All {len(anchors)} anchors in {name} are the same vector; different ones are wanted. "
-            "Check what the encoder was given."
-        )
+        got = f"the same vector {len(anchors)} times"
+        raise refusal(name, "anchors that differ", got, "Check what the encoder was given.")
     scale = float(statistics(anchors.double()).scale)
     if scale < SMALLEST:
-        raise InputError(
-            f"The anchors in {name} have a mean scale of {scale:.3g}; at least {SMALLEST:g} is wanted. "
-            "Multiply them by a constant."
-        )
+        raise refusal(name, f"a mean scale of at least {SMALLEST:g}", f"{scale:.3g}", "Multiply them by a constant.")
 
 
 class AnchorsOf(NamedTuple):
@@ -54,7 +47,10 @@ def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
     """Raise `AnchorMismatchError` where two sides are known to hold different anchors."""
     differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
     if differ or one.num_anchors != other.num_anchors:
-        raise AnchorMismatchError(
-            f"Anchor sets differ: {one}, {other}. Both spaces must encode the same items in the same order; encode one of them "
-            "again with the anchor set of the other."
+        raise refusal(
+            "anchors",
+            "the same ones on both sides, in the same order",
+            f"{one} and {other}",
+            "Encode one side again with the anchor set of the other.",
+            AnchorMismatchError,
         )

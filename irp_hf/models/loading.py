@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from irp_hf.configuration_irp import AnchoredConfig
-from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.errors import DamagedFolderError, InputError, refusal, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 LARGEST_CONFIG = 10_000_000  # bytes
@@ -26,20 +26,23 @@ def read_config(
     """
     content = _read_json(place, folder / CONFIG)
     if content.get("model_type") != config_class.model_type:
-        raise DamagedFolderError(
-            f"{place} holds a model of type {content.get('model_type')!r:.80}; {config_class.model_type!r} is wanted. "
-            "Load it with AutoModel.from_pretrained or name another folder."
+        raise refusal(
+            place,
+            f"a model of type {config_class.model_type!r}",
+            f"one of type {shown(content.get('model_type'))}",
+            "Load it with AutoModel.from_pretrained, or name another folder.",
+            DamagedFolderError,
         )
     if not (folder / WEIGHTS).is_file():
         others = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
-        found = f"; {', '.join(others)} may hold pickled code and is not read" if others else ""
-        raise damaged(place, f"it has no {WEIGHTS}{found}")
+        found = f", but {', '.join(others)}, which may hold pickled code and is not read" if others else ""
+        raise damaged(place, f"no {WEIGHTS}{found}")
     try:
         config, unused = config_class.from_dict(content, return_unused_kwargs=True, **changes)
     except InputError as error:
-        raise damaged(place, f"its {CONFIG} is wrong: {str(error).partition('. ')[0]}") from error
+        raise damaged(place, f"a {CONFIG} that is wrong ({str(error).partition('. ')[0]})") from error
     if empty := [name for name in config.sizes if getattr(config, name) < 1]:
-        raise damaged(place, f"its {CONFIG} is wrong: {empty[0]} is {getattr(config, empty[0])}")
+        raise damaged(place, f"a {CONFIG} that is wrong ({empty[0]} is {getattr(config, empty[0])})")
     return config, unused
 
 
@@ -49,7 +52,7 @@ def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise damaged(place, f"{WEIGHTS} is no whole safetensors file ({_line(error)})") from error
+        raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({_line(error)})") from error
     for what, names in (
         ("missing", wanted.keys() - stored.keys()),
         ("unexpected", stored.keys() - wanted.keys()),
@@ -57,29 +60,29 @@ def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]
     ):
         if names:
             listed = ", ".join(f"{name:.80}" for name in sorted(names)[:8])
-            raise damaged(place, f"its tensors do not fit its {CONFIG} ({what} keys: {listed})")
+            raise damaged(place, f"tensors that do not fit its {CONFIG} ({what} keys: {listed})")
 
 
 def damaged(place: str, what: str) -> DamagedFolderError:
     """An error that says what is wrong with the folder or the repository `place`."""
-    return DamagedFolderError(f"{place} cannot be loaded: {what}. Save or download it again.")
+    return refusal(place, "a whole saved model", what, "Save or download it again.", DamagedFolderError)
 
 
 def _read_json(place: str, file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise damaged(place, f"it has no {file.name}")
+        raise damaged(place, f"no {file.name}")
     try:
         if file.stat().st_size > LARGEST_CONFIG:
-            raise damaged(place, f"its {file.name} takes {file.stat().st_size:,} bytes")
+            raise damaged(place, f"a {file.name} of {file.stat().st_size:,} bytes")
         content = json.loads(file.read_text(encoding="utf-8"))
     except DamagedFolderError:
         raise
     except OSError as error:
-        raise damaged(place, f"its {file.name} cannot be read ({error.strerror})") from error
+        raise damaged(place, f"a {file.name} that cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise damaged(place, f"its {file.name} is no JSON ({error})") from error
+        raise damaged(place, f"a {file.name} that is no JSON ({error})") from error
     if not isinstance(content, dict):
-        raise damaged(place, f"its {file.name} is no JSON object")
+        raise damaged(place, f"a {file.name} that is no JSON object")
     return content
 
 

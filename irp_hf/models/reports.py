@@ -4,52 +4,77 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from irp_hf.configuration_irp import IRPConfig
-from irp_hf.errors import InputError, MissingDependencyError
-from irp_hf.evaluation.comparison import Against, named_fits
+from irp_hf.errors import MissingDependencyError, refusal
+from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.report import Report
-from irp_hf.heads.labels import Labels
 from irp_hf.maths.confidence import calibrate
+from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import distinct_pairs
-from irp_hf.maths.selection import METHODS, select
-from irp_hf.maths.tuning import Given
+from irp_hf.maths.request import Given, hyperparameters
+from irp_hf.maths.selection import Choice, select
 from irp_hf.models.cards import adapter_card
-from irp_hf.models.fitting import HYPER_PARAMETERS
+from irp_hf.models.fitting import Fitted
 
 LEAST_FOR_REPORT = 3
 NUMBERS, PICTURE = "report.json", "report.png"
 
 
 def make_report(
-    config: IRPConfig, source: Tensor, target: Tensor, labels: Labels | None, progress: bool, against: Against
+    config: IRPConfig,
+    source: Tensor,
+    target: Tensor,
+    fitted: Fitted | None,
+    head: Any,
+    labels: Labels | None,
+    progress: bool,
+    baselines: Baselines,
 ) -> Report:
-    """What to expect of an adapter of this configuration and these anchors; see `IRPAdapter.report`."""
-    fits = named_fits(against)
+    """What to expect of an adapter of this configuration and these anchors; see `IRPAdapter.report`.
+
+    `fitted` is what the fit that made it found, where that is still known: nothing is then selected twice.
+    """
+    fits = named_baselines(baselines)
     objective, given = config.objective, _given(config, config.given or [])
     if objective == "agreement" and labels is None:  # what it chose cannot be chosen again without the head
-        objective, given = "cosine", _given(config, HYPER_PARAMETERS)
+        objective, given = "cosine", _given(config, [*hyperparameters(), "restoration"])
     pairs = distinct_pairs(source, target)
     if len(pairs) < LEAST_FOR_REPORT:
-        raise InputError(
-            f"There are {len(pairs)} different anchors; a report wants at least {LEAST_FOR_REPORT} to hold some out. "
-            "Give more anchors."
-        )
-    names = (config.method, *(name for name in METHODS if name != config.method))
+        expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
+        raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
+    known = _known(fitted, config, source, head)
+    names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
     free = Given(seed=config.seed)
     chosen, *others = [
-        select(pairs, (name,), objective, given if name == config.method else free, labels)[0] for name in steps
+        known.get(name) or select(pairs, (name,), objective, given if name == config.method else free, labels)[0]
+        for name in steps
     ]
-    _, expected = calibrate(chosen, pairs)
-    return build_report(pairs, chosen, others, objective, labels, given, expected, fits, progress)
+    if fitted is not None and chosen.method in known:
+        confidences = fitted.expected
+    else:
+        _, confidences = calibrate(chosen, pairs)
+    return build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress)
+
+
+def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor, head: Any) -> Mapping[str, Choice]:
+    """What need not be chosen again: what was chosen with the same head, and is what a report shows."""
+    if fitted is None or fitted.expected.device != source.device:
+        return {}
+    if config.objective == "agreement" and head is not fitted.head:
+        return {}
+    fixed = bool(config.given)  # the other inverses are reported with nothing fixed
+    return {name: choice for name, choice in fitted.choices.items() if name == config.method or not fixed}
 
 
 def card_with_report(config: IRPConfig, repo_id: str, folder: Path, report: Report | None) -> ModelCard:
@@ -67,4 +92,4 @@ def card_with_report(config: IRPConfig, repo_id: str, folder: Path, report: Repo
 
 def _given(config: IRPConfig, names: Iterable[str]) -> Given:
     """The stored hyper-parameters of these names, as what the user fixed."""
-    return Given(**{name: getattr(config, name) for name in names}, seed=config.seed)
+    return Given(**{name: getattr(config, name, None) for name in names}, seed=config.seed)

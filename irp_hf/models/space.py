@@ -9,20 +9,15 @@ from typing import Any
 import torch
 from huggingface_hub import ModelCard
 from torch import Tensor
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.configuration_irp import AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import refuse_overflow
-from irp_hf.errors import AnchorMismatchError, InputError
-from irp_hf.maths.inverses.base import Inverse
-from irp_hf.maths.inverses.kernel import KernelInverse
-from irp_hf.maths.inverses.pruned import PrunedInverse
-from irp_hf.maths.inverses.whitened import WhitenedInverse
-from irp_hf.maths.options import check_given, check_method
+from irp_hf.errors import AnchorMismatchError, InputError, kind_of, refusal
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
-from irp_hf.maths.selection import METHODS
+from irp_hf.maths.request import InverseOptions, Method, inverse_of
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.checks import check_anchors
 from irp_hf.records import EncoderRecord
@@ -36,7 +31,7 @@ class AnchoredSpace(AnchoredModel):
 
     config_class = AnchoredSpaceConfig
     config: AnchoredSpaceConfig
-    sealed = ("anchor_fingerprint",)
+    checksum_fields = ("anchor_fingerprint",)
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
@@ -44,7 +39,7 @@ class AnchoredSpace(AnchoredModel):
     def __init__(self, config: AnchoredSpaceConfig) -> None:
         super().__init__(config)
         for name, shape in self.shapes(config).items():
-            self._put(name, torch.zeros(shape))
+            self._set_tensor(name, torch.zeros(shape))
         self.post_init()
 
     @classmethod
@@ -72,9 +67,12 @@ class AnchoredSpace(AnchoredModel):
             raise _no_anchor_set("anchor_set", anchor_set)
         anchors = as_matrix(embeddings).detach().float()
         if anchor_set is not None and len(anchor_set) != len(anchors):
-            raise AnchorMismatchError(
-                f"The embeddings have {len(anchors)} rows, the anchor set {len(anchor_set)} items. "
-                "Encode anchor_set.view(), all of it and in its order."
+            raise refusal(
+                "embeddings",
+                f"{len(anchor_set)} rows, one for each item of the anchor set",
+                f"{len(anchors)}",
+                "Encode anchor_set.view(), all of it and in its order.",
+                AnchorMismatchError,
             )
         check_anchors(anchors)
         config = AnchoredSpaceConfig(
@@ -88,9 +86,9 @@ class AnchoredSpace(AnchoredModel):
 
     def _fill(self, anchors: Tensor) -> Self:
         stats = statistics(anchors.double())
-        self._put("anchors", anchors)
-        self._put("mean", stats.mean)
-        self._put("mean_scale", stats.scale)
+        self._set_tensor("anchors", anchors)
+        self._set_tensor("mean", stats.mean)
+        self._set_tensor("mean_scale", stats.scale)
         return self
 
     @classmethod
@@ -121,7 +119,7 @@ class AnchoredSpace(AnchoredModel):
         """Mean and mean scale of the anchors, float64."""
         return Statistics(self.mean.double(), self.mean_scale.double())
 
-    def to_relative(self, x: Any, method: str = "kernel", **options: Any) -> Any:
+    def to_relative(self, x: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
         """Relative coordinates `(n, k)` of `x (n, d)`: the source half of an inverse, from this space's anchors alone.
 
         `options` are the hyper-parameters of the inverse (`gamma`, `ridge`, `balance`, ...); what is not given has a default
@@ -133,10 +131,14 @@ class AnchoredSpace(AnchoredModel):
         anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
         return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
 
-    def to_absolute(self, z: Any, method: str = "kernel", **options: Any) -> Any:
+    def to_absolute(self, z: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
         """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone."""
         inverse = inverse_of(method, **options)
-        rows = Rows(z, "relative coordinates", self.config.num_anchors)
+        rows = Rows(z, "relative coordinates")
+        if rows.width != self.config.num_anchors:
+            advice = "Make them with to_relative of a space of the same anchors."
+            expected = f"width {self.config.num_anchors}, a column for each anchor"
+            raise refusal(rows.name, expected, f"width {rows.width}", advice)
         refuse_overflow(rows, self.mean, self.mean_scale)
         directions = inverse.absolute(self._double(rows), self.unit_anchors)
         return rows.wrap(denormalize(directions, self.statistics).to(rows.dtype))
@@ -152,8 +154,7 @@ class AnchoredSpace(AnchoredModel):
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        name = (self.config.encoder or {}).get("id", "unknown encoder")
-        return f"{name}: {self.config.num_anchors} anchors, {self.config.hidden_size} wide"
+        return f"{self.config.encoder_record.name}: {self.config.num_anchors} anchors, {self.config.hidden_size} wide"
 
 
 def open_space(space: Any, name: str = "the space") -> AnchoredSpace:
@@ -161,21 +162,10 @@ def open_space(space: Any, name: str = "the space") -> AnchoredSpace:
     if isinstance(space, str | os.PathLike):
         return AnchoredSpace.from_pretrained(space)
     if not isinstance(space, AnchoredSpace):
-        raise InputError(
-            f"{name} is a {type(space).__name__}; an AnchoredSpace, a folder or an id is wanted. Make one with "
-            "AnchoredSpace.encode or AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
-        )
+        advice = "Make one with AnchoredSpace.encode or from_embeddings; of arrays, call IRPAdapter.from_anchors."
+        raise refusal(name, "an AnchoredSpace, or the folder or the id of one", kind_of(space), advice)
     return space
 
 
-def inverse_of(method: str, **options: Any) -> Inverse:
-    """The inverse of that name with the given hyper-parameters and defaults for the others."""
-    check_method(method, METHODS)
-    given = {name: value for name, value in vars(check_given(method, **options)).items() if value is not None}
-    kinds: dict[str, Any] = {"kernel": KernelInverse, "whitened": WhitenedInverse, "pruned": PrunedInverse}
-    fields = kinds[method].__dataclass_fields__
-    return kinds[method](**{name: value for name, value in given.items() if name in fields})  # type: ignore[no-any-return]
-
-
 def _no_anchor_set(name: str, given: Any) -> InputError:
-    return InputError(f"{name} is a {type(given).__name__}; an AnchorSet is wanted. Make one: AnchorSet(items).")
+    return refusal(name, "an AnchorSet", kind_of(given), "Make one: AnchorSet(items).")

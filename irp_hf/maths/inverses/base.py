@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from irp_hf.maths.projection import Statistics, centre, denormalize, normalize, relative_projection
-
-
-class Inverse(Protocol):
-    """An inverse relative projection with its hyper-parameters. All rows and anchors are unit rows."""
-
-    @property
-    def lift(self) -> float:
-        """At what lift the source's rows and anchors are to be normalised before they come here; 0 keeps angles alone."""
-
-    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
-        """Source half: coordinates `(n, k)` of `rows (n, d_X)`, from the source's anchors `(k, d_X)` alone."""
-
-    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
-        """Target half: directions `(n, d_Y)` of `coordinates (n, k)`, from the target's anchors `(k, d_Y)` alone."""
-
-    def fold(self, source: Tensor, target: Tensor) -> Folded:
-        """Both halves at once, in float64: equal to `absolute(relative(rows))`, at the cost of one small map."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +28,20 @@ class LinearMap:
         """This map followed by `matrix (d_Y, d_Y)`."""
         return LinearMap(self.weight @ matrix)
 
+    @staticmethod
+    def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that an adapter stores of such a map, besides the landmarks of its confidence."""
+        return {"weight": (source, target)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those tensors."""
+        return {"weight": self.weight}
+
+    @classmethod
+    def stored(cls, get: Callable[[str], Tensor], gamma: float) -> LinearMap:
+        """The map of the tensors that `get` gives by name."""
+        return cls(get("weight"))
+
 
 @dataclass(frozen=True)
 class KernelMap:
@@ -59,14 +57,68 @@ class KernelMap:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of unit `rows (n, d_X)`."""
-        return torch.addmm(self.intercept, relative_projection(rows, self.landmarks, self.gamma), self.coefficients)
+        return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma))
+
+    def of_similarities(self, similar: Tensor) -> Tensor:
+        """Directions `(n, d_Y)` of rows whose similarities with the landmarks are `similar (n, m)`."""
+        return torch.addmm(self.intercept, similar, self.coefficients)
 
     def then(self, matrix: Tensor) -> KernelMap:
         """This map followed by `matrix (d_Y, d_Y)`."""
         return KernelMap(self.landmarks, self.coefficients @ matrix, self.intercept @ matrix, self.gamma)
 
+    @staticmethod
+    def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:
+        """As `LinearMap` has it; its landmarks are those of the confidence."""
+        return {"coefficients": (num_landmarks, target), "intercept": (target,)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those tensors."""
+        return {"coefficients": self.coefficients, "intercept": self.intercept}
+
+    @classmethod
+    def stored(cls, get: Callable[[str], Tensor], gamma: float) -> KernelMap:
+        """The map of the tensors that `get` gives by name."""
+        return cls(get("landmarks"), get("coefficients"), get("intercept"), gamma)
+
 
 Folded = LinearMap | KernelMap
+
+
+class Inverse(ABC):
+    """An inverse relative projection: a frozen dataclass of its hyper-parameters. All rows and anchors are unit rows.
+
+    Adding one is a file that holds such a class and a line in `irp_hf.maths.inverses.INVERSES`.
+    """
+
+    title: ClassVar[str]
+    """What tables call it."""
+    folds_to: ClassVar[type[LinearMap] | type[KernelMap]]
+    """The map that `fold` gives: it tells which tensors an adapter stores."""
+    held_out: ClassVar[str] = "the folds of the table"
+    """How its own score is held out, in words."""
+    restores: ClassVar[bool] = True
+    """Whether a restoration of more than the mean scale is chosen for it where none is given."""
+    lift: float = 0.0
+    """At what lift the source's rows and anchors are to be normalised before they come here; 0 keeps angles alone."""
+
+    @abstractmethod
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        """Source half: coordinates `(n, k)` of `rows (n, d_X)`, from the source's anchors `(k, d_X)` alone."""
+
+    @abstractmethod
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        """Target half: directions `(n, d_Y)` of `coordinates (n, k)`, from the target's anchors `(k, d_Y)` alone."""
+
+    @abstractmethod
+    def fold(self, source: Tensor, target: Tensor) -> Folded:
+        """Both halves at once, in float64: equal to `absolute(relative(rows))`, at the cost of one small map."""
+
+    def condition_numbers(self, target: Tensor) -> list[float] | None:
+        """Of what the inverse inverts on the target's side `(k, d_Y)`, where that is anchors themselves."""
+        return None
+
+
 Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import KernelMap
+from irp_hf.maths.inverses.base import Inverse, KernelMap
+from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
 from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.pruning import landmarks
 
@@ -22,18 +23,25 @@ SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
 
 
 @dataclass(frozen=True)
-class KernelInverse:
+class KernelInverse(Inverse):
     """`(κ(rows, landmarks) + 1)`, solved over all anchors with ridge λ, then the target's anchors themselves."""
 
-    gamma: float = 2.0
-    """γ > 0 of `κ = exp(γ(cos - 1))`; γ → 0 is linear."""
-    ridge: float = 1e-2
-    """λ > 0, in units of κ(x, x) = 1."""
-    num_landmarks: int | None = None
-    """m: how many anchors, farthest apart, carry the map; all of them if None."""
+    title = "kernel"
+    folds_to = KernelMap
+    held_out = "leave-one-out"
+
+    gamma: float = hyperparameter(2.0, "γ", "of the similarity `exp(γ(cos - 1))`; γ → 0 is linear", most=1e3, open=True)
+    ridge: float = hyperparameter(1e-2, "λ", "in units of the similarity of equal directions", least=1e-12, most=1e6)
+    num_landmarks: int | None = hyperparameter(
+        None,
+        "m",
+        "how many anchors, farthest apart, carry the map; all where not given",
+        least=1,
+        most=2**31,
+        whole=True,
+    )
     seed: int = 0
-    lift: float = 0.0
-    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
+    lift: float = lift()
 
     def landmarks(self, source: Tensor) -> Tensor:
         """The landmarks `(m, d_X)` among the source's anchors `(k, d_X)`."""

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import LinearMap
+from irp_hf.maths.inverses.base import Inverse, LinearMap
+from irp_hf.maths.inverses.hyperparameters import hyperparameter
 from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.pruning import farthest_points, prefix
 
 
 @dataclass(frozen=True)
-class PrunedInverse:
+class PrunedInverse(Inverse):
     """Cosines with the anchors, inverted by the mean over ω prunings of `pinv(target.T)`."""
 
-    pruning_threshold: float = 0.7
-    """δ: pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`."""
-    num_subspaces: int = 8
-    """ω: how many prunings, from different starts, are averaged."""
+    title = "pruned (paper)"
+    folds_to = LinearMap
+    restores = False  # it stays the paper's
+
+    pruning_threshold: float = hyperparameter(
+        0.7, "δ", "pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`", most=1
+    )
+    num_subspaces: int = hyperparameter(
+        8, "ω", "how many prunings, from different starts, are averaged", least=1, most=10_000, whole=True
+    )
     seed: int = 0
-    lift: ClassVar[float] = 0.0
 
     def path(self, target: Tensor) -> PrunedPath:
         """The prunings of the target's anchors `(k, d_Y)`: only the inverse needs conditioning."""

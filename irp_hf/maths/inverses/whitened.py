@@ -11,22 +11,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import LinearMap
+from irp_hf.maths.inverses.base import Inverse, LinearMap
+from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
 from irp_hf.maths.projection import relative_projection
 
 NOISE = 1e-12  # variances below this share of the largest are the rounding of float32 anchors, not directions
 
 
 @dataclass(frozen=True)
-class WhitenedInverse:
+class WhitenedInverse(Inverse):
     """`rows C_X^(-b) source.T`, then `target C_Y^(-(1-b)) / k`, with `C = A.T A / k + ridge * tr / d * I`."""
 
-    balance: float = 0.5
-    """b in [0, 1]: the share of the whitening that the source takes."""
-    ridge: float = 1e-2
-    """λ ≥ 0, in units of the mean variance per dimension."""
-    lift: float = 0.0
-    """How much the lengths of the source's vectors count; 0 keeps angles alone."""
+    title = "whitened"
+    folds_to = LinearMap
+
+    balance: float = hyperparameter(0.5, "b", "the share of the whitening that the source takes", most=1)
+    ridge: float = hyperparameter(1e-2, "λ", "in units of the mean variance per dimension", most=1e6)
+    lift: float = lift()
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
         """Cosines `(n, k)` in the source's partly whitened space."""

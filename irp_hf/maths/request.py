@@ -1,0 +1,126 @@
+"""What a caller asks of a fit: inverse, objective, and hyper-parameters that are fixed. Checked before any work begins."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict, cast
+
+from irp_hf.checks import check_absent, check_choice, quoted
+from irp_hf.errors import refusal, shown
+from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.inverses.base import Inverse
+from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameters_of
+
+Method = Literal["kernel", "whitened", "pruned"]
+MethodOrAuto = Literal["auto", "kernel", "whitened", "pruned"]
+Objective = Literal["cosine", "neighbors", "agreement"]
+OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
+
+GENERAL = {
+    parameter.name: parameter
+    for parameter in (
+        Hyperparameter("restoration", "q", "how much of the target's spectrum is restored", None, 0, 1),
+        Hyperparameter("seed", "", "of folds, starts and samples", 0, 0, 2**63 - 1, whole=True),
+    )
+}
+"""What every inverse takes."""
+
+
+class InverseOptions(TypedDict, total=False):
+    """Hyper-parameters of one inverse, and the seed: what is not given has a default that suits most spaces."""
+
+    gamma: float
+    ridge: float
+    balance: float
+    lift: float
+    num_landmarks: int
+    num_subspaces: int
+    pruning_threshold: float
+    seed: int
+
+
+class FitOptions(InverseOptions, total=False):
+    """Hyper-parameters of a fit: what is given is kept, what is not is chosen from the anchors."""
+
+    restoration: float
+
+
+class Given:
+    """Hyper-parameters that the user fixed, as attributes; None is chosen from the anchors."""
+
+    def __init__(self, *, seed: int = 0, restoration: float | None = None, **fixed: Any) -> None:
+        self.seed, self.restoration = seed, restoration
+        self.fixed = {name: value for name, value in fixed.items() if value is not None}
+        """Those of the inverses."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in hyperparameters():
+            return self.fixed.get(name)
+        raise AttributeError(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        return f"Given(seed={self.seed}, restoration={self.restoration}, fixed={self.fixed})"
+
+    def but(self, **fixed: Any) -> Given:
+        """The same with these fixed, too."""
+        return Given(seed=self.seed, restoration=self.restoration, **{**self.fixed, **fixed})
+
+
+def hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
+    """Every hyper-parameter of an inverse by name, and by the method that has it."""
+    found: dict[str, dict[str, Hyperparameter]] = {}
+    for method, inverse in INVERSES.items():
+        for name, parameter in hyperparameters_of(inverse).items():
+            found.setdefault(name, {})[method] = parameter
+    return found
+
+
+def methods_of(method: str) -> tuple[str, ...]:
+    """The inverses that `method` names, all for "auto"; raises `InputError` where there is no such method."""
+    check_choice("method", method, ("auto", *INVERSES))
+    return tuple(INVERSES) if method == "auto" else (method,)
+
+
+def check_objective(objective: str, has_head: bool) -> Objective:
+    """The objective; raises `InputError` where it is unknown, or is "agreement" and no head is given."""
+    check_choice("objective", objective, OBJECTIVES)
+    if objective == "agreement" and not has_head:
+        raise refusal("head", "one to agree with, for objective='agreement'", "None", "Give head=, or choose 'cosine'.")
+    return cast(Objective, objective)
+
+
+def check_given(method: str, **options: Any) -> Given:
+    """Hyper-parameters that the user fixed; raises `InputError` for an unknown, ill-typed or out-of-range one."""
+    asked, known = methods_of(method), hyperparameters()
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known and name not in GENERAL:
+            expected = f"one of {', '.join((*known, *GENERAL))}"
+            raise refusal("options", expected, shown(name), "Fix its name, or leave it out.")
+        if value is None:
+            continue
+        owners = known.get(name, {})
+        fitting = [GENERAL[name]] if name in GENERAL else [owners[one] for one in asked if one in owners]
+        if not fitting:
+            advice = f"Leave it out, or choose method={' or '.join(map(repr, owners))}."
+            raise refusal(name, f"a hyper-parameter of method={method!r}", f"one of {quoted(owners)}", advice)
+        for parameter in fitting:
+            given[name] = parameter.check(value)
+    return Given(**given)
+
+
+def inverse_of(method: str, **options: Any) -> Inverse:
+    """The inverse of that name with the given hyper-parameters and defaults for the others; "auto" names none."""
+    check_choice("method", method, INVERSES)
+    given = check_given(method, **options)
+    check_absent("restoration", given.restoration, "it takes the anchors of both sides")
+    return make_inverse(method, given)
+
+
+def make_inverse(method: str, given: Given) -> Inverse:
+    """The inverse of that name, with what is fixed of it and with the seed, where it has one."""
+    inverse: Any = INVERSES[method]
+    values = {"seed": given.seed, **given.fixed}
+    return inverse(**{name: value for name, value in values.items() if name in inverse.__dataclass_fields__})  # type: ignore[no-any-return]

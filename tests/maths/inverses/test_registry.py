@@ -1,0 +1,135 @@
+"""Adding an inverse is one file and one line: here a toy is registered, and everything that names inverses knows it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.maths.inverses import INVERSES, Inverse, describe
+from irp_hf.maths.inverses.base import LinearMap
+from irp_hf.maths.inverses.hyperparameters import hyperparameter, hyperparameters_of
+from irp_hf.maths.projection import relative_projection
+from irp_hf.maths.tuning import NUM_FOLDS, tune
+
+
+@dataclass(frozen=True)
+class Toy(Inverse):
+    """Anchors weighted by how near they are to each other, sharpened by an exponent: no good inverse, but one."""
+
+    title = "toy"
+    folds_to = LinearMap
+
+    sharpness: float = hyperparameter(1.0, "p", "the exponent", most=4, open=True, grid=(0.5, 1.0, 2.0))
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        return relative_projection(rows, source)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        weights = target.square().sum(0).pow(self.sharpness - 1)
+        return coordinates @ (target * weights)
+
+    def fold(self, source: Tensor, target: Tensor) -> LinearMap:
+        return LinearMap(self.absolute(source.T, target))
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.setitem(INVERSES, "toy", Toy)
+
+
+@pytest.fixture
+def sides(digits):
+    return digits.source[:60], digits.target[:60]
+
+
+def test_it_is_fitted_saved_loaded_and_reported(toy, sides, digits, tmp_path):
+    """If it fails, a new inverse must be named in a place of its own that nobody remembers."""
+    adapter = IRPAdapter.from_anchors(*sides, method="toy")
+    assert adapter.config.method == "toy"
+    assert adapter.config.sharpness in (0.5, 1.0, 2.0)
+    adapter.save_pretrained(tmp_path)
+    loaded = IRPAdapter.from_pretrained(tmp_path)
+    assert loaded.config.sharpness == adapter.config.sharpness
+    assert np.array_equal(loaded.translate(digits.held_source), adapter.translate(digits.held_source))
+
+    report = loaded.report(progress=False)
+    row = next(row for row in report.rows if row.method == "toy")
+    assert row.settings == f"sharpness={adapter.config.sharpness:g}, restoration=0.5"
+    assert {"kernel", "whitened", "pruned (paper)", "toy"} <= {row.method for row in report.rows}
+    assert report.chosen == "toy"
+    assert f"sharpness={adapter.config.sharpness:g}" in str(loaded._card("me/toy", tmp_path, report=report))
+
+
+def test_it_competes_where_the_method_is_auto(toy, sides):
+    """If it fails, "auto" leaves a registered inverse out."""
+    adapter = IRPAdapter.from_anchors(
+        *sides, gamma=1.0, ridge=1e-2, balance=0.5, num_subspaces=1, pruning_threshold=0.5
+    )
+    assert set(adapter.fitted.choices) == {"kernel", "whitened", "pruned", "toy"}
+
+
+def test_its_hyperparameter_is_an_option_with_a_range(toy, sides, refusal):
+    """If it fails, its own option is unknown, unchecked, or taken by the others."""
+    adapter = IRPAdapter.from_anchors(*sides, method="toy", sharpness=3)
+    assert (adapter.config.sharpness, adapter.config.given) == (3.0, ["sharpness"])
+    words = refusal(IRPAdapter.from_anchors, *sides, method="toy", sharpness=5, error=InputError)
+    assert words.startswith("sharpness: expected a number above 0 and at most 4, got 5")
+    assert "'toy'" in refusal(IRPAdapter.from_anchors, *sides, method="kernel", sharpness=3, error=InputError)
+
+
+def test_its_halves_stand_alone(toy, sides, digits):
+    """If it fails, two spaces that were published apart cannot meet by it."""
+    source, target = (AnchoredSpace.from_embeddings(side) for side in sides)
+    whole = IRPAdapter.connect(source, target, method="toy", sharpness=2.0, restoration=0.0)
+    halves = target.to_absolute(source.to_relative(digits.held_source, "toy", sharpness=2.0), "toy", sharpness=2.0)
+    np.testing.assert_allclose(halves, whole.translate(digits.held_source), rtol=1e-4, atol=1e-5)
+
+
+def test_the_checksum_covers_its_hyperparameter(toy, sides, tmp_path, refusal):
+    """If it fails, somebody changes what an adapter says of itself, and nobody is told."""
+    IRPAdapter.from_anchors(*sides, method="toy", sharpness=2.0).save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"sharpness": 2.0', '"sharpness": 3.0'))
+    refusal(IRPAdapter.from_pretrained, tmp_path, error=DamagedFolderError)
+
+
+def test_without_it_what_it_saved_is_refused_in_words(sides, tmp_path, refusal, monkeypatch):
+    """If it fails, an older irp_hf loads an adapter of an inverse that it does not know, and translates by another."""
+    with monkeypatch.context() as patched:
+        patched.setitem(INVERSES, "toy", Toy)
+        IRPAdapter.from_anchors(*sides, method="toy", sharpness=2.0).save_pretrained(tmp_path)
+    assert "toy" in refusal(IRPAdapter.from_pretrained, tmp_path, error=DamagedFolderError)
+
+
+def test_the_tuner_for_all_takes_the_best_of_its_grid(toy, anchors_of_digits):
+    """If it fails, an inverse without a tuner of its own keeps its default whatever the anchors say."""
+    from irp_hf.maths.request import Given
+
+    (best,), others = tune("toy", anchors_of_digits, Given())
+    assert best.cosine >= max(trial.cosine for trial in others)
+    assert best.directions.shape == anchors_of_digits.target.shape
+    assert {best.inverse.sharpness, *(trial.inverse.sharpness for trial in others)} <= {0.5, 1.0, 2.0}
+    assert NUM_FOLDS > 1
+
+
+@pytest.fixture
+def anchors_of_digits(sides):
+    from irp_hf.maths.pairs import Pairs
+
+    return Pairs(*(torch.from_numpy(side) for side in sides))
+
+
+@pytest.mark.parametrize("method", INVERSES)
+def test_fields_and_registry_agree(method):
+    """If it fails, a default lies outside of its own range, or a hyper-parameter has no words."""
+    inverse = INVERSES[method]()
+    for name, parameter in hyperparameters_of(inverse).items():
+        assert parameter.meaning
+        assert parameter.symbol
+        if parameter.default is not None:
+            assert parameter.check(parameter.default) == getattr(inverse, name)
+    assert describe(inverse, 0.5).endswith("restoration=0.5")

@@ -1,0 +1,74 @@
+"""Vectors and their confidence come in one pass, with the bits of two."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from irp_hf import IRPAdapter
+from irp_hf.errors import InputError
+from irp_hf.maths import translation
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_both_have_the_bits_of_each(adapter, digits, dtype):
+    """If it fails, asking for the confidence changes the vectors, or the other way round."""
+    x = digits.held_source.astype(dtype)
+    translated, confidence = adapter.translate(x, return_confidence=True)
+    assert np.array_equal(translated, adapter.translate(x))
+    assert np.array_equal(confidence, adapter.confidence(x))
+    assert translated.dtype == confidence.dtype == dtype
+
+
+def test_chunks_kinds_and_out(adapter, digits):
+    """If it fails, large input, Arrow columns or a memory map give other confidences, or none."""
+    x = digits.held_source
+    whole = adapter.confidence(x)
+    out = np.empty((len(x), adapter.config.target_size), np.float32)
+    translated, confidence = adapter.translate(x, out=out, chunk_size=7, return_confidence=True)
+    assert translated is out
+    np.testing.assert_allclose(confidence, whole, rtol=1e-5, atol=1e-6)
+    _, arrow = adapter.translate(pa.array(list(x[:5])), return_confidence=True)
+    assert isinstance(arrow, pa.Array)
+
+
+def test_forward_gives_both_and_gradients(adapter, digits):
+    """If it fails, who trains an encoder through the adapter cannot weigh by confidence, or gets other vectors."""
+    x = torch.from_numpy(digits.held_source[:6]).requires_grad_()
+    plain, both = adapter(embeddings=x), adapter(embeddings=x, return_confidence=True)
+    assert plain.confidence is None
+    assert torch.equal(plain.translated, both.translated)
+    assert torch.equal(both.confidence.detach(), adapter.confidence(x.detach()))
+    (both.translated.sum() + both.confidence.sum()).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_the_kernel_is_computed_once(adapters, digits, monkeypatch):
+    """If it fails, vectors and confidence take 2.5 times as long as one of them."""
+    calls, project = [], translation.relative_projection
+    monkeypatch.setattr(translation, "relative_projection", lambda *args: (calls.append(1), project(*args))[1])
+    monkeypatch.setattr(
+        "irp_hf.maths.inverses.base.relative_projection", lambda *args: (calls.append(1), project(*args))[1]
+    )
+    adapters["kernel"].translate(digits.held_source[:10], return_confidence=True)
+    assert len(calls) == 1
+    adapters["kernel"].confidence(digits.held_source[:10])
+    assert len(calls) == 2
+
+
+def test_bad_rows_are_named(adapter, digits, refusal):
+    """If it fails, NaN goes through where both are asked for."""
+    x = digits.held_source[:5].copy()
+    x[3, 2] = np.nan
+    assert "Row 3" in refusal(adapter.translate, x, return_confidence=True, error=InputError)
+
+
+def test_a_report_selects_nothing_twice(digits, monkeypatch):
+    """If it fails, `report()` takes as long as the fit took, again, or says something else than that of a loaded one."""
+    adapter = IRPAdapter.from_anchors(digits.source[:60], digits.target[:60])
+    selected = []
+    monkeypatch.setattr("irp_hf.models.reports.select", lambda *args: pytest.fail("selected twice") or selected)
+    quick = adapter.report(progress=False)
+    monkeypatch.undo()
+    adapter.fitted = None
+    assert adapter.report(progress=False).untimed() == quick.untimed()
