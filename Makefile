@@ -5,10 +5,13 @@ SHELL := bash
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Tests run on all cores, one thread of torch in each process: two threads on a busy core wait for each other.
+WORKERS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
 
+PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
@@ -17,7 +20,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples paper cards docs test test-slow test-all lint bench clean
+.PHONY: help install demo examples paper cards docs test test-slow test-all lint house bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -49,20 +52,24 @@ docs: $(VENV)/.stamp-docs  ## build the documentation into site/; a broken link 
 	@echo "Open site/index.html"
 
 test: $(VENV)/.stamp-dev  ## run the quick tests
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 # Exit status 5 of pytest, "no test was collected", is no failure here.
 test-slow: $(VENV)/.stamp-dev  ## run the slow tests
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 test-all: $(VENV)/.stamp-dev  ## run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
-lint: $(VENV)/.stamp-dev  ## check style, format and types
+lint: $(VENV)/.stamp-dev  ## check style, format, types and which file may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict irp_hf
 	$(BIN)/lint-imports --no-logo
+
+house: $(VENV)/.stamp-dev  ## draw the folders and their floors into docs/
+	$(BIN)/python docs/house.py
+	$(BIN)/python docs/hyperparameters.py
 
 bench: $(VENV)/.stamp-dev  ## measure speed against peers
 	$(BIN)/python benchmarks/speed.py
