@@ -11,8 +11,8 @@ from irp_hf.maths.confidence import RIDGES, calibrate
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import Given
 
 
 def true_cosines(adapter: IRPAdapter, x: np.ndarray, y: np.ndarray) -> np.ndarray:

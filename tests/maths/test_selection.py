@@ -8,10 +8,12 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
-from irp_hf.maths.selection import METHODS, OBJECTIVES, RESTORATIONS, Choice, select
-from irp_hf.maths.tuning import FLAT, NEARLY, NUM_FOLDS, Given
+from irp_hf.maths.request import OBJECTIVES, Given
+from irp_hf.maths.selection import RESTORATIONS, Choice, select
+from irp_hf.maths.tuning import FLAT, NEARLY, NUM_FOLDS
 
 FEW = settings(max_examples=6, derandomize=True, deadline=None)
 
@@ -58,7 +60,7 @@ def test_a_moved_source_is_translated_alike(seed, scale, shift, turn):
         return (x @ rotation) * scale + shift
 
     there = Pairs(moved(anchors.source), anchors.target)
-    for method in METHODS:
+    for method in INVERSES:
         plain, other = select(anchors, (method,))[0], select(there, (method,))[0]
         assert other.inverse == plain.inverse
         torch.testing.assert_close(
@@ -77,7 +79,7 @@ def test_a_turned_target_turns_the_translation(seed, scale):
     anchors, unseen = curved(seed, n=10)
     rotation = torch.linalg.qr(torch.from_numpy(np.random.RandomState(seed).randn(8, 8)))[0] * scale
     there = Pairs(anchors.source, anchors.target @ rotation)
-    for method in METHODS:
+    for method in INVERSES:
         plain, other = select(anchors, (method,))[0], select(there, (method,))[0]
         assert other.inverse == plain.inverse
         assert other.score == pytest.approx(plain.score, abs=1e-9)
@@ -85,7 +87,7 @@ def test_a_turned_target_turns_the_translation(seed, scale):
         torch.testing.assert_close(translate(other, there, unseen.source), expected, rtol=1e-5, atol=1e-6 * scale)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 def test_the_fold_is_both_halves_and_the_restoration(method):
     """If it fails, an adapter translates differently from its own halves."""
     anchors, unseen = curved(n=10)
@@ -98,7 +100,7 @@ def test_the_fold_is_both_halves_and_the_restoration(method):
     assert not torch.allclose(choice.matrix, torch.eye(8, dtype=torch.float64), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 def test_no_restoration_is_no_matrix(method):
     """If it fails, q = 0 is not the paper."""
     choice = select(curved()[0], (method,), given=Given(restoration=0.0))[0]
@@ -125,7 +127,7 @@ def measured(objective: str, translated: torch.Tensor, target: torch.Tensor) -> 
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 def test_each_objective_scores_and_picks_what_it_says(objective, method):
     """If it fails, `neighbors` or `agreement` optimise something else, or a better q or b was at hand and
     not taken."""
@@ -164,7 +166,7 @@ def test_an_objective_is_never_worse_by_its_own_measure(objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 def test_the_chosen_comes_first_then_by_score(objective, method):
     """If it fails, the report shows another choice than the one that translates, or a runner-up that was
     not second."""
@@ -227,7 +229,7 @@ def test_the_same_seed_chooses_bit_for_bit_the_same(objective):
     anchors, _ = curved(3, k=40)
     source, target = anchors.source.float(), anchors.target.float()
     before = source.clone(), target.clone()
-    first, again = (select(Pairs(source, target), METHODS, objective, Given(seed=5), head) for _ in range(2))
+    first, again = (select(Pairs(source, target), INVERSES, objective, Given(seed=5), head) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         assert (a.method, a.inverse, a.score, a.fold_score, a.tried) == (
             b.method,

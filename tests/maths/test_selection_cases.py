@@ -8,10 +8,11 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize, unit_rows
-from irp_hf.maths.selection import METHODS, Choice, select
-from irp_hf.maths.tuning import Given
+from irp_hf.maths.request import Given
+from irp_hf.maths.selection import Choice, select
 
 EXACT = {  # what lets an inverse be exact; the defaults trade some of it for noise
     "pruned": Given(pruning_threshold=0.0, num_subspaces=2),
@@ -108,7 +109,7 @@ def balanced(x: np.ndarray) -> np.ndarray:
     return x
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 @pytest.mark.parametrize(("k", "d_x", "d_y"), [(20, 20, 20), (30, 60, 20), (40, 10, 10), (60, 20, 30)])
 @pytest.mark.parametrize("equal_norms", [False, True])
 def test_unrelated_spaces_score_what_unseen_rows_give(method, k, d_x, d_y, equal_norms):
@@ -223,7 +224,7 @@ def test_degenerate_anchors_stay_finite(name):
     source, target = DEGENERATE[name]
     anchors = Pairs(source, target)
     for objective in ("cosine", "neighbors"):
-        for choice in select(anchors, METHODS, objective):
+        for choice in select(anchors, INVERSES, objective):
             translated = translate(choice, anchors, source * 2 + 1)
             assert translated.shape == target.shape
             for value in (

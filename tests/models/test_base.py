@@ -54,6 +54,14 @@ def test_what_is_loaded_is_what_was_saved(adapter, tmp_path, digits, monkeypatch
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "hub_code.py", WEIGHTS]
 
 
+@pytest.mark.parametrize("options", [{"variant": "fp16"}, {"max_shard_size": 1000}, {"distributed_checkpoint": True}])
+def test_whatever_is_asked_for_one_file_is_written(options, adapters, tmp_path, digits):
+    """A save would fail at its end, or write files that nothing loads."""
+    adapters["kernel"].save_pretrained(tmp_path, **options)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "hub_code.py", WEIGHTS]
+    assert same(IRPAdapter.from_pretrained(tmp_path), adapters["kernel"], digits.held_source)
+
+
 def test_a_second_generation_is_the_same_file(saved, tmp_path):
     """Each save and load would wear something off."""
     folder = saved()
@@ -79,6 +87,11 @@ def test_auto_classes_know_both_models(saved):
     space = AutoModel.from_pretrained(saved("space"))
     assert (type(adapter), type(space)) == (IRPAdapter, AnchoredSpace)
     assert type(AutoConfig.from_pretrained(saved("pruned"))) is IRPConfig
+
+
+def test_a_misspelt_keyword_is_named(saved, refusal):
+    """The folder would be called damaged."""
+    assert "'devicemap'" in refusal(IRPAdapter.from_pretrained, saved(), devicemap="cpu", error=InputError)
 
 
 @pytest.mark.parametrize("loader", [IRPAdapter, AutoModel])
@@ -206,7 +219,12 @@ def test_a_subfolder_is_checked_too(saved, adapters, digits, refusal):
     loaded = IRPAdapter.from_pretrained(folder.parent, subfolder="kernel")
     assert same(loaded, adapters["kernel"], digits.held_source)
     words = refusal(IRPAdapter.from_pretrained, folder, subfolder="x", error=DamagedFolderError)
-    assert words == f"{folder / 'x'} cannot be loaded: it has no config.json. Save or download it again."
+    assert words.startswith(f"{folder / 'x'}: ")
+    assert "config.json" in words
+    for subfolder in (3, "../kernel", "/"):
+        words = refusal(IRPAdapter.from_pretrained, folder.parent, subfolder=subfolder, error=InputError)
+        assert words.startswith("subfolder: ")
+        assert repr(subfolder) in words
 
 
 def test_the_loading_info_is_given_where_it_is_asked_for(saved):

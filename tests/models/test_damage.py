@@ -54,54 +54,41 @@ def index_of_nothing(folder):
     (folder / f"{WEIGHTS}.index.json").write_text("{}")
 
 
-CHECKSUM = "its tensors or its configuration are not those that were saved (the checksum differs)"
-DAMAGE = {
-    "truncated": (cut(0.9), None),
-    "emptied": (cut(0), None),
-    "header cut": (cut(0.001), None),
-    "length flipped": (flip(0), None),
-    "header flipped": (flip(60), None),
+CHECKSUM = ["checksum"]
+NO_TENSORS = [WEIGHTS, "safetensors"]
+NO_JSON = ["config.json", "JSON"]
+DAMAGE = {  # what is done, and what of it an error must name
+    "truncated": (cut(0.9), NO_TENSORS),
+    "emptied": (cut(0), NO_TENSORS),
+    "header cut": (cut(0.001), NO_TENSORS),
+    "length flipped": (flip(0), NO_TENSORS),
+    "header flipped": (flip(60), NO_TENSORS),
     "last number flipped": (flip(-1), CHECKSUM),
     "a tensor altered": (tensors(lambda t: t["landmarks"].mul_(2)), CHECKSUM),
     "NaN": (tensors(lambda t: t["coefficients"].fill_(torch.nan)), CHECKSUM),
     "another precision": (tensors(lambda t: t.update(landmarks=t["landmarks"].half())), CHECKSUM),
-    "a tensor missing": (
-        tensors(lambda t: t.pop("landmarks")),
-        "its tensors do not fit its config.json (missing keys: landmarks)",
-    ),
-    "a tensor too many": (
-        tensors(lambda t: t.update(other=torch.ones(2))),
-        "its tensors do not fit its config.json (unexpected keys: other)",
-    ),
-    "another shape": (
-        tensors(lambda t: t.update(intercept=torch.ones(3))),
-        "its tensors do not fit its config.json (mismatched keys: intercept)",
-    ),
-    "another number of anchors": (
-        config(num_anchors=119),
-        "its tensors do not fit its config.json (mismatched keys: source_anchors, target_anchors)",
-    ),
-    "another method": (
-        config(method="whitened"),
-        "its tensors do not fit its config.json (missing keys: weight)",
-    ),
+    "a tensor missing": (tensors(lambda t: t.pop("landmarks")), ["config.json", "missing", "landmarks"]),
+    "a tensor too many": (tensors(lambda t: t.update(other=torch.ones(2))), ["config.json", "unexpected", "other"]),
+    "another shape": (tensors(lambda t: t.update(intercept=torch.ones(3))), ["config.json", "mismatched", "intercept"]),
+    "another number of anchors": (config(num_anchors=119), ["mismatched", "source_anchors", "target_anchors"]),
+    "another method": (config(method="whitened"), ["config.json", "missing", "weight"]),
     "another gamma": (config(gamma=1.5), CHECKSUM),
     "no gamma": (config(gamma=None), CHECKSUM),
     "no checksum": (config(weights_sha256=None), CHECKSUM),
     "another checksum": (config(weights_sha256="abc"), CHECKSUM),
-    "an unknown method": (config(method="foo"), None),
-    "a negative size": (config(source_size=-1), None),
-    "a size in words": (config(source_size="64"), None),
-    "gamma in words": (config(gamma="x"), None),
-    "an encoder in words": (config(source_encoder="me/encoder"), None),
-    "no JSON": (write(b'{"model_type": '), None),
-    "no text": (write(b"\xff\xfe"), None),
-    "an empty config": (write(b""), None),
-    "a list": (write(b"[1]"), "its config.json is no JSON object"),
-    "a config of nothing": (write(b'{"model_type": "irp_adapter"}'), None),
-    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), f"it has no {WEIGHTS}"),
-    "config gone": (lambda folder: (folder / "config.json").unlink(), "it has no config.json"),
-    "an index of nothing": (index_of_nothing, None),
+    "an unknown method": (config(method="foo"), ["config.json", "method", "'foo'"]),
+    "a negative size": (config(source_size=-1), ["config.json", "source_size", "-1"]),
+    "a size in words": (config(source_size="64"), ["config.json", "source_size", "'64'"]),
+    "gamma in words": (config(gamma="x"), ["config.json", "gamma", "'x'"]),
+    "an encoder in words": (config(source_encoder="me/encoder"), ["config.json", "source_encoder", "'me/encoder'"]),
+    "no JSON": (write(b'{"model_type": '), NO_JSON),
+    "no text": (write(b"\xff\xfe"), NO_JSON),
+    "an empty config": (write(b""), NO_JSON),
+    "a list": (write(b"[1]"), NO_JSON),
+    "a config of nothing": (write(b'{"model_type": "irp_adapter"}'), ["config.json", "num_anchors"]),
+    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), [WEIGHTS]),
+    "config gone": (lambda folder: (folder / "config.json").unlink(), ["config.json"]),
+    "an index of nothing": (index_of_nothing, [WEIGHTS]),
 }
 
 
@@ -112,33 +99,29 @@ def test_a_damaged_folder_is_refused(damage, saved, refusal):
     folder = saved()
     edit(folder)
     words = refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError)
-    assert words.startswith(f"{folder} cannot be loaded: ")
-    assert words.endswith(". Save or download it again.")
-    assert what is None or words == f"{folder} cannot be loaded: {what}. Save or download it again."
+    assert words.startswith(f"{folder}: ")
+    assert all(part in words.removeprefix(f"{folder}: ") for part in what), words
 
 
-@pytest.mark.parametrize("field", [None, b"{}", b'{"model_type": "bert"}'])
-def test_a_folder_of_another_model_is_refused(field, saved, refusal):
+@pytest.mark.parametrize(
+    ("field", "found"), [(None, "'irp_adapter'"), (b"{}", "None"), (b'{"model_type": "bert"}', "'bert'")]
+)
+def test_a_folder_of_another_model_is_refused(field, found, saved, refusal):
     """A user who mixes up two folders would read about missing keys."""
     adapter, space = saved("kernel"), saved("space")
-    assert refusal(IRPAdapter.from_pretrained, space, error=DamagedFolderError) == (
-        f"{space} holds a model of type 'irp_anchored_space'; 'irp_adapter' is wanted. Load it with "
-        "AutoModel.from_pretrained or name another folder."
-    )
+    words = refusal(IRPAdapter.from_pretrained, space, error=DamagedFolderError)
+    assert words.startswith(f"{space}: expected a model of type 'irp_adapter', got one of type 'irp_anchored_space'")
     if field is not None:
         write(field)(adapter)
     words = refusal(AnchoredSpace.from_pretrained, adapter, error=DamagedFolderError)
-    assert words.startswith(f"{adapter} holds a model of type ")
-    assert "; 'irp_anchored_space' is wanted. " in words
+    assert words.startswith(f"{adapter}: expected a model of type 'irp_anchored_space', got one of type {found}")
 
 
 @pytest.mark.parametrize("name", ["nothing", "a/b/c", WEIGHTS])
 def test_a_folder_that_is_not_there(name, saved, refusal):
     """A typing error in a path would be looked up on the Hub, and end in words about repo ids."""
     place = saved() / name
-    assert refusal(IRPAdapter.from_pretrained, place, error=DamagedFolderError) == (
-        f"There is no folder {place}. Name one, or an id on the Hub, user/name."
-    )
+    assert refusal(IRPAdapter.from_pretrained, place, error=DamagedFolderError).startswith(f"{place}: ")
 
 
 @pytest.mark.parametrize("place", ["nothing", "./nothing", "../nothing", "~/nothing", "a/b/c"])
@@ -150,9 +133,7 @@ def test_a_path_is_no_id(place, refusal):
 @pytest.mark.parametrize("place", [None, 3, "", b"x", ["a"]])
 def test_a_place_that_is_none(place, refusal):
     """`None` would be looked up on the Hub as a model of that name."""
-    assert refusal(IRPAdapter.from_pretrained, place, error=InputError) == (
-        f"The place to load from is {place!r}; a folder or an id on the Hub is wanted. Name one of them."
-    )
+    assert f"got {place!r}. " in refusal(IRPAdapter.from_pretrained, place, error=InputError)
 
 
 class Trap:
@@ -175,7 +156,7 @@ def test_pickled_code_never_runs(name, loader, options, saved, tmp_path, refusal
     (folder / name).write_bytes(pickle.dumps(Trap(marker)))
     words = refusal(loader.from_pretrained, folder, error=DamagedFolderError, **options)
     if name != WEIGHTS:
-        assert f"it has no {WEIGHTS}; {name} may hold pickled code and is not read. " in words
+        assert all(part in words for part in (WEIGHTS, name, "pickled")), words
     assert not marker.exists()
     pickle.loads((folder / name).read_bytes())
     assert marker.exists()  # the trap works
@@ -193,4 +174,4 @@ def test_code_beside_the_weights_never_runs(saved, tmp_path, digits, adapters):
 
 def test_an_override_cannot_change_the_translation(saved, refusal):
     """`from_pretrained(folder, gamma=7.0)` would load something else than was saved."""
-    assert CHECKSUM in refusal(IRPAdapter.from_pretrained, saved(), gamma=7.0, error=DamagedFolderError)
+    assert "checksum" in refusal(IRPAdapter.from_pretrained, saved(), gamma=7.0, error=DamagedFolderError)

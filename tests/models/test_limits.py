@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter, IRPConfig
-from irp_hf.errors import AnchorMismatchError, InputError, IRPError
-from irp_hf.maths.selection import METHODS
+from irp_hf.errors import AnchorMismatchError, InputError, IRPError, kind_of
+from irp_hf.maths.inverses import INVERSES
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.randn(60, 8).astype(np.float32)
@@ -19,7 +19,7 @@ def fit(x=X, y=Y, **options):
     return IRPAdapter.from_anchors(x, y, **(options or QUICK))
 
 
-@pytest.mark.parametrize("method", [*METHODS, "auto"])
+@pytest.mark.parametrize("method", [*INVERSES, "auto"])
 @pytest.mark.parametrize(
     ("x", "y"),
     [
@@ -73,7 +73,7 @@ def test_extreme_options_still_give_finite_translations(gamma, ridge):
         assert np.isfinite(made.translate(X)).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INVERSES)
 def test_copies_are_dropped_for_the_fit(method):
     """Copies leak in leave-one-out: a tiny ridge would look perfect."""
     twice = fit(np.concatenate([X, X[::-1]]), np.concatenate([Y, Y[::-1]]), method=method)
@@ -85,9 +85,8 @@ def test_copies_are_dropped_for_the_fit(method):
 
 def test_unequal_numbers_of_anchors(refusal):
     """Rows that do not belong together would be paired."""
-    assert refusal(fit, X, Y[:50], error=AnchorMismatchError) == (
-        "The source has 60 anchors, the target 50. Encode the same items in the same order on both sides."
-    )
+    words = refusal(fit, X, Y[:50], error=AnchorMismatchError)
+    assert "60 of the source and 50 of the target" in words
 
 
 def test_spaces_of_different_anchors(refusal):
@@ -95,15 +94,11 @@ def test_spaces_of_different_anchors(refusal):
     sets = [AnchorSet([f"{word} {row}" for row in range(60)]) for word in ("cat", "dog")]
     cat, dog = (AnchoredSpace.from_embeddings(X, anchors) for anchors in sets)
     short = [f"{anchors.fingerprint[:8]}…" for anchors in sets]
-    assert refusal(IRPAdapter.connect, cat, dog, error=AnchorMismatchError) == (
-        f"Anchor sets differ: source {short[0]} (60 items), target {short[1]} (60 "
-        f"items). Both spaces must encode the "
-        "same items in the same order; encode one of them again with the anchor set of the other."
-    )
+    words = refusal(IRPAdapter.connect, cat, dog, error=AnchorMismatchError)
+    assert f"source {short[0]} (60 items) and target {short[1]} (60 items)" in words
     unknown = AnchoredSpace.from_embeddings(Y[:50])
-    assert refusal(IRPAdapter.connect, cat, unknown, error=AnchorMismatchError).startswith(
-        f"Anchor sets differ: source {short[0]} (60 items), target without fingerprint (50 items). "
-    )
+    words = refusal(IRPAdapter.connect, cat, unknown, error=AnchorMismatchError)
+    assert f"source {short[0]} (60 items) and target without fingerprint (50 items)" in words
     trusted = AnchoredSpace.from_embeddings(Y)
     assert IRPAdapter.connect(trusted, cat, **QUICK).config.anchor_fingerprint == sets[0].fingerprint
 
@@ -111,38 +106,39 @@ def test_spaces_of_different_anchors(refusal):
 @pytest.mark.parametrize("thing", [X, None, 3, {"anchors": X}, AnchoredSpace])
 def test_only_spaces_connect(thing, spaces, refusal):
     """Raw arrays carry no fingerprint; the refusal names the way for them."""
-    assert refusal(IRPAdapter.connect, thing, spaces[1], error=InputError) == (
-        f"source is a {type(thing).__name__}; an AnchoredSpace, a folder or an id is wanted. Make one "
-        f"with AnchoredSpace.encode or "
-        "AnchoredSpace.from_embeddings, or call IRPAdapter.from_anchors."
-    )
-    assert refusal(IRPAdapter.connect, spaces[0], thing, error=InputError).startswith("target is a ")
+    for side, both in (("source", (thing, spaces[1])), ("target", (spaces[0], thing))):
+        words = refusal(IRPAdapter.connect, *both, error=InputError)
+        assert words.startswith(f"{side}: expected an AnchoredSpace")
+        assert f"got {kind_of(thing)}. " in words
+        assert "from_anchors" in words
 
 
 @pytest.mark.parametrize(
-    ("x", "words"),
+    ("x", "said"),
     [
-        (X * np.nan, "{} embeddings hold NaN in row 0. "),
-        (X[:0], "{} embeddings are empty, shape (0, 8). "),
-        (X[0], "{} embeddings have shape (8,); "),
-        (X.astype(int), "{} embeddings have dtype int64; "),
-        (None, "{} embeddings have dtype object; "),
-        (X[[0] * 60], "All 60 anchors in {} embeddings are the same vector; "),
-        (X * 1e20, "{} embeddings hold "),
-        (X * 1e-20, "The anchors in {} embeddings have a mean scale of "),
+        (X * np.nan, ["Row 0", "NaN"]),
+        (X[:0], ["(0, 8)"]),
+        (X[0], ["(8,)"]),
+        (X.astype(int), ["int64"]),
+        (None, ["object"]),
+        (X[[0] * 60], ["60", "same"]),
+        (X * 1e20, ["Row 0", "e+20", "1e+15"]),
+        (X * 1e-20, ["mean scale", "1e-15", "e-20"]),
     ],
     ids=["NaN", "empty", "1-d", "integers", "None", "constant", "huge", "tiny"],
 )
-def test_bad_anchors_are_named_with_their_side(x, words, refusal):
+def test_bad_anchors_are_named_with_their_side(x, said, refusal):
     """The user would not know which of two arrays to look at."""
-    assert refusal(fit, x, Y, error=InputError).startswith(words.format("source"))
-    assert refusal(fit, X, x, error=InputError).startswith(words.format("target"))
+    for side, sides in (("source", (x, Y)), ("target", (X, x))):
+        words = refusal(fit, *sides, error=InputError)
+        assert f"{side} embeddings" in words
+        assert all(part in words for part in said), words
 
 
 def test_one_anchor(refusal):
     """One pair cannot be centred."""
-    assert refusal(fit, X[:1], Y[:1]) == (
-        "There is 1 anchor in source embeddings; at least 2 are wanted. Some hundred to a few thousand work well."
+    assert refusal(fit, X[:1], Y[:1], error=InputError).startswith(
+        "source embeddings: expected at least 2 anchors, got 1."
     )
 
 
@@ -171,21 +167,43 @@ def test_bad_options_are_refused_before_the_fit(options, refusal, monkeypatch, s
 
 def test_forward_checks_shape_and_dtype(adapter, refusal):
     """A wrong width would end in torch's words."""
-    assert refusal(adapter, torch.zeros(2, 9), error=InputError).startswith("embeddings are 9 wide, 64 is wanted. ")
-    assert refusal(adapter, torch.zeros(64), error=InputError).startswith("embeddings have shape (64,); ")
-    assert refusal(adapter, torch.zeros(2, 64).long(), error=InputError).startswith("embeddings have dtype int64; ")
+    for x, said in (
+        (torch.zeros(2, 9), ["9", "64"]),
+        (torch.zeros(64), ["(64,)"]),
+        (torch.zeros(2, 64).long(), ["int64"]),
+        (np.zeros((2, 64), np.float32), ["a tensor", "ndarray"]),
+    ):
+        words = refusal(adapter, embeddings=x, error=InputError)
+        assert words.startswith("embeddings: ")
+        assert all(part in words for part in said), words
 
 
 def test_evaluate_checks_both_sides(adapter, digits, refusal):
     """Other items, widths or NaN would be compared."""
     x, y = digits.held_source, digits.held_target
-    assert refusal(adapter.evaluate, x, y[:50], error=AnchorMismatchError) == (
-        "x has 400 rows, y 50. Give the vectors of the same items in the same order."
-    )
-    assert refusal(adapter.evaluate, y, y).startswith("x are 24 wide, 64 is wanted. ")
-    assert refusal(adapter.evaluate, x, x).startswith("y are 64 wide, 24 is wanted. ")
-    assert refusal(adapter.evaluate, x, y * np.nan).startswith("y hold NaN in row 0. ")
-    assert refusal(adapter.evaluate, x, y, head=3).startswith("head is a int; ")
+    for side, sides, said in (
+        ("x", (y, y), ["24", "64"]),
+        ("y", (x, x), ["24", "64"]),
+        ("y", (x, y * np.nan), ["Row 0", "NaN"]),
+        ("head", (x, y, 3), ["an int"]),
+    ):
+        words = refusal(adapter.evaluate, *sides, error=InputError)
+        assert side in words.partition(":")[0].split()
+        assert all(part in words for part in said), words
+    words = refusal(adapter.evaluate, x, y[:50], error=AnchorMismatchError)
+    assert "400 in x and 50 in y" in words
+
+
+@pytest.mark.parametrize("value", ["no", 1, None, np.True_])
+def test_flags_are_true_or_false(value, adapters, digits, refusal):
+    """A "no" would be taken for yes."""
+    adapter, x = adapters["kernel"], digits.held_source[:3]
+    for name, call in (
+        ("return_confidence", lambda: adapter.translate(x, return_confidence=value)),
+        ("return_confidence", lambda: adapter(torch.from_numpy(x), return_confidence=value)),
+        ("progress", lambda: adapter.report(progress=value)),
+    ):
+        assert refusal(call, error=InputError).startswith(f"{name}: expected True or False, got {value!r}.")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from irp_hf.maths.inverses.pruned import PrunedInverse
 from irp_hf.models.space import inverse_of
 
 X = np.random.RandomState(0).randn(30, 4).astype(np.float32)
-WORDS_FINITE = "Only finite numbers can be used; drop or encode that row again."
 
 
 def space(x=X, **options):
@@ -71,47 +70,32 @@ def test_who_encoded_what_is_kept():
 
 
 @pytest.mark.parametrize(
-    ("x", "words"),
+    ("x", "said"),
     [
-        (
-            X[:1],
-            "There is 1 anchor in the embeddings; at least 2 are wanted. Some hundred to a few thousand work well.",
-        ),
-        (
-            X[[3] * 5],
-            "All 5 anchors in the embeddings are the same vector; different ones are "
-            "wanted. Check what the encoder was given.",
-        ),
-        (
-            X * 0,
-            "All 30 anchors in the embeddings are the same vector; different ones are "
-            "wanted. Check what the encoder was given.",
-        ),
-        (np.where(X[7, 1] == X, np.nan, X), f"embeddings hold NaN in row 7. {WORDS_FINITE}"),
-        (np.where(X[7, 1] == X, np.inf, X), f"embeddings hold infinity in row 7. {WORDS_FINITE}"),
-        (
-            np.where(X[7, 1] == X, 1e20, X),
-            "embeddings hold 1e+20 in row 7; at most 1e+15 is wanted. Scale them to the size of the anchors.",
-        ),
-        (
-            np.array([[3e-20, 0], [0, 4e-20], [-3e-20, -4e-20]]),
-            "The anchors in the embeddings have a mean scale of 4e-20; at least 1e-15 "
-            "is wanted. Multiply them by a constant.",
-        ),
+        (X[:1], ["at least 2", "got 1"]),
+        (X[[3] * 5], ["same vector 5 times"]),
+        (X * 0, ["same vector 30 times"]),
+        (np.where(X[7, 1] == X, np.nan, X), ["Row 7", "NaN"]),
+        (np.where(X[7, 1] == X, np.inf, X), ["Row 7", "infinity"]),
+        (np.where(X[7, 1] == X, 1e20, X), ["Row 7", "1e+20", "1e+15"]),
+        (np.array([[3e-20, 0], [0, 4e-20], [-3e-20, -4e-20]]), ["mean scale", "1e-15", "got 4e-20"]),
     ],
     ids=["one", "constant", "zero", "NaN", "infinity", "huge", "tiny"],
 )
-def test_the_words_of_a_refusal(x, words, refusal):
-    """No space can be described by such anchors: translations would be NaN, or all the mean."""
-    assert refusal(space, x, error=InputError) == words
+def test_anchors_that_describe_no_space_are_refused(x, said, refusal):
+    """Translations would be NaN, or all the mean."""
+    words = refusal(space, x, error=InputError)
+    assert "embeddings" in words
+    assert all(part in words for part in said), words
 
 
 def test_as_many_rows_as_items(refusal):
     """Anchors of other items, or in another order, would be published under the fingerprint."""
     anchors = AnchorSet(["a", "b", "c"])
-    assert refusal(space, X, anchor_set=anchors, error=AnchorMismatchError) == (
-        "The embeddings have 30 rows, the anchor set 3 items. Encode anchor_set.view(), all of it and in its order."
-    )
+    words = refusal(space, X, anchor_set=anchors, error=AnchorMismatchError)
+    assert words.startswith("embeddings: expected 3 rows")
+    assert "got 30. " in words
+    assert "got a list. " in refusal(space, X, anchor_set=["a"] * 30, error=InputError)
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -168,43 +152,42 @@ def test_the_halves_keep_kind_and_dtype(dtype, spaces, digits):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "said"),
     [
-        (
-            {"method": "auto"},
-            "method is 'auto'; one of 'kernel', 'whitened', 'pruned' is wanted. Choose one of them.",
-        ),
-        ({"method": "whitened", "gamma": 1}, None),
-        ({"gama": 1}, None),
-        ({"gamma": -1}, None),
-        ({"ridge": 0}, None),
+        ({"method": "auto"}, ["method: ", "'kernel', 'whitened', 'pruned'", "got 'auto'"]),
+        ({"method": "whitened", "gamma": 1}, ["gamma: ", "'whitened'", "'kernel'"]),
+        ({"gama": 1}, ["'gama'"]),
+        ({"gamma": -1}, ["gamma: ", "got -1"]),
+        ({"ridge": 0}, ["ridge: ", "got 0"]),
+        ({"restoration": 0.5}, ["restoration: ", "got 0.5"]),
     ],
 )
-def test_halves_refuse_what_they_cannot_use(options, words, refusal):
-    """A typing error would silently give the defaults."""
+def test_halves_refuse_what_they_cannot_use(options, said, refusal):
+    """A typing error would silently give the defaults, and what a half cannot do be left out without a word."""
     for half in (space().to_relative, space().to_absolute):
-        found = refusal(half, X, error=InputError, **options)
-        assert words is None or found == words
+        words = refusal(half, X, error=InputError, **options)
+        assert all(part in words for part in said), words
 
 
 def test_halves_check_their_input(refusal):
     """Absolute vectors would be taken for relative coordinates, or NaN would pass."""
     made = space()
-    assert refusal(made.to_relative, X[:, :3]) == (
-        "embeddings are 3 wide, 4 is wanted. Encode them with the encoder whose anchors these are."
-    )
-    assert refusal(made.to_absolute, X).startswith("relative coordinates are 4 wide, 30 is wanted. ")
-    assert refusal(made.to_relative, X * np.nan).startswith("embeddings hold NaN in row 0. ")
-    assert refusal(made.to_absolute, np.full((2, 30), np.inf)).startswith("relative coordinates hold infinity ")
+    for half, x, said in (
+        (made.to_relative, X[:, :3], ["embeddings", "4", "3"]),
+        (made.to_absolute, X, ["relative coordinates", "30", "4", "to_relative"]),
+        (made.to_relative, X * np.nan, ["Row 0", "embeddings", "NaN"]),
+        (made.to_absolute, np.full((2, 30), np.inf), ["Row 0", "relative coordinates", "infinity"]),
+    ):
+        words = refusal(half, x, error=InputError)
+        assert all(part in words for part in said), words
 
 
 def test_half_precision_that_cannot_hold_the_space_is_refused(refusal):
     """Coordinates in float16 would come back as infinity."""
     made = space(X * 1e6)
     coordinates = made.to_relative(X, "pruned").astype(np.float16)
-    words = refusal(made.to_absolute, coordinates, "pruned")
-    assert words.startswith("relative coordinates are float16, which ends at 65504; the results would reach 2.")
-    assert words.endswith(". Give them as float32.")
+    words = refusal(made.to_absolute, coordinates, "pruned", error=InputError)
+    assert all(part in words for part in ("relative coordinates", "float16", "65504", "e+06", "float32")), words
 
 
 def test_defaults_and_options_reach_the_inverse():
