@@ -13,12 +13,14 @@ from huggingface_hub import CommitInfo
 
 from irp_hf.anchors.files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
 from irp_hf.anchors.sampling import check_sampling, choose_rows, unit_points
-from irp_hf.data.columns import Columns, by_view, columns_of, origin, read_labels
+from irp_hf.checks import check_choice, check_text
+from irp_hf.data.columns import Columns, as_views, origin, read_labels, read_views
 from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set_fingerprint
-from irp_hf.disk.atomic import replaced_folder
-from irp_hf.errors import InputError
+from irp_hf.disk.atomic import check_path, replaced_folder
+from irp_hf.errors import InputError, first_line, refusal
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import check_keywords, full_id, push
+from irp_hf.records import AnchorRecord
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,10 +56,11 @@ class AnchorSet:
         dataset_id: str | None = None,
         license: str | None = None,
     ) -> None:
-        columns = by_view(items)
+        _check_origin(dataset_id, license)
+        columns = as_views(items)
         digests = distinct_rows(columns)
         if len(digests) < 2:
-            raise InputError(f"There are {len(digests)} distinct items, but a set needs at least 2. Add more.")
+            raise refusal("items", "at least 2 distinct ones", f"{len(digests)}", "Add more.")
         self._fill(columns, digests, list(digests), "given", None)
         self._dataset_id, self._license = dataset_id, license
 
@@ -92,16 +95,17 @@ class AnchorSet:
         and `MissingDependencyError` for "kmeans" without scikit-learn.
         """
         check_sampling(strategy, num_anchors, seed, embeddings, label_column)
-        columns = columns_of(dataset, column, views)
+        _check_origin(dataset_id, license)
+        columns = read_views(dataset, column, views)
         num_rows = len(next(iter(columns.values())))
         points = None if embeddings is None else unit_points(embeddings, num_rows)
         labels = None if label_column is None else read_labels(dataset, label_column)
         digests = distinct_rows(columns)
         if len(digests) < num_anchors:
-            raise InputError(
-                f"num_anchors is {num_anchors}, but the dataset has {len(digests)} distinct rows "
-                f"({num_rows - len(digests)} duplicates dropped). Ask for at most {len(digests)} or add rows."
+            expected = (
+                f"at most {len(digests)}, the dataset's distinct rows ({num_rows - len(digests)} duplicates dropped)"
             )
+            raise refusal("num_anchors", expected, f"{num_anchors}", "Ask for fewer, or add rows.")
         rows = choose_rows(list(digests), strategy, int(num_anchors), int(seed), points, labels)
         chosen = cls.__new__(cls)
         chosen._fill(columns, digests, rows, strategy, int(seed))
@@ -126,26 +130,24 @@ class AnchorSet:
         Raises `DamagedFolderError` where a file is missing, broken or altered: the items must give the saved
         fingerprint again; `HubError` where the Hub does not give it.
         """
-        if not isinstance(folder, str | os.PathLike):
-            raise InputError(
-                f"The place is a {type(folder).__name__}; a folder or an id on the Hub is wanted. Name one."
-            )
+        path, commit = check_path("folder", folder), None
         place = os.fspath(folder)
-        path, commit = Path(place), None
         if not path.is_dir():
             path, commit = fetch(place, (MANIFEST, TABLE), revision, token, repo_type="dataset", **options)
         manifest, columns = read_files(path)
         try:
             digests = distinct_rows(columns)
         except InputError as error:
-            raise damaged(path / TABLE, f"holds an item that is no anchor ({error})") from error
+            raise damaged(
+                path / TABLE, "items that can be anchors", f"one that cannot ({first_line(error)})"
+            ) from error
         loaded = cls.__new__(cls)
         loaded._fill(columns, digests, list(digests), manifest["strategy"], manifest["seed"])
         if (len(loaded), loaded.fingerprint) != (manifest["num_items"], manifest["fingerprint"]):
             raise damaged(
                 path / TABLE,
-                f"holds {len(loaded)} items with fingerprint {loaded.fingerprint[:6]}…, but {MANIFEST} "
-                f"promises {manifest['num_items']} with {manifest['fingerprint'][:6]}…",
+                f"{manifest['num_items']} items with fingerprint {manifest['fingerprint'][:6]}…, as {MANIFEST} says",
+                f"{len(loaded)} with {loaded.fingerprint[:6]}…",
             )
         loaded._indices = tuple(manifest["indices"])
         loaded._num_duplicates = manifest["num_duplicates"]
@@ -172,8 +174,7 @@ class AnchorSet:
         from irp_hf.cards.merging import merged
 
         check_keywords(options, "license")
-        if not isinstance(license, str | None):
-            raise InputError(f"license is {license!r:.80}; a name is wanted, as in 'cc-by-4.0'. Give one.")
+        _check_origin(None, license)
         repo_id = full_id(repo_id, options.get("token"))
         self._license = license or self._license
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
@@ -201,12 +202,7 @@ class AnchorSet:
         """
         if name is None and len(self._contents) == 1:
             name = self.views[0]
-        if name not in self._contents:
-            raise InputError(
-                f"view is {name!r}, but this anchor set has the views {', '.join(map(repr, self.views))}. "
-                "Name one of them."
-            )
-        contents = self._contents[name]
+        contents = self._contents[check_choice("view", name, self.views, "Name one of the set's views.")]
         return [open_picture(item) if isinstance(item, bytes) else item for item in contents]
 
     @property
@@ -258,7 +254,7 @@ class AnchorSet:
     def record(self) -> dict[str, Any] | None:
         """Where it lies, as a space notes it down: `id` and `revision` on the Hub, `dataset`, `license`, each where known."""
         known = {**self._repository, "dataset": self._dataset_id, "license": self._license}
-        return {key: value for key, value in known.items() if value is not None} or None
+        return AnchorRecord.of(**{key: value for key, value in known.items() if value is not None}).to_dict() or None
 
     def __len__(self) -> int:
         return self.num_items
@@ -289,3 +285,11 @@ class AnchorSet:
         self._num_duplicates = len(next(iter(columns.values()))) - len(digests)
         self._strategy = strategy
         self._seed = seed
+
+
+def _check_origin(dataset_id: Any, license: Any) -> None:
+    """Raise `InputError` for what cannot stand on a card."""
+    if dataset_id is not None:
+        check_text("dataset_id", dataset_id, "Give an id on the Hub, or a name.")
+    if license is not None:
+        check_text("license", license, "Give it as the Hub writes it: 'cc-by-4.0', say.")

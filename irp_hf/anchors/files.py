@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from irp_hf.errors import DamagedFolderError
+from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 
 FORMAT_VERSION = 1
 MANIFEST = "anchor_set.json"
 TABLE = "data/anchors-00000-of-00001.parquet"
-LARGEST_MANIFEST = 500_000_000  # bytes: an index is some ten letters
-MANIFEST_TYPES: dict[str, Any] = dict(
-    views=list,
-    fingerprint=str,
-    num_items=int,
-    num_duplicates=int,
-    strategy=str,
-    seed=int | None,
-    indices=list,
-    dataset_id=str | None,
-    license=str | None,
+LARGEST_MANIFEST = 500_000_000  # bytes: an index is some ten characters
+MANIFEST_TYPES: dict[str, tuple[Any, str]] = dict(
+    views=(list, "a list"),
+    fingerprint=(str, "a text"),
+    num_items=(int, "a whole number"),
+    num_duplicates=(int, "a whole number"),
+    strategy=(str, "a text"),
+    seed=(int | None, "a whole number or null"),
+    indices=(list, "a list"),
+    dataset_id=(str | None, "a text or null"),
+    license=(str | None, "a text or null"),
 )
 ADDED = ("dataset_id", "license")  # an older manifest lacks them
 
@@ -41,14 +41,15 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """The manifest and the columns of the table, by view; raises `DamagedFolderError` where one is missing or broken."""
     for path in (folder / MANIFEST, folder / TABLE):
         if not path.is_file():
-            raise damaged(path, "is missing")
+            raise damaged(path, "a file of an anchor set", "none")
     manifest = _read_manifest(folder / MANIFEST)
     return manifest, _read_table(folder / TABLE, manifest)
 
 
-def damaged(path: Path, what: str) -> DamagedFolderError:
+def damaged(path: Path, expected: str, got: str) -> DamagedFolderError:
     """An error that says what is wrong with a file."""
-    return DamagedFolderError(f"{path} {what}. Save the anchor set again, or fetch a whole copy of it.")
+    advice = "Save the anchor set again, or fetch a whole copy of it."
+    return refusal(str(path), expected, got, advice, DamagedFolderError)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -57,21 +58,21 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path.stat().st_size:,} bytes")
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, f"is no JSON file ({error})") from error
+        raise damaged(path, "a file in JSON", f"another ({first_line(error)})") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
-        raise damaged(path, "describes no anchor set")
-    if manifest["format_version"] != FORMAT_VERSION:
-        raise DamagedFolderError(
-            f"{path} has the format version {manifest['format_version']!r}, but this irp_hf reads "
-            f"{FORMAT_VERSION}. Install the irp_hf that wrote it, or a newer one."
-        )
-    for key, kind in MANIFEST_TYPES.items():
+        raise damaged(path, "the description of an anchor set", shown(manifest))
+    if (version := manifest["format_version"]) != FORMAT_VERSION:
+        advice = "Install the irp_hf that wrote it, or a newer one."
+        raise refusal(str(path), f"format version {FORMAT_VERSION}", shown(version), advice, DamagedFolderError)
+    for key, (kind, expected) in MANIFEST_TYPES.items():
         if not isinstance(manifest.get(key), kind):
-            raise damaged(path, f"has {key} = {manifest.get(key)!r}")
-    if len(manifest["indices"]) != manifest["num_items"]:
-        raise damaged(path, f"has {len(manifest['indices'])} indices for {manifest['num_items']} items")
-    if not all(type(index) is int and index >= 0 for index in manifest["indices"]):
-        raise damaged(path, "has indices that are no row numbers")
+            raise damaged(path, f"{key} to be {expected}", shown(manifest.get(key)))
+    count, indices = manifest["num_items"], manifest["indices"]
+    if len(indices) != count:
+        raise damaged(path, f"{count} indices, as many as items", f"{len(indices)}")
+    if not all(type(index) is int and index >= 0 for index in indices):
+        wrong = next(index for index in indices if type(index) is not int or index < 0)
+        raise damaged(path, "indices to be row numbers", shown(wrong))
     return manifest
 
 
@@ -81,20 +82,20 @@ def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[A
     try:
         with parquet.ParquetFile(path) as file:
             names, num_rows = file.schema_arrow.names, file.metadata.num_rows
+            expected = f"{manifest['num_items']} rows of {manifest['views']}"
             if (
                 names != manifest["views"] or num_rows != manifest["num_items"] or not num_rows
             ):  # before it takes memory
-                raise damaged(
-                    path, f"holds {num_rows} rows of {names}, not {manifest['num_items']} of {manifest['views']}"
-                )
+                raise damaged(path, expected, f"{num_rows} of {names}")
             table = file.read()
             columns = {name: table[name].to_pylist() for name in table.column_names}
-            if any(len(column) != num_rows for column in columns.values()):
-                raise damaged(path, f"holds other than the {num_rows} rows that its footer promises")
+            for name, column in columns.items():
+                if len(column) != num_rows:
+                    raise damaged(path, f"{num_rows} rows, as its footer says", f"{len(column)} in {name!r}")
     except DamagedFolderError:
         raise
     except (OSError, ValueError, KeyError, ArrowException) as error:
-        raise damaged(path, f"is no whole Parquet file ({error})") from error
+        raise damaged(path, "a whole Parquet file", f"another ({first_line(error)})") from error
     # Pictures come from the file alone: a path in somebody else's table could name any file of this machine.
     return {
         name: [item.get("bytes") if isinstance(item, dict) else item for item in column]

@@ -15,58 +15,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.checks import check_absent, check_choice, check_count, quoted
+from irp_hf.errors import missing, refusal
 
 STRATEGIES = ("uniform", "kmeans", "farthest", "stratified")
 MAX_SEED = 2**32 - 1
 
 
-def check_sampling(strategy: str, num_anchors: object, seed: object, embeddings: Any, label_column: object) -> None:
+def check_sampling(strategy: Any, num_anchors: Any, seed: Any, embeddings: Any, label_column: Any) -> None:
     """Raise `InputError` for options that are wrong whatever the table holds."""
-    if strategy not in STRATEGIES:
-        raise InputError(f"strategy is {strategy!r}, which is unknown. Use one of {', '.join(STRATEGIES)}.")
-    if not isinstance(num_anchors, int | np.integer) or num_anchors < 2:
-        raise InputError(f"num_anchors is {num_anchors!r}, but at least 2 anchors are needed. Ask for hundreds.")
-    if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
-        raise InputError(f"seed is {seed!r}, but a whole number from 0 to {MAX_SEED} is needed. Use seed=0.")
+    check_choice("strategy", strategy, STRATEGIES)
+    check_count("num_anchors", num_anchors, least=2, advice="Ask for at least 2; hundreds are usual.")
+    check_count("seed", seed, least=0, most=MAX_SEED)
     for name, value, readers in (
         ("embeddings", embeddings, ("kmeans", "farthest")),
         ("label_column", label_column, ("stratified",)),
     ):
         if strategy in readers and value is None:
-            raise InputError(f"strategy {strategy!r} needs {name}=, but none is given. Give it, or use 'uniform'.")
-        if strategy not in readers and value is not None:
-            raise InputError(
-                f"{name}= is given, but strategy {strategy!r} does not read it. "
-                f"Leave it out, or use {' or '.join(map(repr, readers))}."
-            )
+            raise refusal(name, f"a value for strategy {strategy!r}", "None", "Give it, or choose 'uniform'.")
+        if strategy not in readers:
+            given = None if value is None else f"{name}="  # embeddings would fill the page
+            check_absent(name, given, f"strategy {strategy!r} does not read it; {quoted(readers)} would")
 
 
 def unit_points(embeddings: Any, num_rows: int) -> NDArray[np.float32]:
-    """Return numpy or torch `embeddings` (num_rows, d) with every row scaled to length 1.
+    """`embeddings (num_rows, d)` with every row scaled to length 1, from any kind of matrix; whole numbers count too.
 
-    Raises `InputError` unless they are finite real numbers of that shape, with no row of zeros.
+    Raises `InputError` unless they are finite, `num_rows` of them, and none of zeros.
     """
-    if hasattr(embeddings, "detach"):
-        embeddings = embeddings.detach().cpu().double()  # numpy lacks bfloat16
-    if np.ma.is_masked(embeddings):
-        raise InputError("embeddings hold masked values, but every row needs a vector. Drop those rows or fill them.")
-    points = np.asarray(embeddings)
-    if points.ndim != 2 or len(points) != num_rows or points.shape[1] == 0:
-        raise InputError(
-            f"embeddings have the shape {points.shape}, but ({num_rows}, d) is needed. "
-            "Encode every row of the dataset, in its order."
-        )
-    if points.dtype.kind not in "fiu":
-        raise InputError(f"embeddings hold {points.dtype}, but real numbers are needed. Convert them to float32.")
-    points = points.astype(np.float64)  # half precision overflows in the norm
+    from irp_hf.data.arrays import as_matrix  # torch is slow to import, and only two strategies need it
+
+    if "int" in str(getattr(embeddings, "dtype", "")):  # quantized
+        embeddings = embeddings.double() if hasattr(embeddings, "double") else embeddings.astype(np.float64)
+    points = as_matrix(embeddings).cpu().double().numpy()  # half precision overflows in the norm
+    if len(points) != num_rows:
+        advice = "Encode every row of the dataset, in its order."
+        raise refusal("embeddings", f"shape ({num_rows}, d)", f"shape {points.shape}", advice)
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    wrong = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if len(wrong):
-        raise InputError(
-            f"Row {wrong[0]} of embeddings holds NaN, infinity or only zeros ({len(wrong)} such rows), but "
-            "finite rows with a direction are needed. Encode again, or drop these rows."
-        )
+    if len(zeros := np.flatnonzero(lengths == 0)):
+        got = f"only zeros, as in {len(zeros)} rows"
+        advice = "Drop such rows, or encode them again."
+        raise refusal(f"Row {zeros[0]} of embeddings", "a vector with a direction", got, advice)
     unit: NDArray[np.float32] = (points / lengths).astype(np.float32)
     return unit
 
@@ -115,12 +104,17 @@ def farthest(points: NDArray[np.float32], count: int, seed: int) -> list[int]:
 
     The distance is 1 - cos; the cost is `count` products of (n, d) with (d,).
     """
-    chosen = _shuffled(len(points), seed)[:1]
-    nearest = np.full(len(points), -np.inf, dtype=np.float32)  # cosine with the nearest chosen row
-    while len(chosen) < count:
-        np.maximum(nearest, points @ points[chosen[-1]], out=nearest)
-        nearest[chosen[-1]] = np.inf
-        chosen.append(int(nearest.argmin()))
+    import torch  # slow, and needed nowhere else here
+
+    from irp_hf.maths.pruning import farthest_walk
+
+    def distances(rows: torch.Tensor) -> torch.Tensor:
+        """Less 1, so that small cosines are not rounded, which would make ties."""
+        return torch.from_numpy(-(points @ points[int(rows)]))[None]
+
+    start = torch.from_numpy(np.array(_shuffled(len(points), seed)[:1]))
+    order, _ = farthest_walk(start, distances, count)
+    chosen: list[int] = order[0].tolist()
     return chosen
 
 
@@ -133,9 +127,7 @@ def kmeans(points: NDArray[np.float32], count: int, seed: int) -> list[int]:
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise MissingDependencyError(
-            "strategy 'kmeans' needs scikit-learn, which is not installed. Run: pip install irp_hf[sampling]"
-        ) from error
+        raise missing("strategy 'kmeans'", "scikit-learn", "irp_hf[sampling]") from error
     fitted = KMeans(n_clusters=count, n_init=1, max_iter=30, random_state=seed).fit(points)
     distances = np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
     order = _shuffled(len(points), seed)

@@ -1,6 +1,6 @@
 """Embeddings as users hold them: numpy, torch, Arrow, a `datasets` column or nested lists, read as rows of a matrix.
 
-Every reading checks: two dimensions, floating point, the wanted width, nothing missing.
+Every reading checks: two dimensions, floating point, the expected width, nothing missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, kind_of, refusal, shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,17 +35,14 @@ class Rows:
         self._matrix, self.wrap = _open(x, name)
         shape = tuple(self._matrix.shape)
         if len(shape) != 2:
-            raise InputError(
-                f"{name} have shape {shape}; a matrix (rows, width) is wanted. Reshape them, one row an item: "
-                "x[None] makes a single vector a matrix."
-            )
+            advice = "Reshape them to one row for each item: x[None] makes a single vector a matrix."
+            raise refusal(name, "a matrix (rows, width)", f"shape {shape}", advice)
         self.num_rows, self.width = shape
         if not self.num_rows or not self.width:
-            raise InputError(f"{name} are empty, shape {shape}. Give at least one row.")
+            raise refusal(name, "at least one row and one column", f"shape {shape}", "Give at least one row.")
         if width is not None and self.width != width:
-            raise InputError(
-                f"{name} are {self.width} wide, {width} is wanted. Encode them with the encoder whose anchors these are."
-            )
+            advice = "Encode them with the encoder whose anchors these are."
+            raise refusal(name, f"width {width}", f"width {self.width}", advice)
         first = self[0:1]
         self.dtype, self.device = first.dtype, first.device
 
@@ -87,15 +84,12 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
     if low >= -LARGEST and high <= LARGEST:  # NaN is neither
         return
     row = int((~(chunk.abs() <= LARGEST)).any(1).nonzero()[0])
+    place = f"Row {first_row + row} of {name}"
     if torch.isfinite(chunk[row]).all():
-        raise InputError(
-            f"{name} hold {float(chunk[row].abs().max()):.3g} in row {first_row + row}; at most {LARGEST:g} is wanted. "
-            "Scale them to the size of the anchors."
-        )
-    what = "NaN" if torch.isnan(chunk[row]).any() else "infinity"
-    raise InputError(
-        f"{name} hold {what} in row {first_row + row}. Only finite numbers can be used; drop or encode that row again."
-    )
+        got = f"{float(chunk[row].abs().max()):.3g}"
+        raise refusal(place, f"values of at most {LARGEST:g}", got, "Scale them to the size of the anchors.")
+    got = "NaN" if torch.isnan(chunk[row]).any() else "infinity"
+    raise refusal(place, "finite numbers", got, "Drop that row, or encode it again.")
 
 
 def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Tensor:
@@ -111,12 +105,12 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     if isinstance(x, Tensor):
         if x.layout is not torch.strided or x.is_nested or x.is_meta:
             kind = "nested" if x.is_nested else "meta" if x.is_meta else "sparse"
-            raise InputError(f"{name} are a {kind} tensor; a dense one with values is wanted. Convert it first.")
+            raise refusal(name, "a dense tensor that holds values", f"a {kind} one", "Convert it first.")
         if x.dtype not in FLOATS:
             raise _wrong_dtype(name, x.dtype)
         return x.detach(), lambda result: result
     if np.ma.is_masked(x):
-        raise InputError(f"{name} hold missing values (masked). Drop those rows or encode them again.")
+        raise _missing(name, "masked ones")
     if isinstance(x, np.ndarray):
         return _floating(x, name), lambda result: result.numpy()
     module = type(x).__module__.partition(".")[0]
@@ -127,11 +121,11 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
         column = source.with_format("arrow", columns=[x.column_name])[:][x.column_name]
         return _arrow_matrix(column, name), lambda result: result.numpy()
     if isinstance(x, str | os.PathLike):
-        raise InputError(f"{name} are {str(x)!r:.80}; vectors are wanted. Read a file first: np.load, say.")
+        raise refusal(name, "vectors", shown(x), "Read a file first: np.load, say.")
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise InputError(f"{name} have rows of unequal length. Give every item a vector of the same width.") from error
+        raise _unequal(name) from error
     return _floating(array, name), lambda result: result.numpy()
 
 
@@ -142,10 +136,16 @@ def _floating(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 
 
 def _wrong_dtype(name: str, dtype: object) -> InputError:
-    return InputError(
-        f"{name} have dtype {str(dtype).removeprefix('torch.')}; float16, bfloat16, float32 or float64 is wanted. "
-        "Give the floating-point vectors that the encoder made."
-    )
+    got, advice = str(dtype).removeprefix("torch."), "Give the floating-point vectors that the encoder made."
+    return refusal(name, "dtype float16, bfloat16, float32 or float64", got, advice)
+
+
+def _missing(name: str, which: str) -> InputError:
+    return refusal(name, "a value everywhere", f"missing values, {which}", "Drop those rows, or encode them again.")
+
+
+def _unequal(name: str) -> InputError:
+    return refusal(name, "rows of one width", "rows of unequal length", "Give every item a vector of the same width.")
 
 
 class _Stacked:
@@ -171,13 +171,13 @@ def _arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | _Stacked:
     import pyarrow as pa
 
     if not isinstance(column, (pa.Array, pa.ChunkedArray)):
-        raise InputError(f"{name} are a pyarrow {type(column).__name__}; a column of lists is wanted. Give one column.")
+        raise refusal(name, "a column of lists", f"{kind_of(column)} of pyarrow", "Give one column.")
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     matrices = [_arrow_chunk(chunk, name) for chunk in chunks if len(chunk)]
     if not matrices:
-        raise InputError(f"{name} are empty. Give at least one row.")
+        raise refusal(name, "at least one row", "none", "Give at least one row.")
     if len({matrix.shape[1] for matrix in matrices}) > 1:
-        raise InputError(f"{name} have rows of unequal length. Give every item a vector of the same width.")
+        raise _unequal(name)
     return matrices[0] if len(matrices) == 1 else _Stacked(matrices)
 
 
@@ -188,17 +188,16 @@ def _arrow_chunk(chunk: Any, name: str) -> np.ndarray[Any, Any]:
         chunk = chunk.storage
     kind = chunk.type
     if pa.types.is_floating(kind):
-        raise InputError(
-            f"{name} are a flat column of {kind}; a column of lists is wanted, one list an item. Give that one."
-        )
+        advice = "Give the column that holds a list for each item."
+        raise refusal(name, "a column of lists", f"a flat column of {kind}", advice)
     if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise _wrong_dtype(name, kind)
     values = chunk.flatten()  # heeds the slice's offset, drops rows that are null
     if chunk.null_count or values.null_count:
-        raise InputError(f"{name} hold missing values (null). Drop those rows or encode them again.")
+        raise _missing(name, "null")
     width = len(values) // len(chunk)
     if not pa.types.is_fixed_size_list(kind) and set(chunk.value_lengths().unique().to_pylist()) != {width}:
-        raise InputError(f"{name} have rows of unequal length. Give every item a vector of the same width.")
+        raise _unequal(name)
     if not pa.types.is_floating(values.type):
         raise _wrong_dtype(name, values.type)
     matrix: np.ndarray[Any, Any] = values.to_numpy(zero_copy_only=False).reshape(len(chunk), width)

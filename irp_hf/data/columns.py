@@ -1,4 +1,4 @@
-"""The items of an anchor set as columns, one for each view."""
+"""Columns of items: one of a `datasets.Dataset` to encode, or those of a table that become the views of an anchor set."""
 
 from __future__ import annotations
 
@@ -7,119 +7,95 @@ import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from irp_hf.checks import check_choice, check_count, check_list, quoted
 from irp_hf.data.items import is_picture, is_row
-from irp_hf.errors import InputError
+from irp_hf.errors import kind_of, refusal, shown
+
+Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
-def check_request(items: Any, batch_size: int) -> Any:
-    """The first item; raise `InputError` for no items, and for what is no list of them."""
-    if isinstance(items, str | bytes) or not hasattr(items, "__len__") or not len(items):
-        raise InputError(f"The items are {items!r:.40}; a list of at least one is wanted. Pass [item, ...].")
+def check_request(items: Any, batch_size: Any) -> Any:
+    """The first of the items to encode; raises `InputError` for what is no list of them, and for a wrong batch size."""
+    first = check_items(items)
+    check_count("batch_size", batch_size, advice="32 suits most encoders.")
+    return first
+
+
+def check_items(items: Any) -> Any:
+    """The first item; raises `InputError` for no items, and for what is no list of them."""
     if hasattr(items, "column_names"):
-        raise InputError(
-            f"The items are a whole {type(items).__name__}; one column of it is wanted. "
-            f"Pass dataset[{items.column_names[0]!r}], say."
-        )
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; at least 1 is wanted. 32 suits most encoders.")
+        name = next(iter(items.column_names or ()), "text")
+        raise refusal("items", "one column", f"{kind_of(items)} of several", f"Give one: dataset[{name!r}], say.")
+    try:
+        empty = isinstance(items, str | bytes) or not len(items)
+    except TypeError:  # it has no length
+        empty = True
+    if empty:
+        raise refusal("items", "a list of at least one", shown(items), "Give a list: [item, ...].")
     try:
         return next(iter(items[:1]))
     except (KeyError, TypeError) as error:
-        raise InputError(f"The items are a {type(items).__name__}; a list is wanted. Pass list(items).") from error
+        raise refusal("items", "a list", kind_of(items), "Give list(items).") from error
 
 
-def column_of(dataset: Any, column: str) -> Any:
+def column_of(dataset: Any, column: Any) -> Any:
     """A column of a `datasets.Dataset`; raises `InputError` where it has none of that name."""
-    names = getattr(dataset, "column_names", None) or ()
-    if column not in names:
-        known = ", ".join(map(repr, names)) or "none"
-        raise InputError(f"column is {column!r}, but the columns of the dataset are {known}. Name one of them.")
-    return dataset[column]
+    names = getattr(dataset, "column_names", None)
+    if not isinstance(names, list) or not hasattr(dataset, "__len__"):
+        advice = "Of a dictionary of splits, give one; of a stream, a list of its rows as a Dataset."
+        raise refusal("dataset", "a datasets.Dataset", kind_of(dataset), advice)
+    return dataset[check_choice("column", column, names, "Name a column of the dataset.")]
 
 
-def read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
-    """Return the named columns of a `datasets.Dataset`, a pandas frame or a list of dicts as sequences.
+def read_views(dataset: Any, column: str | Sequence[str], views: Mapping[str, str] | None) -> Columns:
+    """Columns of a table as views, by the names of the views.
 
-    A list of bare items is its own single column. Pictures of a `datasets.Dataset` stay undecoded and are
-    read row by row. Raises `InputError` for any other table and for names that it lacks.
+    `column` is one, or several that become views of the same names; `views` gives the column of each view instead.
+
+    Raises `InputError` for what is no table, and where it lacks a column.
     """
-    # Both are slow to import, and a table of theirs exists only where somebody did.
-    datasets, pandas = sys.modules.get("datasets"), sys.modules.get("pandas")
-    if datasets and isinstance(dataset, datasets.Dataset):
-        if dataset.format["type"] == "custom":
-            raise InputError(
-                "dataset has a transform, but anchors are items as they are stored. Apply it with dataset.map, or take "
-                "it off with dataset.reset_format()."
-            )
-        _check_names(names, dataset.column_names)
-        table = dataset.with_format(None).select_columns(list(dict.fromkeys(names)))
-        for name, feature in table.features.items():
-            if isinstance(feature, datasets.Image):
-                table = table.cast_column(name, datasets.Image(decode=False))
-        return [table[name] for name in names]
-    if pandas and isinstance(dataset, pandas.DataFrame):
-        _check_names(names, list(dataset.columns))
-        return [dataset[name].tolist() for name in names]
-    if isinstance(dataset, Mapping):
-        raise InputError(
-            f"dataset is a {type(dataset).__name__} of {', '.join(map(repr, dataset))}, but one table is "
-            "needed. Pass one of its parts."
-        )
-    if not isinstance(dataset, list | tuple):
-        raise InputError(
-            f"dataset is a {type(dataset).__name__}, but a datasets.Dataset, a pandas DataFrame or a list is "
-            "needed. Of a stream, take rows first: list(dataset.take(100_000))."
-        )
-    if any(is_row(item) for item in dataset):
-        return [_of_rows(dataset, name) for name in names]
-    if len(names) != 1:
-        raise InputError(
-            f"{len(names)} columns are asked for, but the dataset is a list of bare items. Pass a list of dicts."
-        )
-    return [dataset]
+    if views is None and isinstance(column, str):
+        return as_views(_read_columns(dataset, [column])[0])
+    if views is None:
+        names = check_list("column", column, advice="Name one, or a list of them.")
+        views = {_check_name("column", name): name for name in names}
+    elif not isinstance(views, Mapping):
+        raise refusal("views", "a dictionary from views to columns", shown(views), "Write {'en': 'text_en'}, say.")
+    columns = [_check_name(f"The column of view {view!r}", name) for view, name in views.items()]
+    return as_views(dict(zip(views, _read_columns(dataset, columns), strict=True)))
 
 
-def _check_names(names: Iterable[str], known: Sequence[object]) -> None:
-    for name in names:
-        if known.count(name) != 1:
-            raise InputError(
-                f"The dataset has {known.count(name) or 'no'} columns named {name!r}; its columns are "
-                f"{', '.join(map(repr, known))}. Name one of them by column= or views=."
-            )
+def as_views(items: Any) -> Columns:
+    """Items by view; one list is the view "text" or "image". Raises `InputError` unless all are lists of one length."""
+    views = dict(items) if isinstance(items, Mapping) else {"text": items}
+    for name, column in views.items():
+        if not isinstance(name, str) or not name.strip():
+            raise refusal("The name of a view", "a text", shown(name), "Write {'en': [...]}, say.")
+        if isinstance(column, str | bytes) or not isinstance(column, Sequence):
+            advice = "Give a list, or a table to AnchorSet.sample."
+            raise refusal("items", "a list, or a dictionary of lists", kind_of(column), advice)
+    lengths = {name: len(column) for name, column in views.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        held = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no view"
+        raise refusal("items", "as many in each view, and at least 2", held, "Pair the views row by row.")
+    if not isinstance(items, Mapping) and is_picture(items[0]):
+        return {"image": items}
+    return views
 
 
-def _of_rows(rows: Sequence[Any], name: str) -> list[Any]:
-    for number, row in enumerate(rows):
-        if not is_row(row) or name not in row:
-            has = f"the columns {', '.join(map(repr, row))}" if is_row(row) else "no columns"
-            raise InputError(
-                f"Row {number} of the dataset has {has}, but {name!r} is asked for. "
-                "Name a column that every row has by column= or views=."
-            )
-    return [row[name] for row in rows]
-
-
-def read_labels(dataset: Any, column: str) -> Sequence[Any]:
-    """Return the label of every row; raise `InputError` where one is missing or cannot be compared."""
+def read_labels(dataset: Any, column: Any) -> Sequence[Any]:
+    """The label of every row; raises `InputError` where one is missing or cannot be compared."""
+    _check_name("label_column", column)
     if isinstance(dataset, list | tuple) and not any(is_row(item) for item in dataset):
-        raise InputError(
-            f"label_column is {column!r}, but the dataset is a list of bare items. Pass a list of dicts with that column."
-        )
-    labels = list(read_columns(dataset, [column])[0])
+        expected, advice = f"rows with the label_column {column!r}", "Give a list of dictionaries with that column."
+        raise refusal("dataset", expected, "a list of bare items", advice)
+    labels = list(_read_columns(dataset, [column])[0])
     for number, label in enumerate(labels):
         if _is_no_label(label):
-            raise InputError(
-                f"Row {number} of {column!r} is {label!r}, but every row needs a label. "
-                "Fill in or drop such rows first."
+            raise refusal(
+                f"Row {number} of {column!r}", "a label", shown(label), "Fill in such rows, or drop them first."
             )
     return labels
-
-
-def _is_no_label(label: Any) -> bool:
-    try:
-        return label is None or bool(label != label) or not isinstance(label, Hashable)
-    except (TypeError, ValueError):  # pandas.NA and arrays
-        return True
 
 
 def origin(dataset: Any) -> tuple[str | None, str | None]:
@@ -131,35 +107,69 @@ def origin(dataset: Any) -> tuple[str | None, str | None]:
     return ids.pop() if len(ids) == 1 else None, license if isinstance(license, str) and license else None
 
 
-Columns: TypeAlias = Mapping[str, Sequence[Any]]
+def _read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
+    """The named columns of a `datasets.Dataset`, a pandas frame or a list of dictionaries as sequences.
+
+    A list of bare items is its own single column. Pictures of a `datasets.Dataset` stay undecoded and are
+    read row by row. Raises `InputError` for any other table and for names that it lacks.
+    """
+    # Both are slow to import, and a table of theirs exists only where somebody did.
+    datasets, pandas = sys.modules.get("datasets"), sys.modules.get("pandas")
+    if datasets and isinstance(dataset, datasets.Dataset):
+        return _of_dataset(dataset, names, datasets.Image)
+    if pandas and isinstance(dataset, pandas.DataFrame):
+        _check_names(names, list(dataset.columns))
+        return [dataset[name].tolist() for name in names]
+    if isinstance(dataset, Mapping):
+        raise refusal("dataset", "one table", f"{kind_of(dataset)} of {quoted(dataset)}", "Give one of its parts.")
+    if not isinstance(dataset, list | tuple):
+        expected = "a datasets.Dataset, a pandas DataFrame or a list"
+        advice = "Of a stream, take rows first: list(dataset.take(100_000))."
+        raise refusal("dataset", expected, kind_of(dataset), advice)
+    if any(is_row(item) for item in dataset):
+        return [_of_rows(dataset, name) for name in names]
+    if len(names) != 1:
+        advice = "Give a list of dictionaries."
+        raise refusal("dataset", f"rows with {len(names)} columns", "a list of bare items", advice)
+    return [dataset]
 
 
-def columns_of(dataset: Any, column: str | Sequence[str], views: Mapping[str, str] | None) -> Columns:
-    """Read columns of a table as views; raises `InputError` where one is missing."""
-    if views is None and isinstance(column, str):
-        return by_view(read_columns(dataset, [column])[0])
-    wanted = {name: name for name in column} if views is None else dict(views)
-    read = read_columns(dataset, list(wanted.values()))
-    return by_view(dict(zip(wanted, read, strict=True)))
+def _of_dataset(dataset: Any, names: Sequence[str], picture: Any) -> list[Sequence[Any]]:
+    if dataset.format["type"] == "custom":
+        advice = "Apply it with dataset.map, or take it off with dataset.reset_format()."
+        raise refusal("dataset", "items as they are stored", "one with a transform", advice)
+    _check_names(names, dataset.column_names)
+    table = dataset.with_format(None).select_columns(list(dict.fromkeys(names)))
+    for name, feature in table.features.items():
+        if isinstance(feature, picture):
+            table = table.cast_column(name, picture(decode=False))
+    return [table[name] for name in names]
 
 
-def by_view(items: Any) -> Columns:
-    """Give one list the name of its kind; raise `InputError` unless all views are lists of one length."""
-    views = dict(items) if isinstance(items, Mapping) else {"text": items}
-    for name, column in views.items():
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"A view is named {name!r}, but a name is a string. Write {{'en': [...]}}.")
-        if isinstance(column, str | bytes) or not isinstance(column, Sequence):
-            raise InputError(
-                f"The items are a {type(column).__name__}, but a list or a dict of lists is needed. "
-                "Turn them into a list, or give a table to AnchorSet.sample."
-            )
-    lengths = {name: len(column) for name, column in views.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        held = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no views"
-        raise InputError(
-            f"Each view needs the same items, at least 2, but there are {held}. Pair the views row by row."
-        )
-    if not isinstance(items, Mapping) and is_picture(items[0]):
-        return {"image": items}
-    return views
+def _check_name(place: str, name: Any) -> Any:
+    if not isinstance(name, str | int):  # pandas numbers the columns that have no name
+        raise refusal(place, "the name of a column", shown(name), "Name one as a text.")
+    return name
+
+
+def _check_names(names: Iterable[str], known: Sequence[object]) -> None:
+    for name in names:
+        if (times := known.count(name)) != 1:
+            got = f"{times} of that name among {quoted(known)}"
+            raise refusal("dataset", f"one column {name!r}", got, "Name a column by column= or views=.")
+
+
+def _of_rows(rows: Sequence[Any], name: str) -> list[Any]:
+    for number, row in enumerate(rows):
+        if not is_row(row) or name not in row:
+            got = f"the columns {quoted(row)}" if is_row(row) else "no columns"
+            advice = "Name a column that every row has by column= or views=."
+            raise refusal(f"Row {number} of the dataset", f"a column {name!r}", got, advice)
+    return [row[name] for row in rows]
+
+
+def _is_no_label(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label) or not isinstance(label, Hashable)
+    except (TypeError, ValueError):  # pandas.NA and arrays
+        return True

@@ -1,4 +1,4 @@
-"""What an anchor is made of: a text or a picture, its content, its digest, and the fingerprint of many."""
+"""Items: texts and pictures, what is kept of one, and the digests by which one, or many, are known again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from irp_hf.errors import InputError, MissingDependencyError
+from irp_hf.errors import InputError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,12 +49,11 @@ def _digests(view: str, column: Sequence[Any]) -> Iterator[bytes]:
         elif is_picture(item):
             parts = _picture_parts(item, place)
         else:
-            raise _unfit(place, f"of type {type(item).__name__} ({str(item)[:40]})")
+            raise _unfit(place, shown(item))
         if isinstance(item, str) != texts:
-            raise InputError(
-                f"{place} is a {'picture' if texts else 'text'}, but the view began with a "
-                f"{'text' if texts else 'picture'}. Put texts and pictures into two views."
-            )
+            expected, got = ("a text", "a picture") if texts else ("a picture", "a text")
+            advice = "Put texts and pictures into two views."
+            raise refusal(place, f"{expected}, as in the rows before", got, advice)
         yield hashlib.sha256(_packed(parts)).digest()
 
 
@@ -64,7 +63,7 @@ def _text_parts(text: str, place: str) -> list[bytes]:
     try:
         return [b"text", text.encode()]
     except UnicodeEncodeError as error:
-        raise _unfit(place, f"no valid Unicode ({error.reason} at {error.start})") from error
+        raise _unfit(place, f"invalid Unicode ({error.reason} at {error.start})") from error
 
 
 def _picture_parts(item: Any, place: str) -> list[bytes]:
@@ -77,13 +76,11 @@ def _picture_parts(item: Any, place: str) -> list[bytes]:
     except MissingDependencyError:
         raise
     except Exception as error:  # a broken file makes Pillow raise almost anything
-        raise _unfit(place, f"no picture that Pillow can read ({error})") from error
+        raise _unfit(place, f"a picture that Pillow cannot read ({first_line(error)})") from error
 
 
 def _unfit(place: str, what: str) -> InputError:
-    return InputError(
-        f"{place} is {what}, but an anchor is a picture or a text with something in it. Drop or mend such rows."
-    )
+    return refusal(place, "a picture, or a text that is not empty", what, "Drop or fix such rows.")
 
 
 def is_picture(item: Any) -> bool:
@@ -99,7 +96,7 @@ def open_picture(item: Any) -> Image:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise MissingDependencyError("Pictures need Pillow, which is not installed. Run: pip install pillow") from error
+        raise missing("Pictures", "Pillow", "irp_hf[pictures]") from error
     picture = item if isinstance(item, Image.Image) else Image.open(io.BytesIO(_file_bytes(item)))
     picture.load()
     if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
@@ -163,10 +160,10 @@ def digest(items: Sequence[Any]) -> str:
             try:
                 _feed(hashed, item)
             except (OSError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"Item {row} is a {type(item).__name__} that cannot be told from others ({error}), as a run that is to be "
-                    "resumed must. Leave out= out, or pass texts, pictures or arrays."
-                ) from error
+                expected = "a text, a picture, an array or a file, whose content can be recorded"
+                advice = "A run that is to be resumed needs that; encode without out= otherwise."
+                got = f"{kind_of(item)} ({first_line(error)})"
+                raise refusal(f"Item {row}", expected, got, advice) from error
     return f"sha256:{hashed.hexdigest()}"
 
 

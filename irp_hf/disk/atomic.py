@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all, so that a killed save leaves no mixture of old and new."""
+"""Files and folders that are replaced whole or not at all, so that a save that is killed leaves no mixture of old and new."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, first_line, refusal, shown
 
 
-@contextmanager
+def check_path(name: str, path: Any) -> Path:
+    """A path that a user names; raises `InputError` for what is none, and for one that is empty."""
+    place = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(place, str) or not place or "\0" in place:
+        raise refusal(name, "a path", shown(path), "Name a place on the disk, as text or as a pathlib.Path.")
+    return Path(place)
+
+
+@contextlib.contextmanager
 def written_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write to, which takes the name `path` in one step once it is on the disk."""
     fresh = path.with_name(f".{path.name}.irp-{secrets.token_hex(4)}")
@@ -48,24 +55,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(path: Path) -> int:
-    """Open a file, making it where it is missing, and lock it until its descriptor is closed or the process dies.
-
-    Raises `BlockingIOError` where another process holds it. Windows has no such lock.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise
-    return descriptor
-
-
 STALE_SECONDS = 3600.0  # a temporary folder that nobody touched for so long was left by a killed save
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -77,20 +68,17 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     folders cannot be swapped: the working directory or one above it, a mount point, a folder whose parent is
     read-only. There the files are put in place one by one, the largest first and config.json last.
 
-    Raises `InputError` where `path` is no path or cannot be written, where a file stands at it or at one of its
-    parents, and where a file that is to be written meets a folder of the same name, or the other way round.
+    Raises `InputError` where `path` is no path or cannot be written, where the disk is full, where a file stands at it or at
+    one of its parents, and where a file that is to be written meets a folder of the same name, or the other way round.
     """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise InputError(f"The folder to save to is {path!r}; a path is wanted. Name a folder.")
     try:
-        fresh, target, in_place = _prepare(path)
+        fresh, target, in_place = _prepare(check_path("The folder to save to", path))
     except InputError:
         raise
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{error.filename} cannot be made, a file is in the way. Name another place.") from error
+        raise refusal(str(error.filename), "a folder", "a file", "Name another place, or move the file.") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be written ({reason}). Name a folder that can be.") from error
+        raise _cannot_be_written(path, error) from error
     try:
         yield fresh
         _refuse_clashes(fresh, target)
@@ -101,15 +89,19 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             _swap(fresh, target)
         sync(target.parent)
+    except OSError as error:
+        if error.errno in FULL:
+            raise _cannot_be_written(path, error) from error
+        raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _prepare(path: str | os.PathLike[str]) -> tuple[Path, Path, bool]:
+def _prepare(path: Path) -> tuple[Path, Path, bool]:
     """An empty folder to write into, the folder that it shall replace, and whether that must be done file by file."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_dir():
-        raise InputError(f"{path} is a file, but a folder is to be written. Name another place or move the file.")
+        raise refusal(str(path), "a folder", "a file", "Name another place, or move the file.")
     in_place = _cannot_be_swapped(target)
     home = target if in_place else target.parent
     home.mkdir(parents=True, exist_ok=True)
@@ -119,15 +111,21 @@ def _prepare(path: str | os.PathLike[str]) -> tuple[Path, Path, bool]:
     return fresh, target, in_place
 
 
+def _cannot_be_written(path: str | os.PathLike[str], error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or first_line(error)
+    return refusal(
+        str(path), "a folder that can be written", f"the error: {reason}", "Make room, or name another place."
+    )
+
+
 def _refuse_clashes(fresh: Path, target: Path) -> None:
     """Raise `InputError` where a file would take a folder's place, or a folder a file's: the old one would be lost."""
     for item in fresh.rglob("*"):
         old = target / item.relative_to(fresh)
         if os.path.lexists(old) and not old.is_symlink() and old.is_dir() != item.is_dir():
-            kinds = ("folder", "file") if old.is_dir() else ("file", "folder")
-            raise InputError(
-                f"{old} is a {kinds[0]}, but a {kinds[1]} is to be written there. Move it or name another place."
-            )
+            got, expected = ("a folder", "a file") if old.is_dir() else ("a file", "a folder")
+            advice = "Move it, or name another place."
+            raise refusal(str(old), f"{expected}, as one is written there", got, advice)
 
 
 def _cannot_be_swapped(target: Path) -> bool:

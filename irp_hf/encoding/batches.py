@@ -1,9 +1,9 @@
-"""From items to embeddings, in batches, by any encoder that `irp_hf.encoders` can open."""
+"""From items to embeddings, in batches, by any encoder that `irp_hf.encoding` can open."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from tqdm.auto import tqdm
 from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.items import digest
-from irp_hf.disk.matrix import MatrixFile, Run
+from irp_hf.disk.blocks import ONLY, Blocks, check_out
+from irp_hf.disk.journal import Run
 from irp_hf.encoding.base import Encoder, Options
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
-from irp_hf.errors import InputError
+from irp_hf.errors import refusal
 from irp_hf.maths.projection import unit_rows
 
 FEW_BATCHES = 4  # done before anybody could read a progress bar
@@ -70,35 +71,50 @@ def encode(
         revision: branch, tag or commit on the Hub.
         token: for private repositories on the Hub.
         trust_remote_code: run code that the repository of the encoder brings. Read it before.
-        out: a `.npy` file to write to, batch by batch, so that little memory is needed: what is returned is a map of it.
-            A run that was interrupted goes on where it was, and one that was finished is returned at once.
-            Beside it a file `<out>.json` says which run it is.
+        out: a `.npy` file to write to, so that little memory is needed: what is returned is a map of it. On the way batches
+            are kept in a folder `<out>.parts`, which takes as much room again. A run that was interrupted goes on from there,
+            and one that was finished is returned at once. Beside it a file `<out>.json` says which run it is.
         progress: show a bar, or do not; by default on a terminal, for more than a few batches.
 
     The record holds `id`, `revision`, `pooling`, `prompt`, `normalize` and `dtype`, None where unknown, and `modality` and
     `at` where they are not the usual; of a folder it keeps the name alone. Transformers models are read from safetensors only,
     and no code of a repository is run unless `trust_remote_code` allows it.
 
-    Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's,
-    `HubError` where the Hub refuses, or cannot be reached and the cache lacks the encoder, and `MissingDependencyError` where
-    an optional library is needed and not installed.
+    Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's, that
+    another process writes, or that the disk has no room for; `HubError` where the Hub refuses, or cannot be reached and the
+    cache lacks the encoder; and `MissingDependencyError` where an optional library is needed and not installed.
     """
+    place = None if out is None else check_out(out)
     first = check_request(items, batch_size)
     options = Options(
-        *(pooling, prompt, normalize, device, dtype, revision, token, at, modality, processor, device_map),
+        pooling=pooling,
+        prompt=prompt,
+        normalize=normalize,
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        token=token,
+        at=at,
+        modality=modality,
+        processor=processor,
+        device_map=device_map,
         trust_remote_code=trust_remote_code,
     )
     opened = open_encoder(encoder, options, first)
-    if out is None:
-        return encode_all(opened, items, batch_size, options, progress), opened.record
-    run = Run(opened.record, len(items), batch_size, digest(items))
-    with MatrixFile(out, run) as file:
-        skipped = file.batches_done
-        with _bar(opened, len(items), batch_size, skipped, progress) as bar:
-            for rows, vectors in embed_batches(opened, items, batch_size, options, skipped):
-                file.write(rows, vectors)
-                bar.update(len(rows))
-    return file.result(), opened.record
+    record = opened.record.to_dict()
+    if place is None:
+        return encode_all(opened, items, batch_size, options, progress), record
+    run = Run(record, len(items), int(batch_size), digest(items))
+    with Blocks.for_file(place, run, gather=True) as blocks:
+        left = blocks.begin()
+        if left is not None:
+            done = len(items) - sum(len(blocks.rows(batch)) for batch in left)
+            with _bar(opened, len(items), batch_size, done, progress) as bar:
+                for batch, rows, vectors in embed_batches(opened, items, batch_size, options, frozenset(left)):
+                    blocks.write(batch, vectors, rows)
+                    bar.update(len(rows))
+            blocks.join()
+    return torch.from_numpy(blocks.results()[ONLY]), record
 
 
 def encode_all(
@@ -107,7 +123,7 @@ def encode_all(
     """All vectors `(n, d)`, in memory and in order."""
     embeddings = torch.empty(0)
     with _bar(encoder, len(items), batch_size, 0, progress) as bar:
-        for rows, vectors in embed_batches(encoder, items, batch_size, options):
+        for _, rows, vectors in embed_batches(encoder, items, batch_size, options):
             if not len(embeddings):
                 embeddings = torch.empty(len(items), vectors.shape[1])
             embeddings[torch.tensor(rows)] = vectors
@@ -116,33 +132,38 @@ def encode_all(
 
 
 def embed_batches(
-    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, skipped: int = 0
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield rows and their vectors `(b, d)`, batch by batch but for the first `skipped`, always the same batches."""
+    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, left: Container[int] | None = None
+) -> Iterator[tuple[int, list[int], Tensor]]:
+    """Yield the number of a batch, its rows and their vectors `(b, d)`, for those that are `left` to do, or for all.
+
+    A batch of one number always holds the same rows.
+    """
     if encoder.modality == "text" and isinstance(items, list | tuple):
         read_items(encoder, items)  # an item of the wrong kind is told now and not after hours
-    width = None
+    width, count = None, -(-len(items) // batch_size)
     at_once = BATCHES_SORTED.get(encoder.modality or "", 1)
-    for start in range(skipped // at_once * at_once * batch_size, len(items), at_once * batch_size):
+    for first in range(0, count, at_once):
+        batches = [batch for batch in range(first, min(first + at_once, count)) if left is None or batch in left]
+        if not batches:
+            continue  # unread
+        start = first * batch_size
         window = read_items(encoder, items[start : start + at_once * batch_size], start)
         order = list(range(len(window)))
         if at_once > 1:
             # Like lengths need little padding, and with the longest first memory runs out at once or never.
             order.sort(key=lambda row: -len(window[row]))
-        for offset in range(0, len(window), batch_size):
-            if (start + offset) // batch_size < skipped:
-                continue
-            rows = order[offset : offset + batch_size]
+        for batch in batches:
+            rows = order[(batch - first) * batch_size : (batch - first + 1) * batch_size]
             vectors = _embed(encoder, [window[row] for row in rows], width)
             width = vectors.shape[1]
-            yield [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
+            yield batch, [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
 
 
-def _bar(encoder: Encoder, num_items: int, batch_size: int, skipped: int, progress: bool | None) -> Any:
+def _bar(encoder: Encoder, num_items: int, batch_size: int, done: int, progress: bool | None) -> Any:
     by_default = True if num_items <= FEW_BATCHES * batch_size else None  # None: where there is no terminal
     return tqdm(
         total=num_items,
-        initial=min(skipped * batch_size, num_items),
+        initial=done,
         desc=f"Encoding by {encoder.name}",
         leave=False,
         disable=by_default if progress is None else not progress,
@@ -153,8 +174,7 @@ def _bar(encoder: Encoder, num_items: int, batch_size: int, skipped: int, progre
 def _embed(encoder: Encoder, batch: list[Any], width: int | None) -> Tensor:
     vectors = as_matrix(encoder.embed(batch), f"The vectors of {encoder.name}").float().cpu()
     if len(vectors) != len(batch) or vectors.shape[1] != (width or vectors.shape[1]):
-        raise InputError(
-            f"{encoder.name} made a matrix of shape {tuple(vectors.shape)} of {len(batch)} items, where "
-            f"({len(batch)}, {width or 'd'}) is wanted. Return one row for each item, all of one width."
-        )
+        expected = f"shape ({len(batch)}, {width or 'd'})"
+        advice = "Return one row for each item, all of one width."
+        raise refusal(f"The vectors of {encoder.name}", expected, f"shape {tuple(vectors.shape)}", advice)
     return vectors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +12,12 @@ from torch import Tensor
 
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.items import digest
-from irp_hf.disk.blocks import ONLY, Blocks
-from irp_hf.disk.matrix import Run, check_out
+from irp_hf.disk.blocks import ONLY, Blocks, check_out
+from irp_hf.disk.journal import Run
 from irp_hf.encoding.base import Options
 from irp_hf.encoding.batches import encode_all
 from irp_hf.encoding.open import open_encoder
-from irp_hf.parallel.sharded import BLOCK_SIZE, _checked, _run, _state
+from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, check_block_size, run_blocks
 
 
 def encode_dataset(
@@ -40,8 +39,9 @@ def encode_dataset(
 
     Raises `InputError` as `encode` and `run_sharded` do.
     """
-    items, place, state, asked = column_of(dataset, column), check_out(out), _state(), Options(**options)
-    first = check_request(items, batch_size)
+    items, place, asked = column_of(dataset, column), check_out(out), Options(**options)
+    first, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
+    state = all_processes()
     if asked.device is None and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)
     with state.main_process_first():  # what is downloaded, is downloaded once
@@ -50,7 +50,7 @@ def encode_dataset(
     def embed(rows: Sequence[Any]) -> Tensor:
         return encode_all(opened, rows, batch_size, asked, progress=False)
 
-    run = Run(opened.record, len(items), batch_size, digest(items), _checked(block_size))
-    blocks = Blocks(run, Path(f"{place}.json"), Path(f"{place}.parts"), lambda _: place)
-    found = _run(state, embed, items, blocks, progress)
-    return torch.from_numpy(found[ONLY]), opened.record
+    record = opened.record.to_dict()
+    run = Run(record, len(items), int(batch_size), digest(items), rows_per_block)
+    found = run_blocks(state, embed, items, Blocks.for_file(place, run), progress)
+    return torch.from_numpy(found[ONLY]), record

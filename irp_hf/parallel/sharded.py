@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
-from irp_hf.data.columns import check_request
+from irp_hf.checks import check_count
+from irp_hf.data.columns import check_items
 from irp_hf.data.items import digest
+from irp_hf.disk.atomic import check_path
 from irp_hf.disk.blocks import Blocks
-from irp_hf.disk.matrix import Run
-from irp_hf.errors import InputError, IRPError
+from irp_hf.disk.journal import Run
+from irp_hf.errors import IRPError, kind_of, refusal, shown
 
 BLOCK_SIZE = 1024
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -45,35 +46,55 @@ def run_sharded(
         items: a list, or a column of `datasets`, the same in every process.
         out_folder: holds `<name>.npy` for each array in the end, "values" for a single one; all machines must share it.
         block_size: how many items a part holds, and are done anew at most where a process dies.
-        record: what makes this run another than one with the same items, such as the id of a model; plain values.
+        record: what makes this run another than one with the same items, such as the id of a model, in plain values that JSON
+            holds; by default the name of the function.
         progress: show a bar for the main process's share, or do not; by default on a terminal.
 
     Returns the arrays by name, mapped from their files, in every process.
 
-    Raises `InputError` for items or results that cannot be used, for a folder that is another run's or is being written, and
-    where Accelerate does not know of the processes that were launched.
+    Raises `InputError` for items or results that cannot be used, for a folder that is another run's, that is being written
+    or that the disk has no room for, and where Accelerate does not know of the processes that were launched.
     """
-    state = _state()
-    check_request(items, 1)
+    if not callable(function):
+        raise refusal("function", "a function from items to arrays", kind_of(function), "Give what makes the rows.")
+    if not isinstance(record, Mapping | None):
+        raise refusal("record", "a dictionary of plain values", shown(record), "Give an id, say: {'id': 'user/name'}.")
+    state, folder = all_processes(), check_path("out_folder", out_folder)
+    check_items(items)
     who = dict(record or {"id": getattr(function, "__name__", type(function).__name__)})
-    run = Run(who, len(items), 1, digest(items), _checked(block_size))
-    folder = Path(out_folder)
-    blocks = Blocks(run, folder / "run.json", folder / "parts", lambda name: folder / f"{name}.npy")
-    return _run(state, function, items, blocks, progress)
+    run = Run(who, len(items), 1, digest(items), check_block_size(block_size))
+    return run_blocks(state, function, items, Blocks.for_folder(folder, run), progress)
 
 
-def _run(
+def run_blocks(
     state: Accelerator,
     function: Callable[[Sequence[Any]], Any],
     items: Sequence[Any],
     blocks: Blocks,
     progress: bool | None,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    try:
+    """What `function` makes of all `items`, on all processes, by the files of `blocks`."""
+    with blocks:
         _share(state, function, items, blocks, progress)
-    finally:
-        blocks.close()
     return blocks.results()
+
+
+def all_processes() -> Accelerator:
+    """Accelerate's state, which must know all processes: otherwise each would do all the work, into the same files."""
+    state, launched = Accelerator(), int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != launched:
+        raise refusal(
+            "Accelerate",
+            f"the {launched} processes that were launched",
+            f"{state.num_processes}",
+            "Start them with accelerate launch; without a GPU, set ACCELERATE_USE_CPU=true and give --multi_gpu.",
+        )
+    return state
+
+
+def check_block_size(block_size: Any) -> int:
+    """A whole number of at least 1; raises `InputError` otherwise."""
+    return check_count("block_size", block_size, advice=f"{BLOCK_SIZE} suits most.")
 
 
 def _share(
@@ -83,17 +104,16 @@ def _share(
     blocks: Blocks,
     progress: bool | None,
 ) -> None:
-    todo = _agreed(state, blocks.begin, blocks.run)
+    left = _agreed(state, blocks.begin, blocks.run)
     if not blocks.journal.exists():
-        raise InputError(
-            f"{blocks.journal} is not there in process {state.process_index}. Name a folder that all machines share."
-        )
-    if todo is None:
+        place = f"{blocks.journal} in process {state.process_index}"
+        raise refusal(place, "the file that process 0 has written", "none", "Name a folder that all machines share.")
+    if left is None:
         return
     rank, world = state.process_index, state.num_processes
-    mine = todo[len(todo) * rank // world : len(todo) * (rank + 1) // world]
-    shown = progress if state.is_main_process else False
-    for block in tqdm(mine, desc="Blocks", leave=False, disable=None if shown is None else not shown):
+    mine = left[len(left) * rank // world : len(left) * (rank + 1) // world]
+    visible = progress if state.is_main_process else False
+    for block in tqdm(mine, desc="Blocks", leave=False, disable=None if visible is None else not visible):
         rows = blocks.rows(block)
         blocks.write(block, function(items[rows.start : rows.stop]))
     # A barrier alone gives up after some minutes, and another process may have much longer texts.
@@ -101,17 +121,6 @@ def _share(
     if state.is_main_process:
         blocks.join()
     _wait(state, blocks.joined)
-
-
-def _state() -> Accelerator:
-    """Accelerate's, which must know all processes: otherwise each would do all the work, into the same files."""
-    state, launched = Accelerator(), int(os.environ.get("WORLD_SIZE", "1"))
-    if state.num_processes != launched:
-        raise InputError(
-            f"{launched} processes were launched, but Accelerate knows of {state.num_processes}. "
-            "Start them with accelerate launch; without a GPU, set ACCELERATE_USE_CPU=true and give --multi_gpu."
-        )
-    return state
 
 
 def _agreed(state: Accelerator, begin: Callable[[], Any], run: Run) -> Any:
@@ -122,14 +131,15 @@ def _agreed(state: Accelerator, begin: Callable[[], Any], run: Run) -> Any:
             said = [begin(), None, run]
         except IRPError as error:
             said = [None, error, run]
-    answer, refusal, theirs = broadcast_object_list(said)
-    if refusal is not None:
-        raise refusal
+    answer, refused, theirs = broadcast_object_list(said)
+    if refused is not None:
+        raise refused
     if run != theirs:
-        raise InputError(
-            f"Process {state.process_index} has other items or options than process 0. "
-            "Give all the same: shuffle with one seed, and save what you generate."
+        subject, advice = (
+            f"Process {state.process_index}",
+            "Shuffle with one seed, and save what you generate at random.",
         )
+        raise refusal(subject, "the items and options of process 0", "others", advice)
     return answer
 
 
@@ -137,9 +147,3 @@ def _wait(state: Accelerator, done: Callable[[], bool]) -> None:
     while not done():
         time.sleep(SECONDS_BETWEEN_LOOKS)
     state.wait_for_everyone()
-
-
-def _checked(block_size: int) -> int:
-    if block_size < 1:
-        raise InputError(f"block_size is {block_size}; at least 1 is wanted. {BLOCK_SIZE} suits most.")
-    return block_size

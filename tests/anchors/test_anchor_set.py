@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from says import says
 
 import irp_hf.anchors.anchor_set
 from irp_hf.anchors.anchor_set import AnchorSet
@@ -32,12 +33,6 @@ def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, format=kind, **options)
     return file.getvalue()
-
-
-def refusal(*args: object, **options: object) -> str:
-    with pytest.raises(InputError) as caught:
-        AnchorSet(*args, **options)
-    return str(caught.value)
 
 
 def test_a_list_is_one_view_and_a_dict_several():
@@ -158,50 +153,60 @@ def test_pictures_are_upright():
 
 
 BROKEN = [
-    (["a", None], "Row 1 of view 'text' is of type NoneType (None), but an anchor is a picture or a text "
-     "with something in it. Drop or mend such rows."),
-    (["a", float("nan")], "Row 1 of view 'text' is of type float (nan), but an anchor is a picture or a text "
-     "with something in it. Drop or mend such rows."),
-    (["a", " \n"], "Row 1 of view 'text' is an empty text, but an anchor is a picture or a text with "
-     "something in it. Drop or mend such rows."),
-    (["a", "\ud800"], "Row 1 of view 'text' is no valid Unicode (surrogates not allowed at 0), but an anchor "
-     "is a picture or a text with something in it. Drop or mend such rows."),
-    ([b"", b""], None),
-    ([{"bytes": None, "path": None}], None),
-    ([{}], None),
-    ([file_of(picture(0)), file_of(picture(0))[:60]], None),
-    ([Image.new("RGB", (0, 3))], None),
-    (["a", picture(0)], "Row 1 of view 'text' is a picture, but the view began with a text. "
-     "Put texts and pictures into two views."),
-    ([], "Each view needs the same items, at least 2, but there are 0 in 'text'. Pair the views row by row."),
-    ({}, "Each view needs the same items, at least 2, but there are no views. Pair the views row by row."),
-    ({"en": ["a", "b"], "es": ["c"]}, "Each view needs the same items, at least 2, but there are 2 in 'en', "
-     "1 in 'es'. Pair the views row by row."),
-    ({" ": ["a", "b"]}, "A view is named ' ', but a name is a string. Write {'en': [...]}."),
-    (["a", "a"], "There are 1 distinct items, but a set needs at least 2. Add more."),
-    ("text", "The items are a str, but a list or a dict of lists is needed. Turn them into a list, or give a "
-     "table to AnchorSet.sample."),
-    (pandas.DataFrame({"text": TEXTS}), "The items are a DataFrame, but a list or a dict of lists is needed. "
-     "Turn them into a list, or give a table to AnchorSet.sample."),
-]  # fmt: skip
+    (["a", None], ["Row 1 of view 'text'", "None"]),
+    (["a", float("nan")], ["Row 1 of view 'text'", "nan"]),
+    (["a", " \n"], ["Row 1 of view 'text'", "an empty text"]),
+    (["a", "\ud800"], ["Row 1 of view 'text'", "Unicode", "surrogates not allowed at 0"]),
+    ([b"", b""], ["Row 0 of view 'image'", "Pillow cannot read"]),
+    ([{"bytes": None, "path": None}], ["Row 0 of view 'image'", "Pillow cannot read"]),
+    ([{}], ["Pillow cannot read"]),
+    ([file_of(picture(0)), file_of(picture(0))[:60]], ["Row 1 of view 'image'", "Pillow cannot read"]),
+    ([Image.new("RGB", (0, 3))], ["Pillow cannot read", "no pixels"]),
+    (["a", picture(0)], ["Row 1 of view 'text'", "a picture", "two views"]),
+    ([picture(0), "a"], ["Row 1 of view 'image'", "a text", "two views"]),
+    ([], ["at least 2", "0 in 'text'"]),
+    ({}, ["at least 2", "no view"]),
+    ({"en": ["a", "b"], "es": ["c"]}, ["2 in 'en', 1 in 'es'"]),
+    ({" ": ["a", "b"]}, ["name of a view", "' '"]),
+    ({3: ["a", "b"]}, ["name of a view", "3"]),
+    (["a", "a"], ["at least 2", "got 1"]),
+    ("text", ["items", "a str"]),
+    (5, ["items", "an int"]),
+    (pandas.DataFrame({"text": TEXTS}), ["items", "a DataFrame", "AnchorSet.sample"]),
+]
 
 
-@pytest.mark.parametrize(("items", "message"), BROKEN)
-def test_items_that_are_no_anchors_are_refused_in_words(items, message):
+@pytest.mark.parametrize(("items", "words"), BROKEN)
+def test_items_that_are_no_anchors_are_refused_in_words(items, words, refusal):
     """A bad row would surface hours later, inside an encoder, without its number."""
-    said = refusal(items)
-    assert said == message if message else "no picture that Pillow can read" in said
+    text = refusal(AnchorSet, items, error=InputError)
+    assert says(text, *words)
 
 
-def test_a_wrong_view_is_refused_in_words():
+@pytest.mark.parametrize("name", ["dataset_id", "license"])
+def test_where_items_come_from_is_a_text(name, refusal):
+    """If it fails, an object stands on a card, or a saved set cannot be read again."""
+    for place in (lambda **options: AnchorSet(TEXTS, **options), lambda **options: AnchorSet.sample(TEXTS, **options)):
+        text = refusal(place, error=InputError, **{name: 5})
+        assert text.startswith(f"{name}: ")
+        assert "5" in text
+
+
+def test_a_wrong_view_is_refused_in_words(refusal):
     """A typing error would give a bare KeyError."""
     pair = AnchorSet({"en": ["dog", "cat"], "es": ["perro", "gato"]})
-    for name in (None, "fr"):
-        with pytest.raises(InputError) as caught:
-            pair.view(name)
-        assert str(caught.value) == (
-            f"view is {name!r}, but this anchor set has the views 'en', 'es'. Name one of them."
-        )
+    for name in (None, "fr", 0, ["en"]):
+        text = refusal(pair.view, name, error=InputError)
+        assert says(text, "view", "'en', 'es'", repr(name))
+
+
+def test_its_record():
+    """If it fails, a space does not say which anchors it has, or says it in another way than published ones."""
+    assert AnchorSet(TEXTS).record is None
+    assert AnchorSet(TEXTS, dataset_id="me/texts", license="cc0-1.0").record == {
+        "dataset": "me/texts",
+        "license": "cc0-1.0",
+    }
 
 
 def test_import_is_light():

@@ -9,9 +9,10 @@ import pytest
 from anchors.test_anchor_set import TEXTS, file_of, picture
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from says import says
 
 from irp_hf.anchors.anchor_set import MANIFEST, TABLE, AnchorSet
-from irp_hf.errors import DamagedFolderError
+from irp_hf.errors import DamagedFolderError, InputError
 
 
 def test_a_saved_set_is_the_same_after_loading(tmp_path):
@@ -52,54 +53,52 @@ def edited(**changes):
     )
 
 
+def table_of(texts):
+    return lambda folder: pandas.DataFrame({"text": texts}).to_parquet(folder / TABLE)
+
+
 DAMAGE = {
-    f"{MANIFEST} is missing": lambda folder: (folder / MANIFEST).unlink(),
-    f"{TABLE} is missing": lambda folder: (folder / TABLE).unlink(),
-    "is no JSON file": lambda folder: (folder / MANIFEST).write_text("{"),
-    "is no JSON file (": lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"),
-    "is no JSON file (maximum": lambda folder: (folder / MANIFEST).write_text("[" * 200_000),
-    "describes no anchor set": lambda folder: (folder / MANIFEST).write_text("[1]"),
-    "has the format version 2": edited(format_version=2),
-    "has views = 'text'": edited(views="text"),
-    "has num_items = '4'": edited(num_items="4"),
-    "has seed = 1.5": edited(seed=1.5),
-    "has 3 indices for 4 items": edited(indices=[1, 2, 3]),
-    "holds 4 rows of ['text'], not 4 of ['en']": edited(views=["en"]),
-    "but anchor_set.json promises 4 with 000000…": edited(fingerprint="0" * 64),
-    "holds 4 rows of ['text'], not 3 of ['text']": edited(num_items=3, indices=[0, 1, 2]),
-    "is no whole Parquet file": lambda folder: (folder / TABLE).write_bytes((folder / TABLE).read_bytes()[:-20]),
-    "is no whole Parquet file (": lambda folder: (folder / TABLE).write_bytes(b""),
-    "holds 4 items with fingerprint": lambda folder: pandas.DataFrame({"text": [*TEXTS[:3], "five"]}).to_parquet(
-        folder / TABLE
-    ),
-    "holds an item that is no anchor (Row 3": lambda folder: pandas.DataFrame({"text": [*TEXTS[:3], None]}).to_parquet(
-        folder / TABLE
-    ),
-    "holds 0 rows": lambda folder: pandas.DataFrame({"text": []}).to_parquet(folder / TABLE),
+    "no manifest": (lambda folder: (folder / MANIFEST).unlink(), [MANIFEST, "none"]),
+    "no table": (lambda folder: (folder / TABLE).unlink(), [TABLE, "none"]),
+    "half a manifest": (lambda folder: (folder / MANIFEST).write_text("{"), [MANIFEST, "JSON"]),
+    "no text": (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"), [MANIFEST, "JSON", "utf-8"]),
+    "deep": (lambda folder: (folder / MANIFEST).write_text("[" * 200_000), [MANIFEST, "JSON", "recursion"]),
+    "another file": (lambda folder: (folder / MANIFEST).write_text("[1]"), [MANIFEST, "[1]"]),
+    "another version": (edited(format_version=2), [MANIFEST, "format version 1", "2"]),
+    "views": (edited(views="text"), [MANIFEST, "views", "'text'"]),
+    "num_items": (edited(num_items="4"), [MANIFEST, "num_items", "'4'"]),
+    "seed": (edited(seed=1.5), [MANIFEST, "seed", "1.5"]),
+    "too few indices": (edited(indices=[1, 2, 3]), [MANIFEST, "4 indices", "3"]),
+    "an index below 0": (edited(indices=[1, 2, 3, -4]), [MANIFEST, "indices", "-4"]),
+    "another view": (edited(views=["en"]), [TABLE, "['en']", "['text']"]),
+    "another fingerprint": (edited(fingerprint="0" * 64), [TABLE, MANIFEST, "000000…"]),
+    "another number": (edited(num_items=3, indices=[0, 1, 2]), [TABLE, "3 rows of ['text']", "4 of ['text']"]),
+    "cut short": (lambda folder: (folder / TABLE).write_bytes((folder / TABLE).read_bytes()[:-20]), [TABLE, "Parquet"]),
+    "empty": (lambda folder: (folder / TABLE).write_bytes(b""), [TABLE, "Parquet"]),
+    "other items": (table_of([*TEXTS[:3], "five"]), [TABLE, "4 items with fingerprint"]),
+    "a missing item": (table_of([*TEXTS[:3], None]), [TABLE, "Row 3"]),
+    "no rows": (table_of([]), [TABLE, "0 of"]),
 }
 
 
-@pytest.mark.parametrize("message", DAMAGE)
-def test_a_damaged_folder_is_refused_in_words(tmp_path, message):
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_folder_is_refused_in_words(tmp_path, case, refusal):
     """Embeddings would be paired with the wrong items, or a bare KeyError would be raised."""
     AnchorSet(TEXTS).save_pretrained(tmp_path)
-    DAMAGE[message](tmp_path)
-    with pytest.raises(DamagedFolderError) as caught:
-        AnchorSet.from_pretrained(tmp_path)
-    assert message in str(caught.value)
-    assert str(caught.value).count("\n") == 0
+    damage, words = DAMAGE[case]
+    damage(tmp_path)
+    text = refusal(AnchorSet.from_pretrained, tmp_path, error=DamagedFolderError)
+    assert says(text, str(tmp_path), *words)
+    assert text.count("\n") == 0
 
 
-def test_the_text_of_a_damaged_folder(tmp_path):
-    """The text is a contract."""
-    with pytest.raises(DamagedFolderError) as caught:
-        AnchorSet.from_pretrained(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}/anchor_set.json is missing. Save the anchor set again, or fetch a whole copy of it."
-    )
+@pytest.mark.parametrize("place", [None, 5, "", ["a"]])
+def test_a_place_that_is_none(place, refusal):
+    """If it fails, a slip ends in a bare TypeError."""
+    assert refusal(AnchorSet.from_pretrained, place, error=InputError).startswith("folder: ")
 
 
-def test_a_path_in_a_saved_table_is_not_followed(tmp_path):
+def test_a_path_in_a_saved_table_is_not_followed(tmp_path, refusal):
     """A downloaded anchor set could read files of the user."""
     AnchorSet([picture(0), picture(1)]).save_pretrained(tmp_path / "set")
     (tmp_path / "secret.png").write_bytes(file_of(picture(0)))
@@ -112,8 +111,7 @@ def test_a_path_in_a_saved_table_is_not_followed(tmp_path):
         }
     )
     table.to_pandas().to_parquet(tmp_path / "set" / TABLE)
-    with pytest.raises(DamagedFolderError, match="Row 0 of view 'image' is of type NoneType"):
-        AnchorSet.from_pretrained(tmp_path / "set")
+    assert "Row 0 of view 'image'" in refusal(AnchorSet.from_pretrained, tmp_path / "set", error=DamagedFolderError)
 
 
 @settings(max_examples=30, deadline=None)

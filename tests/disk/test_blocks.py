@@ -1,15 +1,75 @@
 """The files of a run in blocks: whole parts, one join, nobody else's files."""
 
+import contextlib
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from says import says
 
+import irp_hf.disk.blocks
 from irp_hf.disk.blocks import Blocks
-from irp_hf.disk.matrix import Run
-from irp_hf.parallel import run_sharded
+from irp_hf.disk.journal import Run
+from irp_hf.errors import InputError
 
 ITEMS = [float(row) for row in range(10)]
+
+# A run in a child that is killed at one line of the two modules after the other; then a run that must do the rest.
+KILL_AT_EVERY_LINE = f"""
+import os, shutil, signal, sys, types
+package = types.ModuleType("irp_hf")  # importing the whole package would cost seconds
+package.__path__ = [{str(Path(irp_hf.disk.blocks.__file__).parents[1])!r}]
+sys.modules["irp_hf"] = package
+from pathlib import Path
+import numpy as np
+from irp_hf.disk import blocks, journal
+
+def run(folder):
+    calls = 0
+    run = journal.Run({{"id": "ones"}}, 10, 1, "x", 6)
+    with blocks.Blocks.for_folder(folder, run) as files:
+        left = files.begin()
+        for block in left or ():
+            calls += 1
+            files.write(block, {{"a": np.array(files.rows(block)), "b": np.ones((len(files.rows(block)), 2))}})
+        if left is not None:
+            files.join()
+    return calls, files.results()
+
+def traced(at_line):
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename not in (blocks.__file__, journal.__file__):
+            return None
+        if event == "line":
+            at_line(frame.f_code.co_filename, frame.f_lineno)
+        return trace
+    return trace
+
+lines = []
+sys.settrace(traced(lambda *line: lines.append(line)))
+run(Path(sys.argv[1], "whole"))
+sys.settrace(None)
+
+for moment, line in enumerate(lines):
+    if line in lines[:moment]:  # what a loop does again, it has done before
+        continue
+    folder = Path(sys.argv[1], str(moment))
+    child = os.fork()
+    if not child:
+        left = iter(range(moment))
+        sys.settrace(traced(lambda *_: next(left, None) is None and os.kill(os.getpid(), signal.SIGKILL)))
+        run(folder)
+        os._exit(0)
+    killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    calls, found = run(folder)
+    right = found["a"].tolist() == list(range(10)) and (found["b"] == 1).all() and found["b"].shape == (10, 2)
+    tidy = {{path.name for path in folder.iterdir() if ".irp-" not in path.name}} == {{"run.json", "a.npy", "b.npy"}}
+    print(calls, right, tidy, killed, flush=True)
+    shutil.rmtree(folder)
+"""
 
 
 def ones(items: list[float]) -> np.ndarray:
@@ -18,123 +78,228 @@ def ones(items: list[float]) -> np.ndarray:
 
 def blocks(folder: Path, **changes: object) -> Blocks:
     run = Run(**({"encoder": {"id": "ones"}, "num_rows": 10, "batch_size": 1, "items": "x", "block_size": 4} | changes))
-    return Blocks(run, folder / "run.json", folder / "parts", lambda name: folder / f"{name}.npy")
+    return Blocks.for_folder(folder, run)
+
+
+def fill(files: Blocks) -> None:
+    for block in files.left():
+        files.write(block, ones([ITEMS[row] for row in files.rows(block)]))
 
 
 def test_parts_are_kept_until_they_are_joined(tmp_path):
-    """A run that was killed between any two steps goes on with what is there."""
-    first = blocks(tmp_path)
-    assert first.begin() == [0, 1, 2]
-    assert [list(first.rows(block)) for block in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    first.write(1, ones(ITEMS[4:8]))
-    (tmp_path / "parts" / ".0000000.npz.irp-0123").write_bytes(b"half a part")
-    first.close()  # as the end of a process does
-    again = blocks(tmp_path)
-    assert again.begin() == [0, 2]
-    for block in (0, 2):
-        assert not again.complete()
-        again.write(block, ones([ITEMS[row] for row in again.rows(block)]))
-    assert again.complete()
-    assert not again.joined()
-    again.join()
-    assert again.joined()
+    """If it fails, a run that was interrupted begins anew, or leaves something behind."""
+    with blocks(tmp_path) as first:
+        assert first.begin() == [0, 1, 2]
+        assert [list(first.rows(block)) for block in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        first.write(1, ones(ITEMS[4:8]))
+        (tmp_path / "parts" / ".0000000.npz.irp-0123").write_bytes(b"half a part")
+    with blocks(tmp_path) as again:
+        assert again.begin() == [0, 2]
+        for block in (0, 2):
+            assert not again.complete()
+            again.write(block, ones([ITEMS[row] for row in again.rows(block)]))
+        assert again.complete()
+        assert not again.joined()
+        again.join()
+        assert again.joined()
     assert np.array_equal(again.results()["values"], ones(ITEMS))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "values.npy"]
     assert blocks(tmp_path).begin() is None
 
 
+def test_rows_go_where_they_belong(tmp_path):
+    """If it fails, vectors stand in the rows of other items: batches are sorted by length, and several share a part."""
+    run = Run({"id": "ones"}, 10, 4, "x")
+    with Blocks.for_file(tmp_path / "out.npy", run, gather=True) as files:
+        files.begin()
+        for block, rows in ((0, [9, 0, 8, 1]), (1, [2, 7, 3, 6]), (2, [5, 4])):
+            files.write(block, ones([ITEMS[row] for row in rows]), rows)
+        files.join()
+    assert np.array_equal(files.results()["values"], ones(ITEMS))
+
+
+def test_parts_of_an_earlier_version(tmp_path):
+    """If it fails, what was half done before an update is computed again; such parts do not name their rows."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        files.write(1, ones(ITEMS[4:8]))
+        np.savez(tmp_path / "parts" / "0000000.npz", values=ones(ITEMS[:4]))
+        assert files.left() == [2]
+        fill(files)
+        files.join()
+    assert np.array_equal(files.results()["values"], ones(ITEMS))
+
+
 def test_a_join_that_was_cut_short_is_done_again(tmp_path):
     """The journal names the arrays, one has its final name and the other has not, and the parts are there."""
-    first = blocks(tmp_path)
-    first.begin()
-    for block in range(3):
-        rows = [ITEMS[row] for row in first.rows(block)]
-        first.write(block, {"a": ones(rows), "b": np.array(rows)})
-    first.run.note(first.journal, names=["a", "b"])
-    np.save(tmp_path / "a.npy", ones(ITEMS))
-    first.join()
-    assert np.array_equal(first.results()["b"], ITEMS)
+    with blocks(tmp_path) as files:
+        files.begin()
+        for block in range(3):
+            rows = [ITEMS[row] for row in files.rows(block)]
+            files.write(block, {"a": ones(rows), "b": np.array(rows)})
+        files.run.write(files.journal, names=["a", "b"])
+        np.save(tmp_path / "a.npy", ones(ITEMS))
+    with blocks(tmp_path) as again:
+        assert again.begin() == []
+        again.join()
+    assert np.array_equal(again.results()["b"], ITEMS)
+
+
+def test_a_kill_at_any_line_is_made_good_by_the_next_run(tmp_path):
+    """If it fails, a run that was killed at an unlucky moment is refused for ever, or its result is wrong."""
+    result = subprocess.run(
+        [sys.executable, "-c", KILL_AT_EVERY_LINE, tmp_path], capture_output=True, text=True, check=True, timeout=120
+    )
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert len(lines) > 100, "it ran too few lines to have been killed at many moments"
+    assert {tuple(line[1:]) for line in lines} == {("True", "True", "True")}
+    calls = [int(line[0]) for line in lines]
+    assert calls == sorted(calls, reverse=True), "what was kept is made again"
+    assert set(calls) == {0, 1, 2}
 
 
 def test_another_run_is_refused(tmp_path, refusal):
-    """In words that name the difference, and nothing is changed."""
-    run_sharded(ones, ITEMS, tmp_path / "out", block_size=4)
-    text = refusal(run_sharded, ones, ITEMS, tmp_path / "out", block_size=5)
-    assert text == (
-        f"{tmp_path / 'out' / 'run.json'} is of another run: its block_size is 4, now 5. "
-        "Name another place, or remove what that run wrote."
-    )
-    assert "its encoder's id is 'ones', now 'twos'" in refusal(
-        run_sharded, ones, ITEMS, tmp_path / "out", block_size=4, record={"id": "twos"}
-    )
+    """If it fails, rows of two runs are mixed. The difference is named, however deep it lies, and nothing is changed."""
+    record = {"id": "ones", "parts": {"head": {"revision": "a"}}}
+    with blocks(tmp_path, encoder=record) as files:
+        files.begin()
+        fill(files)
+        files.join()
+    text = refusal(blocks(tmp_path, encoder=record, block_size=5).begin, error=InputError)
+    assert says(text, str(tmp_path / "run.json"), "block_size = 5", "block_size = 4")
+    other = {"id": "ones", "parts": {"head": {"revision": "b"}}}
+    text = refusal(blocks(tmp_path, encoder=other).begin, error=InputError)
+    assert all(f"encoder.parts.head.revision = {name!r}" in text for name in "ab")
+    assert np.array_equal(files.results()["values"], ones(ITEMS))
+
+
+def test_a_record_is_the_same_after_it_was_written(tmp_path):
+    """If it fails, an encoder with two poolings, a list in its record, never goes on where it was."""
+    two = Run({"id": "e", "pooling": ("mean", "cls"), "at": None}, 4, 2, "sha256:0")
+    two.write(tmp_path / "journal.json")
+    assert two.read(tmp_path / "journal.json")["run"]["encoder"]["pooling"] == ["mean", "cls"]
+    assert Run({"id": "e", "pooling": ["mean", "cls"]}, 4, 2, "sha256:0").read(tmp_path / "journal.json")
+
+
+def test_what_only_one_of_two_records_says_is_a_difference(tmp_path, refusal):
+    """If it fails, what a head reads and an encoder's own vectors pass for the same."""
+    Run({"id": "e", "at": "head"}, 4, 2, "sha256:0").write(tmp_path / "journal.json")
+    text = refusal(Run({"id": "e"}, 4, 2, "sha256:0").read, tmp_path / "journal.json", error=InputError)
+    assert "encoder.at = None" in text
+    assert "encoder.at = 'head'" in text
+
+
+@pytest.mark.parametrize("record", [{"id": object()}, {"id": float("nan")}, {1: {2}}])
+def test_a_record_that_json_does_not_hold(record, refusal):
+    """If it fails, a run ends in a bare TypeError, or is never known again."""
+    assert "record" in refusal(Run, record, 4, 2, "sha256:0", error=InputError)
 
 
 def test_no_other_file_is_touched(tmp_path, refusal):
     """An array or a folder of parts that is somebody else's."""
     (tmp_path / "values.npy").write_bytes(b"mine")
-    assert refusal(run_sharded, ones, ITEMS, tmp_path) == (
-        f"{tmp_path / 'values.npy'} is there already and not of this run. Name another place, or move it."
-    )
-    named = tmp_path / "named"
-    named.mkdir()
-    (named / "logits.npy").write_bytes(b"mine")
-    assert "logits.npy is there already" in refusal(run_sharded, lambda items: {"logits": ones(items)}, ITEMS, named)
-    assert (named / "logits.npy").read_bytes() == b"mine"
-    other = tmp_path / "other"
-    (other / "parts").mkdir(parents=True)
-    assert "parts is there already" in refusal(run_sharded, ones, ITEMS, other)
-    assert "cannot be written (Not a directory)" in refusal(run_sharded, ones, ITEMS, tmp_path / "values.npy" / "out")
-
-
-def test_a_function_that_fails_lets_the_next_run_begin(tmp_path):
-    """In the same process, as in a notebook."""
-    with pytest.raises(ZeroDivisionError):
-        run_sharded(lambda items: 1 / 0, ITEMS, tmp_path, record={"id": "mine"})
-    assert run_sharded(ones, ITEMS, tmp_path, record={"id": "mine"})["values"].shape == (10, 2)
+    assert str(tmp_path / "values.npy") in refusal(blocks(tmp_path).begin, error=InputError)
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "logits.npy").write_bytes(b"mine")
+    with blocks(tmp_path / "named") as files:
+        files.begin()
+        for block in files.left():
+            files.write(block, {"logits": ones([ITEMS[row] for row in files.rows(block)])})
+        assert "logits.npy" in refusal(files.join, error=InputError)
+    assert (tmp_path / "named" / "logits.npy").read_bytes() == b"mine"
+    (tmp_path / "other" / "parts").mkdir(parents=True)
+    (tmp_path / "other" / "parts" / "0000000.npz").write_bytes(b"mine")
+    assert str(tmp_path / "other" / "parts") in refusal(blocks(tmp_path / "other").begin, error=InputError)
+    assert [path.name for path in (tmp_path / "other").rglob("*")] == ["parts", "0000000.npz"]
+    assert "Not a directory" in refusal(blocks(tmp_path / "values.npy" / "out").begin, error=InputError)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path, refusal):
-    """The second is told."""
-    first = blocks(tmp_path)
-    first.begin()
-    assert refusal(blocks(tmp_path).begin) == f"{tmp_path / 'parts'} is being written by another run. Wait for it."
+    """If it fails, two runs write one result. The one that comes second leaves no journal that names it."""
+    with blocks(tmp_path) as first:
+        first.begin()
+        (tmp_path / "run.json").unlink()  # as before the first has written it
+        other = blocks(tmp_path, block_size=5)
+        with other:
+            text = refusal(other.begin, error=InputError)
+        assert str(tmp_path / "parts") in text
+        assert "in use" in text
+        assert not (tmp_path / "run.json").exists()
+        assert (tmp_path / "parts").exists()
+
+
+def test_a_run_that_did_nothing_leaves_nothing(tmp_path):
+    """If it fails, a function that fails at once leaves a journal, which refuses the run that was meant."""
+    with contextlib.suppress(ZeroDivisionError), blocks(tmp_path) as files:
+        files.begin()
+        files.write(0, 1 / 0)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "words"),
     [
-        (
-            np.ones((3, 2)),
-            "The function made values float64[2] of the 4 items of block 0, of shape (3, 2). Return numbers,",
-        ),
-        (
-            ["a", "b", "c", "d"],
-            "The function made values <U1[] of the 4 items of block 0, of shape (4,). Return numbers,",
-        ),
-        (np.float32(1), "The function made values float32[] of the 4 items of block 0, of shape (). Return numbers,"),
-        ({}, "The function named its arrays []. Give names"),
-        ({"../up": np.ones(4)}, "The function named its arrays ['../up']. Give names"),
+        (np.ones((3, 2)), ["Block 0", "4 rows", "values float64 of shape (3, 2)"]),
+        (["a", "b", "c", "d"], ["values <U1 of shape (4,)"]),
+        (np.float32(1), ["values float32 of shape ()"]),
+        ([[1.0], [1.0, 2.0]], ["a list"]),
+        ({}, ["identifiers", "[]"]),
+        ({"../up": np.ones(4)}, ["identifiers", "'../up'"]),
+        ({1: np.ones(4)}, ["identifiers", "1"]),
     ],
 )
-def test_results_that_do_not_fit(tmp_path, refusal, result, said):
+def test_results_that_do_not_fit(tmp_path, refusal, result, words):
     """One row of numbers for each item, under names that are files here."""
-    first = blocks(tmp_path)
-    first.begin()
-    assert refusal(first.write, 0, result).startswith(said)
-    assert not list((tmp_path / "parts").glob("*.npz"))
+    with blocks(tmp_path) as files:
+        files.begin()
+        text = refusal(files.write, 0, result, error=InputError)
+        assert says(text, *words)
+        assert not list((tmp_path / "parts").glob("*.npz"))
 
 
 def test_blocks_that_do_not_fit_together(tmp_path, refusal):
-    """Another width, and a part that the disk has lost."""
-    text = refusal(run_sharded, lambda items: np.ones((len(items), len(items))), ITEMS, tmp_path / "out", block_size=4)
-    assert text == (
-        "The function made values float64[2] of block 2, but values float64[4] of block 0. Make the same arrays of all."
-    )
-    first = blocks(tmp_path)
-    first.begin()
-    for block in range(3):
-        first.write(block, ones([ITEMS[row] for row in first.rows(block)]))
-    part = tmp_path / "parts" / "0000001.npz"
-    part.write_bytes(part.read_bytes()[:100])
-    assert refusal(first.join).startswith(f"{part} is damaged (")
+    """If it fails, a function that changed between two runs makes an array of two kinds of rows."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        files.write(0, ones(ITEMS[:4]))
+    with blocks(tmp_path) as again:
+        again.begin()
+        text = refusal(again.write, 1, np.ones((4, 3)), error=InputError)
+        assert says(text, "Block 1", "values float64[2]", "values float64[3]")
+        np.savez(tmp_path / "parts" / "0000001.npz", values=np.ones(4))  # as by another process at the same time
+        again.write(2, ones(ITEMS[8:]))
+        assert "values float64[]" in refusal(again.join, error=InputError)
+
+
+@pytest.mark.parametrize("size", [100, None])
+def test_a_part_that_the_disk_has_lost(tmp_path, refusal, size):
+    """If it fails, rows of zeros stand in the result."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        fill(files)
+        part = tmp_path / "parts" / "0000001.npz"
+        if size is None:
+            part.unlink()
+        else:
+            part.write_bytes(part.read_bytes()[:size])
+        assert ("block 1" if size is None else str(part)) in refusal(files.join, error=InputError)
     assert not (tmp_path / "values.npy").exists()
+
+
+def test_a_disk_that_is_full_in_the_end(tmp_path, refusal):
+    """If it fails, the process dies by a signal as it writes to a map of a full disk, or what it made is lost."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wide = np.ones((4, 5000))
+    with blocks(tmp_path, num_rows=8) as files:
+        files.begin()
+        for block in range(2):
+            files.write(block, wide)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (wide.nbytes, limits[1]))
+        try:
+            assert "File too large" in refusal(files.join, error=InputError)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with blocks(tmp_path, num_rows=8) as again:
+        assert again.begin() == []
+        again.join()
+    assert np.array_equal(again.results()["values"], np.ones((8, 5000)))

@@ -1,7 +1,6 @@
 """Encoding, on a real sentence encoder read in both ways, and on functions."""
 
 import importlib.util
-import re
 import sys
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from huggingface_hub import constants
+from says import says
 from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel, LxmertConfig, LxmertModel
 
@@ -47,12 +47,6 @@ def loaded(minilm) -> SentenceTransformer:
 def lengths(items: list[str]) -> np.ndarray:
     """An encoder that is a function, `(n, 2)`."""
     return np.array([[len(item), item.count(" ")] for item in items], dtype=np.float64)
-
-
-def refusal(*args: object, **options: object) -> str:
-    with pytest.raises(InputError) as caught:
-        encode(*args, **options)
-    return str(caught.value)
 
 
 def test_a_sentence_transformers_folder_gives_what_the_library_gives(minilm, loaded):
@@ -175,106 +169,97 @@ def test_a_space_knows_who_encoded_what(minilm):
     assert str(minilm.parent) not in space.config.to_json_string()
 
 
-def test_options_that_do_not_fit(minilm, plain, loaded):
+def test_options_that_do_not_fit(minilm, plain, loaded, refusal):
     """Nothing about how vectors are made is guessed."""
-    assert refusal(plain, TEXTS) == (
-        "pooling is None, but plain-minilm is a plain transformers model and needs one of 'mean', 'cls', "
-        "'last', 'pooler'. Name the one that its model card uses; what a classifier's head reads is at='head'."
-    )
-    assert refusal(plain, TEXTS, pooling="max").startswith("pooling is 'max', but plain-minilm is a plain")
-    assert refusal(minilm, TEXTS, pooling="cls") == (
-        "pooling is 'cls', but model is a sentence-transformers model and pools in its own way. Leave pooling out."
-    )
-    assert refusal(minilm, TEXTS, normalize=False) == (
-        "normalize is 'False', but model makes unit vectors by itself. Leave normalize out."
-    )
-    assert refusal(loaded, TEXTS, device="cpu") == (
-        "device is 'cpu', but the encoder is a SentenceTransformer, loaded already. Leave device out."
-    )
-    assert refusal(lengths, TEXTS, revision="main") == (
-        "revision is 'main', but the encoder is a function, loaded already. Leave revision out."
-    )
-    assert refusal(plain, TEXTS, pooling="mean", dtype="float12") == (
-        "dtype is 'float12'; a dtype of torch is wanted. Pass 'float16' or another."
-    )
-    assert refusal(lengths, TEXTS, batch_size=0) == ("batch_size is 0; at least 1 is wanted. 32 suits most encoders.")
+    for encoder, options, words in (
+        (plain, {}, ["pooling", "plain-minilm", "'mean', 'cls', 'last', 'pooler'", "None"]),
+        (plain, {"pooling": "max"}, ["pooling", "'max'"]),
+        (minilm, {"pooling": "cls"}, ["pooling", "'cls'", "sentence-transformers"]),
+        (minilm, {"normalize": False}, ["normalize", "False"]),
+        (loaded, {"device": "cpu"}, ["device", "'cpu'", "SentenceTransformer"]),
+        (lengths, {"revision": "main"}, ["revision", "'main'", "function"]),
+        (lengths, {"dtype": "float16"}, ["dtype", "'float16'", "function"]),
+        (plain, {"pooling": "mean", "dtype": "float12"}, ["dtype", "'float12'"]),
+    ):
+        assert says(refusal(encode, encoder, TEXTS, error=InputError, **options), *words)
 
 
-def test_items_that_do_not_fit(minilm, plain):
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, 4.0, "4", True, None, [4], float("nan")])
+def test_a_batch_size_is_a_whole_number(batch_size, refusal):
+    """If it fails, a raw TypeError, or no batch at all."""
+    text = refusal(encode, lengths, TEXTS, batch_size=batch_size, error=InputError)
+    assert says(text, "batch_size", "at least 1", repr(batch_size))
+
+
+def test_a_batch_size_of_numpy(tmp_path):
+    """If it fails, a size that was computed is refused, or cannot be noted in the journal of a run."""
+    wanted = encode(lengths, TEXTS)[0]
+    assert torch.equal(encode(lengths, TEXTS, batch_size=np.int64(4))[0], wanted)
+    assert torch.equal(encode(lengths, TEXTS, batch_size=np.int64(4), out=tmp_path / "e.npy")[0], wanted)
+
+
+def test_items_that_do_not_fit(minilm, refusal):
     """A string is no list, and a picture no text."""
-    assert refusal(lengths, []) == "The items are []; a list of at least one is wanted. Pass [item, ...]."
-    assert refusal(lengths, "word") == ("The items are 'word'; a list of at least one is wanted. Pass [item, ...].")
-    assert refusal(lengths, {"a": 1}) == "The items are a dict; a list is wanted. Pass list(items)."
-    assert refusal(lengths, iter("a")).startswith("The items are <str_")
-    assert refusal(lengths, Dataset.from_dict({"text": ["a"]})) == (
-        "The items are a whole Dataset; one column of it is wanted. Pass dataset['text'], say."
-    )
-    assert refusal(minilm, ["a", 1]) == (
-        "Item 1 is a int, but model reads texts. Pass strings, or name the view that holds them."
-    )
-    assert "Item 0 is a NoneType, but lengths reads texts." in refusal(lengths, [None], prompt="query: ")
+    dataset = Dataset.from_dict({"text": ["a"]})
+    for items, words in (
+        ([], ["items", "[]"]),
+        ("word", ["items", "'word'"]),
+        ({"a": 1}, ["items", "a dict"]),
+        ({"a"}, ["items", "a set"]),
+        (iter("a"), ["items", "str_"]),
+        (None, ["items", "None"]),
+        (5, ["items", "5"]),
+        (np.array("a"), ["items", "array"]),
+        (dataset, ["items", "a Dataset", "dataset['text']"]),
+        (DatasetDict(train=dataset), ["items", "a DatasetDict"]),
+        (dataset.to_iterable_dataset(), ["items", "an IterableDataset"]),
+    ):
+        assert says(refusal(encode, lengths, items, error=InputError), *words)
+    assert says(refusal(encode, minilm, ["a", 1], error=InputError), "Item 1", "an int", "model")
+    assert says(refusal(encode, lengths, [None], prompt="query: ", error=InputError), "Item 0", "None", "lengths")
 
 
-def test_functions_that_do_not_fit():
+def test_functions_that_do_not_fit(refusal):
     """One finite row for each item, all of one width."""
-    assert refusal(lambda items: np.ones((3, 2)), TEXTS[:2]) == (
-        "<lambda> made a matrix of shape (3, 2) of 2 items, where (2, d) is wanted. "
-        "Return one row for each item, all of one width."
-    )
-    assert "of shape (1, 1) of 1 items, where (1, 2) is wanted" in refusal(
-        lambda items: np.ones((len(items), len(items))), TEXTS[:3], batch_size=2
-    )
-    assert "The vectors of <lambda> hold NaN in row 0." in refusal(
-        lambda items: np.full((len(items), 2), np.nan), TEXTS
-    )
-    assert refusal(torch.nn.Linear(2, 2), TEXTS) == (
-        "The encoder is a Linear; a folder, an id, a transformers model, a SentenceTransformer or a function is wanted. "
-        "Pass a function from a list of items to a matrix with one row for each."
-    )
+    for function, options, words in (
+        (lambda items: np.ones((3, 2)), {}, ["<lambda>", "(23, d)", "(3, 2)"]),
+        (lambda items: np.ones((len(items), len(items))), {"batch_size": 22}, ["(1, 22)", "(1, 1)"]),
+        (lambda items: np.full((len(items), 2), np.nan), {}, ["Row 0", "<lambda>", "NaN"]),
+        (torch.nn.Linear(2, 2), {}, ["encoder", "Linear", "a function"]),
+    ):
+        assert says(refusal(encode, function, TEXTS, error=InputError, **options), *words)
 
 
-def test_folders_that_do_not_fit(tmp_path, plain):
+def test_folders_that_do_not_fit(tmp_path, refusal):
     """A pickle, nothing at all, and weights that would be random."""
     (tmp_path / "config.json").write_text("{}")
-    assert refusal(tmp_path, TEXTS, pooling="mean").startswith(f"{tmp_path.name} could not be loaded (")
+    assert says(refusal(encode, tmp_path, TEXTS, pooling="mean", error=InputError), tmp_path.name)
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    assert refusal(tmp_path, TEXTS, pooling="mean") == (
-        f"{tmp_path.name} holds its weights as a pickle, which could run any code. "
-        "Load it where you trust it; its save_pretrained writes safetensors."
-    )
+    text = refusal(encode, tmp_path, TEXTS, pooling="mean", error=InputError)
+    assert says(text, tmp_path.name, "pickle", "safetensors")
 
 
-def test_a_pooler_that_was_never_trained_is_refused(tmp_path, plain):
+def test_a_pooler_that_was_never_trained_is_refused(tmp_path, plain, refusal):
     """Transformers would fill it with random numbers and only warn."""
     poolerless = _sibling(tmp_path / "poolerless", plain)
     BertModel(_tiny_bert(), add_pooling_layer=False).save_pretrained(poolerless)
-    assert refusal(poolerless, TEXTS, pooling="pooler") == (
-        "poolerless has no weights for pooler.dense.bias (2 missing in all), which would be random. "
-        "Name another pooling or another checkpoint."
-    )
+    text = refusal(encode, poolerless, TEXTS, pooling="pooler", error=InputError)
+    assert says(text, "poolerless", "pooler.dense.bias", "2")
     assert encode(poolerless, TEXTS, pooling="mean")[0].shape == (len(TEXTS), 12)
 
 
-def test_a_model_that_wants_more_than_text_is_refused(tmp_path, plain):
+def test_a_model_that_needs_more_than_text_is_refused(tmp_path, plain, refusal):
     """LXMERT needs the parts of a picture too."""
     lxmert = _sibling(tmp_path / "lxmert", plain)
     LxmertModel(LxmertConfig(hidden_size=12, num_attention_heads=1, intermediate_size=8)).save_pretrained(lxmert)
-    assert re.fullmatch(
-        r"lxmert does not run on text alone \(.+\)\. Pass a function that runs it\.",
-        refusal(lxmert, TEXTS, pooling="mean"),
-    )
+    assert says(refusal(encode, lxmert, TEXTS, pooling="mean", error=InputError), "lxmert", "a function")
 
 
-def test_a_hub_that_cannot_be_reached(monkeypatch):
+def test_a_hub_that_cannot_be_reached(monkeypatch, refusal):
     """And a folder that is not there, which looks like an id or like no id at all."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError) as caught:
-        encode("nobody/no-model", TEXTS)
-    assert str(caught.value) == (
-        "The cache does not hold 'nobody/no-model', and no connection is wanted. Fetch it once with a connection; then it "
-        "loads without one."
-    )
-    assert "'/no/such/folder' is no folder here" in refusal("/no/such/folder", TEXTS)
+    assert says(refusal(encode, "nobody/no-model", TEXTS, error=HubError), "nobody/no-model")
+    assert says(refusal(encode, "/no/such/folder", TEXTS), "/no/such/folder")
 
 
 def test_sentence_transformers_is_optional(minilm, monkeypatch):
@@ -282,9 +267,7 @@ def test_sentence_transformers_is_optional(minilm, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingDependencyError) as caught:
         encode(minilm, TEXTS)
-    assert str(caught.value) == (
-        "model is read by sentence-transformers, which is not installed. Run: pip install irp_hf[sentence-transformers]"
-    )
+    assert says(str(caught.value), "model", "pip install irp_hf[sentence-transformers]")
     assert encode(lengths, TEXTS)[0].shape == (len(TEXTS), 2)
 
 

@@ -1,4 +1,4 @@
-"""What `tests/test_parallel.py` runs under `accelerate launch`: a task by its name, in a folder."""
+"""What `test_sharded.py` runs under `accelerate launch`: a task by its name, in a folder."""
 
 from __future__ import annotations
 

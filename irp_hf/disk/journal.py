@@ -1,0 +1,75 @@
+"""The journal of a run that goes on after an interruption: a JSON file that says which run it is, and how far it came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from irp_hf.disk.atomic import written_file
+from irp_hf.errors import first_line, refusal, shown
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What makes two runs the same."""
+
+    encoder: dict[str, Any]
+    """The record of who makes the result, in plain values that JSON holds."""
+    num_rows: int
+    batch_size: int
+    items: str
+    """The digest of all items in order."""
+    block_size: int = 0
+    """How many rows a block holds; 0: as many as a batch."""
+
+    def __post_init__(self) -> None:
+        try:
+            plain = json.loads(json.dumps(self.encoder, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            got = f"{shown(self.encoder)} ({first_line(error)})"
+            raise refusal("record", "a dictionary of plain values", got, "Leave out what JSON cannot hold.") from error
+        object.__setattr__(self, "encoder", plain)  # as a journal gives it back: tuples are lists
+
+    @property
+    def rows_per_block(self) -> int:
+        """How many rows a block holds, but for the last."""
+        return self.block_size or self.batch_size
+
+    def read(self, journal: Path) -> dict[str, Any]:
+        """A journal, {} where there is none; raises `InputError` where it is another run's, or none."""
+        try:
+            found = json.loads(journal.read_text(encoding="utf-8"))
+            theirs = _by_path(found["run"])
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            advice = "Move it, or name another place."
+            raise refusal(str(journal), "the journal of a run", "another file", advice) from error
+        ours = _by_path(asdict(self))
+        for name in ours | theirs:
+            if theirs.get(name) != ours.get(name):
+                expected, got = (f"{name} = {shown(run.get(name))}" for run in (ours, theirs))
+                advice = "Name another place, or remove what that run wrote."
+                raise refusal(str(journal), f"the journal of a run with {expected}", f"one with {got}", advice)
+        return found  # type: ignore[no-any-return]
+
+    def write(self, journal: Path, **state: Any) -> None:
+        """Write the journal, in one step."""
+        with written_file(journal) as file:
+            file.write(json.dumps({"format_version": FORMAT_VERSION, "run": asdict(self), **state}, indent=1).encode())
+
+
+def _by_path(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a run by their place, `encoder.prompt` say; those that are None are left out."""
+    flat: dict[str, Any] = {}
+    for name, value in run.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": entry for inner, entry in _by_path(value).items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
