@@ -12,7 +12,7 @@ import numpy as np
 
 from irp_hf.data.items import is_picture, open_picture
 from irp_hf.encoding.base import Encoder
-from irp_hf.errors import MissingDependencyError, kind_of, missing, refusal
+from irp_hf.errors import MissingDependencyError, first_line, kind_of, missing, refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +45,11 @@ def _text(item: Any, row: int, encoder: Encoder) -> str:
     if not isinstance(item, str):
         expected, advice = f"a text, which {encoder.name} reads", "Pass strings, or name the view that holds them."
         raise refusal(f"Item {row}", expected, kind_of(item), advice)
+    try:
+        item.encode()
+    except UnicodeEncodeError as error:
+        expected, got = "a text of Unicode", f"half of a surrogate pair, {item[error.start]!r}"
+        raise refusal(f"Item {row}", expected, got, "Drop it, or decode its source anew.") from error
     return item
 
 
@@ -57,11 +62,8 @@ def _picture(item: Any, row: int, encoder: Encoder) -> Image:
 
         return Image.fromarray(item)
     if not isinstance(item, str | os.PathLike) and not is_picture(item):
-        expected, advice = (
-            f"a picture, which {encoder.name} reads",
-            "Pass PIL images, paths, or uint8 arrays (h, w, 3).",
-        )
-        raise refusal(f"Item {row}", expected, kind_of(item), advice)
+        advice = "Pass PIL images, paths, or uint8 arrays (h, w, 3)."
+        raise refusal(f"Item {row}", f"a picture, which {encoder.name} reads", kind_of(item), advice)
     try:
         opened = open_picture(Path(item).read_bytes() if isinstance(item, str | os.PathLike) else item)
         return opened.convert("RGB")
@@ -77,12 +79,20 @@ def _waveform(item: Any, row: int, encoder: Encoder) -> np.ndarray[Any, Any]:
     if isinstance(item, str | os.PathLike | bytes) or (isinstance(item, Mapping) and "array" not in item):
         item, rate = _sound_file(item, name)
     elif _is_sound(item):
-        item, rate = item["array"], item["sampling_rate"]
+        item, rate = _decoded(item, name)
     if rate is not None and encoder.sampling_rate not in (None, rate):
         expected = f"{encoder.sampling_rate} samples a second, as {encoder.name} reads them"
         advice = f"Resample it: dataset.cast_column(column, Audio({encoder.sampling_rate})) does."
         raise refusal(name, expected, str(rate), advice)
-    array = np.asarray(item)
+    try:
+        array = np.asarray(item)
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # lists of unequal length, tensors on a GPU or with gradients
+        advice = "Pass an array of numpy."
+        raise refusal(name, "a waveform, one channel of floats (t,)", first_line(error), advice) from error
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
         got, advice = f"{array.dtype} of shape {array.shape}", "Average the channels, and scale integers to -1 … 1."
         raise refusal(name, "a waveform, one channel of floats (t,)", got, advice)
@@ -96,6 +106,13 @@ def _is_sound(item: Any) -> bool:
     if isinstance(item, Mapping):
         return "array" in item and "sampling_rate" in item
     return hasattr(item, "get_all_samples")
+
+
+def _decoded(item: Any, name: str) -> tuple[Any, Any]:
+    try:
+        return item["array"], item["sampling_rate"]
+    except Exception as error:  # a broken file makes the decoder raise almost anything
+        raise refusal(name, "a sound that can be decoded", first_line(error), "Drop or replace it.") from error
 
 
 def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
@@ -116,4 +133,4 @@ def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
 
 def _place(item: Any, row: int) -> str:
     """Which item it is: its row, and its file where it has one."""
-    return f"Item {row} ({item})" if isinstance(item, str | os.PathLike) else f"Item {row}"
+    return f"Item {row} ({item!s:.200})" if isinstance(item, str | os.PathLike) else f"Item {row}"

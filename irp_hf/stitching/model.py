@@ -93,6 +93,7 @@ class StitchedModel(nn.Module):
         """
         super().__init__()
         check_choice("on_mismatch", on_mismatch, ("refuse", "warn"))
+        check_flag("head_trust_remote_code", head_trust_remote_code, "Give True only where you have read the code.")
         if adapter is None:
             self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
             encoder = head = revision = head_revision = None

@@ -101,8 +101,9 @@ def named_encoder(
     if isinstance(encoder, str) and encoder == record.id:
         revision = revision or record.revision
     known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    for unknown in sorted(set(settings) - set(known)):
-        raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown), "Leave it out.")
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown[0]), "Leave it out.")
     asked = Options(**settings, revision=revision, token=token)
     if isinstance(encoder, PLACES):
         encoder = find(os.fspath(encoder), revision, token)
@@ -146,14 +147,13 @@ def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     """Refuse a classifier's head where the adapter leads to other vectors than it reads, as far as that is known, or warn."""
     if recorded.knows("at") and not recorded.at_head and isinstance(head.scorer, HeadReplay):
         expected, got = "an adapter to what it reads", f"one to vectors of {recorded.name} as an encoder pools them"
-        _tell("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
+        _refuse("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
     record = EncoderRecord.from_dict(head.record, "the head's record")
     if record.id is None or record.id != recorded.id:
         return
     for _, then, now in recorded.differences(record, ["revision"]):
-        _tell(
-            f"The head of {record.id}", f"revision {then!r}, as the adapter has it", f"{now!r}", OPEN_ALIKE, on_mismatch
-        )
+        expected, got = f"revision {then!r}, with which the target's anchors were encoded", repr(now)
+        _refuse(f"The head of {record.id}", expected, got, OPEN_ALIKE, on_mismatch)
 
 
 def compare_encoder(recorded: EncoderRecord, encoder: Encoder, on_mismatch: str) -> None:
@@ -161,16 +161,12 @@ def compare_encoder(recorded: EncoderRecord, encoder: Encoder, on_mismatch: str)
     # A function may well give what a head reads, and cannot say so.
     names = [name for name in COMPARED if name != "at" or encoder.module is not None]
     for name, then, now in recorded.differences(encoder.record, names):
-        _tell(
-            encoder.name,
-            f"{name}={then!r}, as the adapter's anchors were encoded",
-            f"{name}={now!r}",
-            OPEN_ALIKE,
-            on_mismatch,
-        )
+        expected, got = f"{name}={then!r}, as the source's anchors were encoded", f"{name}={now!r}"
+        _refuse(encoder.name, expected, got, OPEN_ALIKE, on_mismatch)
 
 
-def _tell(subject: str, expected: str, got: str, advice: str, on_mismatch: str) -> None:
+def _refuse(subject: str, expected: str, got: str, advice: str, on_mismatch: str) -> None:
+    """Raise `InputError`, or warn where the user said so."""
     if on_mismatch == "refuse":
         raise refusal(subject, expected, got, f"{advice} on_mismatch='warn' lets it pass.")
     warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=4)

@@ -123,6 +123,15 @@ def test_waveforms_of_every_kind_are_one(tmp_path):
         torch.testing.assert_close(encode(model, items, **options)[0], wanted, atol=1e-6, rtol=0)
 
 
+class Undecodable:
+    """As `datasets` gives a sound whose file is broken."""
+
+    get_all_samples = None
+
+    def __getitem__(self, key: str) -> object:
+        raise RuntimeError("out of frames")
+
+
 def test_waveforms_that_cannot_be_read(refusal, tmp_path):
     """Each in words, with its row: another rate would be another sound."""
     model, extractor = speech()
@@ -136,6 +145,9 @@ def test_waveforms_that_cannot_be_read(refusal, tmp_path):
     assert says(refused(np.zeros((2, 100), np.float32)), "Item 1", "(2, 100)", "(t,)")
     assert says(refused(np.zeros(100, np.int16)), "int16", "(100,)")
     assert says(refused(np.full(100, np.nan)), "Item 1", "NaN")
+    for item in ([[0.1], [0.1, 0.2]], torch.zeros(100, dtype=torch.bfloat16), torch.zeros(100, requires_grad=True)):
+        assert says(refused(item), "Item 1", "a waveform")
+    assert says(refused(Undecodable()), "Item 1", "out of frames")
     assert says(refused(good[:4]), "Wav2Vec2Model", "frame")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")

@@ -117,6 +117,13 @@ def test_long_texts_are_cut(tmp_path):
     assert encode(folder, [long], pooling="mean", device="cpu")[0].isfinite().all()
 
 
+def test_texts_that_are_no_unicode(refusal, tmp_path):
+    """A tokenizer would raise an error that names no row, after hours perhaps."""
+    folder = tiny.save(tmp_path / "bert", tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
+    text = refusal(encode, folder, ["w1", "w2 \ud800"], pooling="mean", device="cpu", error=InputError)
+    assert says(text, "Item 1", r"'\ud800'")
+
+
 def test_options_that_do_not_fit(refusal, tmp_path):
     """In words, before anything runs."""
     folder = tiny.save(tmp_path / "bert", tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())

@@ -227,6 +227,7 @@ def test_settings_that_do_not_exist(plain, adapter, head, refusal):
     assert says(refusal(StitchedModel, "no/where/at/all", adapter, head, error=InputError), "no/where/at/all")
     assert says(refusal(StitchedModel, "mistyped", adapter, head, error=HubError), "'mistyped'", "a folder here")
     assert says(stitch(dtype="float99"), "dtype", "'float99'")
+    assert says(stitch(head_trust_remote_code="no"), "head_trust_remote_code", "'no'")
 
 
 def test_an_adapter_that_names_no_parts(head, refusal):
