@@ -1,7 +1,7 @@
 """Cut any classification model at the input of its head, with no table of architectures.
 
 One traced forward lists the calls of all modules. The head begins where the backbone's whole effect on the logits passes
-through one vector per row; autograd tells where, since behind such a place nothing else of the backbone has a gradient. Where
+through one vector per row; autograd shows where, since behind such a place nothing else of the backbone has a gradient. Where
 scores are made per token and pooled afterwards (decoder-only classifiers), the vector is the same pooling of what the scorer
 reads.
 """
@@ -82,16 +82,17 @@ class HeadCut:
     def verify(self, **inputs: Any) -> None:
         """Raise `HeadCutError` where `head(features(x))` is not the model's logits, to 1e-5 of the largest in float32."""
         with _random_state_kept():
-            want = self._logits(inputs)
+            expected = self._logits(inputs)
             torch.manual_seed(0)
             vectors = self.features(**inputs)
             torch.manual_seed(1)  # chance has no part in a head
             got = self._head(vectors)
-        error = float((got - want).abs().max() / want.abs().max().clamp(min=torch.finfo(want.dtype).tiny))
-        if got.shape != want.shape or not error <= max(TOLERANCE, 8 * torch.finfo(want.dtype).eps):
+        dtype = torch.finfo(expected.dtype)
+        error = float((got - expected).abs().max() / expected.abs().max().clamp(min=dtype.tiny))
+        if got.shape != expected.shape or not error <= max(TOLERANCE, 8 * dtype.eps):
             raise refusal(
                 f"The head of {type(self.model).__name__} alone",
-                f"the model's own logits for a batch of {len(want)}",
+                f"the model's own logits for a batch of {len(expected)}",
                 f"others (off by {error:.1e} of the largest)",
                 PASS_A_FUNCTION,
                 HeadCutError,

@@ -17,7 +17,7 @@ from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.head import Head, label_names, of_config
 
 SMALLEST = 1e-30  # probability, for its logarithm to be finite
-LIFT = 1e-5  # of a score: a softmax in float32 still tells it from the next
+LIFT = 1e-5  # of a score: large enough for a softmax in float32 to keep it apart from the next
 
 
 def open_head(

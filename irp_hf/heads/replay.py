@@ -183,14 +183,14 @@ def _slim(output: Any) -> Any:
     return output
 
 
-def _outermost(module: nn.Module, wanted: Callable[[str], bool], prefix: str = "") -> Iterator[str]:
-    """Names of the modules that are wanted, none of them inside another."""
+def _outermost(module: nn.Module, chosen: Callable[[str], bool], prefix: str = "") -> Iterator[str]:
+    """Names of the modules that are chosen, none of them inside another."""
     for child_name, child in module.named_children():
         name = f"{prefix}{child_name}"
-        if wanted(name):
+        if chosen(name):
             yield name
         else:
-            yield from _outermost(child, wanted, f"{name}.")
+            yield from _outermost(child, chosen, f"{name}.")
 
 
 def _copied(model: nn.Module, names: list[str]) -> nn.Module:

@@ -64,6 +64,17 @@ def test_a_download_of_a_head_that_is_cut(published):
     np.testing.assert_array_equal(head(torch.ones(2, 16)), wanted)
 
 
+def test_a_head_to_measure_with_is_named_by_its_id(published):
+    """Whoever has no copy of the classifier would not learn how often its labels stay."""
+    adapter = IRPAdapter.from_pretrained("me/adapter")
+    rows = slice(0, 10)
+    x, y = adapter.source_anchors[rows].numpy(), adapter.target_anchors[rows].numpy()
+    measured = adapter.evaluate(x, y, head=TOPICS)
+    assert measured == adapter.evaluate(x, y, head=open_head(TOPICS))
+    labels = [open_head(TOPICS)(torch.as_tensor(rows)).argmax(1) for rows in (adapter.translate(x), y)]
+    assert measured.agreement.mean == (labels[0] == labels[1]).double().mean()
+
+
 def test_shards(published, folders, tmp_path, refusal):
     """Large classifiers lie in shards, of which the head is in one; an index could name files outside."""
     model = AutoModelForSequenceClassification.from_pretrained(folders / "topics")
