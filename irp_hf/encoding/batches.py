@@ -125,8 +125,8 @@ def encode_all(
     with _bar(encoder, len(items), batch_size, 0, progress) as bar:
         for _, rows, vectors in embed_batches(encoder, items, batch_size, options):
             if not len(embeddings):
-                embeddings = torch.empty(len(items), vectors.shape[1])
-            embeddings[torch.tensor(rows)] = vectors
+                embeddings = torch.empty(len(items), vectors.shape[1], dtype=torch.float32, device="cpu")
+            embeddings.numpy()[rows] = vectors.numpy()  # torch would share out so small a copy among threads
             bar.update(len(rows))
     return embeddings
 

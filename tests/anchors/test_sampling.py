@@ -52,15 +52,9 @@ def test_the_sample_is_the_same_in_every_release_and_process():
         "sys.modules['irp_hf'] = package; from irp_hf.anchors.anchor_set import AnchorSet;"
         "print(AnchorSet.sample([f'text {row}' for row in range(100)], num_anchors=5, seed=0).indices)"
     )
-    for hash_seed in ("1", "2"):
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.strip() == str(expected)
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == str(expected)
 
 
 def test_a_smaller_sample_is_the_beginning_of_a_larger_one():
