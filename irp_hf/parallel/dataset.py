@@ -42,7 +42,7 @@ def encode_dataset(
     items, place, asked = column_of(dataset, column), check_out(out), Options(**options)
     first, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
     state = all_processes()
-    if asked.device is None and isinstance(encoder, str | os.PathLike):
+    if (asked.device, asked.device_map) == (None, None) and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)
     with state.main_process_first():  # what is downloaded, is downloaded once
         opened = open_encoder(encoder, asked, first)

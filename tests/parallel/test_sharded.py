@@ -112,6 +112,14 @@ def test_a_dataset_is_encoded_as_a_list(folder):
     assert np.array_equal(np.load(folder / "e.npy"), found.numpy())
 
 
+def test_a_model_that_is_spread_over_devices(folder):
+    """If it fails, a model too large for one device is refused, since each process would choose a device besides."""
+    options = {"pooling": "mean", "device_map": {"": "cpu"}}
+    dataset = script.DATASET.select(range(5))
+    found, _ = encode_dataset(folder / "model", dataset, "text", folder / "e.npy", **options)
+    assert torch.equal(found, encode(folder / "model", dataset["text"], **options)[0])
+
+
 def test_a_finished_run_is_returned_at_once(tmp_path):
     """By either function; nothing is called."""
     for part in ("first", "second"):
