@@ -9,9 +9,6 @@ import stitched
 import tiny_encoders as tiny
 import torch
 from says import says
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
 from sklearn.linear_model import LogisticRegression, Ridge
 from tiny_encoders import LAYERS, VOCAB
 from torch import nn
@@ -23,23 +20,6 @@ from irp_hf.heads import open_head
 from irp_hf.heads.cut import HeadCut
 
 WIDTH, TEXTS = stitched.WIDTH, tiny.texts(9)
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> Any:
-    """A folder with an encoder that needs a pooling."""
-    folder = tmp_path_factory.mktemp("encoders") / "plain"
-    return tiny.save(folder, tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
-
-
-@pytest.fixture(scope="module")
-def sentence(plain) -> SentenceTransformer:
-    return SentenceTransformer(modules=[Transformer(str(plain)), Pooling(WIDTH, "mean")], device="cpu")
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory) -> Any:
-    return stitched.save(tmp_path_factory.mktemp("classifiers") / "topics", "text")
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,9 @@ MODALITIES = ("text", "image", "audio")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, Any]:
-    root = tmp_path_factory.mktemp("classifiers")
-    return {modality: stitched.save(root / modality, modality) for modality in MODALITIES}
-
-
-@pytest.fixture(scope="module")
-def pairs(folders) -> dict[str, tuple[Any, Any]]:
+def pairs(classifiers) -> dict[str, tuple[Any, Any]]:
     """For each modality the pipeline of transformers, and ours with the same model as encoder and as head."""
-    return {modality: pair(modality, folder) for modality, folder in folders.items()}
+    return {modality: pair(modality, folder) for modality, folder in classifiers.items()}
 
 
 def pair(modality: str, folder: Any, **options: Any) -> tuple[Any, Any]:
@@ -117,9 +111,9 @@ def test_functions_of_the_logits(modality, pairs):
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_keywords_at_construction(modality, folders):
+def test_keywords_at_construction(modality, classifiers):
     """They hold for every call that does not say otherwise; audio-classification forgets its own."""
-    native, ours = pair(modality, folders[modality], top_k=2, function_to_apply="none", batch_size=4, num_workers=0)
+    native, ours = pair(modality, classifiers[modality], top_k=2, function_to_apply="none", batch_size=4, num_workers=0)
     items = stitched.items(modality)
     assert same(ours(items), native(items))
     assert same(ours(items, top_k=1, function_to_apply="softmax"), native(items, top_k=1, function_to_apply="softmax"))
@@ -155,10 +149,16 @@ def test_names_of_labels_that_nobody_named():
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_confidence(modality, folders):
+def test_confidence(modality, classifiers):
     """That of the adapter for the encoder's vector, with every answer, and alone where it is asked for."""
     adapter = stitched.rough(stitched.record(modality, modality))
-    ours = pipeline("irp-stitch", model=adapter, encoder=folders[modality], head=folders[modality], device="cpu")
+    ours = pipeline(
+        "irp-stitch",
+        model=adapter,
+        encoder=classifiers[modality],
+        head=classifiers[modality],
+        device="cpu",
+    )
     items = stitched.items(modality)
     encoder = ours.stitched.encoder
     with torch.no_grad():
@@ -174,9 +174,9 @@ def test_confidence(modality, folders):
     assert one[0]["confidence"] == pytest.approx(wanted[0], abs=1e-4)
 
 
-def test_confidence_at_construction(folders):
+def test_confidence_at_construction(classifiers):
     made = pipeline(
-        "irp-stitch", model=stitched.identity(), encoder=folders["text"], head=folders["text"], return_confidence=True,
+        "irp-stitch", model=stitched.identity(), encoder=classifiers["text"], head=classifiers["text"], return_confidence=True,
         at="head",
     )  # fmt: skip
     assert "confidence" in made("w1 w2")[0]

@@ -50,10 +50,9 @@ def address(place) -> Any:
 
 
 @pytest.fixture(scope="module")
-def pipes(tmp_path_factory) -> dict[str, Any]:
+def pipes(classifiers) -> dict[str, Any]:
     made = {}
-    for modality in ("text", "image", "audio"):
-        folder = stitched.save(tmp_path_factory.mktemp("classifiers") / modality, modality)
+    for modality, folder in classifiers.items():
         adapter = stitched.identity(stitched.record(modality, modality))
         made[modality] = pipeline("irp-stitch", model=adapter, encoder=folder, head=folder, device="cpu")
     return made

@@ -19,22 +19,17 @@ TEXTS = tiny.texts(6)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Any:
-    return stitched.save(tmp_path_factory.mktemp("classifiers") / "topics", "text")
-
-
-@pytest.fixture(scope="module")
 def adapter() -> IRPAdapter:
     return stitched.identity(stitched.record("topics"))
 
 
 @pytest.fixture(scope="module")
-def make(folder, adapter) -> Any:
+def make(classifier, adapter) -> Any:
     """The pipeline, with any part or option another."""
 
     def made(**options: Any) -> Any:
         return pipeline(
-            "irp-stitch", **{"model": adapter, "encoder": folder, "head": folder, "device": "cpu"} | options
+            "irp-stitch", **{"model": adapter, "encoder": classifier, "head": classifier, "device": "cpu"} | options
         )
 
     return made
@@ -103,18 +98,18 @@ def test_a_device_map_is_meant_for_the_encoder_too(make, adapter, tmp_path, monk
     assert asked == ["auto"]
 
 
-def test_a_stitched_model(folder, adapter, make, answers, refusal):
+def test_a_stitched_model(classifier, adapter, make, answers, refusal):
     """Is taken as it is, where its parts are; it has no room for other ones."""
-    model = StitchedModel(folder, adapter, folder, device="cpu")
+    model = StitchedModel(classifier, adapter, classifier, device="cpu")
     pipe = pipeline("irp-stitch", model=model)
     assert pipe.stitched is model
     assert pipe(TEXTS) == answers
     for name in ("encoder", "head"):
-        text = refusal(pipeline, "irp-stitch", model=model, **{name: folder}, error=InputError)
+        text = refusal(pipeline, "irp-stitch", model=model, **{name: classifier}, error=InputError)
         assert says(text, name, "StitchedModel", "Path")
 
 
-def test_a_loaded_encoder_brings_its_tokenizer(make, folder, answers):
+def test_a_loaded_encoder_brings_its_tokenizer(make, answers):
     """Under the name that `pipeline` has for it."""
     pipe = make(encoder=stitched.classifier("text"), tokenizer=tiny.tokenizer(), at="head")
     assert labels(pipe(TEXTS)) == labels(answers)
@@ -154,7 +149,7 @@ def test_a_keyword_is_told_before_anything_is_loaded(adapter, refusal):
     assert says(refusal(pipeline, "irp-stitch", **parts, error=InputError), "'encodr'", "'encoder'", "irp-stitch")
 
 
-def test_two_pipelines_in_two_threads(make, folder):
+def test_two_pipelines_in_two_threads(make):
     """One encoder and one head in both: nothing that one of them holds changes the other's answers."""
     pipes = [make(), make(model=stitched.rough(stitched.record("topics")))]
     wanted = [pipe(TEXTS) for pipe in pipes]
@@ -179,7 +174,7 @@ def test_a_second_import_registers_nothing_again(caplog):
     assert not caplog.records
 
 
-def test_save_pretrained_writes_the_adapter_alone(make, answers, tmp_path, folder):
+def test_save_pretrained_writes_the_adapter_alone(make, answers, tmp_path):
     make().save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "hub_code.py", "model.safetensors"]
     assert "custom_pipelines" not in (tmp_path / "config.json").read_text()

@@ -1,49 +1,22 @@
 """An adapter's records of its encoders: how they are opened, and encoders that encode otherwise than the anchors were."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import stitched
 import tiny_encoders as tiny
 import torch
+from published import ENCODER, TOPICS
 from says import says
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
-from tiny_encoders import LAYERS, VOCAB
 from torch import nn
 from transformers import pipeline
 
 from irp_hf import InputError, StitchedModel
 from irp_hf.encoding import encode
 
-ROOT = Path(__file__).parent.parent.parent
 WIDTH, TEXTS = stitched.WIDTH, tiny.texts(9)
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> Any:
-    """A folder with an encoder that needs a pooling."""
-    folder = tmp_path_factory.mktemp("encoders") / "plain"
-    return tiny.save(folder, tiny.model("bert", **LAYERS, **VOCAB), tiny.tokenizer())
-
-
-@pytest.fixture(scope="module")
-def sentence(plain) -> SentenceTransformer:
-    return SentenceTransformer(modules=[Transformer(str(plain)), Pooling(WIDTH, "mean")], device="cpu")
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory) -> Any:
-    return stitched.save(tmp_path_factory.mktemp("classifiers") / "topics", "text")
 
 
 @pytest.fixture(scope="module")
@@ -107,56 +80,25 @@ def test_nothing_is_compared_that_nobody_knows(plain, head):
     assert model.predict(TEXTS).logits.shape == (9, 3)
 
 
-COMMITS = {name: digit * 40 for name, digit in {"encoder": "a", "topics": "b", "adapter": "c"}.items()}
-ONLINE = """
-import json, sys
-from transformers import pipeline
-import irp_hf
-pipe = pipeline("irp-stitch", model="me/adapter", device="cpu")
-parts = [pipe.stitched.encoder.record.revision, pipe.stitched.head.record["revision"]]
-pipe.save_pretrained("again")
-again = pipeline("irp-stitch", model="again", device="cpu")
-texts = json.loads(sys.argv[1])
-named = pipeline("irp-stitch", model="again", encoder="me/encoder", head="me/topics", device="cpu")
-print(json.dumps([parts, pipe(texts), again(texts), named(texts)]))
-"""
-
-
-def in_cache(folder: Path, name: str, cache: Path) -> None:
-    """As the Hub's client keeps a repository: a later commit is main, and only the recorded one has the files."""
-    repository = cache / f"models--me--{name}"
-    shutil.copytree(folder, repository / "snapshots" / COMMITS[name])
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMITS[name] if name == "adapter" else "f" * 40)
-
-
-def test_parts_that_the_adapter_names(plain, classifier, tmp_path):
-    """With their commits, from the cache and with no connection; also after `save_pretrained`, in another process."""
-    source = stitched.record("me/encoder", at=None, pooling="mean", revision=COMMITS["encoder"])
-    adapter = stitched.rough(source, stitched.record("me/topics", revision=COMMITS["topics"]))
-    adapter.save_pretrained(tmp_path / "adapter")
-    for name, folder in {"encoder": plain, "topics": classifier, "adapter": tmp_path / "adapter"}.items():
-        in_cache(folder, name, tmp_path / "cache")
-    run = subprocess.run(
-        [sys.executable, "-c", ONLINE, json.dumps(TEXTS)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    assert "already registered" not in run.stderr
-    commits, answers, again, named = json.loads(run.stdout)
-    assert commits == [COMMITS["encoder"], COMMITS["topics"]]
-    assert answers == again == named  # the same ids mean the same commits
-    here = pipeline("irp-stitch", model=adapter, encoder=plain, head=classifier, device="cpu")(TEXTS)
+def test_parts_that_the_adapter_names(published, folders, tmp_path):
+    """At their commits, whatever was pushed since; also after `save_pretrained`, and with no connection."""
+    commits = [published.commits(name)[0] for name in (ENCODER, TOPICS)]
+    for name in (ENCODER, TOPICS):
+        assert published.upload(name, {"config.json": b"{}"}) not in commits
+    pipe = pipeline("irp-stitch", model="me/adapter", device="cpu")
+    assert [pipe.stitched.encoder.record.revision, pipe.stitched.head.record["revision"]] == commits
+    pipe.save_pretrained(tmp_path / "again")
+    saved = str(tmp_path / "again")
+    with published.down():
+        again = pipeline("irp-stitch", model=saved, device="cpu")
+        named = pipeline("irp-stitch", model=saved, encoder=ENCODER, head=TOPICS, device="cpu")
+    answers = pipe(TEXTS)
+    assert answers == again(TEXTS) == named(TEXTS)  # the same ids mean the same commits
+    parts = dict(encoder=folders / "encoder", head=folders / "topics")
+    here = pipeline("irp-stitch", model=saved, **parts, device="cpu")(TEXTS)
     assert [answer["label"] for answer in answers] == [answer["label"] for answer in here]
-    assert "custom_pipelines" not in json.loads((tmp_path / "again" / "config.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [
-        "config.json",
-        "hub_code.py",
-        "model.safetensors",
-    ]
+    assert "custom_pipelines" not in (tmp_path / "again" / "config.json").read_text()
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {"config.json", "hub_code.py", "model.safetensors"}
 
 
 def test_a_head_that_reads_other_vectors_than_the_target_was_encoded_with(plain, classifier, refusal):
