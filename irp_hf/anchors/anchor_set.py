@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from huggingface_hub import CommitInfo
+from typing_extensions import Unpack
 
 from irp_hf.anchors.files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
 from irp_hf.anchors.sampling import check_sampling, choose_rows, unit_points
@@ -19,7 +20,7 @@ from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set
 from irp_hf.disk.atomic import check_path, replaced_folder
 from irp_hf.errors import InputError, first_line, refusal
 from irp_hf.hub.download import fetch
-from irp_hf.hub.upload import check_keywords, full_id, push
+from irp_hf.hub.upload import PushOptions, check_keywords, full_id, push
 from irp_hf.records import AnchorRecord
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class AnchorSet:
         with replaced_folder(folder) as fresh:
             write_files(fresh, self._manifest(), self.to_dataset().data.table)
 
-    def push_to_hub(self, repo_id: str, *, license: str | None = None, **options: Any) -> CommitInfo:
+    def push_to_hub(self, repo_id: str, *, license: str | None = None, **options: Unpack[PushOptions]) -> CommitInfo:
         """Push the set and its card to the data set repository `repo_id` on the Hub, as one commit.
 
         `license` is the items', as the Hub writes it ("cc-by-4.0"). The options are `private`, `token`, `revision`,

@@ -6,9 +6,10 @@ is one more file that makes one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -20,11 +21,36 @@ from irp_hf.records import EncoderRecord
 MODALITIES = ("text", "image", "audio")
 
 
+class EncoderOptions(TypedDict, total=False):
+    """How an encoder is opened; see `Options`."""
+
+    pooling: str | Sequence[str] | None
+    prompt: str | None
+    normalize: bool | None
+    device: str | torch.device | None
+    dtype: str | torch.dtype | None
+    revision: str | None
+    token: str | bool | None
+    at: str | None
+    modality: str | None
+    processor: Any
+    device_map: str | dict[str, Any] | None
+    trust_remote_code: bool
+
+
+class EncodeOptions(EncoderOptions, total=False):
+    """What `irp_hf.encoding.encode` takes by name."""
+
+    batch_size: int
+    out: str | os.PathLike[str] | None
+    progress: bool | None
+
+
 @dataclass(frozen=True)
 class Options:
     """What the caller of `encode` asked for; None where nothing. Raises `InputError` for a value of the wrong type."""
 
-    pooling: str | tuple[str, ...] | None = None
+    pooling: str | Sequence[str] | None = None
     prompt: str | None = None
     normalize: bool | None = None
     device: str | torch.device | None = None

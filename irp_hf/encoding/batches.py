@@ -32,7 +32,7 @@ def encode(
     encoder: Any,
     items: Sequence[Any],
     *,
-    pooling: str | None = None,
+    pooling: str | Sequence[str] | None = None,
     prompt: str | None = None,
     normalize: bool | None = None,
     at: str | None = None,

@@ -13,7 +13,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntr
 from huggingface_hub.file_download import repo_folder_name
 
 from irp_hf.errors import HubError, refusal, shown
-from irp_hf.hub.errors import hub_error, speaking
+from irp_hf.hub.errors import hub_errors, to_hub_error
 from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 
@@ -59,7 +59,7 @@ def pin(
         refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
         if known and (not refused or known == revision):  # of a commit, the cache holds all that it ever was
             return Pinned(known, online=False)
-        raise hub_error(error, repo_id, revision) from error
+        raise to_hub_error(error, repo_id, revision) from error
     commit = str(info.sha)
     cached.remember(revision, commit)
     return Pinned(commit, online=True)
@@ -91,7 +91,7 @@ def fetch(
     options: dict[str, Any] = dict(
         repo_type=repo_type, token=token, cache_dir=cache_dir, local_files_only=not at.online
     )
-    with speaking(repo_id, revision):
+    with hub_errors(repo_id, revision):
         for file in files:
             try:
                 path = hf_hub_download(

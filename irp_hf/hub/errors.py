@@ -13,17 +13,17 @@ CONNECT = "Check the connection; once fetched, it loads without one."
 
 
 @contextmanager
-def speaking(repo_id: str, revision: str | None = None, pushing: bool = False) -> Iterator[None]:
+def hub_errors(repo_id: str, revision: str | None = None, pushing: bool = False) -> Iterator[None]:
     """Turn what the client of the Hub raises about a repository into a `HubError`."""
     try:
         yield
     except IRPError:
         raise
     except Exception as error:  # the client has its own, and those of what it is built on
-        raise hub_error(error, repo_id, revision, pushing) from error
+        raise to_hub_error(error, repo_id, revision, pushing) from error
 
 
-def hub_error(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:
+def to_hub_error(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:
     """The error for what the client raised about a repository; while `pushing`, it also says that nothing was published."""
     subject, expected, got, advice = _worded(error, repr(repo_id), revision, pushing)
     return refusal(subject, expected, got, f"{advice} Nothing was published." if pushing else advice, HubError)

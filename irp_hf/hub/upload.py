@@ -6,19 +6,33 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from irp_hf.errors import refusal, shown
-from irp_hf.hub.errors import speaking
+from irp_hf.hub.errors import hub_errors
 from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 CARD = "README.md"
-KEYWORDS = ("private", "token", "revision", "create_pr", "commit_message", "commit_description", "exist_ok")
 ATTEMPTS = 8  # at a commit, while others commit to the same branch
 BEHIND = 412  # what the Hub answers where somebody committed since
+
+
+class PushOptions(TypedDict, total=False):
+    """What every push takes by name; see `AnchoredSpace.push_to_hub`."""
+
+    private: bool | None
+    token: str | bool | None
+    revision: str | None
+    create_pr: bool
+    commit_message: str | None
+    commit_description: str | None
+    exist_ok: bool
+
+
+KEYWORDS = tuple(PushOptions.__annotations__)
 
 
 def check_keywords(given: Iterable[str], *more: str) -> None:
@@ -34,7 +48,7 @@ def check_keywords(given: Iterable[str], *more: str) -> None:
 def full_id(repo_id: str, token: str | bool | None = None) -> str:
     """user/name, for a bare name the user's own; raises `InputError` for what can be no id, `HubError` for no user."""
     check_repo_id(repo_id)
-    with speaking(repo_id, pushing=True):
+    with hub_errors(repo_id, pushing=True):
         return repo_id if "/" in repo_id else f"{HfApi(token=token).whoami()['name']}/{repo_id}"
 
 
@@ -73,7 +87,7 @@ def push(
             raise refusal(name, expected, shown(value), "Give that, or leave it out.")
     api = HfApi(token=token, library_name="irp_hf", library_version=_version())
     where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
-    with speaking(repo_id, revision, pushing=True):
+    with hub_errors(repo_id, revision, pushing=True):
         api.create_repo(**where, private=private, exist_ok=exist_ok)
         if revision and not create_pr and not COMMIT.fullmatch(revision) and not revision.startswith("refs/"):
             api.create_branch(**where, branch=revision, exist_ok=True)

@@ -23,6 +23,7 @@ from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
+from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.projection import Statistics
@@ -46,7 +47,10 @@ class IRPOutput(ModelOutput):
 
 
 class IRPAdapter(AnchoredModel):
-    """Translation from a source space to a target space by inverse relative projection (arXiv 2406.15057).
+    """Translates vectors of a source space into a target space, by inverse relative projection (arXiv 2406.15057).
+
+    Make one with `connect`, from two spaces, or with `from_anchors`, from two arrays; load one with `from_pretrained`. Then
+    `translate` and `confidence` take vectors, `report` says what to expect of them, and `push_to_hub` shares it.
 
     Tensors, all float32: `source_anchors (k, d_X)`, `target_anchors (k, d_Y)`, `source_mean`, `target_mean`, `target_scale`;
     the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`; and the
@@ -70,6 +74,7 @@ class IRPAdapter(AnchoredModel):
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
 
     def __init__(self, config: IRPConfig) -> None:
+        """An adapter of this configuration whose tensors are still zero: what loading begins with."""
         super().__init__(config)
         for name, shape in self.shapes(config).items():
             self._set_tensor(name, torch.zeros(shape))
@@ -328,7 +333,7 @@ class IRPAdapter(AnchoredModel):
         )
 
     def push_to_hub(  # type: ignore[override]
-        self, repo_id: str, *, report: Report | bool = True, **options: Any
+        self, repo_id: str, *, report: Report | bool = True, **options: Unpack[PushOptions]
     ) -> CommitInfo:
         """Push the adapter and a card that says what to expect of it, as one commit.
 

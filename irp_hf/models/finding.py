@@ -15,7 +15,7 @@ from irp_hf.cards.card import SPACE_TAG
 from irp_hf.cards.merging import ANCHORS_TAG
 from irp_hf.errors import HubError, kind_of, refusal, shown
 from irp_hf.hub.download import fetch
-from irp_hf.hub.errors import speaking
+from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.space import AnchoredSpace
 from irp_hf.records import FINGERPRINT
@@ -53,7 +53,7 @@ def find_spaces(
         raise refusal(
             "find_spaces", "the Hub, where spaces are listed", "HF_HUB_OFFLINE, which is set", advice, HubError
         )
-    with speaking("the list of models"):
+    with hub_errors("the list of models"):
         address = f"{constants.ENDPOINT}/api/models"
         get_session().get(
             address, params={"limit": 1}, timeout=constants.HF_HUB_ETAG_TIMEOUT

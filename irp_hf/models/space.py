@@ -15,6 +15,8 @@ from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.configuration_irp import AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import refuse_overflow
+from irp_hf.encoding.base import EncodeOptions
+from irp_hf.encoding.batches import encode
 from irp_hf.errors import AnchorMismatchError, InputError, kind_of, refusal
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
 from irp_hf.maths.request import InverseOptions, Method, inverse_of
@@ -37,6 +39,7 @@ class AnchoredSpace(AnchoredModel):
     mean_scale: Tensor
 
     def __init__(self, config: AnchoredSpaceConfig) -> None:
+        """A space of this configuration whose tensors are still zero: what loading begins with."""
         super().__init__(config)
         for name, shape in self.shapes(config).items():
             self._set_tensor(name, torch.zeros(shape))
@@ -92,7 +95,9 @@ class AnchoredSpace(AnchoredModel):
         return self
 
     @classmethod
-    def encode(cls, encoder: Any, anchors: AnchorSet, view: str | None = None, **options: Any) -> Self:
+    def encode(
+        cls, encoder: Any, anchors: AnchorSet, view: str | None = None, **options: Unpack[EncodeOptions]
+    ) -> Self:
         """Load an encoder and encode one view of `anchors` with it.
 
         `encoder` is a folder or an id, a loaded `SentenceTransformer` or transformers model, or a function from a list of
@@ -101,8 +106,6 @@ class AnchoredSpace(AnchoredModel):
 
         Raises `InputError` where the right pooling is not known and not given.
         """
-        from irp_hf.encoding.batches import encode
-
         if not isinstance(anchors, AnchorSet):
             raise _no_anchor_set("anchors", anchors)
         embeddings, record = encode(encoder, anchors.view(view), **options)

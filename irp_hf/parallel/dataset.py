@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.items import digest
 from irp_hf.disk.blocks import ONLY, Blocks, check_out
 from irp_hf.disk.journal import Run
-from irp_hf.encoding.base import Options
+from irp_hf.encoding.base import EncoderOptions, Options
 from irp_hf.encoding.batches import encode_all
 from irp_hf.encoding.open import open_encoder
 from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, check_block_size, run_blocks
@@ -29,7 +30,7 @@ def encode_dataset(
     batch_size: int = 32,
     block_size: int = BLOCK_SIZE,
     progress: bool | None = None,
-    **options: Any,
+    **options: Unpack[EncoderOptions],
 ) -> tuple[Tensor, dict[str, Any]]:
     """Encode a column of a `datasets.Dataset` to `out`, a `.npy` file, on all processes of `accelerate launch`.
 
