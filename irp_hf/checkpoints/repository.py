@@ -17,7 +17,7 @@ from transformers.utils import logging
 from irp_hf.checks import check_absent
 from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal
 from irp_hf.hub.download import Pinned, pin
-from irp_hf.hub.errors import speaking
+from irp_hf.hub.errors import hub_errors
 from irp_hf.hub.ids import COMMIT, check_revision
 
 
@@ -119,7 +119,7 @@ def _has(path: str, name: str, pinned: Pinned, token: str | bool | None) -> bool
 
 
 def _fetched(path: str, name: str, commit: str, token: str | bool | None) -> Path | None:
-    with speaking(path, commit):
+    with hub_errors(path, commit):
         try:
             return Path(hf_hub_download(path, name, revision=commit, token=token))
         except EntryNotFoundError as error:

@@ -27,7 +27,7 @@ from torch import Tensor
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.disk.atomic import written_file
 from irp_hf.errors import HubError, InputError, first_line, kind_of, refusal, shown
-from irp_hf.hub.errors import speaking
+from irp_hf.hub.errors import hub_errors
 
 Shape = tuple[int, ...]
 Span = tuple[int, int]
@@ -185,7 +185,7 @@ def read_tensors(
     lie in the file's first 100 kB. Raises `InputError` for a damaged file and for another shape, before a tensor is read, and
     `HubError`.
     """
-    with speaking(repository.path, repository.commit):
+    with hub_errors(repository.path, repository.commit):
         try:
             file = RemoteFile(repository, name, token)
         except EntryNotFoundError as error:

@@ -11,8 +11,6 @@ from irp_hf.heads.head import evaluation_mode
 from irp_hf.heads.open import open_head
 from irp_hf.maths.metrics import Labels
 
-__all__ = ["Labels", "head_labels"]
-
 
 def head_labels(head: Any) -> Labels:
     """The labels `(n,)` that a head gives to target vectors `(n, d_Y)`, as a function: `Head.predict` of what it opens to.
