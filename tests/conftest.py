@@ -70,6 +70,12 @@ def adapters(spaces: tuple[AnchoredSpace, AnchoredSpace]) -> dict[str, IRPAdapte
     return {method: IRPAdapter.connect(*spaces, method=method, **given) for method, given in FIXED.items()}
 
 
+@pytest.fixture(scope="session")
+def tuned(digits: Digits) -> IRPAdapter:
+    """An adapter of sixty pairs with nothing given: the inverse and all of it were chosen. Not to be changed."""
+    return IRPAdapter.from_anchors(digits.source[:60], digits.target[:60])
+
+
 @pytest.fixture(params=list(FIXED))
 def adapter(request: pytest.FixtureRequest, adapters: dict[str, IRPAdapter]) -> IRPAdapter:
     """Each of the three in turn."""

@@ -1,12 +1,25 @@
 """Checks refuse what is no such value, whatever it is, in two sentences, and give back plain values."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irp_hf.checks import check_absent, check_alias, check_choice, check_count, check_list, check_number, quoted
+from irp_hf.checks import (
+    check_absent,
+    check_alias,
+    check_choice,
+    check_count,
+    check_flag,
+    check_list,
+    check_number,
+    check_text,
+    quoted,
+)
 from irp_hf.errors import InputError
 
 STRANGE = [
@@ -34,6 +47,7 @@ def test_what_is_no_count_is_refused(value, refusal):
     assert words.startswith("batch_size: expected a whole number from 1 to 100, got ")
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(-5, 105))
 def test_counts_are_taken_in_their_bounds_alone(value):
     """A bound would be off by one."""
@@ -53,6 +67,15 @@ def test_what_is_no_number_is_refused(value, refusal):
     assert refusal(check_number, "share", value, 0, 1, error=InputError).startswith("share: expected a number")
 
 
+@pytest.mark.parametrize("value", [1, 0.5, np.float16(0.5), np.float32(1), np.int64(1), Fraction(1, 2), Decimal("0.5")])
+def test_every_kind_of_number_is_a_plain_float(value, refusal):
+    """Numpy's numbers would be refused, or break the JSON that they are saved in; a Decimal would fail in a sum."""
+    if isinstance(value, Decimal):
+        refusal(check_number, "share", value, error=InputError)
+    else:
+        assert repr(check_number("share", value, 0, 1)) in ("0.5", "1.0")
+
+
 def test_open_and_closed_bounds():
     """A learning rate of 0, or a share of 1, would pass or be refused against the words."""
     assert check_number("x", 0, 0) == 0.0
@@ -69,6 +92,28 @@ def test_what_is_no_choice_is_refused(value, refusal):
         "strategy: expected one of 'a', 'c', got "
     )
     assert check_choice("strategy", "a", ("a", "c")) == "a"
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", 3])
+def test_what_is_equal_and_no_choice_is_refused(value, refusal):
+    """Python takes True for 1: it would be chosen by accident."""
+    assert f"got {value!r}. " in refusal(check_choice, "level", value, (1, 2), error=InputError)
+
+
+@pytest.mark.parametrize("value", [*STRANGE[2:], 0, 1, "no", ""])
+def test_what_is_no_flag_is_refused(value, refusal):
+    """A "no" would be taken for True."""
+    assert refusal(check_flag, "normalize", value, error=InputError).startswith(
+        "normalize: expected True or False, got "
+    )
+    assert check_flag("normalize", True) is True
+
+
+@pytest.mark.parametrize("value", [value for value in STRANGE if not isinstance(value, str)])
+def test_what_is_no_text_is_refused(value, refusal):
+    """Bytes would be written as b'…', and a number fail where it is joined."""
+    assert refusal(check_text, "prompt", value, error=InputError).startswith("prompt: expected a text, got ")
+    assert check_text("prompt", "") == ""
 
 
 @pytest.mark.parametrize("value", [2.0, None, "abc", b"abc"])

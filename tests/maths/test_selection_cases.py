@@ -50,7 +50,7 @@ WIDTHS = [(60, 8, 8, 8), (60, 8, 12, 8), (60, 12, 8, 8), (60, 12, 12, 5), (9, 8,
 
 @pytest.mark.parametrize("widths", WIDTHS)
 @pytest.mark.parametrize("method", ["pruned", "whitened"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_isometries_are_exact(widths, method, seed):
     """If it fails, two encoders that differ by a rotation, a scale and a shift are not stitched without
     loss: float32
@@ -60,7 +60,7 @@ def test_isometries_are_exact(widths, method, seed):
     assert float(direction_errors(choice, anchors, unseen).max()) < 1e-5
 
 
-@pytest.mark.parametrize("ridge", [1e-12, 1e-11, 1e-10, 1e-9])
+@pytest.mark.parametrize("ridge", [1e-12, 1e-10])
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_a_tiny_ridge_lifts_no_direction_that_anchors_lack(ridge, balance):
     """If it fails, a ridge from the low end of the grid divides float32 rounding by almost nothing (errors of 1e-2)."""
@@ -71,8 +71,7 @@ def test_a_tiny_ridge_lifts_no_direction_that_anchors_lack(ridge, balance):
         assert float(direction_errors(choice, anchors, unseen).max()) < 1e-5
 
 
-@pytest.mark.parametrize("widths", WIDTHS[:3])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "widths"), list(enumerate(WIDTHS[:3])))
 def test_selection_finds_exactness_by_itself(widths, seed):
     """If it fails, the defaults lose an isometry: pruning keeps too few anchors, the ridge stays too large, or scale
     restoration stretches what needs no stretching."""
@@ -110,8 +109,10 @@ def balanced(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", INVERSES)
-@pytest.mark.parametrize(("k", "d_x", "d_y"), [(20, 20, 20), (30, 60, 20), (40, 10, 10), (60, 20, 30)])
-@pytest.mark.parametrize("equal_norms", [False, True])
+@pytest.mark.parametrize(
+    ("k", "d_x", "d_y", "equal_norms"),
+    [(20, 20, 20, True), (20, 20, 20, False), (30, 60, 20, True), (40, 10, 10, True), (60, 20, 30, False)],
+)
 def test_unrelated_spaces_score_what_unseen_rows_give(method, k, d_x, d_y, equal_norms):
     """If it fails, something of the held-out target leaks into its own prediction, and selection rewards
     it."""
@@ -154,8 +155,10 @@ def encoders() -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(x.astype(np.float32)) for name, x in views.items()}
 
 
-@pytest.mark.parametrize(("source", "target"), [("pca", "tanh"), ("relu", "tanh"), ("tanh", "relu")])
-@pytest.mark.parametrize("k", [60, 200, 600])
+@pytest.mark.parametrize(
+    ("source", "target", "k"),
+    [("pca", "tanh", 200), ("relu", "tanh", 60), ("relu", "tanh", 200), ("tanh", "relu", 60), ("tanh", "relu", 600)],
+)
 def test_scores_predict_unseen_rows(encoders, source, target, k):
     """If it fails, `report()` promises what rows never seen do not give. Tolerance .02 of mean cosine on
     600 rows."""
@@ -194,8 +197,7 @@ def constant_column(x: torch.Tensor) -> torch.Tensor:
 DEGENERATE = {
     **{
         f"k={k} d_X={d_x} d_Y={d_y}": (noise(k, k, d_x), noise(k + 1, k, d_y))
-        for k in (2, 3, 4)
-        for d_x, d_y in ((1, 1), (3, 3), (2, 7), (7, 2))
+        for k, d_x, d_y in ((2, 1, 1), (2, 2, 7), (2, 7, 2), (3, 3, 3), (3, 2, 7), (4, 1, 1), (4, 7, 2))
     },
     "constant columns": (constant_column(noise(0, 20, 5)), constant_column(noise(1, 20, 6))),
     "constant columns, float32": (

@@ -60,8 +60,8 @@ def refitted(pairs: Pairs, translate, seed: int = 0, lift: float = 0.0) -> float
     return mean_cosine(directions, true)
 
 
-def own_cosine(finalist: Candidate) -> float:
-    return mean_cosine(finalist.directions.numpy(), finalist.true.numpy())
+def own_cosine(candidate: Candidate) -> float:
+    return mean_cosine(candidate.directions.numpy(), candidate.true.numpy())
 
 
 @FEW
@@ -120,14 +120,14 @@ def test_kernel_trials_are_leave_one_out(num_landmarks):
     assert all(other.cosine - best.cosine <= (2 * FLAT + NEARLY) * (1 - best.cosine) for other in trials)
 
 
-@pytest.mark.parametrize(("told", "lifted"), [("length", True), ("direction", False)])
-def test_lengths_count_where_they_tell_something(told, lifted):
+@pytest.mark.parametrize(("shared", "lifted"), [("length", True), ("direction", False)])
+def test_lengths_count_where_they_tell_something(shared, lifted):
     """If it fails, what the lengths of the source's vectors tell is thrown away, or their noise is let in."""
     random = np.random.RandomState(0)
     directions, lengths = reference.unit_rows(random.randn(75, 6)), np.exp(random.randn(75, 1))
     directions, lengths = np.vstack([directions, -directions]), np.vstack([lengths, lengths])  # their mean stays put
-    shared = np.log(lengths) if told == "length" else random.randn(150, 1)
-    target = np.hstack([directions + 0.3 * random.randn(150, 6), shared])
+    column = np.log(lengths) if shared == "length" else random.randn(150, 1)
+    target = np.hstack([directions + 0.3 * random.randn(150, 6), column])
     source = torch.from_numpy(directions * lengths - 3)
     anchors = Pairs(source, torch.from_numpy(target))
     lift = tune_lift(anchors, Given())
@@ -179,28 +179,28 @@ def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
 def test_whitened_trials_are_refits_on_the_other_folds():
     """If it fails, λ and b are chosen by fits that saw the fold, by its mean, its scale or its rows."""
     anchors = pairs(k=30)
-    finalists, others = tune_whitened(anchors, Given())
-    trials = [*finalists, *others]
-    assert sorted(trial.inverse.balance for trial in finalists) == list(BALANCES)
-    for trial in (*finalists, others[0], others[-1]):
+    candidates, others = tune_whitened(anchors, Given())
+    trials = [*candidates, *others]
+    assert sorted(trial.inverse.balance for trial in candidates) == list(BALANCES)
+    for trial in (*candidates, others[0], others[-1]):
         b, ridge = trial.inverse.balance, trial.inverse.ridge
         assert ridge in RIDGES
         translate = partial(reference.whitened, balance=b, ridge=ridge)
         expected = refitted(anchors, translate, lift=trial.inverse.lift)
         assert trial.cosine == pytest.approx(expected, abs=1e-6)
-    for finalist in finalists:
-        assert own_cosine(finalist) == pytest.approx(finalist.cosine, abs=1e-9)
-        rivals = [trial.cosine for trial in trials if trial.inverse.balance == finalist.inverse.balance]
-        assert max(rivals) - finalist.cosine <= 2 * FLAT * (1 - finalist.cosine)
+    for candidate in candidates:
+        assert own_cosine(candidate) == pytest.approx(candidate.cosine, abs=1e-9)
+        rivals = [trial.cosine for trial in trials if trial.inverse.balance == candidate.inverse.balance]
+        assert max(rivals) - candidate.cosine <= 2 * FLAT * (1 - candidate.cosine)
 
 
 def test_pruned_trials_are_refits_on_the_other_folds():
     """If it fails, δ is chosen by subspaces of anchors that include the fold."""
     anchors = pairs(k=30)
-    finalists, others = tune_pruned(anchors, Given(num_subspaces=3))
-    assert sorted(trial.inverse.pruning_threshold for trial in (*finalists, *others)) == list(THRESHOLDS)
-    assert len(finalists) == 2
-    for trial in finalists:
+    candidates, others = tune_pruned(anchors, Given(num_subspaces=3))
+    assert sorted(trial.inverse.pruning_threshold for trial in (*candidates, *others)) == list(THRESHOLDS)
+    assert len(candidates) == 2
+    for trial in candidates:
 
         def translate(rows, source, target, inverse=trial.inverse):
             path = inverse.path(torch.from_numpy(target))

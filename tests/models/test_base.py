@@ -3,8 +3,6 @@
 import copy
 import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,22 +13,6 @@ import irp_hf.models.fitting
 from irp_hf import AnchoredSpace, IRPAdapter, IRPConfig
 from irp_hf.errors import DamagedFolderError, InputError
 from irp_hf.models.base import WEIGHTS
-
-# Nothing optional may be needed to load and to translate.
-FRESH = """
-import sys
-optional = ("sklearn", "scipy", "matplotlib", "pandas", "sentence_transformers", "pytest")
-sys.modules.update(dict.fromkeys(optional))
-import numpy as np, torch
-torch.set_num_threads(1)
-from transformers import AutoModel
-import irp_hf
-root = sys.argv[1]
-x = np.load(f"{root}/x.npy")
-for method in sys.argv[2:]:
-    adapter = AutoModel.from_pretrained(f"{root}/{method}")
-    np.save(f"{root}/{method}.npy", np.c_[adapter.translate(x), adapter.confidence(x)])
-"""
 
 
 def same(first, second, x):
@@ -68,17 +50,6 @@ def test_a_second_generation_is_the_same_file(saved, tmp_path):
     IRPAdapter.from_pretrained(folder).save_pretrained(tmp_path / "again")
     for name in ("config.json", WEIGHTS):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
-
-
-def test_another_process_gives_the_same_bits(adapters, tmp_path, digits):
-    """What translates here would translate otherwise elsewhere, or need an optional library."""
-    np.save(tmp_path / "x.npy", digits.held_source)
-    for method, adapter in adapters.items():
-        adapter.save_pretrained(tmp_path / method)
-    subprocess.run([sys.executable, "-c", FRESH, str(tmp_path), *adapters], check=True)
-    for method, adapter in adapters.items():
-        expected = np.c_[adapter.translate(digits.held_source), adapter.confidence(digits.held_source)]
-        np.testing.assert_array_equal(np.load(tmp_path / f"{method}.npy"), expected)
 
 
 def test_auto_classes_know_both_models(saved):

@@ -1,5 +1,7 @@
 """Vectors and their confidence come in one pass, with the bits of two."""
 
+import copy
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,6 +10,7 @@ import torch
 from irp_hf import IRPAdapter
 from irp_hf.errors import InputError
 from irp_hf.maths import translation
+from irp_hf.maths.selection import select
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -27,9 +30,13 @@ def test_chunks_kinds_and_out(adapter, digits):
     out = np.empty((len(x), adapter.config.target_size), np.float32)
     translated, confidence = adapter.translate(x, out=out, chunk_size=7, return_confidence=True)
     assert translated is out
+    np.testing.assert_array_equal(out, adapter.translate(x, chunk_size=7))
     np.testing.assert_allclose(confidence, whole, rtol=1e-5, atol=1e-6)
-    _, arrow = adapter.translate(pa.array(list(x[:5])), return_confidence=True)
+    _, arrow = adapter.translate(pa.array(list(x)), return_confidence=True)
     assert isinstance(arrow, pa.Array)
+    np.testing.assert_array_equal(arrow, whole)
+    half = torch.from_numpy(x[:5]).bfloat16()
+    assert [found.dtype for found in adapter.translate(half, return_confidence=True)] == [torch.bfloat16] * 2
 
 
 def test_forward_gives_both_and_gradients(adapter, digits):
@@ -39,8 +46,11 @@ def test_forward_gives_both_and_gradients(adapter, digits):
     assert plain.confidence is None
     assert torch.equal(plain.translated, both.translated)
     assert torch.equal(both.confidence.detach(), adapter.confidence(x.detach()))
-    (both.translated.sum() + both.confidence.sum()).backward()
-    assert x.grad.isfinite().all()
+    (gradient,) = torch.autograd.grad(both.confidence.sum(), x)
+    assert gradient.isfinite().all()
+    assert gradient.abs().sum() > 0
+    half = adapter(embeddings=x.detach().half(), return_confidence=True)
+    assert (half.translated.dtype, half.confidence.dtype) == (torch.float16, torch.float16)
 
 
 def test_the_kernel_is_computed_once(adapters, digits, monkeypatch):
@@ -63,12 +73,42 @@ def test_bad_rows_are_named(adapter, digits, refusal):
     assert "Row 3" in refusal(adapter.translate, x, return_confidence=True, error=InputError)
 
 
-def test_a_report_selects_nothing_twice(digits, monkeypatch):
+def test_a_report_selects_nothing_twice(tuned, monkeypatch):
     """If it fails, `report()` takes as long as the fit took, again, or says something else than that of a loaded one."""
-    adapter = IRPAdapter.from_anchors(digits.source[:60], digits.target[:60])
+    with monkeypatch.context() as patched:
+        patched.setattr("irp_hf.models.reports.select", lambda *args: pytest.fail("selected twice"))
+        quick = tuned.report(progress=False)
+    twin = copy.deepcopy(tuned)
+    assert twin.fitted is None  # as in one that was loaded
+    assert twin.report(progress=False).untimed() == quick.untimed()
+
+
+def test_a_report_chooses_again_what_was_chosen_otherwise(digits, monkeypatch):
+    """If it fails, the table compares inverses that had hyper-parameters fixed, or were chosen by another head."""
     selected = []
-    monkeypatch.setattr("irp_hf.models.reports.select", lambda *args: pytest.fail("selected twice") or selected)
-    quick = adapter.report(progress=False)
-    monkeypatch.undo()
-    adapter.fitted = None
-    assert adapter.report(progress=False).untimed() == quick.untimed()
+
+    def recorded(pairs, methods, *args):
+        selected.extend(methods)
+        return select(pairs, methods, *args)
+
+    monkeypatch.setattr("irp_hf.models.reports.select", recorded)
+    sides = digits.source[:20], digits.target[:20]
+    for options, head, expected in (
+        ({"method": "kernel"}, None, ["whitened", "pruned"]),
+        ({"method": "kernel", "gamma": 1.0}, None, ["whitened", "pruned"]),
+        ({"balance": 0.5}, None, 2),
+        ({"objective": "agreement", "head": first_half}, first_half, []),
+        ({"objective": "agreement", "head": first_half}, second_half, 3),
+        ({"objective": "agreement", "head": first_half}, None, 3),
+    ):
+        selected.clear()
+        IRPAdapter.from_anchors(*sides, **options).report(head, progress=False, baselines=[])
+        assert (selected if isinstance(expected, list) else len(selected)) == expected, options
+
+
+def first_half(vectors):
+    return vectors[:, :12]
+
+
+def second_half(vectors):
+    return vectors[:, 12:]

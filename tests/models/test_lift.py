@@ -87,7 +87,7 @@ def test_a_moved_source_is_lifted_alike(method):
     np.testing.assert_allclose(moved.translate(X[:5] * 40 - 7), fit(method, 0.7).translate(X[:5]), rtol=1e-3, atol=1e-3)
 
 
-def test_it_is_chosen_and_told():
+def test_it_is_chosen_and_reported():
     """If it fails, lengths that tell something are left unused, or the report and the config keep quiet about it."""
     adapter = IRPAdapter.from_anchors(X, Y, method="kernel")
     assert adapter.config.lift > 0

@@ -3,8 +3,6 @@
 import json
 import shutil
 import struct
-import subprocess
-import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,18 +14,6 @@ from irp_hf.errors import DamagedFolderError, InputError, IRPError
 from irp_hf.models.loading import CONFIG, LARGEST_CONFIG, WEIGHTS
 
 LOADERS = {"kernel": IRPAdapter, "space": AnchoredSpace}
-# A limit on the address space: what takes memory for absurd sizes dies instead of being refused.
-FRUGAL = """
-import resource, sys
-import irp_hf
-size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + 400_000_000,) * 2)
-for folder in sys.argv[1:]:
-    try:
-        irp_hf.IRPAdapter.from_pretrained(folder)
-    except irp_hf.IRPError as error:
-        print(error)
-"""
 
 
 def edit(folder, **fields):
@@ -72,23 +58,6 @@ def test_values_that_no_save_writes(name, saved, refusal):
     assert all(part in text for part in ("config.json", *said)), text
     if value != 0:
         refusal(AutoConfig.from_pretrained, folder, error=InputError)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_sizes_are_compared_before_memory_is_taken(saved):
-    """A config of a few bytes would take all memory of whoever loads it."""
-    folders = []
-    for sizes in ({"num_anchors": HUGE, "source_size": HUGE}, {"num_landmarks": HUGE}):
-        folder = saved()
-        folders.append(folder.rename(folder.with_name(f"kernel-{len(folders)}")))
-        edit(folders[-1], **sizes)
-    done = subprocess.run([sys.executable, "-c", FRUGAL, *folders], capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2, done.stderr[-2000:]
-    for folder, line, tensor in zip(folders, lines, ("source_anchors", "landmarks"), strict=True):
-        assert line.startswith(f"{folder}: ")
-        assert f"{CONFIG} (mismatched keys: " in line
-        assert tensor in line
 
 
 HEADERS = {
@@ -143,23 +112,22 @@ JSON = st.recursive(
     max_leaves=6,
 )
 LENGTHS = st.none() | st.integers(0, 2**64 - 1)
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
-def answers(loader, folder):
+def answers(kind, folder, data):
     """A model, or words of ours; anything else fails the test."""
-    for load in (loader.from_pretrained, AutoModel.from_pretrained):
-        words = "a model. It is whole."
-        try:
-            load(folder)
-        except IRPError as error:
-            words = str(error)
-        assert ". " in words
+    loader = data.draw(st.sampled_from([LOADERS[kind], AutoModel]))
+    words = "a model. It is whole."
+    try:
+        loader.from_pretrained(folder)
+    except IRPError as error:
+        words = str(error)
+    assert ". " in words
 
 
-@pytest.mark.parametrize("kind", LOADERS)
-@QUICK
-@given(data=st.data())
+@FUZZ
+@given(data=st.data(), kind=st.sampled_from(list(LOADERS)))
 def test_any_config_gives_a_model_or_words(kind, saved_once, tmp_path_factory, data):
     """A hostile config would end in an error of a library that says nothing, or worse."""
     folder = copied(saved_once / kind, tmp_path_factory)
@@ -168,12 +136,11 @@ def test_any_config_gives_a_model_or_words(kind, saved_once, tmp_path_factory, d
     names = st.sampled_from(sorted(set(content) - {"model_type"})) | st.text(max_size=12).filter("model_type".__ne__)
     content |= data.draw(st.dictionaries(names, JSON, min_size=1, max_size=3))
     (folder / CONFIG).write_text(json.dumps(content))
-    answers(LOADERS[kind], folder)
+    answers(kind, folder, data)
 
 
-@pytest.mark.parametrize("kind", LOADERS)
-@QUICK
-@given(data=st.data())
+@FUZZ
+@given(data=st.data(), kind=st.sampled_from(list(LOADERS)))
 def test_any_header_gives_a_model_or_words(kind, saved_once, tmp_path_factory, data):
     """The same for the header of the tensors: its length, its names, shapes, kinds and offsets, and bytes anywhere."""
     folder = copied(saved_once / kind, tmp_path_factory)
@@ -191,7 +158,7 @@ def test_any_header_gives_a_model_or_words(kind, saved_once, tmp_path_factory, d
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
         content[place] ^= data.draw(st.integers(1, 255))
     (folder / WEIGHTS).write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
-    answers(LOADERS[kind], folder)
+    answers(kind, folder, data)
 
 
 def copied(folder, tmp_path_factory):

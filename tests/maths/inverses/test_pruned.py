@@ -96,7 +96,7 @@ def test_copies_of_an_anchor_are_pruned_or_shared():
 
 @pytest.mark.parametrize("shape", SHAPES[1:])
 def test_condition_numbers_are_numpys(shape):
-    """If it fails, the probe that shows what pruning cures shows something else."""
+    """If it fails, the figure that shows what pruning cures is another."""
     anchors, _ = pairs(5, *shape)
     inverse = PrunedInverse(0.3, 4)
     target = anchors.target_rows
