@@ -25,5 +25,7 @@ def describe(inverse: Inverse, restoration: float) -> str:
     values["lift"] = values.pop("lift", 0.0) or None
     values["restoration"] = restoration
     whole = {name for name, parameter in known.items() if parameter.whole}
-    said = {name: f"{value}" if name in whole else f"{value:.3g}" for name, value in values.items() if value is not None}
+    said = {
+        name: f"{value}" if name in whole else f"{value:.3g}" for name, value in values.items() if value is not None
+    }
     return ", ".join(f"{name}={value}" for name, value in said.items())

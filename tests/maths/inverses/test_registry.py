@@ -9,7 +9,7 @@ from torch import Tensor
 
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import DamagedFolderError, InputError
-from irp_hf.maths.inverses import INVERSES, Inverse, describe
+from irp_hf.maths.inverses import INVERSES, Inverse, KernelInverse, PrunedInverse, describe
 from irp_hf.maths.inverses.base import LinearMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, hyperparameters_of
 from irp_hf.maths.pairs import Pairs
@@ -138,3 +138,11 @@ def test_fields_and_registry_agree(method):
         if parameter.default is not None:
             assert parameter.check(parameter.default) == getattr(inverse, name)
     assert describe(inverse, 0.5).endswith("restoration=0.5")
+
+
+def test_settings_are_written_as_connect_takes_them():
+    """If it fails, what a report or a card says cannot be given to `connect`, or names what was not set."""
+    assert describe(KernelInverse(2.0, 1e-2), 0.0) == "gamma=2, ridge=0.01, restoration=0"
+    lifted = KernelInverse(0.0625, 1 / 300, num_landmarks=1500, lift=0.5)
+    assert describe(lifted, 0.5) == "gamma=0.0625, ridge=0.00333, num_landmarks=1500, lift=0.5, restoration=0.5"
+    assert describe(PrunedInverse(), 0.0) == "pruning_threshold=0.7, num_subspaces=8, restoration=0"
