@@ -38,6 +38,13 @@ class Toy(Inverse):
         return LinearMap(self.absolute(source.T, target))
 
 
+@dataclass(frozen=True)
+class TooSharp(Toy):
+    """The same with a default that suits nobody, and is not on the grid."""
+
+    sharpness: float = hyperparameter(4.0, "p", "the exponent", most=4, open=True, grid=(0.5, 1.0, 2.0))
+
+
 @pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setitem(INVERSES, "toy", Toy)
@@ -107,13 +114,15 @@ def test_without_it_what_it_saved_is_refused_in_words(sides, tmp_path, refusal, 
     assert "toy" in refusal(IRPAdapter.from_pretrained, tmp_path, error=DamagedFolderError)
 
 
-def test_the_tuner_for_all_takes_the_best_of_its_grid(toy, sides):
+def test_the_tuner_for_all_takes_the_best_of_its_grid(sides, monkeypatch):
     """If it fails, an inverse without a tuner of its own keeps its default whatever the anchors say, or is flattered."""
+    monkeypatch.setitem(INVERSES, "toy", TooSharp)
     anchors = Pairs(*(torch.from_numpy(side) for side in sides))
     (best,), others = tune("toy", anchors, Given())
     tried = [best, *others]
-    assert {trial.inverse.sharpness for trial in tried} <= {0.5, 1.0, 2.0}
-    assert len({trial.inverse for trial in tried}) == len(tried) > 1
+    assert best.inverse.sharpness != 4.0
+    assert {trial.inverse.sharpness for trial in others} <= {0.5, 1.0, 2.0, 4.0}
+    assert len({trial.inverse for trial in tried}) == len(tried) > 2
     for trial in tried:
         directions, true = torch.empty_like(anchors.target), torch.empty_like(anchors.target)
         for fold in anchors.folds(NUM_FOLDS, 0):
