@@ -149,7 +149,7 @@ def check_usable(name: str, device: Any) -> None:
     """Raise `InputError` where PyTorch has no such device here."""
     try:
         torch.empty(0, device=device)
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
         got = f"{shown(device)} ({first_line(error)})"
         raise refusal(name, "a device of this machine", got, "Leave it out, or give 'cpu'.") from error
 

@@ -41,7 +41,7 @@ def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
     library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
     if library and isinstance(encoder, library.SentenceTransformer):
         return sentence.open_loaded(encoder, options, item)
-    if isinstance(encoder, torch.nn.Module) or not callable(encoder):
+    if isinstance(encoder, torch.nn.Module | type) or not callable(encoder):
         expected = "a folder, an id, a transformers model, a SentenceTransformer or a function"
         advice = "Pass a function from a list of items to a matrix with one row for each."
         raise refusal("encoder", expected, kind_of(encoder), advice)

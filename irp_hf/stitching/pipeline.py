@@ -257,7 +257,7 @@ class _Numbered(Dataset[tuple[int, Any]]):
 def _check_devices(**devices: Any) -> None:
     for name, device in devices.items():
         check_device(name, device)
-        if device not in (None, -1):  # which is the CPU for any pipeline
+        if device is not None and (name, device) != ("device", -1):  # which is the CPU for any pipeline
             check_usable(name, device)
 
 

@@ -12,6 +12,7 @@ from irp_hf import InputError
 from irp_hf.checkpoints.repository import find
 from irp_hf.encoding import encode
 from irp_hf.encoding.base import Options
+from irp_hf.errors import kind_of
 
 WRONG: dict[str, tuple[Any, ...]] = {
     "pooling": (3, True, [], ["mean", 3], {"mean": 1}),
@@ -51,10 +52,17 @@ def test_what_does_not_go_together(refusal):
     assert says(text, "device", "'cpu'", "device_map", "'auto'")
 
 
+def test_what_is_no_encoder(refusal):
+    """A class instead of one of its objects would be called with the items."""
+    for wrong in (int, 3, None, torch.nn.Linear(2, 2), b"bert"):
+        text = refusal(encode, wrong, ["w1"], error=InputError)
+        assert says(text, "encoder: expected a folder, an id,", kind_of(wrong))
+
+
 def test_a_device_that_is_not_here(refusal, tmp_path):
     """It would end in an AssertionError of PyTorch's after the model is loaded."""
     folder = tiny.save(tmp_path / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
-    for device in ("cuda:99", torch.device("cuda:99"), 99):
+    for device in ("cuda:99", torch.device("cuda:99"), 99, 10**30):
         text = refusal(encode, folder, ["w1"], pooling="mean", device=device, error=InputError)
         assert says(text, "device", repr(device))
 

@@ -141,6 +141,8 @@ def test_devices_that_there_are_not(name, make, refusal):
     """A slip of the pen, or a GPU on a machine without one, would end in an error of PyTorch's after everything is loaded."""
     for wrong in ("cdua", "", 0.5, True, "cuda:99"):
         assert says(refusal(make, **{name: wrong}, error=InputError), name, repr(wrong))
+    if name != "device":
+        assert says(refusal(make, **{name: -1}, error=InputError), name, -1)
 
 
 def test_a_keyword_is_told_before_anything_is_loaded(adapter, refusal):
