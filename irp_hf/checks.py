@@ -46,10 +46,10 @@ def check_number(
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Choice], advice: str = "Choose one of them.") -> Choice:
-    """One of `choices`, by equality."""
+    """The one of `choices` that equals `value`, whatever kind of text that is; no boolean is a number."""
     known = list(choices)
     for choice in known:
-        if type(value) is type(choice) and value == choice:
+        if isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool) and value == choice:
             return choice
     raise refusal(name, f"one of {quoted(known)}", shown(value), advice)
 

@@ -35,7 +35,7 @@ class HeadCutError(IRPError, ValueError):
 
 Refusal = TypeVar("Refusal", bound=IRPError)
 
-LONGEST = 80  # characters of a value that an error shows
+LONGEST = 120  # characters of a value that an error shows
 INSTALL = "Run: pip install {}"
 
 
@@ -55,9 +55,10 @@ def missing(subject: str, package: str, install: str) -> MissingDependencyError:
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, on one line and cut where it is long."""
+    """A value as Python writes it, on one line; of a long one both ends, since the end of a path tells most."""
     text = repr(value) if isinstance(value, str | bytes) else " ".join(repr(value).split())
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    half = (LONGEST - 1) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
 
 
 def kind_of(value: Any) -> str:
@@ -67,7 +68,7 @@ def kind_of(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     name = type(value).__name__
-    return f"an {name}" if name[0] in "AEIOUaeiou" else f"a {name}"
+    return f"an {name}" if name[0] in "AEIOUaeiou" or name == "ndarray" else f"a {name}"
 
 
 def first_line(error: BaseException) -> str:

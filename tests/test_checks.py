@@ -92,6 +92,7 @@ def test_what_is_no_choice_is_refused(value, refusal):
         "strategy: expected one of 'a', 'c', got "
     )
     assert check_choice("strategy", "a", ("a", "c")) == "a"
+    assert type(check_choice("strategy", np.str_("a"), ("a", "c"))) is str
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", 3])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict
 
 from irp_hf.checks import check_absent, check_choice, quoted
 from irp_hf.errors import refusal, shown
@@ -79,16 +79,16 @@ def hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
 
 def methods_of(method: str) -> tuple[str, ...]:
     """The inverses that `method` names, all for "auto"; raises `InputError` where there is no such method."""
-    check_choice("method", method, ("auto", *INVERSES))
-    return tuple(INVERSES) if method == "auto" else (method,)
+    chosen = check_choice("method", method, ("auto", *INVERSES))
+    return tuple(INVERSES) if chosen == "auto" else (chosen,)
 
 
 def check_objective(objective: str, has_head: bool) -> Objective:
     """The objective; raises `InputError` where it is unknown, or is "agreement" and no head is given."""
-    check_choice("objective", objective, OBJECTIVES)
-    if objective == "agreement" and not has_head:
+    chosen = check_choice("objective", objective, OBJECTIVES)
+    if chosen == "agreement" and not has_head:
         raise refusal("head", "one to agree with, for objective='agreement'", "None", "Give head=, or choose 'cosine'.")
-    return cast(Objective, objective)
+    return chosen
 
 
 def check_given(method: str, **options: Any) -> Given:
@@ -113,7 +113,7 @@ def check_given(method: str, **options: Any) -> Given:
 
 def inverse_of(method: str, **options: Any) -> Inverse:
     """The inverse of that name with the given hyper-parameters and defaults for the others; "auto" names none."""
-    check_choice("method", method, INVERSES)
+    method = check_choice("method", method, INVERSES)
     given = check_given(method, **options)
     check_absent("restoration", given.restoration, "it takes the anchors of both sides")
     return make_inverse(method, given)

@@ -155,7 +155,7 @@ def fails(*_):
         (fails, ["torch.float64", "shape (108, 64)", "KeyError: 'oops'"]),
         (lambda x, y: fails, ["torch.float64", "shape (12, 64)", "KeyError: 'oops'"]),
         (lambda x, y: LinearRegression(), ["a LinearRegression", "translate"]),
-        (lambda x, y: lambda z: z.numpy(), ["a ndarray", "(12, 24)"]),
+        (lambda x, y: lambda z: z.numpy(), ["an ndarray", "(12, 24)"]),
         (lambda x, y: lambda z: 1j * y[: len(z)], ["torch.complex128", "(12, 24)"]),
     ],
 )

@@ -249,7 +249,7 @@ def test_options_of_the_hub_are_of_no_use_to_a_loaded_head(option: str, value: A
         (nn.Linear(4, 3), torch.zeros(2, 5), "4", "5"),
         (nn.Linear(4, 3), torch.zeros(4), "(n, 4)", "(4,)"),
         (nn.Linear(4, 3), torch.tensor(1.0), "(n, 4)", "()"),
-        (nn.Linear(4, 3), np.zeros((2, 4)), "(n, 4)", "a ndarray"),
+        (nn.Linear(4, 3), np.zeros((2, 4)), "(n, 4)", "an ndarray"),
         (lambda v: v, torch.zeros(2, 3, 4), "(n, d_Y)", "(2, 3, 4)"),
         (lambda v: v.sum(), torch.zeros(2, 4), "(2, num_labels)", "()"),
         (lambda v: v[:, 0], torch.zeros(2, 4), "(2, num_labels)", "(2,)"),
