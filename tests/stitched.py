@@ -119,6 +119,6 @@ def batch(modality: str, some: list[Any]) -> Any:
 
 def embed(texts: list[str]) -> torch.Tensor:
     """An encoder that is a function: a vector of that length for each text, that no other text has."""
-    seeds = [sum(ord(letter) * (place + 1) for place, letter in enumerate(text)) for text in texts]
+    seeds = [sum(ord(character) * (place + 1) for place, character in enumerate(text)) for text in texts]
     vectors = torch.stack([torch.randn(WIDTH, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
     return vectors / vectors.norm(dim=1, keepdim=True) * WIDTH**0.5
