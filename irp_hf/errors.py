@@ -21,6 +21,10 @@ class DamagedFolderError(IRPError, OSError):
     """A saved folder that is incomplete, altered or not ours."""
 
 
+class OtherModelError(DamagedFolderError):
+    """A saved folder of another kind of model than is to be loaded."""
+
+
 class HubError(IRPError, OSError):
     """The Hub refused, lacks what was asked for, or cannot be reached."""
 

@@ -78,7 +78,7 @@ class IRPTranslation(Module):
         if not widths:
             return
         self._check_width(widths[-1])
-        for difference in _differences(_source_of(self.adapter), model, encoder):
+        for difference in _differences(self.adapter.config.source_record, model, encoder):
             warnings.warn(
                 f"The adapter's source anchors were encoded with {difference}. "
                 "Encode both alike, or the translations will be worse than reported.",
@@ -86,7 +86,7 @@ class IRPTranslation(Module):
             )
 
     def _check_width(self, width: int) -> None:
-        source_size, encoder = self.adapter.config.source_size, _source_of(self.adapter).id
+        source_size, encoder = self.adapter.config.source_size, self.adapter.config.source_record.id
         if width != source_size:
             expected = f"vectors {source_size} wide, from which the adapter translates"
             its = f"{encoder}, whose anchors these are" if encoder else "the encoder whose anchors these are"
@@ -134,10 +134,6 @@ def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
         if isinstance(sequence, nn.Sequential) and any(child is module for child in sequence):
             return takewhile(lambda child: child is not module, sequence)
     return iter(())
-
-
-def _source_of(adapter: IRPAdapter) -> EncoderRecord:
-    return EncoderRecord.from_dict(adapter.config.source_encoder, "source_encoder")
 
 
 def _differences(recorded: EncoderRecord, model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from irp_hf.configuration_irp import AnchoredConfig
-from irp_hf.errors import DamagedFolderError, InputError, refusal, shown
+from irp_hf.errors import DamagedFolderError, InputError, OtherModelError, refusal, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 LARGEST_CONFIG = 10_000_000  # bytes
@@ -31,7 +31,7 @@ def read_config(
             f"a model of type {config_class.model_type!r}",
             f"one of type {shown(content.get('model_type'))}",
             "Load it with AutoModel.from_pretrained, or name another folder.",
-            DamagedFolderError,
+            OtherModelError,
         )
     if not (folder / WEIGHTS).is_file():
         others = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)

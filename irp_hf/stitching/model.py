@@ -30,8 +30,6 @@ from irp_hf.stitching.parts import (
     named_encoder,
     named_head,
     open_adapter,
-    source_of,
-    target_of,
     token_for,
 )
 
@@ -103,12 +101,12 @@ class StitchedModel(nn.Module):
         self.head = named_head(
             self.adapter, head, head_revision, token_for(head, head_token, token), head_trust_remote_code
         )
-        compare_head(target_of(self.adapter), self.head, on_mismatch)
+        compare_head(self.adapter.config.target_record, self.head, on_mismatch)
         self.encoder = named_encoder(
             self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
         )
         self.encoder_module = self.encoder.module
-        compare_encoder(source_of(self.adapter), self.encoder, on_mismatch)
+        compare_encoder(self.adapter.config.source_record, self.encoder, on_mismatch)
         self.eval()
 
     @property

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.encoding.base import Encoder, Options
 from irp_hf.encoding.open import open_encoder
-from irp_hf.errors import DamagedFolderError, InputError, kind_of, refusal, shown
+from irp_hf.errors import InputError, OtherModelError, kind_of, refusal, shown
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
 from irp_hf.heads.replay import HeadReplay
@@ -67,15 +67,13 @@ def _space(part: str, side: Any, revision: str | None, token: Token) -> Anchored
         raise refusal(part, expected, kind_of(side), advice)
     try:
         return AnchoredSpace.from_pretrained(side, revision=revision, token=token)
-    except DamagedFolderError as error:
-        if "model of type" not in str(error):  # a space, and damaged
-            raise
+    except OtherModelError as error:
         raise refusal(part, expected, shown(os.fspath(side)), advice) from error
 
 
 def named_head(adapter: IRPAdapter, head: Any, revision: str | None, token: Token, trust_remote_code: bool) -> Head:
     """The head that is given, or the one that the adapter's target was encoded at."""
-    record = target_of(adapter)
+    record = adapter.config.target_record
     if head is None:
         if not record.at_head:
             got = f"the space of {record.name}, which names none"
@@ -96,7 +94,7 @@ def named_encoder(
     adapter: IRPAdapter, encoder: Any, settings: dict[str, Any], revision: str | None, token: Token
 ) -> Encoder:
     """The encoder that is given, or the one that the adapter's source was encoded by; opened as its anchors were encoded."""
-    record = source_of(adapter)
+    record = adapter.config.source_record
     encoder = _named("encoder", record) if encoder is None else encoder
     if isinstance(encoder, str) and encoder == record.id:
         revision = revision or record.revision
@@ -131,16 +129,6 @@ def _recorded(encoder: Any, record: EncoderRecord) -> dict[str, Any]:
     else:
         own = set()
     return {key: value for key, value in options.items() if key not in own}
-
-
-def source_of(adapter: IRPAdapter) -> EncoderRecord:
-    """Who encoded the anchors of the adapter's source."""
-    return EncoderRecord.from_dict(adapter.config.source_encoder, "source_encoder")
-
-
-def target_of(adapter: IRPAdapter) -> EncoderRecord:
-    """Who encoded the anchors of the adapter's target."""
-    return EncoderRecord.from_dict(adapter.config.target_encoder, "target_encoder")
 
 
 def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
