@@ -1,10 +1,11 @@
-"""Speed, interleaved with a peer and reported as a ratio: `python benchmarks/speed.py [translate row fit memory import]`.
+"""Speed, interleaved with a peer and reported as a ratio: `python benchmarks/speed.py [translate confidence row ...]`.
 
 Every pair of contestants takes turns, and the medians are compared, so that a busy machine slows both alike.
 """
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,31 @@ def translate() -> None:
             rounds=7,
         )
         show(f"20,000 rows, {source_width} → {target_width}, {k} anchors", medians, "two products and an exponential")
+
+
+def confidence() -> None:
+    """Vectors and their confidences: one after the other, and in one pass."""
+    x = torch.randn(20_000, 384)
+    for method in ("whitened", "kernel"):
+        one = adapter(method, 1000, 384, 768)
+        contest: Contest = {
+            "translate": lambda one=one: one.translate(x),
+            "translate, then confidence": lambda one=one: (one.translate(x), one.confidence(x)),
+            "translate(return_confidence=True)": lambda one=one: one.translate(x, return_confidence=True),
+        }
+        show(f"20,000 rows, 384 → 768, {method}, 1,000 landmarks", interleaved(contest, rounds=7), "translate")
+
+
+def report() -> None:
+    """The report of an adapter that was just fitted, which selects nothing again, and of one that was loaded."""
+    fitted = IRPAdapter.from_anchors(*anchors(600, 384, 256))
+    loaded = copy.deepcopy(fitted)
+    contest: Contest = {
+        "fit": lambda: IRPAdapter.from_anchors(*anchors(600, 384, 256)),
+        "report, loaded": lambda: loaded.report(progress=False),
+        "report, just fitted": lambda: fitted.report(progress=False),
+    }
+    show("Report of 600 anchors, 384 → 256, everything chosen", interleaved(contest, rounds=2), "fit")
 
 
 def row() -> None:
@@ -184,7 +210,15 @@ def imports() -> None:
     show("Import, a fresh process", interleaved(contest, rounds=7), "PreTrainedModel and Pipeline")
 
 
-CONTESTS = {"translate": translate, "row": row, "fit": fit, "memory": memory, "import": imports}
+CONTESTS = {
+    "translate": translate,
+    "confidence": confidence,
+    "row": row,
+    "fit": fit,
+    "report": report,
+    "memory": memory,
+    "import": imports,
+}
 
 if __name__ == "__main__":
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
