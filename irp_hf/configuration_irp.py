@@ -1,4 +1,7 @@
-"""Configurations of the two models. Without postponed annotations: `strict` cannot check types that are strings."""
+"""The configurations of the two models: what `config.json` of a space and of an adapter may say.
+
+Without postponed annotations: `strict` cannot check types that are strings.
+"""
 
 import math
 from typing import Any, ClassVar, Literal

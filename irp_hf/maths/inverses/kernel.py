@@ -30,12 +30,16 @@ class KernelInverse(Inverse):
     folds_to = KernelMap
     held_out = "leave-one-out"
 
-    gamma: float = hyperparameter(2.0, "γ", "of the similarity `exp(γ(cos - 1))`; γ → 0 is linear", most=1e3, open=True)
-    ridge: float = hyperparameter(1e-2, "λ", "in units of the similarity of equal directions", least=1e-12, most=1e6)
+    gamma: float = hyperparameter(
+        2.0, "γ", "how local the similarity `exp(γ(cos - 1))` is; γ → 0 is linear", most=1e3, open=True
+    )
+    ridge: float = hyperparameter(
+        1e-2, "λ", "how much it smooths, in units of the similarity of equal directions", least=1e-12, most=1e6
+    )
     num_landmarks: int | None = hyperparameter(
         None,
         "m",
-        "how many anchors, farthest apart, carry the map; all where not given",
+        "how many anchors, those farthest apart, carry the map; by default all",
         least=1,
         most=2**31,
         whole=True,

@@ -26,7 +26,9 @@ class WhitenedInverse(Inverse):
     folds_to = LinearMap
 
     balance: float = hyperparameter(0.5, "b", "the share of the whitening that the source takes", most=1)
-    ridge: float = hyperparameter(1e-2, "λ", "in units of the mean variance per dimension", most=1e6)
+    ridge: float = hyperparameter(
+        1e-2, "λ", "how much it smooths, in units of the mean variance per dimension", most=1e6
+    )
     lift: float = lift()
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
