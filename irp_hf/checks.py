@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from irp_hf.errors import refusal, shown
 
 Choice = TypeVar("Choice")
+
+LARGEST_BATCH = 2**31 - 1  # what counts items further down has 32 bits
+MOST_WORKERS = 1024  # each is a process
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int | None = None, advice: str = "") -> int:
@@ -64,10 +67,10 @@ def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a 
     return several
 
 
-def check_absent(option: str, value: Any, why: str) -> None:
-    """Raise `InputError` where an option was given that means nothing here."""
+def check_absent(option: str, value: Any, why: str, show: Callable[[Any], str] = shown) -> None:
+    """Raise `InputError` where an option was given that means nothing here; `show=kind_of` keeps a secret."""
     if value is not None:
-        raise refusal(option, f"nothing, since {why}", shown(value), f"Leave {option} out.")
+        raise refusal(option, f"nothing, since {why}", show(value), f"Leave {option} out.")
 
 
 def is_count(value: Any) -> bool:
@@ -105,6 +108,16 @@ def check_alias(option: str, value: Any, alias: str, other: Any) -> Any:
         return other
     check_absent(alias, other, f"{option} is given, and is the same option")
     return value
+
+
+def check_batch_size(value: Any) -> int:
+    """How many items are taken at a time, as an `int`."""
+    return check_count("batch_size", value, 1, LARGEST_BATCH, "32 suits most encoders.")
+
+
+def check_workers(value: Any) -> int:
+    """How many processes read items besides this one, 0 or more, as an `int`."""
+    return check_count("num_workers", value, 0, MOST_WORKERS, "0 reads them in this process; 4 suits most machines.")
 
 
 def _float(value: Any) -> float:

@@ -15,6 +15,7 @@ from irp_hf.hub.ids import COMMIT, is_hub_id
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 LONGEST = 10_000  # characters of a value: prompts may be long
+POOLINGS = {"lasttoken": "last"}  # what sentence-transformers calls some of them, and what they are called here
 
 
 class Difference(NamedTuple):
@@ -29,10 +30,26 @@ class Difference(NamedTuple):
 class Record:
     """Plain values by name. A value that was never recorded differs from None, which may be recorded."""
 
+    id: str | None = None
+    """On the Hub; of what is not there a name."""
+    revision: str | None = None
+    """A commit on the Hub."""
     recorded: frozenset[str] = field(default=frozenset(), kw_only=True)
     """The names that have a value, None included."""
     extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     """Other values, which a user recorded."""
+
+    def __post_init__(self) -> None:
+        """Check the values, and record those that are not None, as `from_dict` does; raises `InputError`."""
+        for name in self.names():
+            object.__setattr__(self, name, self._read(name, name, getattr(self, name)))
+        given = (name for name in self.names() if getattr(self, name) is not None)
+        object.__setattr__(self, "recorded", self.recorded.union(given))
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether it names a repository on the Hub at a commit, which nothing on a disk has."""
+        return is_hub_id(self.id) and COMMIT.fullmatch(self.revision or "") is not None
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -97,14 +114,10 @@ class Record:
 
 @dataclass(frozen=True)
 class EncoderRecord(Record):
-    """Who encoded, and how: what the other side must do alike."""
+    """Who encoded, and how: what the other side must do alike. Its `id` may name a folder, a class or a function."""
 
-    id: str | None = None
-    """An id on the Hub, or the name of a folder, a class or a function."""
-    revision: str | None = None
-    """A commit on the Hub."""
     pooling: str | tuple[str, ...] | None = None
-    """How one vector is made of a model's many; where there are several poolings, their vectors are concatenated."""
+    """How one vector is made of a model's many, by our name; where there are several, their vectors are concatenated."""
     prompt: str | None = None
     """What was put in front of every text; None or empty: nothing."""
     normalize: bool | None = None
@@ -122,11 +135,6 @@ class EncoderRecord(Record):
     def name(self) -> str:
         """Its id, for people."""
         return self.id or "an unknown encoder"
-
-    @property
-    def on_hub(self) -> bool:
-        """Whether it names a repository on the Hub at a commit, which no folder on a disk has."""
-        return is_hub_id(self.id) and COMMIT.fullmatch(self.revision or "") is not None
 
     @property
     def at_head(self) -> bool:
@@ -154,27 +162,19 @@ class EncoderRecord(Record):
                 raise refusal(
                     place, "one name or several", shown(value), "Give them as ['mean', 'max'], or leave it out."
                 )
-            return tuple(super(EncoderRecord, cls)._read(place, key, entry) for entry in value)
-        return super()._read(place, key, value)
+            return tuple(cls._read(place, key, entry) for entry in value)
+        read = super()._read(place, key, value)
+        return POOLINGS.get(read, read) if key == "pooling" else read
 
 
 @dataclass(frozen=True)
 class AnchorRecord(Record):
     """Which anchors: where the set lies, and where its items come from."""
 
-    id: str | None = None
-    """On the Hub."""
-    revision: str | None = None
-    """A commit on the Hub."""
     dataset: str | None = None
     """What the items were drawn from."""
     license: str | None = None
     """The items'."""
-
-    @property
-    def on_hub(self) -> bool:
-        """Whether it names a data set on the Hub at a commit, which nothing on a disk has."""
-        return is_hub_id(self.id) and COMMIT.fullmatch(self.revision or "") is not None
 
     @classmethod
     def from_dict(cls, values: Any, name: str) -> Self:

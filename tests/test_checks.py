@@ -8,19 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from says import says
 
 from irp_hf.checks import (
     check_absent,
     check_alias,
+    check_batch_size,
     check_choice,
     check_count,
     check_flag,
     check_list,
     check_number,
     check_text,
+    check_workers,
     quoted,
 )
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, kind_of, shown
 
 STRANGE = [
     None,
@@ -128,8 +131,19 @@ def test_a_single_value_where_several_are_expected_is_refused(refusal, value):
 def test_options_that_mean_nothing_here(refusal):
     """They would be ignored without a word."""
     check_absent("revision", None, "it is a folder")
+    text = refusal(check_absent, "token", "hf_secret", "it is a folder", show=kind_of, error=InputError)
+    assert "token" in text
+    assert "secret" not in text
     assert "'main'" in refusal(check_absent, "revision", "main", "it is a folder", error=InputError)
     assert check_alias("baselines", None, "against", ["ridge"]) == ["ridge"]
     assert check_alias("baselines", ["ridge"], "against", None) == ["ridge"]
     refusal(check_alias, "baselines", ["ridge"], "against", ["ridge"], error=InputError)
     assert quoted(("a", 1)) == "'a', 1"
+
+
+@pytest.mark.parametrize(("check", "least", "most"), [(check_batch_size, 1, 2**31 - 1), (check_workers, 0, 1024)])
+def test_counts_that_no_machine_has(refusal, check, least, most):
+    """A slip of the keyboard starts a million processes, or ends in an error of the library that counts with 32 bits."""
+    for value in (least - 1, most + 1, 10**400, 2.5, "3", None, True):
+        assert says(refusal(check, value, error=InputError), least, most, shown(value))
+    assert (check(least), check(np.int64(most))) == (least, most)

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from says import says
 
+from irp_hf import AnchoredSpace
 from irp_hf.errors import InputError
 from irp_hf.records import LONGEST, AnchorRecord, EncoderRecord, check_fingerprint
 
@@ -56,6 +58,27 @@ def test_properties():
     assert EncoderRecord().name == "an unknown encoder"
     assert not EncoderRecord().at_head
     assert AnchorRecord.of(id="me/anchors", revision=COMMIT).on_hub
+
+
+def test_the_constructor_records_what_it_is_given(refusal):
+    """A record made in the plain way would save nothing of what it says, and agree with every other."""
+    record = EncoderRecord(id="me/encoder", normalize=True, pooling=["mean", "max"])
+    assert record == EncoderRecord.of(id="me/encoder", normalize=True, pooling=("mean", "max"))
+    assert record.to_dict() == {"id": "me/encoder", "normalize": True, "pooling": ["mean", "max"]}
+    assert record.with_values(prompt=None).to_dict() == {**record.to_dict(), "prompt": None}
+    assert EncoderRecord().to_dict() == {}
+    assert AnchorRecord("me/anchors", COMMIT).to_dict() == {"id": "me/anchors", "revision": COMMIT}
+    space = AnchoredSpace.from_embeddings(np.eye(3, dtype=np.float32), encoder=record)
+    assert space.config.encoder == record.to_dict()
+    assert says(refusal(EncoderRecord, normalize="yes", error=InputError), "normalize", "'yes'")
+    assert says(refusal(AnchorRecord, id=3, error=InputError), "id", "3")
+
+
+def test_a_pooling_has_one_name():
+    """A sentence-transformers model and the same model in transformers would pool otherwise, by their names alone."""
+    for theirs, ours in (("lasttoken", "last"), (("mean", "lasttoken"), ("mean", "last")), ("cls", "cls")):
+        assert EncoderRecord.from_dict({"pooling": theirs}, "encoder").pooling == ours
+    assert not differences({"pooling": "lasttoken"}, {"pooling": "last"})
 
 
 def differences(one: dict, other: dict, *names: str) -> list:

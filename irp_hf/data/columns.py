@@ -7,7 +7,7 @@ import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from irp_hf.checks import check_choice, check_count, check_list, quoted
+from irp_hf.checks import check_batch_size, check_choice, check_list, quoted
 from irp_hf.data.items import is_picture, is_row
 from irp_hf.errors import kind_of, refusal, shown
 
@@ -17,7 +17,7 @@ Columns: TypeAlias = Mapping[str, Sequence[Any]]
 def check_request(items: Any, batch_size: Any) -> Any:
     """The first of the items to encode; raises `InputError` for what is no list of them, and for a wrong batch size."""
     first = check_items(items)
-    check_count("batch_size", batch_size, advice="32 suits most encoders.")
+    check_batch_size(batch_size)
     return first
 
 
