@@ -23,7 +23,7 @@ from irp_hf.errors import kind_of, refusal, shown
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.plots import BAND, COLORS, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number
-from irp_hf.heads.labels import head_labels
+from irp_hf.heads.labels import open_classifier
 from irp_hf.maths.metrics import Labels
 
 if TYPE_CHECKING:
@@ -137,21 +137,24 @@ def scale_invariance(
 
     `head` is whatever `irp_hf.heads.open_head` opens: an `nn.Module` or a function that returns logits `(n, c)`, a fitted
     scikit-learn classifier, a folder or an id of a classification model. `x (n, d)` are vectors as it reads them, an array of
-    any kind. `labels (n,)`, if given, are the true classes, as numbers of logits or as the classifier names them. With `layer`,
+    any kind. `labels (n,)`, if given, are the true classes, as the classifier names them or as numbers of its logits; a fitted
+    classifier of scikit-learn names them by its `classes_`, a classifier of transformers by its `id2label`. With `layer`,
     the name of a submodule as `head.named_modules()` has it, the output of that layer is multiplied instead of `x`. With
     `center (d,)`, `x` is rescaled about that point and not about the origin: a translation restores the scale about the mean of
     the target's anchors, so give that mean to learn what a wrong scale would do to it. Every number is the mean over rows, with
     a 95 % bootstrap interval over them.
 
     Raises `InputError` for `x` or `center` that is not finite or of another shape, a factor that is not between 1e-9 and 1e9, a
-    layer that the head does not have, labels that are not one each, and a head that fails.
+    layer that the head does not have, labels that are not one each or no class of the head's, and a head that fails.
     """
     matrix = as_matrix(x).double()
     tried = _checked(factors)
-    predict = head_labels(head)
-    true = None if labels is None else _numbered(labels, head, len(matrix))
+    opened = open_classifier(head)
     middle = None if center is None else _point(center, matrix, layer)
-    rescaled = _rescaled_inputs(predict, middle) if layer is None else _rescaled_layer(predict, head, layer)
+    rescaled = (
+        _rescaled_inputs(opened.predict, middle) if layer is None else _rescaled_layer(opened.predict, head, layer)
+    )
+    true = None if labels is None else opened.number_labels(labels, matrix)
     given = torch.stack([torch.cat([rescaled(chunk, factor) for chunk in matrix.split(CHUNK)]) for factor in tried])
     rows = [given == given[tried.index(1.0)], *([] if true is None else [given == true])]
     measures = bootstrap(torch.cat(rows).double())
@@ -166,31 +169,6 @@ def _checked(factors: Sequence[float]) -> list[float]:
     return sorted(
         {1.0, *(check_number("factors", one, LEAST, MOST, advice=advice) for one in check_list("factors", factors))}
     )
-
-
-def _numbered(labels: Any, head: Any, num_rows: int) -> Tensor:
-    """True labels as `head_labels` numbers them."""
-    try:
-        classes = np.asarray(labels.tolist() if isinstance(labels, Tensor) else labels)
-    except ValueError as error:
-        raise refusal(
-            "labels", "one class for each vector", "lists of unequal length", "Choose one class of several."
-        ) from error
-    if classes.shape != (num_rows,):
-        expected = f"one for each of {num_rows} vectors, shape {(num_rows,)}"
-        raise refusal("labels", expected, f"shape {classes.shape}", "Give them in the order of x.")
-    if hasattr(head, "classes_") and not callable(head):
-        known = head.classes_.tolist()
-        unknown = [label for label in classes.tolist() if label not in known]
-        if unknown:
-            expected = f"classes of the head, {_first(known)}"
-            raise refusal("labels", expected, shown(unknown[0]), "Name them as the head does.")
-        return torch.tensor([known.index(label) for label in classes.tolist()])
-    if classes.dtype.kind not in "biu" or classes.min() < 0:
-        what = classes.min() if classes.dtype.kind == "i" else classes.dtype
-        expected = "whole numbers from 0, each the place of the right logit"
-        raise refusal("labels", expected, str(what), "Number the classes as the head's logits are.")
-    return torch.from_numpy(classes.astype(np.int64))
 
 
 def _first(names: Sequence[Any]) -> str:

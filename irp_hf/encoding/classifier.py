@@ -6,11 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers import (
-    AutoModelForAudioClassification,
-    AutoModelForImageClassification,
-    AutoModelForSequenceClassification,
-)
 
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding import audio, pictures, text
@@ -19,12 +14,7 @@ from irp_hf.encoding.forward import inputs_of
 from irp_hf.encoding.sources import Source
 from irp_hf.errors import refusal, shown
 from irp_hf.heads.cut import HeadCut
-
-CLASSIFIERS: dict[str, Any] = {
-    "text": AutoModelForSequenceClassification,
-    "image": AutoModelForImageClassification,
-    "audio": AutoModelForAudioClassification,
-}
+from irp_hf.heads.stored import CLASSIFIERS
 
 
 def open_head_input(source: Source, options: Options) -> Encoder:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from irp_hf.checks import check_choice, check_count, check_list
-from irp_hf.errors import IRPError, first_line, kind_of, refusal
+from irp_hf.checks import check_choice, check_count, check_list, quoted
+from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.heads.cut import HeadCut
+from irp_hf.records import EncoderRecord
 
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+NAMED = 12  # classes that an error names
 
 
 class Head(nn.Module):
@@ -27,12 +30,14 @@ class Head(nn.Module):
         labels: list[str] | None = None,
         problem_type: str | None = None,
         dim: int | None = None,
-        record: dict[str, Any] | None = None,
+        record: EncoderRecord | Mapping[str, Any] | None = None,
+        classes: list[Any] | None = None,
     ) -> None:
         """A head of any function `scorer`; `nn.Module`s become a part of it, in evaluation mode.
 
         `labels` are the names of the logits, `problem_type` is one of transformers', `dim` is d_Y, `record` says where the
-        head comes from; None where not known. Raises `InputError` for others.
+        head comes from: the id and the commit of its classifier; `classes` are the values that stand for the logits in a
+        user's table, as a fitted estimator's `classes_` are. None where not known. Raises `InputError` for others.
         """
         super().__init__()
         if not callable(scorer):
@@ -41,9 +46,11 @@ class Head(nn.Module):
         self.labels = None if labels is None else check_list("labels", labels, least=1)
         self.problem_type = None if problem_type is None else check_choice("problem_type", problem_type, PROBLEMS)
         self.dim = None if dim is None else check_count("dim", dim)
-        if not isinstance(record, dict | None):
-            raise refusal("record", "a dictionary", kind_of(record), "Give its id, say: {'id': 'user/name'}.")
-        self.record = record or {}
+        self.record = EncoderRecord.from_dict(record, "record")
+        self.classes = None if classes is None else check_list("classes", classes, least=1)
+        if self.classes is not None and self.labels is not None and len(self.classes) != len(self.labels):
+            expected, got = f"one for each of {len(self.labels)} labels", f"{len(self.classes)}"
+            raise refusal("classes", expected, got, "Give them in the order of the logits.")
         self.eval()
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -103,13 +110,35 @@ class Head(nn.Module):
         if self.problem_type == "regression":
             raise refusal("head", "a classifier, whose labels can be compared", "a regressor", "Give a classifier.")
 
+    def number_labels(self, labels: Any, vectors: Tensor) -> Tensor:
+        """The true labels of `vectors (n, d_Y)` as `predict` numbers them: `(n,)` int64.
+
+        `labels (n,)`, of any kind of array, are values among `classes` where the head has them, else names among `labels` or
+        numbers of logits. Raises `InputError` for other labels, and where `forward` does.
+        """
+        given = _one_each(labels, len(vectors))
+        if self.classes is not None:
+            return _places(given.tolist(), self.classes)
+        if given.dtype.kind in "OSU" and self.labels is not None and len(self.labels) > 1:
+            return _places(given.tolist(), self.labels)
+        if given.dtype.kind not in "biu" or given.min() < 0:
+            got = str(given.min() if given.dtype.kind == "i" else given.dtype)
+            expected = "whole numbers from 0, each the place of the right logit"
+            raise refusal("labels", expected, got, "Number the classes as the head's logits are.")
+        with torch.no_grad(), evaluation_mode(self):
+            count = max(2, self(vectors[:1]).shape[1])  # one logit parts two classes
+        if given.max() >= count:
+            expected = f"numbers from 0 to {count - 1}, each the place of the right logit"
+            raise refusal("labels", expected, str(given.max()), "Number the classes as the head's logits are.")
+        return torch.from_numpy(given.astype(np.int64))
+
     def names(self, num_labels: int) -> list[str]:
         """The labels' names, LABEL_0, ... where the head has none."""
         return self.labels or [f"LABEL_{i}" for i in range(num_labels)]
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        name, count = self.record.get("id", "given in memory"), len(self.labels or ())
+        name, count = self.record.id or "given in memory", len(self.labels or ())
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
 
 
@@ -126,9 +155,12 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def of_config(cut: HeadCut, config: PreTrainedConfig | None, record: dict[str, Any]) -> Head:
-    """A head with the names and the problem of a classifier's configuration."""
+def of_config(
+    cut: HeadCut, config: PreTrainedConfig | None, name: str | None, commit: str | None, kind: str | None = None
+) -> Head:
+    """A head with the names and the problem of a classifier's configuration, and where the classifier comes from."""
     problem, names = getattr(config, "problem_type", None), label_names(config)
+    record = {"id": name, "revision": commit, "kind": kind}
     return Head(
         cut.head_only(),
         labels=names if names and len(names) == cut.num_labels else None,
@@ -136,6 +168,29 @@ def of_config(cut: HeadCut, config: PreTrainedConfig | None, record: dict[str, A
         dim=cut.dim,
         record={key: value for key, value in record.items() if value is not None},
     )
+
+
+def _one_each(labels: Any, num_rows: int) -> np.ndarray[Any, Any]:
+    """The labels as an array `(n,)`."""
+    try:
+        given = np.asarray(labels.tolist() if isinstance(labels, Tensor) else labels)
+    except ValueError as error:
+        advice = "Choose one class of several."
+        raise refusal("labels", "one class for each vector", "lists of unequal length", advice) from error
+    if given.shape != (num_rows,):
+        expected = f"one for each of {num_rows} vectors, shape {(num_rows,)}"
+        raise refusal("labels", expected, f"shape {given.shape}", "Give them in the order of x.")
+    return given
+
+
+def _places(labels: list[Any], known: list[Any]) -> Tensor:
+    """The place of each label among the classes that are known; a name that two classes share tells neither."""
+    places = {label: place for place, label in enumerate(known) if known.count(label) == 1}
+    for label in labels:
+        if not isinstance(label, Hashable) or label not in places:
+            expected = f"classes of the head, {quoted(known[:NAMED])}{', …' if len(known) > NAMED else ''}"
+            raise refusal("labels", expected, shown(label), "Name them as the head does.")
+    return torch.tensor([places[label] for label in labels])
 
 
 def label_names(config: Any) -> list[str] | None:

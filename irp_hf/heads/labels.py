@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from irp_hf.heads.head import evaluation_mode
+from irp_hf.heads.head import Head, evaluation_mode
 from irp_hf.heads.open import open_head
 from irp_hf.maths.metrics import Labels
 
@@ -21,7 +21,12 @@ def head_labels(head: Any) -> Labels:
 
     Raises `InputError` for anything else and for a regressor, and the function does so where the head fails.
     """
+    return open_classifier(head).predict
+
+
+def open_classifier(head: Any) -> Head:
+    """What `open_head` makes of a head, which is left in the mode that it was in; raises `InputError` for a regressor too."""
     with evaluation_mode(head) if isinstance(head, nn.Module) else nullcontext():
         opened = open_head(head)
     opened.check_has_labels()
-    return opened.predict
+    return opened

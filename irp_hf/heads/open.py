@@ -53,8 +53,8 @@ def open_head(
         head = cut_loaded(head)
     if isinstance(head, HeadCut):
         config: Any = getattr(head.model, "config", None)
-        path = getattr(config, "_name_or_path", None)
-        return of_config(head, config, {"id": Repository(path, None, False).name if path else None})
+        path, commit = getattr(config, "_name_or_path", None), getattr(config, "_commit_hash", None)
+        return of_config(head, config, Repository(path, commit, False).name if path else None, commit)
     if _is_estimator(head):
         return _of_estimator(head)
     if isinstance(head, type) or not callable(head):
@@ -94,6 +94,7 @@ def _of_estimator(estimator: Any) -> Head:
     return Head(
         lambda vectors: torch.from_numpy(_scores(estimator, vectors.detach().cpu().numpy())),
         labels=None if classes is None else [str(label) for label in classes],
+        classes=None if classes is None else np.asarray(classes).tolist(),
         problem_type="regression" if classes is None else "single_label_classification",
         dim=None if width is None else int(width),
     )
@@ -156,5 +157,5 @@ def _agreeing(scores: Any, predicted: Any) -> Any:
 
 def _compares_pairs(estimator: Any) -> bool:
     """Whether its scores, or those of a part of it, are of pairs of classes, as a support vector machine's may be."""
-    parameters = estimator.get_params().items()
+    parameters = estimator.get_params().items() if hasattr(estimator, "get_params") else ()
     return any(name.endswith("decision_function_shape") and value == "ovo" for name, value in parameters)

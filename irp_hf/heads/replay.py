@@ -16,7 +16,17 @@ from torch.nn import functional
 from typing_extensions import Self
 
 from irp_hf.errors import kind_of, refusal
-from irp_hf.heads.tracing import Entry, changer, inside, logits_of, map_tensors, owner_of, record_calls, replace_output
+from irp_hf.heads.tracing import (
+    Entry,
+    changer,
+    count_call,
+    inside,
+    logits_of,
+    map_tensors,
+    owner_of,
+    record_calls,
+    replace_output,
+)
 
 
 @dataclass(frozen=True)
@@ -34,18 +44,14 @@ class _Replay:
     rows: int
     values: dict[Entry, Tensor]
     counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, name: str) -> int:
-        """How many calls of this module came before."""
-        self.counts[name] = self.counts.get(name, -1) + 1
-        return self.counts[name]
+    """How many calls of each module came before the last one."""
 
 
 _REPLAY: ContextVar[_Replay] = ContextVar("replay")  # so that two threads may run one head
 
 
 def _count(name: str) -> int:
-    return _REPLAY.get().count(name)
+    return count_call(_REPLAY.get().counts, name)
 
 
 def _vector(entry: Entry, _: Tensor) -> Tensor:
@@ -147,7 +153,7 @@ class _Template(nn.Module):
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
         replay = _REPLAY.get()
         repeat = _repeat(replay.rows)  # and own it: some heads write into what they get
-        return map_tensors(lambda tensor: repeat(tensor).clone(), self._outputs[replay.count(self._name)])
+        return map_tensors(lambda tensor: repeat(tensor).clone(), self._outputs[_count(self._name)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._outputs = [map_tensors(fn, output) for output in self._outputs]

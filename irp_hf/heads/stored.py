@@ -11,7 +11,15 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModelForAudioClassification,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 from transformers.models.auto import modeling_auto
 
 from irp_hf.checkpoints.limits import check_sizes
@@ -34,10 +42,10 @@ KINDS: dict[str, str] = {
     for names in mapping.values()
     for name in ([names] if isinstance(names, str) else names)
 }
-AUTO_CLASSES = {
-    "AutoModelForSequenceClassification": "text",
-    "AutoModelForImageClassification": "image",
-    "AutoModelForAudioClassification": "audio",
+CLASSIFIERS: dict[str, Any] = {
+    "text": AutoModelForSequenceClassification,
+    "image": AutoModelForImageClassification,
+    "audio": AutoModelForAudioClassification,
 }
 TRACED, TRIED = 3, 2  # rows of the batch that is traced and of another
 
@@ -66,7 +74,7 @@ def read_head(
     else:  # stored under other names, or an architecture that does not run on noise
         cut = _whole_cut(repository, model_class, config, kind, processor, hub)
     cut.head_only().to(_dtype(cut.head_only()))
-    return of_config(cut, config, dict(id=repository.name, revision=repository.commit, kind=kind))
+    return of_config(cut, config, repository.name, repository.commit, kind)
 
 
 def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any = None) -> HeadCut:
@@ -105,8 +113,8 @@ def _classifier(name: str, architectures: Any) -> tuple[type[PreTrainedModel], s
 
 def _remote(path: str, config: Any, hub: dict[str, Any]) -> tuple[Any, str] | None:
     """The classifier that a trusted repository brings, and what it classifies."""
-    for auto_class, kind in AUTO_CLASSES.items():
-        if found := remote_class(config, auto_class, path, hub):
+    for kind, auto in CLASSIFIERS.items():
+        if found := remote_class(config, auto.__name__, path, hub):
             return found, kind
     return None
 

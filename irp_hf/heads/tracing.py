@@ -59,7 +59,7 @@ def record_calls(model: nn.Module, record: Callable[[Call], None]) -> Iterator[N
 
     def recorder(name: str) -> Callable[..., None]:
         def pre(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            record(Call(name, _count(counts, name), _floats(args, kwargs)))
+            record(Call(name, count_call(counts, name), _floats(args, kwargs)))
 
         return pre
 
@@ -82,9 +82,15 @@ def replace_inputs(
     counts: dict[str, int] = {}
     with ExitStack() as hooks:
         for name, group in by_name.items():
-            hook = _in_this_thread(changer(group, partial(_count, counts, name), change))
+            hook = _in_this_thread(changer(group, partial(count_call, counts, name), change))
             hooks.callback(model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
+
+
+def count_call(counts: dict[str, int], name: str) -> int:
+    """Count a call of module `name`, and say how many came before."""
+    counts[name] = counts.get(name, -1) + 1
+    return counts[name]
 
 
 def changer(
@@ -154,8 +160,3 @@ def _in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
 def _floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Slot, Tensor]]:
     slots: list[tuple[Slot, Any]] = [*enumerate(args), *kwargs.items()]
     return [(slot, value) for slot, value in slots if isinstance(value, Tensor) and value.is_floating_point()]
-
-
-def _count(counts: dict[str, int], name: str) -> int:
-    counts[name] = counts.get(name, -1) + 1
-    return counts[name]

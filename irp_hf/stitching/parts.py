@@ -136,12 +136,11 @@ def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     if recorded.knows("at") and not recorded.at_head and isinstance(head.scorer, HeadReplay):
         expected, got = "an adapter to what it reads", f"one to vectors of {recorded.name} as an encoder pools them"
         _refuse("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
-    record = EncoderRecord.from_dict(head.record, "the head's record")
-    if record.id is None or record.id != recorded.id:
+    if head.record.id is None or head.record.id != recorded.id:
         return
-    for _, then, now in recorded.differences(record, ["revision"]):
+    for _, then, now in recorded.differences(head.record, ["revision"]):
         expected, got = f"revision {then!r}, with which the target's anchors were encoded", repr(now)
-        _refuse(f"The head of {record.id}", expected, got, OPEN_ALIKE, on_mismatch)
+        _refuse(f"The head of {head.record.id}", expected, got, OPEN_ALIKE, on_mismatch)
 
 
 def compare_encoder(recorded: EncoderRecord, encoder: Encoder, on_mismatch: str) -> None:

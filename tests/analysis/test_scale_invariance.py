@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from says import says
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
@@ -16,6 +19,7 @@ from irp_hf.analysis import scale_invariance as module
 from irp_hf.analysis.scale_invariance import FACTORS, ScaleInvariance, ScalePoint, scale_invariance
 from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure
+from irp_hf.heads import open_head
 
 POWERS = (0.125, 0.5, 2.0, 16.0)  # exact in floating point
 
@@ -119,6 +123,33 @@ def test_a_fitted_classifier_and_its_own_names():
         assert point.accuracy is not None
         assert point.accuracy.mean == pytest.approx(fitted.score(point.factor * x, names))
     assert scale_invariance(fitted, x).points[0].accuracy is None
+
+
+def test_a_head_that_was_opened_counts_as_what_it_was(tmp_path: Any, refusal):
+    """Accuracy would be .000 of a classifier that is right, for its classes were compared with the numbers of its logits."""
+    x = vectors(200).numpy()
+    y = (x[:, 0] > 0) + 3
+    fitted = LogisticRegression().fit(x, y)
+    opened = scale_invariance(open_head(fitted), x, y, factors=POWERS)
+    assert opened == scale_invariance(fitted, x, y, factors=POWERS)
+    assert opened.points[2].accuracy.mean == pytest.approx(fitted.score(x, y))
+
+    names = dict(enumerate(["sport", "news", "food"]))
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(
+            vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, id2label=names
+        )
+    ).eval()
+    model.save_pretrained(tmp_path)
+    rows = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    numbers = model.classifier(rows).argmax(1)
+    for given_head in (model, tmp_path, str(tmp_path), open_head(tmp_path)):
+        for labels in (numbers, [names[int(place)] for place in numbers]):
+            found = scale_invariance(given_head, rows, labels, factors=[1])
+            assert found.points[0].accuracy.mean == 1
+        text = refusal(scale_invariance, given_head, rows, numbers + 3, error=InputError)
+        assert says(text, "labels", "0 to 2")
+    assert says(refusal(scale_invariance, head(), vectors(), [4] * 60, error=InputError), "labels", "0 to 3", "got 4")
 
 
 def test_large_inputs_are_read_in_chunks_of_the_same_result(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import build
+from says import says
 from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -230,9 +231,73 @@ def test_a_classifier_that_predicts_otherwise_than_it_says_is_refused(refusal: A
     assert "got 7" in refusal(head_labels(classifier(np.full(5, 7))), VECTORS[:5], error=InputError)
 
 
-@pytest.mark.parametrize("wrong", [{"labels": "abc"}, {"labels": []}, {"problem_type": "ranking"}, {"dim": 2.5}])
+def scores(x: Any) -> Any:
+    return np.stack([x[:, 0], x[:, 1], -x[:, 0]], 1)
+
+
+def test_a_classifier_that_scores_and_is_not_of_scikit_learn() -> None:
+    """Libraries have classifiers of their own with its methods, and no parameters to ask for."""
+    classes = np.array(["a", "b", "c"])
+    own = SimpleNamespace(classes_=classes, decision_function=scores, predict=lambda x: classes[scores(x).argmax(1)])
+    head, x = open_head(own), VECTORS.float()
+    assert np.allclose(head(x).numpy(), scores(x.numpy()))
+    assert torch.equal(head_labels(own)(x), torch.from_numpy(scores(x.numpy()).argmax(1)))
+
+
+TOPICS = {"labels": ["sport", "news", "news"]}
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "numbers"),
+    [
+        (LogisticRegression().fit(VECTORS, THREE + 3), [5, 3, 4], [2, 0, 1]),
+        (LogisticRegression().fit(VECTORS, TWO > 0), [True, False, True], [1, 0, 1]),
+        (LogisticRegression().fit(VECTORS, THREE.astype(str)), np.array(["2", "0", "1"]), [2, 0, 1]),
+        (Head(nn.Linear(6, 3), labels=["a", "b", "c"]), ["c", "a", "b"], [2, 0, 1]),
+        (Head(nn.Linear(6, 3), labels=["a", "b", "c"]), torch.tensor([2, 0, 1]), [2, 0, 1]),
+        (Head(nn.Linear(6, 3), labels=["a", "b", "c"], classes=[7, 8, 9]), [9, 7, 8], [2, 0, 1]),
+        (Head(nn.Linear(6, 3), **TOPICS), ["sport"] * 3, [0, 0, 0]),
+        (nn.Linear(6, 3), np.array([2, 0, 1], np.uint8), [2, 0, 1]),
+        (nn.Linear(6, 1), [1, 0, 1], [1, 0, 1]),
+    ],
+)
+def test_true_labels_are_numbered_as_predicted_ones_are(head: Any, labels: Any, numbers: list[int]) -> None:
+    """Accuracy would be that of other classes."""
+    assert open_head(head).number_labels(labels, VECTORS[:3]).tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "words"),
+    [
+        (LogisticRegression().fit(VECTORS, THREE + 3), [5, 3, 0], ["3, 4, 5", "got 0"]),
+        (Head(nn.Linear(6, 3), labels=["a", "b", "c"]), ["a", "b", "d"], ["'a', 'b', 'c'", "got 'd'"]),
+        (Head(nn.Linear(6, 3), labels=["a", "b", "c"]), [0, 1, 3], ["0 to 2", "got 3"]),
+        (Head(nn.Linear(6, 3), **TOPICS), ["news"] * 3, ["got 'news'"]),  # which of the two?
+        (Head(nn.Linear(6, 20), labels=list("abcdefghijklmnopqrst")), ["x"] * 3, ["'l', …", "got 'x'"]),
+        (nn.Linear(6, 3), [0, 1, 3], ["0 to 2", "got 3"]),
+        (nn.Linear(6, 3), [0, 1, 3.5], ["float64"]),
+        (nn.Linear(6, 1), [0, 1, 2], ["0 to 1", "got 2"]),
+        (nn.Linear(6, 3), [0, 1], ["3 vectors", "(2,)"]),
+        (nn.Linear(6, 3), np.array([0, [1], {}], object), ["object"]),
+        (Head(nn.Linear(6, 3), classes=[1, 2, 3]), np.array([1, [1], {}], object), ["got [1]"]),
+    ],
+)
+def test_labels_that_are_no_class_are_refused(head: Any, labels: Any, words: list[str], refusal: Any) -> None:
+    """Accuracy would be .000, and nobody would know why."""
+    text = refusal(open_head(head).number_labels, labels, VECTORS[:3], error=InputError)
+    assert says(text, "labels", *words)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"labels": "abc"}, {"labels": []}, {"problem_type": "ranking"}, {"dim": 2.5}, {"classes": "abc"}),
+        {"classes": [1, 2], "labels": ["a", "b", "c"]},
+        {"record": {"revision": 3}},
+    ],
+)
 def test_what_a_head_is_told_is_checked(wrong: Any, refusal: Any) -> None:
-    """Three letters would be taken for three labels, and half a dimension fail far from here."""
+    """Three characters would be taken for three labels, and half a dimension fail far from here."""
     assert next(iter(wrong)) in refusal(Head, nn.Linear(6, 3), **wrong, error=InputError)
     assert "scorer" in refusal(Head, "me/topics", error=InputError)
     assert "record" in refusal(Head, nn.Linear(6, 3), record="me/topics", error=InputError)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from architectures import build
+from says import says
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -26,6 +27,8 @@ from torch import Tensor, nn
 from irp_hf.errors import HeadCutError, InputError, kind_of
 from irp_hf.heads import Head, open_head
 from irp_hf.heads.cut import HeadCut
+from irp_hf.records import EncoderRecord
+from irp_hf.stitching.parts import compare_head
 
 FLOWERS, SPECIES = load_iris(return_X_y=True)
 FLOWERS = FLOWERS.astype(np.float32)
@@ -208,7 +211,17 @@ class TestModels:
         model, _ = build("BertForSequenceClassification")
         model.save_pretrained(tmp_path / "mine")
         loaded = type(model).from_pretrained(tmp_path / "mine")
-        assert open_head(loaded).record == {"id": "mine"}
+        assert open_head(loaded).record.to_dict() == {"id": "mine"}
+
+    def test_the_commit_of_a_loaded_classifier_is_compared(self, refusal: Any) -> None:
+        """A head of another commit than the anchors were encoded with gives other labels, and nobody would be told."""
+        model, _ = build("BertForSequenceClassification")
+        model.config._name_or_path, model.config._commit_hash = "me/topics", "b" * 40
+        head = open_head(model)
+        assert (head.record.id, head.record.revision) == ("me/topics", "b" * 40)
+        recorded = EncoderRecord.of(id="me/topics", revision="a" * 40, at="head", normalize=False)
+        assert says(refusal(compare_head, recorded, head, "refuse", error=InputError), "me/topics", "a" * 40, "b" * 40)
+        compare_head(recorded.with_values(revision="b" * 40), head, "refuse")
 
     def test_generation_models(self, refusal: Any) -> None:
         config = transformers.GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=64, bos_token_id=0, eos_token_id=0)

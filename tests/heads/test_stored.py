@@ -106,7 +106,7 @@ class TestReading:
         assert torch.equal(torch.get_rng_state(), state)
         assert sorted(read) == ["classifier.bias", "classifier.weight"]
         assert same_as_loaded(head, bert)
-        assert head.record == {"id": "topics", "kind": "text"}
+        assert head.record.to_dict() == {"id": "topics", "kind": "text"}
         assert (head.dim, head.problem_type, head.labels) == (32, None, [f"LABEL_{i}" for i in range(5)])
         assert sum(parameter.numel() for parameter in head.parameters()) == 5 * 32 + 5
 
