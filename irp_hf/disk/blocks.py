@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import shutil
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,7 +102,9 @@ class Blocks:
                     self._begun = self._written = time.monotonic()
                     return self.left()
         if (self.parts / LOCK).exists():  # of a run that was killed as it ended
-            shutil.rmtree(self.parts, ignore_errors=True)
+            with contextlib.suppress(InputError, OSError), _lock(self.parts):  # refused where one just ends
+                self._remove_parts()
+        self._remove_folder()
         return None
 
     def left(self) -> list[int]:
@@ -168,8 +171,11 @@ class Blocks:
                 sync(self._final(name).parent)
 
     def results(self) -> Arrays:
-        """The joined arrays, mapped from their files; changing them does not change the files."""
-        return {name: np.load(self._final(name), mmap_mode="c") for name in self._names() or ()}
+        """The joined arrays, mapped from their files; changing them does not change the files.
+
+        Raises `InputError` for a file that holds no array.
+        """
+        return {name: _mapped(self._final(name)) for name in self._names() or ()}
 
     def __enter__(self) -> Self:
         return self
@@ -182,11 +188,32 @@ class Blocks:
         finally:
             if self._lock is not None:
                 with self._lock:
-                    joined, empty = self.joined(), not self._found()
-                if joined or empty:
-                    shutil.rmtree(self.parts, ignore_errors=True)
-                if empty and not joined:
-                    self.journal.unlink(missing_ok=True)
+                    joined = self.joined()
+                    ended = joined or not self._found()
+                    if ended:  # all is removed while no other run can begin, which would lose its own
+                        self._remove_parts(journal=not joined)
+                if ended:
+                    self._remove_folder()
+
+    def _remove_parts(self, *, journal: bool = False) -> None:
+        """Remove the parts, and the journal where that is said, and last the file that is locked meanwhile."""
+        with contextlib.suppress(OSError):
+            for path in self.parts.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.name != LOCK:
+                    path.unlink(missing_ok=True)
+        if journal:
+            self.journal.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (self.parts / LOCK).unlink(missing_ok=True)
+
+    def _remove_folder(self) -> None:
+        """Remove the folder of the parts where it is empty."""
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":
+                (self.parts / LOCK).unlink(missing_ok=True)
+            self.parts.rmdir()
 
     def _is_finished(self) -> bool:
         """Whether all is joined; raises `InputError` where a file stands in the way that is not this run's."""
@@ -206,7 +233,7 @@ class Blocks:
         """The names of the joined arrays; None where the journal has none yet."""
         journal = self.run.read(self.journal)
         # Journals of one file once counted batches.
-        whole = journal.get("batches_done", 0) * self.run.batch_size >= self.run.num_rows
+        whole = "batches_done" in journal and journal["batches_done"] * self.run.batch_size >= self.run.num_rows
         return journal.get("names", [ONLY] if whole else None)
 
     def _found(self) -> list[tuple[range, Path]]:
@@ -321,6 +348,15 @@ def _not_ours(path: Path) -> InputError:
     return refusal(str(path), "nothing there, or a file of this run", "another file", "Name another place, or move it.")
 
 
+def _mapped(path: Path) -> np.ndarray[Any, Any]:
+    try:
+        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="c")
+    except (OSError, TypeError, ValueError) as error:
+        got = f"an error ({first_line(error)})"
+        raise refusal(str(path), "the array that this run wrote", got, "Remove it and run again.") from error
+    return array
+
+
 def _length(path: Path) -> int | None:
     """How many rows the array in a file has; None where it is no array."""
     try:
@@ -345,7 +381,7 @@ def _named(result: Any, num_rows: int, block: int) -> Arrays:
 
 
 def _array(value: Any, place: str) -> np.ndarray[Any, Any]:
-    if hasattr(value, "detach"):  # a tensor; torch is not imported for the rest
+    if hasattr(value, "detach"):  # a tensor, known by what it can do: this folder needs numpy alone
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()  # numpy has no bfloat16
     try:

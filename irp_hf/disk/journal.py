@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from irp_hf.checks import check_count, is_count
 from irp_hf.disk.atomic import written_file
 from irp_hf.errors import first_line, refusal, shown
 
 FORMAT_VERSION = 1
+MOVE = "Move it, or name another place."
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Run:
         except (TypeError, ValueError, RecursionError) as error:
             got = f"{shown(self.encoder)} ({first_line(error)})"
             raise refusal("record", "a dictionary of plain values", got, "Leave out what JSON cannot hold.") from error
+        check_count("The rows of a run", self.num_rows, advice="Give at least one item.")
+        check_count("batch_size", self.batch_size)
         object.__setattr__(self, "encoder", plain)  # as a journal gives it back: tuples are lists
 
     @property
@@ -41,15 +45,21 @@ class Run:
         return self.block_size or self.batch_size
 
     def read(self, journal: Path) -> dict[str, Any]:
-        """A journal, {} where there is none; raises `InputError` where it is another run's, or none."""
+        """A journal, {} where there is none.
+
+        Raises `InputError` where it is another run's, of a newer format, or none that can be read.
+        """
         try:
             found = json.loads(journal.read_text(encoding="utf-8"))
             theirs = _by_path(found["run"])
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            got = f"the error: {error.strerror or first_line(error)}"
+            raise refusal(str(journal), "a journal that can be read", got, MOVE) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            advice = "Move it, or name another place."
-            raise refusal(str(journal), "the journal of a run", "another file", advice) from error
+            raise refusal(str(journal), "the journal of a run", "another file", MOVE) from error
+        _check_state(journal, found)
         ours = _by_path(asdict(self))
         for name in ours | theirs:
             if theirs.get(name) != ours.get(name):
@@ -62,6 +72,20 @@ class Run:
         """Write the journal, in one step."""
         with written_file(journal) as file:
             file.write(json.dumps({"format_version": FORMAT_VERSION, "run": asdict(self), **state}, indent=1).encode())
+
+
+def _check_state(journal: Path, found: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a journal of a newer format, and for values that no run writes."""
+    version = found.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        got = f"format version {shown(version)}"
+        advice = "Update irp_hf to go on with that run, or name another place."
+        raise refusal(str(journal), f"a journal of format version {FORMAT_VERSION}", got, advice)
+    names, done = found.get("names", []), found.get("batches_done", 0)
+    named = isinstance(names, list) and all(isinstance(name, str) and name.isidentifier() for name in names)
+    if not named or not is_count(done):
+        got = f"names={shown(names)} and batches_done={shown(done)}"
+        raise refusal(str(journal), "the journal of a run", f"one with {got}", MOVE)
 
 
 def _by_path(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The files of a run in blocks: whole parts, one join, nobody else's files."""
 
 import contextlib
+import json
 import resource
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +228,71 @@ def test_two_runs_do_not_share_a_folder(tmp_path, refusal):
         assert "in use" in text
         assert not (tmp_path / "run.json").exists()
         assert (tmp_path / "parts").exists()
+
+
+def test_a_run_that_begins_as_another_ends_keeps_its_own(tmp_path):
+    """If it fails, the journal and the parts of a run that just began are removed by the one before it."""
+    other = blocks(tmp_path, block_size=5)
+
+    def begin() -> None:
+        assert other.begin() == [0, 1]
+        other.write(0, ones(ITEMS[:5]))
+
+    with other:
+        with blocks(tmp_path) as first:
+            first.begin()
+            ending = contextlib.ExitStack()
+            ending.callback(begin)  # at the moment when the first has given up its lock
+            ending.enter_context(first._lock)
+            first._lock = ending
+        assert (tmp_path / "run.json").exists()
+        fill(other)
+        other.join()
+    assert np.array_equal(other.results()["values"], ones(ITEMS))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "values.npy"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"batches_done": "7"},
+        {"batches_done": None},
+        {"batches_done": True},
+        {"names": "values"},
+        {"names": ["../up"]},
+        {"names": [3]},
+        {"format_version": 2},
+        {"format_version": "1"},
+        {"format_version": None},
+    ],
+)
+def test_a_journal_that_says_what_no_run_writes(tmp_path, refusal, state):
+    """If it fails, the error is Python's own, a file elsewhere is read, or a newer format is misread."""
+    run = blocks(tmp_path).run
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": 1, "run": asdict(run), **state}))
+    for call in (blocks(tmp_path).begin, blocks(tmp_path).joined, blocks(tmp_path).results):
+        assert says(refusal(call, error=InputError), str(tmp_path / "run.json"), repr(*state.values()))
+
+
+def test_folders_where_files_should_be(tmp_path, refusal):
+    """If it fails, a raw IsADirectoryError says neither what was expected nor what to do."""
+    (tmp_path / "a" / "run.json").mkdir(parents=True)
+    for call in (blocks(tmp_path / "a").begin, blocks(tmp_path / "a").joined, blocks(tmp_path / "a").results):
+        assert says(refusal(call, error=InputError), str(tmp_path / "a" / "run.json"), "directory")
+    with blocks(tmp_path / "b") as files:
+        files.begin()
+        fill(files)
+        files.join()
+    (tmp_path / "b" / "values.npy").unlink()
+    (tmp_path / "b" / "values.npy").mkdir()
+    assert str(tmp_path / "b" / "values.npy") in refusal(files.results, error=InputError)
+    assert str(tmp_path / "b" / "values.npy") in refusal(blocks(tmp_path / "b").begin, error=InputError)
+
+
+@pytest.mark.parametrize("wrong", [{"num_rows": 0}, {"num_rows": "3"}, {"batch_size": 0}])
+def test_a_run_has_rows(wrong, refusal):
+    """If it fails, a run of nothing counts as joined before it began."""
+    assert repr(*wrong.values()) in refusal(blocks, Path("nowhere"), **wrong, error=InputError)
 
 
 def test_a_run_that_did_nothing_leaves_nothing(tmp_path):
