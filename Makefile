@@ -76,7 +76,7 @@ bench: $(VENV)/.stamp-dev  ## measure speed against peers
 	$(BIN)/python benchmarks/stitching.py
 
 clean:  ## remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist site *.egg-info .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .cache .grimp_cache .import_linter_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks examples irp_hf tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems cut ensurepip out of Python; there, pip of the outer Python installs pip into the new environment.

@@ -43,8 +43,8 @@ def arrows() -> dict[tuple[str, str], int]:
     graph = grimp.build_graph(PACKAGE)
     rooms = [ROOF, *(room for floor in floors() for room in floor)]
     counted: dict[tuple[str, str], int] = {}
-    for importer in graph.modules:
-        for imported in graph.find_modules_directly_imported_by(importer):
+    for importer in sorted(graph.modules):
+        for imported in sorted(graph.find_modules_directly_imported_by(importer)):
             one, other = (name.split(".")[1] if "." in name else ROOF for name in (importer, imported))
             if one != other and one in rooms and other in rooms:
                 counted[one, other] = counted.get((one, other), 0) + 1

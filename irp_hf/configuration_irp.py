@@ -4,7 +4,7 @@ Without postponed annotations: `strict` cannot check types that are strings.
 """
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict, validated_field
 from transformers import PreTrainedConfig
@@ -12,9 +12,10 @@ from transformers import PreTrainedConfig
 from irp_hf.checks import check_choice, check_count
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
-from irp_hf.maths.request import hyperparameters
+from irp_hf.maths.request import GENERAL, Objective, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
+CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
@@ -106,7 +107,7 @@ class IRPConfig(AnchoredConfig):
         target_size: d_Y.
         method: the inverse, by its name in `irp_hf.maths.inverses.INVERSES`.
         objective: what it was chosen by: "cosine", "neighbors" or "agreement".
-        gamma: γ of the kernel inverse; of the confidence for the others.
+        gamma: γ of the kernel inverse; of the confidence for those that have none.
         restoration: q, how much of the target's spectrum is restored.
         num_landmarks: m, rows of the stored landmarks.
         ridge, balance, lift, num_subspaces, pruning_threshold: of the inverse, as its own class tells; None where it has none.
@@ -128,7 +129,7 @@ class IRPConfig(AnchoredConfig):
     source_size: int = 0
     target_size: int = 0
     method: str = validated_field(check_inverse, default="kernel")
-    objective: Literal["cosine", "neighbors", "agreement"] = "cosine"
+    objective: Objective = "cosine"
     gamma: float | None = None
     ridge: float | None = None
     balance: float | None = None
@@ -164,12 +165,19 @@ class IRPConfig(AnchoredConfig):
 
     @classmethod
     def added_names(cls) -> tuple[str, ...]:
-        """The hyper-parameters of inverses, also of one that came later than this class."""
-        return tuple(hyperparameters())
+        """The hyper-parameters of inverses, also of one that came later, and γ of a confidence where the inverse has another."""
+        return (*hyperparameters(), CONFIDENCE_GAMMA)
 
     def validate_inverse(self) -> None:
-        """Raise `InputError` for a number that no save would write."""
-        for name in (*hyperparameters(), "restoration", "score"):
+        """Raise `InputError` for a number or a name that no save would write."""
+        known = hyperparameters()
+        for name in (*known, CONFIDENCE_GAMMA, "score"):
             value = getattr(self, name, None)
             if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
                 raise refusal(name, "a finite number from 0", shown(value), "Save the model again.")
+            if value is not None and name not in self.sizes and self.method in known.get(name, {}):
+                known[name][self.method].check(value)
+        for name, parameter in GENERAL.items():
+            parameter.check(getattr(self, name))
+        for name in self.given or ():
+            check_choice("given", name, (*known, "restoration"), "Save the model again.")

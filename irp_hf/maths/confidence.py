@@ -8,11 +8,13 @@ those cosines: one more column for a kernel inverse. Both are combined by least 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.kernel import KernelInverse
+from irp_hf.maths.inverses.base import KernelMap
+from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import relative_projection
@@ -49,7 +51,7 @@ class Confidence:
 
 def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     """The confidence of a choice, and its out-of-fold values `(k,)` on the pairs themselves."""
-    path = choice.path or KernelInverse(num_landmarks=NUM_LANDMARKS).path(pairs.lifted(choice.inverse.lift))
+    path = _path(choice, pairs)
     true = cosines(choice.translated, pairs.target)
     wanted = (true - true.mean())[:, None]
 
@@ -71,3 +73,14 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
         norm_slope=slope,
     )
     return confidence, (features @ torch.stack([bias, slope, weight])).clamp(-1, 1)
+
+
+def _path(choice: Choice, pairs: Pairs) -> KernelPath:
+    """The kernel whose neighbours tell the confidence: that of the map, where it has one, so that it is computed once."""
+    if choice.path is not None:
+        return choice.path
+    rows = pairs.lifted(choice.inverse.lift)
+    if choice.inverse.folds_to is KernelMap:
+        folded = cast(KernelMap, choice.fold(pairs))
+        return KernelPath(rows, folded.landmarks, folded.gamma)
+    return KernelInverse(num_landmarks=NUM_LANDMARKS).path(rows)

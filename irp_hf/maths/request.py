@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from irp_hf.checks import check_absent, check_choice, quoted
 from irp_hf.errors import refusal, shown
@@ -13,7 +13,7 @@ from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameter
 Method = Literal["kernel", "whitened", "pruned"]
 MethodOrAuto = Literal["auto", "kernel", "whitened", "pruned"]
 Objective = Literal["cosine", "neighbors", "agreement"]
-OBJECTIVES: tuple[Objective, ...] = ("cosine", "neighbors", "agreement")
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 GENERAL = {
     parameter.name: parameter

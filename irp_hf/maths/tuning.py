@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
@@ -24,12 +25,14 @@ from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.request import Given, make_inverse
 
-LIFTS = (0.0, 0.5, 1.0, 2.0, 4.0)
-GAMMAS = tuple(2.0**e for e in range(-4, 7))
-KERNEL_RIDGES = tuple(10.0 ** (e / 2) for e in range(-14, 5))
-RIDGES = tuple(10.0**e for e in range(-12, 3))
-BALANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
-THRESHOLDS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9)
+
+def _grid(inverse: type[Inverse], name: str) -> tuple[float, ...]:
+    return hyperparameters_of(inverse)[name].grid
+
+
+GAMMAS, KERNEL_RIDGES, LIFTS = (_grid(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
+BALANCES, RIDGES = (_grid(WhitenedInverse, name) for name in ("balance", "ridge"))
+THRESHOLDS = _grid(PrunedInverse, "pruning_threshold")
 NUM_FOLDS = 10
 FEW_FOLDS = 2
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
@@ -235,36 +238,47 @@ def tune_pruned(pairs: Pairs, given: Given) -> TuningResult:
 
 def tune_by_folds(method: str, pairs: Pairs, given: Given) -> TuningResult:
     """Of an inverse without a tuner of its own: each hyper-parameter that has a grid by K folds, one after the other."""
-    inverse = make_inverse(method, given)
+    inverse: Any = make_inverse(method, given)
+    known = hyperparameters_of(inverse)
+    if "lift" in known:
+        inverse = replace(inverse, lift=tune_lift(pairs, given))
     folds = _Folds(pairs, given.seed, inverse.lift)
     true = folds.gather(folds.true)
+    tried: dict[Inverse, float] = {}
 
     def directions(inverse: Inverse) -> Tensor:
         parts = zip(folds.rows, folds.train, strict=True)
         maps = ((rows, inverse.fold(train.lifted(inverse.lift), train.target_rows)) for rows, train in parts)
         return folds.gather([fold(rows) for rows, fold in maps])
 
-    tried = {inverse: mean_cosine(directions(inverse), true)}
-    for name, parameter in hyperparameters_of(inverse).items():
-        if not parameter.grid or name in given.fixed or name == "lift":
-            continue
-        points = [replace(inverse, **{name: value}) for value in parameter.grid]  # type: ignore[type-var]
-        start = min(range(len(points)), key=lambda index: abs(parameter.grid[index] - getattr(inverse, name)))
-        found = climb(lambda point: mean_cosine(directions(point), true), points, start)
-        best = next(iter(found))
-        inverse = best if found[best] > tried[inverse] else inverse
-        tried |= found
-    others = [Trial(other, cosine) for other, cosine in tried.items() if other != inverse]
-    return TuningResult([Candidate(inverse, tried[inverse], directions(inverse), true)], others)
+    def cosine(inverse: Inverse) -> float:
+        if inverse not in tried:
+            tried[inverse] = mean_cosine(directions(inverse), true)
+        return tried[inverse]
+
+    for name, parameter in known.items():
+        if parameter.grid and name not in given.fixed and name != "lift":
+            default = parameter.grid[len(parameter.grid) // 2] if parameter.default is None else parameter.default
+            start = min(range(len(parameter.grid)), key=lambda index: abs(parameter.grid[index] - default))
+            best = next(iter(climb(cosine, [replace(inverse, **{name: value}) for value in parameter.grid], start)))
+            inverse = best if cosine(best) > cosine(inverse) else inverse
+    chosen = cosine(inverse)
+    others = [Trial(other, value) for other, value in tried.items() if other != inverse]
+    return TuningResult([Candidate(inverse, chosen, directions(inverse), true)], others)
 
 
-TUNERS: dict[str, Tuner] = {"kernel": tune_kernel, "whitened": tune_whitened, "pruned": tune_pruned}
+TUNERS: dict[type[Inverse], Tuner] = {
+    KernelInverse: tune_kernel,
+    WhitenedInverse: tune_whitened,
+    PrunedInverse: tune_pruned,
+}
 """Those that know their inverse's shape: its leave-one-out in closed form, or one decomposition for a whole grid."""
 
 
 def tune(method: str, pairs: Pairs, given: Given) -> TuningResult:
     """Tune the inverse of that name by out-of-fold cosine."""
-    return TUNERS[method](pairs, given) if method in TUNERS else tune_by_folds(method, pairs, given)
+    tuner = TUNERS.get(INVERSES[method]) or partial(tune_by_folds, method)
+    return tuner(pairs, given)
 
 
 def mean_cosine(directions: Tensor, true: Tensor) -> float:

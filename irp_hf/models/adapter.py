@@ -15,7 +15,7 @@ from typing_extensions import Self, Unpack
 
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag
-from irp_hf.configuration_irp import IRPConfig
+from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.errors import AnchorMismatchError, kind_of, refusal
@@ -114,7 +114,7 @@ class IRPAdapter(AnchoredModel):
         Args:
             source: the space to translate from, or where one lies: a folder or an id on the Hub.
             target: the space to translate to, likewise.
-            method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of the three by the objective.
+            method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of all by the objective.
             objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
             head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
@@ -245,11 +245,11 @@ class IRPAdapter(AnchoredModel):
             tensor: Tensor = self._parameters[name]  # type: ignore[assignment]
             return tensor.double() if dtype == torch.float64 else tensor
 
-        gamma = cast(float, self.config.gamma)  # of the confidence, where the inverse has none
+        gamma = cast(float, self.config.gamma)
         confidence = Confidence(
             get("landmarks"),
             get("confidence_coefficients"),
-            gamma,
+            getattr(self.config, CONFIDENCE_GAMMA, None) or gamma,
             get("confidence_bias"),
             get("confidence_norm_slope"),
         )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
+from irp_hf.cards.merging import merged
 from irp_hf.checks import check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
@@ -27,6 +28,7 @@ from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import CONFIG, WEIGHTS, check_tensors, damaged, read_config
 
 CODE = Path(__file__).parent.parent / "hub_code.py"
+NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie
 OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
 OF_A_PUSH = ("repo_id", *KEYWORDS)
 OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
@@ -147,8 +149,6 @@ class AnchoredModel(PreTrainedModel):
 
         Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
         """
-        from irp_hf.cards.merging import merged
-
         check_keywords(about, *self.card_options)
         repo_id = full_id(repo_id, token)
         with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
@@ -166,7 +166,7 @@ class AnchoredModel(PreTrainedModel):
                 commit_message=commit_message,
                 commit_description=commit_description,
                 exist_ok=exist_ok,
-                replaced=SHOWN,
+                replaced=(NUMBERS, PICTURE),
             )
 
     def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
@@ -217,7 +217,6 @@ class AnchoredModel(PreTrainedModel):
 
 
 UNKNOWN = re.compile(r"__init__\(\) got an unexpected keyword argument ('\w+')")
-SHOWN = ("report.json", "report.png")  # of an earlier push they would speak of other weights
 
 
 def _place(name: Any) -> str:

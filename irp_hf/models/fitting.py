@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from irp_hf.configuration_irp import IRPConfig
+from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
@@ -57,9 +57,11 @@ def fit(
 def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor], Tensor]:
     folded, inverse = choice.fold(pairs), choice.inverse
     confidence, expected = calibrate(choice, pairs)
-    values = {name: getattr(inverse, name) for name in hyperparameters_of(inverse)}
+    values: dict[str, Any] = {name: getattr(inverse, name) for name in hyperparameters_of(inverse)}
+    if values.setdefault("gamma", confidence.gamma) != confidence.gamma:
+        values[CONFIDENCE_GAMMA] = confidence.gamma
     config = IRPConfig(
-        **{"gamma": confidence.gamma} | values | {"num_landmarks": len(confidence.landmarks)},
+        **values | {"num_landmarks": len(confidence.landmarks)},
         source_size=pairs.source.shape[1],
         target_size=pairs.target.shape[1],
         method=choice.method,

@@ -23,11 +23,11 @@ from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import distinct_pairs
 from irp_hf.maths.request import Given, hyperparameters
 from irp_hf.maths.selection import Choice, select
+from irp_hf.models.base import NUMBERS, PICTURE
 from irp_hf.models.cards import adapter_card
 from irp_hf.models.fitting import Fitted
 
 LEAST_FOR_REPORT = 3
-NUMBERS, PICTURE = "report.json", "report.png"
 
 
 def make_report(

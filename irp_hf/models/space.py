@@ -21,6 +21,7 @@ from irp_hf.errors import AnchorMismatchError, InputError, kind_of, refusal
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
 from irp_hf.maths.request import InverseOptions, Method, inverse_of
 from irp_hf.models.base import AnchoredModel
+from irp_hf.models.cards import space_card
 from irp_hf.models.checks import check_anchors
 from irp_hf.records import EncoderRecord
 
@@ -151,8 +152,6 @@ class AnchoredSpace(AnchoredModel):
         return rows[0 : rows.num_rows].to(self.anchors.device, torch.float64)
 
     def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:
-        from irp_hf.models.cards import space_card
-
         return space_card(self.config, repo_id, **about)
 
     def extra_repr(self) -> str:

@@ -26,7 +26,7 @@ class Hyperparameter:
     """Whether the least itself is outside."""
     whole: bool = False
     grid: tuple[float, ...] = ()
-    """What `irp_hf.maths.tuning` tries where the inverse has no tuner of its own; empty leaves the default."""
+    """What tuning tries, rising; empty leaves the default."""
 
     def check(self, value: Any) -> float:
         """`value` as a plain float or int; raises `InputError` where it is none or out of range."""
@@ -63,7 +63,11 @@ def hyperparameter(
 def lift() -> Any:
     """The field of an inverse to which the lengths of the source's vectors may tell something."""
     return hyperparameter(
-        0.0, "h", "how much the lengths of the source's vectors count, in mean scales; 0 keeps angles alone", most=1e3
+        0.0,
+        "h",
+        "how much the lengths of the source's vectors count, in mean scales; 0 keeps angles alone",
+        most=1e3,
+        grid=(0.0, 0.5, 1.0, 2.0, 4.0),
     )
 
 

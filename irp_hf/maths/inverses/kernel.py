@@ -31,10 +31,20 @@ class KernelInverse(Inverse):
     held_out = "leave-one-out"
 
     gamma: float = hyperparameter(
-        2.0, "γ", "how local the similarity `exp(γ(cos - 1))` is; γ → 0 is linear", most=1e3, open=True
+        2.0,
+        "γ",
+        "how local the similarity `exp(γ(cos - 1))` is; γ → 0 is linear",
+        most=1e3,
+        open=True,
+        grid=tuple(2.0**e for e in range(-4, 7)),
     )
     ridge: float = hyperparameter(
-        1e-2, "λ", "how much it smooths, in units of the similarity of equal directions", least=1e-12, most=1e6
+        1e-2,
+        "λ",
+        "how much it smooths, in units of the similarity of equal directions",
+        least=1e-12,
+        most=1e6,
+        grid=tuple(10.0 ** (e / 2) for e in range(-14, 5)),
     )
     num_landmarks: int | None = hyperparameter(
         None,

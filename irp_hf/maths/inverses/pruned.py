@@ -22,7 +22,11 @@ class PrunedInverse(Inverse):
     restores = False  # it stays the paper's
 
     pruning_threshold: float = hyperparameter(
-        0.7, "δ", "pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`", most=1
+        0.7,
+        "δ",
+        "pruning stops once the farthest remaining anchor is nearer than this, under `1 - |cos|`",
+        most=1,
+        grid=(0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9),
     )
     num_subspaces: int = hyperparameter(
         8, "ω", "how many prunings, from different starts, are averaged", least=1, most=10_000, whole=True

@@ -25,9 +25,15 @@ class WhitenedInverse(Inverse):
     title = "whitened"
     folds_to = LinearMap
 
-    balance: float = hyperparameter(0.5, "b", "the share of the whitening that the source takes", most=1)
+    balance: float = hyperparameter(
+        0.5, "b", "the share of the whitening that the source takes", most=1, grid=(0.0, 0.25, 0.5, 0.75, 1.0)
+    )
     ridge: float = hyperparameter(
-        1e-2, "λ", "how much it smooths, in units of the mean variance per dimension", most=1e6
+        1e-2,
+        "λ",
+        "how much it smooths, in units of the mean variance per dimension",
+        most=1e6,
+        grid=tuple(10.0**e for e in range(-12, 3)),
     )
     lift: float = lift()
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses import INVERSES, Inverse, KernelInverse, PrunedInverse, describe
-from irp_hf.maths.inverses.base import LinearMap
-from irp_hf.maths.inverses.hyperparameters import hyperparameter, hyperparameters_of
-from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.inverses.base import KernelMap, LinearMap
+from irp_hf.maths.inverses.hyperparameters import hyperparameter, hyperparameters_of, lift
+from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.projection import normalize, relative_projection
 from irp_hf.maths.request import Given
+from irp_hf.maths.selection import select
 from irp_hf.maths.tuning import NUM_FOLDS, mean_cosine, tune
 
 
@@ -155,3 +157,72 @@ def test_settings_are_written_as_connect_takes_them():
     lifted = KernelInverse(0.0625, 1 / 300, num_landmarks=1500, lift=0.5)
     assert describe(lifted, 0.5) == "gamma=0.0625, ridge=0.00333, num_landmarks=1500, lift=0.5, restoration=0.5"
     assert describe(PrunedInverse(), 0.0) == "pruning_threshold=0.7, num_subspaces=8, restoration=0"
+
+
+@dataclass(frozen=True)
+class ToyKernel(Inverse):
+    """Another radial similarity on a few landmarks, with a γ of its own: what it folds to has landmarks, too."""
+
+    title = "toy kernel"
+    folds_to = KernelMap
+
+    gamma: float = hyperparameter(3.0, "γ", "how local it is", most=10, open=True)
+
+    def relative(self, rows: Tensor, source: Tensor) -> Tensor:
+        return relative_projection(rows, source[::3], self.gamma)
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        return coordinates @ target[::3]
+
+    def fold(self, source: Tensor, target: Tensor) -> KernelMap:
+        return KernelMap(source[::3], target[::3], torch.zeros(target.shape[1], dtype=target.dtype), self.gamma)
+
+
+@dataclass(frozen=True)
+class ToyGamma(Toy):
+    """A linear map whose own hyper-parameter is called γ, as that of the confidence is."""
+
+    title = "toy gamma"
+
+    gamma: float = hyperparameter(0.5, "γ", "nothing", most=10, open=True)
+
+
+@pytest.mark.parametrize("kind", [ToyKernel, ToyGamma])
+def test_confidence_and_map_do_not_take_each_others_place(kind, sides, digits, monkeypatch, tmp_path):
+    """If it fails, a new inverse with landmarks or a γ of its own cannot be translated, or with wrong confidences."""
+    monkeypatch.setitem(INVERSES, "toy", kind)
+    adapter = IRPAdapter.from_anchors(*sides, method="toy")
+    pairs = distinct_pairs(*(torch.from_numpy(side) for side in sides))
+    choice = select(pairs, ("toy",))[0]
+    confidence, _ = calibrate(choice, pairs)
+    x = torch.from_numpy(digits.held_source[:9]).double()
+    rows = normalize(x, pairs.source_stats, choice.inverse.lift)
+    expected = confidence(rows, torch.linalg.vector_norm(choice.fold(pairs)(rows), dim=1))
+    adapter.save_pretrained(tmp_path)
+    for one in (adapter, IRPAdapter.from_pretrained(tmp_path)):
+        torch.testing.assert_close(one.translate(x), choice.translator(pairs)(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one.confidence(x), expected, rtol=1e-4, atol=1e-4)
+        assert one.config.gamma == kind.gamma
+
+
+@dataclass(frozen=True)
+class ToyWithoutDefault(Toy):
+    """Its hyper-parameter has no default, and lengths may count."""
+
+    sharpness: float | None = hyperparameter(None, "p", "the exponent", most=4, open=True, grid=(0.5, 1.0, 2.0))
+    lift: float = lift()
+
+    def absolute(self, coordinates: Tensor, target: Tensor) -> Tensor:
+        return coordinates @ (target * target.square().sum(0).pow((self.sharpness or 1.0) - 1))
+
+
+def test_what_has_no_default_is_tuned_too_and_lengths_count_where_they_tell(sides, monkeypatch):
+    """If it fails, an inverse that leaves a hyper-parameter open cannot be fitted, or is never lifted."""
+    monkeypatch.setitem(INVERSES, "toy", ToyWithoutDefault)
+    random = np.random.RandomState(3)
+    x = random.randn(80, 6) * np.exp(random.randn(80, 1)) + 2
+    y = np.hstack([np.tanh(x[:, :4]), np.log1p(np.linalg.norm(x - x.mean(0), axis=1, keepdims=True))])
+    adapter = IRPAdapter.from_anchors(x, y, method="toy")
+    assert adapter.config.sharpness in (0.5, 1.0, 2.0)
+    assert adapter.config.lift > 0
+    assert IRPAdapter.from_anchors(*sides, method="toy", lift=0.0).config.lift == 0.0
