@@ -86,7 +86,7 @@ def test_parts_that_the_adapter_names(published, folders, tmp_path):
     for name in (ENCODER, TOPICS):
         assert published.upload(name, {"config.json": b"{}"}) not in commits
     pipe = pipeline("irp-stitch", model="me/adapter", device="cpu")
-    assert [pipe.stitched.encoder.record.revision, pipe.stitched.head.record["revision"]] == commits
+    assert [pipe.stitched.encoder.record.revision, pipe.stitched.head.record.revision] == commits
     pipe.save_pretrained(tmp_path / "again")
     saved = str(tmp_path / "again")
     with published.down():
