@@ -13,7 +13,7 @@ from stitch_text_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE
 from irp_hf.evaluation import Measure, number
 
 LINES = ("-", (0, (4, 2)))  # of the peers, which share a colour
-LONGEST = 58  # of a hit, in letters
+LONGEST = 58  # of a hit, in characters
 
 
 def draw(

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.checks import check_choice, check_count, check_list, check_number
+from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
 from irp_hf.evaluation.measures import MEASURES, titles
+from irp_hf.evaluation.plots import COLORS, INK, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
 from irp_hf.evaluation.report import WORTHWHILE
 from irp_hf.heads.labels import head_labels
@@ -93,8 +94,6 @@ class AnchorBudget(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        from irp_hf.evaluation.plots import draw
-
         return draw([partial(_panel, found=self)], path, what="an anchor budget", width=6.4)
 
     def caption(self) -> str:
@@ -136,7 +135,7 @@ def anchor_budget(
     num_repeats: int = 5,
     held_out: float = 1 / CURVE_FOLDS,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> AnchorBudget:
     """Measure quality against the number of anchors: do I have enough, and would fewer do?
 
@@ -149,15 +148,16 @@ def anchor_budget(
         source: an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d_X)`.
         target: likewise, `(k, d_Y)`.
         sizes: numbers of anchors; None halves all that are not held out, down to some twenty.
-        method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
+        method: "kernel", "whitened", "pruned", or "auto", which takes as long as all of them together.
         head: of the target, to measure agreement: whatever `irp_hf.heads.open_head` opens.
         num_repeats: how many subsets of each size; where it takes all anchors there is one.
         held_out: the share of the pairs to test on.
         seed: of the split and of the subsets.
-        progress: whether to show a bar on standard error.
+        progress: show a bar on standard error, or do not; by default on a terminal.
 
     Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
     """
+    check_progress(progress)
     methods, given = methods_of(method), check_given("auto", seed=seed)
     labels = None if head is None else head_labels(head)
     num_repeats = check_count("num_repeats", num_repeats, 1, MOST_REPEATS)
@@ -172,7 +172,7 @@ def anchor_budget(
     orders = [anchors.permutation(given.seed + 1 + repeat) for repeat in range(num_repeats)]
     points = []
     repeats = [1 if count == len(anchors) else num_repeats for count in counts]
-    with tqdm(total=sum(repeats), desc="Fitting", leave=False, disable=None if progress else True) as bar:
+    with progress_bar("Fitting", progress, total=sum(repeats)) as bar:
         for count, fits in zip(counts, repeats, strict=True):
             rows = []
             for order in orders[:fits]:
@@ -208,8 +208,6 @@ def _checked(sizes: Sequence[int], most: int) -> list[int]:
 
 def _panel(axes: Axes, found: AnchorBudget) -> None:
     """Each measure with its band, named at its end; a dotted line where the cosine has enough."""
-    from irp_hf.evaluation.plots import COLORS, INK, MUTED, title
-
     title(axes, "How many anchors?", f"{found.method}, tested on {found.num_held_out:,} other pairs")
     sizes = [point.num_anchors for point in found.points]
     styles = {"cosine": ("o", "-"), "neighbors": ("s", "--"), "agreement": ("^", "-.")}

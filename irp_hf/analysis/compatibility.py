@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from irp_hf.analysis.inputs import check_enough, parallel_anchors
 from irp_hf.checks import check_choice, check_text
+from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.measures import MEASURES
+from irp_hf.evaluation.plots import MUTED, draw, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.heads.labels import head_labels
 from irp_hf.maths.pairs import distinct_pairs
@@ -93,8 +94,6 @@ class Compatibility(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        from irp_hf.evaluation.plots import draw
-
         panels = [partial(_heat_map, found=self, measure=measure) for measure in self.measures()]
         return draw(panels, path, what="a compatibility matrix", width=PANEL + CELL * len(self.names))
 
@@ -140,20 +139,21 @@ def compatibility(
     method: MethodOrAuto = "kernel",
     heads: Mapping[str, Any] | None = None,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Compatibility:
     """Connect every ordered pair of spaces: which encoder can feed which head or index?
 
     Args:
         spaces: two or more by name, each an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d)`.
-        method: "kernel", "whitened", "pruned", or "auto", which takes as long as the three together.
+        method: "kernel", "whitened", "pruned", or "auto", which takes as long as all of them together.
         heads: of some or all spaces, by the same names, to measure agreement when that space is the target: whatever
             `irp_hf.heads.open_head` opens.
         seed: of the folds.
-        progress: whether to show a bar on standard error.
+        progress: show a bar on standard error, or do not; by default on a terminal.
 
     Raises `AnchorMismatchError` where two spaces hold different anchors, `InputError` for options that do not exist or fit.
     """
+    check_progress(progress)
     methods, given = methods_of(method), check_given("auto", seed=seed)
     if not isinstance(spaces, Mapping) or len(spaces) < 2:
         got = f"{len(spaces)}" if isinstance(spaces, Mapping) else kind_of(spaces)
@@ -171,7 +171,7 @@ def compatibility(
 
     pairs = list(permutations(anchors, 2))
     connections = []
-    for source, target in tqdm(pairs, desc="Connecting", leave=False, disable=None if progress else True):
+    for source, target in progress_bar("Connecting", progress, pairs):
         both = distinct_pairs(anchors[source], anchors[target])
         check_enough(both, f"Anchors of {source!r} and {target!r}")
         choice = select(both, methods, given=given)[0]
@@ -183,8 +183,6 @@ def compatibility(
 
 def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
     from matplotlib import colormaps
-
-    from irp_hf.evaluation.plots import MUTED, title
 
     title(axes, MEASURES[measure].title.capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
     means = found.matrix(measure)

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.analysis.stability_result import Stability, StabilityPoint, best_of, mean_of
 from irp_hf.checks import check_alias, check_choice, check_list
+from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.evaluation.intervals import bootstrap
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.pruned import PrunedInverse, PrunedPath, condition_number, pseudo_inverse
@@ -37,7 +37,7 @@ def stability(
     baselines: Sequence[str] | None = None,
     against: Sequence[str] | None = None,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Stability:
     """Sweep the paper's inverse over δ and ω: which threshold, how many subspaces, and does pruning matter here?
 
@@ -50,10 +50,11 @@ def stability(
         baselines: the other inverses to tune on the same anchors; None takes "kernel" and "whitened", an empty list none.
         against: another name of `baselines`.
         seed: of the split and of the subspaces' starts.
-        progress: whether to show a bar on standard error.
+        progress: show a bar on standard error, or do not; by default on a terminal.
 
     Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
     """
+    check_progress(progress)
     deltas, omegas = _grid(thresholds, subspaces)
     named = check_alias("baselines", baselines, "against", against)
     others = [name for name, inverse in INVERSES.items() if inverse is not PrunedInverse]
@@ -65,7 +66,7 @@ def stability(
     )
     anchors, held = hold_out(distinct_pairs(sides[0], sides[-1]), held_out, given.seed)
 
-    with tqdm(total=len(deltas) + len(methods), desc="Pruning", leave=False, disable=None if progress else True) as bar:
+    with progress_bar("Pruning", progress, total=len(deltas) + len(methods)) as bar:
         measured = []
         for row in _sweep(anchors, held, deltas, omegas, given.seed):
             measured += row

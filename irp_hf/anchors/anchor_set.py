@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from huggingface_hub import CommitInfo
 from typing_extensions import Unpack
 
+from irp_hf.anchors.card import anchor_card
 from irp_hf.anchors.files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
-from irp_hf.anchors.sampling import check_sampling, choose_rows, unit_points
+from irp_hf.anchors.sampling import Strategy, check_sampling, choose_rows, unit_points
+from irp_hf.cards.merging import merged
 from irp_hf.checks import check_choice, check_text
 from irp_hf.data.columns import Columns, as_views, origin, read_labels, read_views
 from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set_fingerprint
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 
 Item: TypeAlias = "str | bytes | Image | Mapping[str, Any]"
-Strategy: TypeAlias = Literal["uniform", "kmeans", "farthest", "stratified"]
 
 
 class AnchorSet:
@@ -171,9 +172,6 @@ class AnchorSet:
 
         Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
         """
-        from irp_hf.anchors.card import anchor_card
-        from irp_hf.cards.merging import merged
-
         check_keywords(options, "license")
         _check_origin(None, license)
         repo_id = full_id(repo_id, options.get("token"))

@@ -7,8 +7,9 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from irp_hf.cards.card import PAPER, TEMPLATES, citation, with_checksums
+from irp_hf.cards.card import ANCHOR_SET_TAG, LIBRARY_TAG, PAPER, TEMPLATES, TOPIC_TAG, citation, with_checksums
 from irp_hf.cards.escaping import HUB, code, licensed, literal, plain
+from irp_hf.cards.merging import anchors_tag
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -33,7 +34,7 @@ def anchor_card(manifest: Mapping[str, Any], repo_id: str) -> DatasetCard:
     data = DatasetCardData(
         **licensed(manifest["license"]),
         task_categories=["feature-extraction"],
-        tags=["irp_hf", "irp-anchor-set", "latent-translation", f"irp-anchors:{manifest['fingerprint']}"],
+        tags=[LIBRARY_TAG, ANCHOR_SET_TAG, TOPIC_TAG, anchors_tag(manifest["fingerprint"])],
         size_categories=[next((name for size, name in SIZES if count < size), "n>1M")],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
     )
@@ -45,7 +46,8 @@ def anchor_card(manifest: Mapping[str, Any], repo_id: str) -> DatasetCard:
         facts=[(name, value) for name, value in facts if value],
         repo=literal(repo_id),
         view=f", view={literal(views[0])}" if len(views) > 1 else "",
-        fingerprint=manifest["fingerprint"],
+        tag=anchors_tag(manifest["fingerprint"]),
+        shown_tag=anchors_tag(manifest["fingerprint"][:8]),
         hub=HUB,
         citation=citation(),
     )

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from irp_hf.checks import check_absent, check_choice, check_count, quoted
+from irp_hf.data.arrays import as_matrix
 from irp_hf.errors import missing, refusal
+from irp_hf.maths.pruning import farthest_walk
 
-STRATEGIES = ("uniform", "kmeans", "farthest", "stratified")
+Strategy: TypeAlias = Literal["uniform", "kmeans", "farthest", "stratified"]
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
 MAX_SEED = 2**32 - 1
 
 
@@ -43,8 +47,6 @@ def unit_points(embeddings: Any, num_rows: int) -> NDArray[np.float32]:
 
     Raises `InputError` unless they are finite, `num_rows` of them, and none of zeros.
     """
-    from irp_hf.data.arrays import as_matrix  # torch is slow to import, and only two strategies need it
-
     if "int" in str(getattr(embeddings, "dtype", "")):  # quantized
         embeddings = embeddings.double() if hasattr(embeddings, "double") else embeddings.astype(np.float64)
     points = as_matrix(embeddings).cpu().double().numpy()  # half precision overflows in the norm
@@ -104,9 +106,6 @@ def farthest(points: NDArray[np.float32], count: int, seed: int) -> list[int]:
 
     The distance is 1 - cos; the cost is `count` products of (n, d) with (d,).
     """
-    import torch  # slow, and needed nowhere else here
-
-    from irp_hf.maths.pruning import farthest_walk
 
     def distances(rows: torch.Tensor) -> torch.Tensor:
         """Less 1, so that small cosines are not rounded, which would make ties."""

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.data.arrays import Rows, as_matrix
+from irp_hf.data.arrays import Rows, as_matrix, check_same_rows
 from irp_hf.data.chunks import refuse_overflow
-from irp_hf.errors import refusal
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, normalize, relative_projection
 
@@ -200,13 +199,7 @@ def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
 def parallel(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Both sides, arrays of any kind, in float64; raises `InputError` where they are of unequal length."""
     source, target = as_matrix(source, "source anchors"), as_matrix(target, "target anchors")
-    if source.shape[0] != target.shape[0] or source.shape[0] < 2:
-        raise refusal(
-            "Parallel anchors",
-            "as many of the source as of the target, and at least two",
-            f"{source.shape[0]} and {target.shape[0]}",
-            "Pass both encodings of the same items, in the same order.",
-        )
+    check_same_rows("Parallel anchors", source, target, "Pass both encodings of the same items, in the same order.")
     return source.double(), target.double()
 
 

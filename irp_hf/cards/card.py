@@ -10,8 +10,9 @@ from huggingface_hub import DatasetCard, ModelCard
 from irp_hf.cards.merging import checksum_comment, split
 
 TEMPLATES = Path(__file__).with_name("templates")
-ADAPTER_TAG, SPACE_TAG = "irp-adapter", "irp-space"
-TAGS = ("irp_hf", "irp-stitch", "latent-translation")
+LIBRARY_TAG, TOPIC_TAG = "irp_hf", "latent-translation"
+TAGS = (LIBRARY_TAG, "irp-stitch", TOPIC_TAG)  # of models
+ADAPTER_TAG, SPACE_TAG, ANCHOR_SET_TAG = "irp-adapter", "irp-space", "irp-anchor-set"
 PAPER = "[Inverse Relative Projection](https://arxiv.org/abs/2406.15057)"
 EXAMPLES = {"text": '"Any text of yours."', "image": '"picture.jpg"', "audio": '"sound.wav"'}
 Card = TypeVar("Card", ModelCard, DatasetCard)

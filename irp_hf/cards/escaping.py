@@ -9,7 +9,7 @@ from irp_hf.records import AnchorRecord, EncoderRecord
 
 HUB = "https://huggingface.co"
 MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
-UNKNOWN = "an unknown encoder"
+UNNAMED = "an unnamed anchor set"
 LONGEST = 200  # characters that a card shows of a value
 # Those that the Hub knows.
 LICENSES = {
@@ -54,7 +54,7 @@ def literal(value: str | tuple[str, ...]) -> str:
 def linked(record: EncoderRecord | AnchorRecord, kind: str = "") -> str:
     """The id of an encoder or an anchor set, with a link where it is on the Hub; `kind` is "datasets/" for a data set."""
     if not record.id:
-        return UNKNOWN
+        return record.name if isinstance(record, EncoderRecord) else UNNAMED
     name = code(record.id)
     return f"[{name}]({HUB}/{kind}{record.id})" if record.on_hub else name
 

@@ -17,6 +17,11 @@ UNITED = ("tags", "base_model", "datasets")
 ANCHORS_TAG = "irp-anchors:"  # how a tag of ours begins, of which a card has one
 
 
+def anchors_tag(fingerprint: str) -> str:
+    """The tag by which whatever holds these anchors is found on the Hub."""
+    return f"{ANCHORS_TAG}{fingerprint}"
+
+
 @dataclass(frozen=True)
 class Parts:
     """A card: a byte-order mark, the metadata between two lines of dashes, and the text."""

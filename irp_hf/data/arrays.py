@@ -100,6 +100,18 @@ def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Ten
     return matrix
 
 
+def check_same_rows(subject: str, one: Tensor, other: Tensor, advice: str) -> None:
+    """Raise `InputError` unless row i of both matrices may stand for one item: as many rows on both sides, and two at least."""
+    if one.ndim != 2 or other.ndim != 2 or len(one) != len(other) or len(one) < 2:
+        got = f"shapes {tuple(one.shape)} and {tuple(other.shape)}"
+        raise refusal(subject, "two matrices of as many rows, and at least two", got, advice)
+
+
+def dtype_name(dtype: object) -> str:
+    """The name of a dtype of torch or numpy, without the library's."""
+    return str(dtype).removeprefix("torch.")
+
+
 def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     """A sliceable matrix, and what turns a result tensor into the kind of `x`."""
     if isinstance(x, Tensor):
@@ -136,7 +148,7 @@ def _floating(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 
 
 def _wrong_dtype(name: str, dtype: object) -> InputError:
-    got, advice = str(dtype).removeprefix("torch."), "Give the floating-point vectors that the encoder made."
+    got, advice = dtype_name(dtype), "Give the floating-point vectors that the encoder made."
     return refusal(name, "dtype float16, bfloat16, float32 or float64", got, advice)
 
 

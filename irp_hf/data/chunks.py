@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.checks import check_count
-from irp_hf.data.arrays import Rows, refuse_not_finite
+from irp_hf.data.arrays import Rows, dtype_name, refuse_not_finite
 from irp_hf.errors import kind_of, refusal
 
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
@@ -53,18 +53,14 @@ def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:
     except (TypeError, ValueError):  # no dtype or strides of torch's
         view = None
     if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:
-        expected = f"an array or a tensor of shape {shape} and dtype {_name(rows.dtype)}"
-        got = f"shape {tuple(out.shape)} and dtype {_name(out.dtype)}" if hasattr(out, "dtype") else kind_of(out)
+        expected = f"an array or a tensor of shape {shape} and dtype {dtype_name(rows.dtype)}"
+        got = f"shape {tuple(out.shape)} and dtype {dtype_name(out.dtype)}" if hasattr(out, "dtype") else kind_of(out)
         raise refusal("out", expected, got, "Make it with the shape and the dtype of the result.")
     if view.device.type == "cpu" and (_overlaps_itself(view) or rows.overlaps(view)):
         got = "memory that it shares with itself or with the input"
         raise refusal("out", "memory of its own", got, "Make a new array.")
     rows.check_finite()
     return view
-
-
-def _name(dtype: Any) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _overlaps_itself(view: Tensor) -> bool:

@@ -25,6 +25,7 @@ Digests: TypeAlias = dict[int, tuple[bytes, ...]]  # a row and the sha256 of its
 PNG_MODES = {"1", "L", "LA", "I;16", "RGB", "RGBA"}
 TIFF_MODES = {"I", "I;16B", "F", "CMYK", "LAB", "YCbCr"}
 EXIF_ORIENTATION = 0x0112
+AT_ONCE = 1024  # rows of a column that are read together
 
 
 def distinct_rows(columns: Mapping[str, Sequence[Any]]) -> Digests:
@@ -143,9 +144,6 @@ def is_row(item: object) -> bool:
     return isinstance(item, Mapping) and not set(item) <= {"bytes", "path"}
 
 
-AT_ONCE = 1024  # rows
-
-
 def digest(items: Sequence[Any]) -> str:
     """The fingerprint of a column of `datasets`, or a sha256 of the content of all items in order.
 
@@ -177,20 +175,20 @@ def _feed(hashed: Any, item: Any) -> None:
         return
     if isinstance(item, os.PathLike):
         stat = os.stat(item)
-        content = f"{os.fspath(item)} {stat.st_size} {stat.st_mtime_ns}".encode()
+        data = f"{os.fspath(item)} {stat.st_size} {stat.st_mtime_ns}".encode()
     elif isinstance(item, str):
-        content = item.encode("utf-8", "surrogatepass")
+        data = item.encode("utf-8", "surrogatepass")
     elif isinstance(item, bytes):
-        content = item
+        data = item
     elif item is None or isinstance(item, bool | int | float):
-        content = repr(item).encode()
+        data = repr(item).encode()
     elif is_picture(item):
         picture = open_picture(item)
-        content = f"{picture.mode} {picture.size} ".encode() + picture.tobytes()
+        data = f"{picture.mode} {picture.size} ".encode() + picture.tobytes()
     else:
         array = np.asarray(item)
         if array.dtype.hasobject:
             raise TypeError("its content has no fixed form")
-        content = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
-    hashed.update(f"{type(item).__name__} {len(content)} ".encode())
-    hashed.update(content)
+        data = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+    hashed.update(f"{type(item).__name__} {len(data)} ".encode())
+    hashed.update(data)

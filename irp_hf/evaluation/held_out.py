@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.data.arrays import as_matrix
+from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
@@ -95,13 +95,10 @@ def evaluate(translated: Any, true: Any, labels: Labels | None = None) -> Evalua
     """
     translated = translated if isinstance(translated, Tensor) else as_matrix(translated, "translated")
     true = true if isinstance(true, Tensor) else as_matrix(true, "true")
-    if translated.shape != true.shape or true.ndim != 2 or len(true) < 2:
-        raise refusal(
-            "Translated and true vectors",
-            "one shape (n, d), with two rows or more",
-            f"{tuple(translated.shape)} and {tuple(true.shape)}",
-            "Pass the true vector of every translated one, in the same order.",
-        )
+    advice = "Pass the true vector of every translated one, in the same order."
+    check_same_rows("Translated and true vectors", translated, true, advice)
+    if translated.shape != true.shape:
+        raise refusal("The width of translated vectors", f"{true.shape[1]}", f"{translated.shape[1]}", advice)
     translated, true = translated.double(), true.double()
     rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
     if labels is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.baselines.registry import DEFAULT, Fit
+from irp_hf.data.progress import progress_bar
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
 from irp_hf.evaluation.held_out import Reliability, curve_sizes, inverse_rows, learning_curve
 from irp_hf.evaluation.report import Report, Setting
@@ -32,13 +32,13 @@ def build_report(
     given: Given | None = None,
     expected: Tensor | None = None,
     fits: Mapping[str, Fit] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Report:
     """Measure all that a report says, on `pairs` and on what `select` chose from them.
 
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
     `expected (k,)` are the confidences of `chosen.translated`, and `fits` the baselines. `progress` shows a bar
-    on standard error.
+    on standard error, or does not; by default on a terminal.
     """
     given = given or Given()
     fits = named_baselines(DEFAULT) if fits is None else fits
@@ -49,7 +49,7 @@ def build_report(
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
-    with tqdm(total=steps, desc="Measuring", leave=False, disable=None if progress else True) as bar:
+    with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
             chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
@@ -71,7 +71,7 @@ def build_report(
     )
 
 
-def _counted(items: Iterable[Item], bar: tqdm) -> tuple[Item, ...]:
+def _counted(items: Iterable[Item], bar: Any) -> tuple[Item, ...]:
     done = []
     for item in items:
         done.append(item)

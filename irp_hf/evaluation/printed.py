@@ -96,7 +96,7 @@ def number(value: float) -> str:
 
 def signed(value: float) -> str:
     """A difference with its sign: `+.046`."""
-    return ("+" if value >= 0 else "") + number(value)
+    return ("+" if value >= 0 else "") + number(value + 0.0)  # which makes 0 of -0
 
 
 def rounded(value: float) -> str:

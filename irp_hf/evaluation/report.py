@@ -14,6 +14,7 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.measures import MEASURES, titles
+from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
 from irp_hf.maths.inverses import INVERSES, Inverse
 from irp_hf.maths.tuning import NUM_FOLDS
@@ -97,8 +98,6 @@ class Report(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        from irp_hf.evaluation.plots import plot_report
-
         parts = (self.rows, self.chosen, self.num_anchors, self.learning_curve, self.reliability)
         return plot_report(*parts, path)
 

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from irp_hf.cards.card import ADAPTER_TAG, EXAMPLES, PAPER, SPACE_TAG, TAGS, TEMPLATES, citation, with_checksums
 from irp_hf.cards.escaping import clean, code, licensed, linked, linked_commit, literal, plain
-from irp_hf.cards.merging import ANCHORS_TAG
+from irp_hf.cards.merging import anchors_tag
 from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
@@ -119,7 +119,7 @@ def _metadata(
         **licensed(anchors.license),
         "library_name": "transformers",
         "pipeline_tag": tag,
-        "tags": [*TAGS, kind, *([f"{ANCHORS_TAG}{fingerprint}"] if fingerprint else [])],
+        "tags": [*TAGS, kind, *([anchors_tag(fingerprint)] if fingerprint else [])],
         **({"base_model": bases, "base_model_relation": "adapter"} if bases else {}),
         **({"datasets": [anchors.id]} if anchors.on_hub else {}),
     }
@@ -198,8 +198,8 @@ def inverse(config: IRPConfig) -> str:
     """The inverse and its hyper-parameters."""
     kind: Any = INVERSES[config.method]
     values = {name: getattr(config, name, None) for name in hyperparameters_of(kind)}
-    if config.num_landmarks >= config.num_anchors and "num_landmarks" in values:
-        values["num_landmarks"] = None  # all of them
+    if "num_landmarks" in values and "num_landmarks" not in (config.given or []):
+        values["num_landmarks"] = None  # all distinct anchors, which are fewer than all where there are copies
     return f"{config.method}, {code(describe(kind(**values), config.restoration))}"
 
 

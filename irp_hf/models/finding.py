@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants, get_session
 from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.anchors.files import MANIFEST
 from irp_hf.cards.card import SPACE_TAG
-from irp_hf.cards.merging import ANCHORS_TAG
+from irp_hf.cards.merging import anchors_tag
 from irp_hf.errors import HubError, kind_of, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.errors import hub_errors
@@ -60,7 +60,7 @@ def find_spaces(
         )  # else a listing tries long
         found = list(
             HfApi(token=token, library_name="irp_hf").list_models(
-                filter=[f"{ANCHORS_TAG}{fingerprint}", SPACE_TAG], sort="downloads", full=True, cardData=True
+                filter=[anchors_tag(fingerprint), SPACE_TAG], sort="downloads", full=True, cardData=True
             )
         )
     return [

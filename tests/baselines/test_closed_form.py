@@ -109,7 +109,7 @@ def test_constant_and_single_precision_input_stay_finite(fit):
 def test_sides_of_unequal_length_are_refused(fit, refusal):
     """Vectors of different items would be paired in silence."""
     text = refusal(fit, torch.ones(4, 3), torch.ones(5, 3), error=InputError)
-    assert "4 and 5" in text
+    assert "(4, 3) and (5, 3)" in text
     assert "same order" in text
 
 

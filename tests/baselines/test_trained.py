@@ -97,4 +97,4 @@ def test_few_constant_or_unequal_pairs(fit, refusal):
     """A dead dimension would give NaN, and vectors of different items would be paired in silence."""
     flat = torch.ones(3, 4)
     assert fit(flat, torch.arange(6.0).reshape(3, 2))(flat).isfinite().all()
-    assert "4 and 5" in refusal(fit, torch.ones(4, 3), torch.ones(5, 3), error=InputError)
+    assert "(4, 3) and (5, 3)" in refusal(fit, torch.ones(4, 3), torch.ones(5, 3), error=InputError)

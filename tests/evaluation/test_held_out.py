@@ -5,10 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from says import says
 
 from irp_hf.baselines import least_squares, procrustes
 from irp_hf.errors import InputError
-from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate, number
+from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate
 from irp_hf.evaluation.costs import inverse_cost
 from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold
 from irp_hf.evaluation.intervals import RESAMPLES, SEED
@@ -53,14 +54,6 @@ def test_many_rows_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch):
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.5524, ".552"), (-0.0321, "-.032"), (1.0, "1.000"), (0.9999, "1.000"), (0, ".000")]
-)
-def test_numbers_have_three_decimals(value: float, text: str):
-    """Columns would not line up."""
-    assert number(value) == text
-
-
 def test_a_perfect_translation_scores_one_everywhere():
     """A metric would be computed against the wrong rows."""
     true = vectors(40, 6)
@@ -95,6 +88,12 @@ def test_rows_that_do_not_match_are_refused(refusal, n: int, m: int):
     """Vectors of different items would be compared in silence."""
     text = refusal(evaluate, vectors(n, 3), vectors(m, 3), error=InputError)
     assert f"{(n, 3)} and {(m, 3)}" in text
+
+
+def test_other_widths_are_refused(refusal):
+    """Vectors before their translation would be compared with those of the other space."""
+    assert says(refusal(evaluate, vectors(5, 3), vectors(5, 4), error=InputError), "width", "expected 4", "got 3")
+    assert says(refusal(evaluate, vectors(5, 3)[0], vectors(5, 3), error=InputError), "(3,)", "(5, 3)")
 
 
 def test_arrays_of_any_kind_are_compared(refusal):

@@ -11,10 +11,12 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from irp_hf import AnchoredSpaceConfig, AnchorSet, IRPConfig
 from irp_hf.anchors.card import anchor_card
+from irp_hf.cards.escaping import linked
 from irp_hf.cards.merging import merged
 from irp_hf.maths.inverses import INVERSES, describe
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.models.cards import adapter_card, space_card
+from irp_hf.records import AnchorRecord, EncoderRecord
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 FINGERPRINT = "9f" * 32
@@ -174,6 +176,23 @@ def test_who_reads_the_card_knows_where_all_comes_from():
     given = config(method="whitened", gamma=None, balance=0.5, given=["balance"], num_landmarks=500)
     assert "whitened, `balance=0.5, ridge=0.01, restoration=0.5`" in str(adapter_card(given, "me/x"))
     assert "`balance` given by hand" in str(adapter_card(given, "me/x"))
+
+
+def test_landmarks_are_named_where_somebody_chose_them():
+    """Of anchors with copies it would look as if somebody had left some out."""
+    distinct = config(num_anchors=1000, num_landmarks=990)  # all there are, for ten are copies
+    assert "| inverse | kernel, `gamma=2, ridge=0.01, restoration=0.5` |" in str(adapter_card(distinct, "me/x"))
+    for number in (990, 1000):
+        text = str(adapter_card(config(num_landmarks=number, given=["num_landmarks"]), "me/x"))
+        assert f"num_landmarks={number}" in text
+        assert "`num_landmarks` given by hand" in text
+
+
+def test_what_has_no_name_is_called_what_it_is():
+    """A set of texts would be called an encoder."""
+    assert linked(EncoderRecord()) == EncoderRecord().name
+    assert "encoder" not in linked(AnchorRecord())
+    assert "anchor" in linked(AnchorRecord(), "datasets/")
 
 
 @pytest.mark.parametrize(

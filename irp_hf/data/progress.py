@@ -1,0 +1,27 @@
+"""Progress bars on standard error: one rule for when they show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from irp_hf.checks import check_flag
+
+
+def progress_bar(desc: str, progress: bool | None, items: Any = None, **options: Any) -> Any:
+    """A bar of tqdm, over `items` or to be updated by hand; it goes away when it is full.
+
+    `progress`: True always shows it, False never does; None does on a terminal, and so neither in a pipe nor in a test.
+    `options` are tqdm's, as `total`.
+
+    Raises `InputError` for a `progress` that is none of the three.
+    """
+    check_progress(progress)
+    return tqdm(items, desc=desc, leave=False, disable=None if progress is None else not progress, **options)
+
+
+def check_progress(progress: Any) -> None:
+    """Raise `InputError` unless it is True, False or None."""
+    if progress is not None:
+        check_flag("progress", progress, "Leave it out for a bar on a terminal alone.")
