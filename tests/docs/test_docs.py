@@ -140,6 +140,17 @@ def test_what_a_page_links_is_there(name):
     assert pkgutil.resolve_name(name).__doc__
 
 
+PATH = re.compile(r"(?<![\w./])(?:tests|irp_hf|benchmarks|examples|docs|model_cards)/[\w./*-]*[\w*]")
+PAGES = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_as_a_file_is_there(page):
+    """If it fails, the test or the script that a page names as its evidence has moved, and a reader finds nothing."""
+    named = set(PATH.findall(page.read_text(encoding="utf-8")))
+    assert not sorted(path for path in named if not any(ROOT.glob(path)))
+
+
 def test_every_public_name_has_its_entry():
     """If it fails, something that `import irp_hf` gives is missing in the reference."""
     modules = [name for name in NAMES if isinstance(pkgutil.resolve_name(name), ModuleType)]
