@@ -201,7 +201,7 @@ def test_what_is_no_matrix_is_refused(case, refusal):
 )
 def test_anything_else_is_refused_in_words(x, refusal):
     """A stranger's input would end in a stack trace from the depths of numpy, torch or Arrow."""
-    assert refusal(read, x, error=InputError).startswith("x: expected ")
+    assert refusal(read, x, error=InputError).partition(":")[0] == "x"
 
 
 def test_the_expected_width_is_checked(refusal):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 from datasets import Dataset
+from says import says
 
 from irp_hf.data.columns import check_items, check_request, column_of, read_labels, read_views
 from irp_hf.errors import InputError
@@ -28,4 +29,4 @@ def test_columns_that_have_no_name():
 def test_a_column_that_is_not_there(column, refusal):
     """If it fails, a bare KeyError or TypeError of another library."""
     text = refusal(column_of, Dataset.from_dict({"a": ["x"]}), column, error=InputError)
-    assert text.startswith("column: expected one of 'a', got ")
+    assert says(text, "column", "'a'", f"got {column!r}")

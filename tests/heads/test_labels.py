@@ -169,7 +169,7 @@ def test_a_regressor_has_no_labels(head: Any, refusal: Any) -> None:
     ("head", "got"),
     [
         (3, "an int"),
-        (LogisticRegression(), "a LogisticRegression that was never fitted"),
+        (LogisticRegression(), "a LogisticRegression"),
         (KMeans(2, n_init=1).fit(VECTORS.numpy()), "a KMeans"),
         (LogisticRegression, "the class LogisticRegression"),
         (nn.Identity, "the class Identity"),

@@ -91,7 +91,7 @@ class TestEstimators:
         "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), SVC()), GridSearchCV(SVC(), {})], ids=kind
     )
     def test_unfitted(self, estimator: Any, refusal: Any) -> None:
-        assert f"a {kind(estimator)} that was never fitted" in refusal(open_head, estimator, error=InputError)
+        assert says(refusal(open_head, estimator, error=InputError), kind(estimator), "never fitted")
 
     @pytest.mark.parametrize(
         "estimator",

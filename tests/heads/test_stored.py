@@ -239,7 +239,7 @@ class TestDamage:
         folder = rename(copy(), lambda name: None if name == missing else name)
         text = refusal(open_head, folder, error=InputError)
         assert text.startswith("topics: ")
-        assert f"none for {missing}, which would be random" in text
+        assert missing in text
 
     @pytest.mark.parametrize("keep", [0, 20, -200])
     def test_a_download_that_stopped(self, copy: Copy, keep: int, refusal: Any) -> None:
