@@ -165,7 +165,7 @@ class IRPConfig(AnchoredConfig):
 
     @classmethod
     def added_names(cls) -> tuple[str, ...]:
-        """The hyper-parameters of inverses, also of one that came later, and γ of a confidence where the inverse has another."""
+        """Hyper-parameters of any inverse, and γ of a confidence whose inverse has another γ."""
         return (*hyperparameters(), CONFIDENCE_GAMMA)
 
     def validate_inverse(self) -> None:
