@@ -11,7 +11,8 @@ from typing import Any
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.errors import refusal, shown
 
-LARGEST_FILE = 10_000_000  # bytes of a configuration
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # as transformers writes them
+LARGEST_CONFIG = 10_000_000  # bytes
 MOST_LAYERS = 2_000
 MOST = 1 << 24  # of anything else that is counted: positions, tokens, labels, the width
 LAYERS = re.compile(r"num_.*layers|n_layers?|(encoder|decoder)_layers|layers")
@@ -22,11 +23,11 @@ COUNTS = re.compile(
 
 def check_sizes(repository: Repository, token: str | bool | None) -> None:
     """Raise `InputError` for a `config.json` whose numbers no model has: building it would take all memory."""
-    content = _json(repository, "config.json", token)
+    content = _json(repository, CONFIG, token)
     for name, value in _numbers(content):
         most = MOST_LAYERS if LAYERS.fullmatch(name) else MOST
         if COUNTS.fullmatch(name) and value > most:
-            subject, advice = _file("config.json", repository), "Give it the configuration that it was saved with."
+            subject, advice = _file(CONFIG, repository), "Give it the configuration that it was saved with."
             raise refusal(subject, f"at most {most} as its {name}", f"{value:.0f}, which no model has", advice)
 
 
@@ -55,8 +56,8 @@ def _json(repository: Repository, name: str, token: str | bool | None) -> Any:
     file = repository.file(name, token)
     if file is None:
         return None
-    if file.stat().st_size > LARGEST_FILE:
-        expected, got = f"at most {LARGEST_FILE:,} bytes", f"{file.stat().st_size:,}"
+    if file.stat().st_size > LARGEST_CONFIG:
+        expected, got = f"at most {LARGEST_CONFIG:,} bytes", f"{file.stat().st_size:,}"
         raise refusal(_file(name, repository), expected, got, "Do not use it, or save the model again.")
     try:
         return json.loads(file.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RevisionNotFoundError
 from safetensors import SafetensorError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
@@ -17,7 +17,7 @@ from transformers.utils import logging
 from irp_hf.checks import check_absent
 from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal
 from irp_hf.hub.download import Pinned, pin
-from irp_hf.hub.errors import hub_errors
+from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_revision
 
 
@@ -86,8 +86,7 @@ def find(path: str, revision: str | None = None, token: str | bool | None = None
         got = f"a repository without a config.json at commit {pinned.commit[:8]}…"
         raise refusal(repr(path), "a model of transformers", got, "Name another one.")
     got = f"none, nor does the cache hold commit {pinned.commit[:8]}… of it"
-    advice = "Fetch it once with a connection; then it loads without one."
-    raise refusal(repr(path), "a connection to the Hub", got, advice, HubError)
+    raise refusal(repr(path), "a connection to the Hub", got, FETCH_ONCE, HubError)
 
 
 def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned:
@@ -120,12 +119,8 @@ def _has(path: str, name: str, pinned: Pinned, token: str | bool | None) -> bool
 
 def _fetched(path: str, name: str, commit: str, token: str | bool | None) -> Path | None:
     with hub_errors(path, commit):
-        try:
-            return Path(hf_hub_download(path, name, revision=commit, token=token))
-        except EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing file
-                raise
-            return None
+        file = none_if_missing(hf_hub_download, path, name, revision=commit, token=token)
+        return None if file is None else Path(file)
 
 
 def _pickled(name: str) -> InputError:

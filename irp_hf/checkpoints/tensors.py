@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import cached_assets_path, constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     build_hf_headers,
     hf_raise_for_status,
@@ -24,23 +23,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
+from irp_hf.checkpoints.limits import WEIGHTS
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.disk.atomic import written_file
 from irp_hf.errors import HubError, InputError, first_line, kind_of, refusal, shown
-from irp_hf.hub.errors import hub_errors
+from irp_hf.hub.errors import CONNECT, hub_errors, none_if_missing
 
 Shape = tuple[int, ...]
 Span = tuple[int, int]
 """Where bytes begin, and where they end."""
 
-ONE_FILE = "model.safetensors"
 BESIDE = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)  # a file beside the others, no way out
 LENGTH = 8  # bytes in front of the header, which say how long it is
 LONGEST_HEADER = 100_000_000  # bytes; as the safetensors library has it
 FIRST = 100_000  # bytes that are asked for first: huggingface_hub counted that 97 % of the Hub's headers are shorter
-GAP = (
-    1 << 16
-)  # bytes between two spans that one request takes along: a request more waits as long as some of these take
+GAP = 1 << 16  # bytes between two spans that one request takes along: one more waits as long as some of these take
 WIDEST = 8  # bytes of a number
 ATTEMPTS = 3
 SAVE_AGAIN = "Download or save it again."
@@ -55,7 +52,7 @@ def stored_tensors(
     Of a file on the Hub their bytes alone are fetched, and kept. Raises `InputError` for a damaged file and for a tensor of
     another shape, `HubError` where the Hub does not give them.
     """
-    if repository.commit is None or repository.cached(ONE_FILE):
+    if repository.commit is None or repository.cached(WEIGHTS):
         return _from_files(repository, shapes, token)
     kept = _kept_path(repository, list(shapes))
     with contextlib.suppress(SafetensorError, OSError):  # broken or not there: it is fetched again
@@ -70,7 +67,7 @@ def stored_tensors(
 def _from_files(
     repository: Repository, shapes: Mapping[str, Shape], token: str | bool | None
 ) -> dict[str, Tensor] | None:
-    whole = _from_file(repository, ONE_FILE, shapes, token)  # transformers looks in this order, too
+    whole = _from_file(repository, WEIGHTS, shapes, token)  # transformers looks in this order, too
     if whole is not None:
         return _complete(repository, whole, shapes)
     places = _places(repository, list(shapes), token)
@@ -111,21 +108,21 @@ def _complete(
 
 def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
     """The file of each tensor, as the index says; raises `InputError` where that names no file of the repository."""
-    index = repository.file(f"{ONE_FILE}.index.json", token)
+    index = repository.file(f"{WEIGHTS}.index.json", token)
     if index is None:
         if repository.commit is not None and not repository.online:
             raise refusal(
                 f"Tensors of {repository.name}",
                 "them in the cache, since the Hub cannot be reached",
-                f"neither {ONE_FILE} nor its index there",
-                "Check the connection; once fetched, they load without one.",
+                f"neither {WEIGHTS} nor its index there",
+                CONNECT,
                 HubError,
             )
-        return dict.fromkeys(names, ONE_FILE)
+        return dict.fromkeys(names, WEIGHTS)
     subject = f"{index.name} of {repository.name}"
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
-        places = {name: weight_map.get(name, ONE_FILE) for name in names}
+        places = {name: weight_map.get(name, WEIGHTS) for name in names}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         got = f"{type(error).__name__} ({first_line(error)})"
         raise refusal(subject, "an index of safetensors, JSON with a weight_map", got, SAVE_AGAIN) from error
@@ -186,11 +183,8 @@ def read_tensors(
     `HubError`.
     """
     with hub_errors(repository.path, repository.commit):
-        try:
-            file = RemoteFile(repository, name, token)
-        except EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError):
-                raise
+        file = none_if_missing(RemoteFile, repository, name, token)
+        if file is None:
             return None
         first = file.read(0, min(FIRST, file.size))
         header, data = _header(file, first)

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
 from irp_hf.errors import HubError, refusal, shown
-from irp_hf.hub.errors import hub_errors, to_hub_error
+from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing, to_hub_error
 from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 
@@ -48,8 +48,7 @@ def pin(
     if local_files_only or constants.is_offline_mode():
         if known is None:
             why = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
-            advice = "Fetch it once with a connection; then it loads without one."
-            raise refusal(repr(repo_id), f"a copy in the cache, as {why} is set", "none", advice, HubError)
+            raise refusal(repr(repo_id), f"a copy in the cache, as {why} is set", "none", FETCH_ONCE, HubError)
         return Pinned(known, online=False)
     try:
         info = HfApi(token=token).repo_info(
@@ -89,22 +88,20 @@ def fetch(
         cached = _Cached(repo_id, repo_type, cache_dir)
         commit = cached.complete(files, commit, others=not (revision and COMMIT.fullmatch(revision)))
     options: dict[str, Any] = dict(
-        repo_type=repo_type, token=token, cache_dir=cache_dir, local_files_only=not at.online
+        repo_type=repo_type,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=not at.online,
+        force_download=force_download and at.online,
     )
     with hub_errors(repo_id, revision):
         for file in files:
-            try:
-                path = hf_hub_download(
-                    repo_id, file, revision=commit, force_download=force_download and at.online, **options
-                )
-            except EntryNotFoundError as error:
-                if isinstance(error, LocalEntryNotFoundError):
-                    raise
-                subject = f"{repo_id!r} at commit {commit[:8]}…"
-                raise refusal(
-                    subject, f"a {file} in it", "none", "Name a repository that has one.", HubError
-                ) from error
-    return Path(path).parents[len(PurePosixPath(file).parts) - 1], commit
+            found = none_if_missing(hf_hub_download, repo_id, file, revision=commit, **options)
+            if found is None:
+                subject, advice = f"{repo_id!r} at commit {commit[:8]}…", "Name a repository that has one."
+                raise refusal(subject, f"a {file} in it", "none", advice, HubError)
+            path = Path(found)
+    return path.parents[len(PurePosixPath(file).parts) - 1], commit
 
 
 class _Cached:
@@ -114,7 +111,7 @@ class _Cached:
         if not isinstance(cache_dir, str | os.PathLike | None):
             raise refusal("cache_dir", "a folder", shown(cache_dir), "Leave it out for that of huggingface_hub.")
         home = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
-        self.repo_id, self.folder = repo_id, home / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+        self.folder = home / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
 
     def commit(self, revision: str | None) -> str | None:
         """The commit that a revision was last time, as long as something of it is there."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from irp_hf.errors import HubError, IRPError, refusal, shown
 
 CONNECT = "Check the connection; once fetched, it loads without one."
+FETCH_ONCE = "Fetch it once with a connection; then it loads without one."
+
+Found = TypeVar("Found")
 
 
 @contextmanager
@@ -21,6 +32,19 @@ def hub_errors(repo_id: str, revision: str | None = None, pushing: bool = False)
         raise
     except Exception as error:  # the client has its own, and those of what it is built on
         raise to_hub_error(error, repo_id, revision, pushing) from error
+
+
+def none_if_missing(call: Callable[..., Found], *args: Any, **options: Any) -> Found | None:
+    """What a call of the Hub's client gives; None where the repository has no such file.
+
+    Without a connection, the client raises a kind of the same error for a file that the cache lacks; that one is raised on.
+    """
+    try:
+        return call(*args, **options)
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise
+        return None
 
 
 def to_hub_error(error: Exception, repo_id: str, revision: str | None = None, pushing: bool = False) -> HubError:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
+from irp_hf.checks import check_flag, check_text
 from irp_hf.errors import refusal, shown
-from irp_hf.hub.errors import hub_errors
+from irp_hf.hub.errors import hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
 CARD = "README.md"
@@ -76,15 +77,13 @@ def push(
     was published.
     """
     check_revision(revision)
-    for name, value, kinds, expected in (
-        ("private", private, bool | None, "True, False, or None for what the account has set"),
-        ("create_pr", create_pr, bool, "True or False"),
-        ("exist_ok", exist_ok, bool, "True or False"),
-        ("commit_message", commit_message, str | None, "a text"),
-        ("commit_description", commit_description, str | None, "a text"),
-    ):
-        if not isinstance(value, kinds):
-            raise refusal(name, expected, shown(value), "Give that, or leave it out.")
+    if private is not None:
+        check_flag("private", private, "Leave it out for what the account has set.")
+    check_flag("create_pr", create_pr, "True proposes the change instead of making it.")
+    check_flag("exist_ok", exist_ok, "False refuses a repository that exists.")
+    for name, text in (("commit_message", commit_message), ("commit_description", commit_description)):
+        if text is not None:
+            check_text(name, text, "Write one, or leave it out.")
     api = HfApi(token=token, library_name="irp_hf", library_version=_version())
     where: dict[str, Any] = dict(repo_id=repo_id, repo_type=repo_type)
     with hub_errors(repo_id, revision, pushing=True):
@@ -123,12 +122,8 @@ def _operations(folder: Path, info: Any, replaced: Sequence[str]) -> list[Commit
 
 def _card_of(api: HfApi, where: dict[str, Any], commit: str | None) -> str | None:
     """The text of the card at a commit, to the byte."""
-    try:
-        return Path(api.hf_hub_download(**where, filename=CARD, revision=commit)).read_bytes().decode()
-    except EntryNotFoundError as error:
-        if isinstance(error, LocalEntryNotFoundError):  # no connection is no missing card
-            raise
-        return None
+    card = none_if_missing(api.hf_hub_download, **where, filename=CARD, revision=commit)
+    return None if card is None else Path(card).read_bytes().decode()
 
 
 def _version() -> str | None:

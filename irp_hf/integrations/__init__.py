@@ -1,1 +1,4 @@
-"""Neighbours in the ecosystem, one file each; each needs its library, which an extra installs."""
+"""Neighbours in the ecosystem, one file each.
+
+Nothing is handed on here: each file needs a library that an extra installs, and is imported by its own name.
+"""

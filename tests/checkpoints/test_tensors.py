@@ -14,8 +14,9 @@ from hub_server.start import HOME
 from safetensors.torch import save_file
 from torch import Tensor
 
+from irp_hf.checkpoints.limits import WEIGHTS
 from irp_hf.checkpoints.repository import Repository
-from irp_hf.checkpoints.tensors import FIRST, GAP, ONE_FILE, read_tensors, stored_tensors
+from irp_hf.checkpoints.tensors import FIRST, GAP, read_tensors, stored_tensors
 from irp_hf.errors import HubError, InputError
 
 NUMBERS = {  # how many each tensor of float32 holds, in the order in which they lie
@@ -47,13 +48,13 @@ def packed(tensors: dict[str, Tensor], **lies: Any) -> bytes:
 
 def upload(hub: Hub, content: bytes) -> Repository:
     """A repository of that one file, and no request yet."""
-    commit = hub.upload("me/x", {ONE_FILE: content})
+    commit = hub.upload("me/x", {WEIGHTS: content})
     hub.requests.clear()
     return Repository("me/x", commit, modular=False, online=True)
 
 
 def read(repository: Repository, *names: str, numbers: dict[str, int] = NUMBERS) -> dict[str, Tensor] | None:
-    return read_tensors(repository, ONE_FILE, {name: (numbers[name],) for name in names}, None)
+    return read_tensors(repository, WEIGHTS, {name: (numbers[name],) for name in names}, None)
 
 
 def answers(hub: Hub) -> list[int]:
@@ -215,6 +216,6 @@ def test_what_was_never_read_and_cannot_be(hub: Hub, refusal: Any) -> None:
 def test_tensors_under_other_names(hub: Hub, tmp_path: Path) -> None:
     """Half of a head would be opened."""
     tensors = values(NUMBERS)
-    save_file(tensors, tmp_path / ONE_FILE)
+    save_file(tensors, tmp_path / WEIGHTS)
     for repository in (upload(hub, packed(tensors)), Repository(str(tmp_path), None, modular=False)):
         assert stored_tensors(repository, SHAPES | {"no.such": (3,)}, None) is None
