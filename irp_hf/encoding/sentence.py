@@ -13,6 +13,7 @@ from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding.base import Encoder, Options, make_record
 from irp_hf.encoding.inputs import modality_of_item
 from irp_hf.errors import missing, refusal, shown
+from irp_hf.records import EncoderRecord
 
 
 def load(repository: Repository, options: Options, item: Any) -> Encoder:
@@ -53,7 +54,8 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
         check_absent("normalize", False, f"{name} makes unit vectors by itself")
     default = model.prompts.get(model.default_prompt_name)
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
-    if options.pooling not in (None, pooling):
+    asked, own = (EncoderRecord.of(pooling=mode).pooling for mode in (options.pooling, pooling))  # each by our name
+    if asked not in (None, own):
         check_absent("pooling", options.pooling, f"{name} is a sentence-transformers model and pools in its own way")
     options = replace(
         options,

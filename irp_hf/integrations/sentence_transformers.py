@@ -29,7 +29,7 @@ except ImportError as error:
 
 
 EMBEDDING = "sentence_embedding"
-POOLINGS = {"lasttoken": "last"}  # their names for ours
+COMPARED = ("prompt", "normalize", "pooling")
 
 
 class IRPTranslation(Module):
@@ -139,22 +139,10 @@ def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
 def _differences(recorded: EncoderRecord, model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
-    if recorded.knows("prompt"):
-        prompt, default = recorded.prompt or "", model.prompts.get(model.default_prompt_name or "", "")
-        by_name = prompt and prompt in model.prompts.values()  # encode_query and encode(prompt_name=...) use it
-        if prompt != default and not by_name:
-            yield f"the prompt {prompt!r}, the model's is {default!r}"
-    lengths = ("their own length", "unit length")
-    was, now = recorded.normalize, "Normalize" in kinds
-    if was is not None and was != now:
-        yield f"{lengths[was]}, the model's vectors have {lengths[now]}"
-    model_pooling = _our_names(getattr(kinds.get("Pooling"), "pooling_mode", None))
-    if model_pooling and recorded.pooling and model_pooling != _our_names(recorded.pooling):
-        yield f"the pooling {recorded.pooling!r}, the model's is {model_pooling!r}"
-
-
-def _our_names(pooling: Any) -> Any:
-    """A pooling, or several in order, by the names that we have for them."""
-    if isinstance(pooling, list | tuple):
-        return tuple(_our_names(mode) for mode in pooling)
-    return POOLINGS.get(pooling, pooling)
+    prompt = model.prompts.get(model.default_prompt_name or "")
+    if recorded.prompt and recorded.prompt in model.prompts.values():
+        prompt = recorded.prompt  # encode_query and encode(prompt_name=...) use it
+    pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
+    its = EncoderRecord.of(prompt=prompt, normalize="Normalize" in kinds, pooling=pooling)
+    for name, then, now in recorded.differences(its, COMPARED):
+        yield f"{name}={then!r}, the model has {name}={now!r}"

@@ -64,6 +64,17 @@ def test_two_poolings_are_recorded_as_json_has_them(two_modes, tmp_path):
     assert record["pooling"] == ["mean", "max"]
 
 
+def test_a_pooling_has_one_name(two_modes, refusal):
+    """The same model in transformers, whose pooling is "last", would be refused as one that pools otherwise."""
+    last = SentenceTransformer(modules=[two_modes[0], Pooling(16, "lasttoken")], device="cpu")
+    found, record = encode(last, tiny.texts())
+    assert record["pooling"] == "last"
+    encoder = two_modes[0].model.config._name_or_path
+    same, plain = encode(encoder, tiny.texts(), pooling="last", device="cpu")
+    assert plain["pooling"] == "last"
+    torch.testing.assert_close(found, same, atol=1e-5, rtol=1e-5)
+
+
 def test_a_run_with_two_poolings_goes_on(two_modes, tmp_path, monkeypatch):
     """It died after two of five batches; what it wrote is kept, and no item is encoded twice."""
     wanted, encoded = encode(two_modes, tiny.texts(), batch_size=2)[0], []
