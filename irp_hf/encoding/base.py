@@ -9,33 +9,41 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import torch
 
 from irp_hf.checks import check_choice, check_flag, check_list, check_text, quoted
+from irp_hf.data.arrays import dtype_name
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 from irp_hf.hub.ids import check_revision
 from irp_hf.records import EncoderRecord
 
-MODALITIES = ("text", "image", "audio")
+Modality = Literal["text", "image", "audio"]
+At = Literal["head"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
-class EncoderOptions(TypedDict, total=False):
-    """How an encoder is opened; see `Options`."""
+class EncoderSettings(TypedDict, total=False):
+    """How an encoder is opened, wherever it lies; see `Options`."""
 
     pooling: str | Sequence[str] | None
     prompt: str | None
     normalize: bool | None
     device: str | torch.device | None
     dtype: str | torch.dtype | None
-    revision: str | None
-    token: str | bool | None
-    at: str | None
-    modality: str | None
+    at: At | None
+    modality: Modality | None
     processor: Any
     device_map: str | dict[str, Any] | None
     trust_remote_code: bool
+
+
+class EncoderOptions(EncoderSettings, total=False):
+    """How an encoder is opened, and which of the Hub's."""
+
+    revision: str | None
+    token: str | bool | None
 
 
 class EncodeOptions(EncoderOptions, total=False):
@@ -57,9 +65,9 @@ class Options:
     dtype: str | torch.dtype | None = None
     revision: str | None = None
     token: str | bool | None = field(default=None, repr=False)
-    at: str | None = None
+    at: At | None = None
     """"head": the vector that a classifier's head reads."""
-    modality: str | None = None
+    modality: Modality | None = None
     """"text", "image" or "audio": the side of a two-tower model; what a function takes."""
     processor: Any = None
     """Tokenizer, image processor or feature extractor of a transformers model that is loaded already."""
@@ -83,8 +91,8 @@ class Options:
         if not isinstance(self.token, str | bool | None):  # which is a secret, and not shown
             advice = "Leave it out for the one that you are logged in with."
             raise refusal("token", "a token of the Hub, True or False", kind_of(self.token), advice)
-        if not (self.at is None or (isinstance(self.at, str) and self.at == "head")):
-            raise refusal("at", "'head' or None", shown(self.at), "Leave it out for the encoder's own vectors.")
+        if self.at is not None:
+            check_choice("at", self.at, get_args(At), "Leave it out for the encoder's own vectors.")
         if self.modality is not None:
             check_choice("modality", self.modality, MODALITIES, "Leave it out where there is only one.")
         if not isinstance(self.device_map, str | int | torch.device | Mapping | None):
@@ -129,7 +137,7 @@ def make_record(
         pooling=options.pooling,
         prompt=options.prompt or None,
         normalize=bool(options.normalize),
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        dtype=None if dtype is None else dtype_name(dtype),
     )
     more = {"modality": None if modality == "text" else modality, "at": options.at}
     return record.with_values(**{key: value for key, value in more.items() if value})

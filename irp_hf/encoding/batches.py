@@ -8,21 +8,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.items import digest
+from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.blocks import ONLY, Blocks, check_out
 from irp_hf.disk.journal import Run
-from irp_hf.encoding.base import Encoder, Options
+from irp_hf.encoding.base import At, Encoder, Modality, Options
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import refusal
 from irp_hf.maths.projection import unit_rows
 
 FEW_BATCHES = 4  # done before anybody could read a progress bar
-
 
 # How many batches of items are read at once, to be sorted by length. Pictures need no sorting, and audio much memory.
 BATCHES_SORTED = {"text": 256, "audio": 16}
@@ -35,8 +34,8 @@ def encode(
     pooling: str | Sequence[str] | None = None,
     prompt: str | None = None,
     normalize: bool | None = None,
-    at: str | None = None,
-    modality: str | None = None,
+    at: At | None = None,
+    modality: Modality | None = None,
     processor: Any = None,
     batch_size: int = 32,
     device: str | torch.device | None = None,
@@ -86,6 +85,7 @@ def encode(
     """
     place = None if out is None else check_out(out)
     first = check_request(items, batch_size)
+    check_progress(progress)
     options = Options(
         pooling=pooling,
         prompt=prompt,
@@ -109,7 +109,7 @@ def encode(
         left = blocks.begin()
         if left is not None:
             done = len(items) - sum(len(blocks.rows(batch)) for batch in left)
-            with _bar(opened, len(items), batch_size, done, progress) as bar:
+            with batches_bar(f"Encoding by {opened.name}", len(items), batch_size, progress, done) as bar:
                 for batch, rows, vectors in embed_batches(opened, items, batch_size, options, frozenset(left)):
                     blocks.write(batch, vectors, rows)
                     bar.update(len(rows))
@@ -122,7 +122,7 @@ def encode_all(
 ) -> Tensor:
     """All vectors `(n, d)`, in memory and in order."""
     embeddings = torch.empty(0)
-    with _bar(encoder, len(items), batch_size, 0, progress) as bar:
+    with batches_bar(f"Encoding by {encoder.name}", len(items), batch_size, progress) as bar:
         for _, rows, vectors in embed_batches(encoder, items, batch_size, options):
             if not len(embeddings):
                 embeddings = torch.empty(len(items), vectors.shape[1], dtype=torch.float32, device="cpu")
@@ -159,15 +159,11 @@ def embed_batches(
             yield batch, [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
 
 
-def _bar(encoder: Encoder, num_items: int, batch_size: int, done: int, progress: bool | None) -> Any:
-    by_default = True if num_items <= FEW_BATCHES * batch_size else None  # None: where there is no terminal
-    return tqdm(
-        total=num_items,
-        initial=done,
-        desc=f"Encoding by {encoder.name}",
-        leave=False,
-        disable=by_default if progress is None else not progress,
-    )
+def batches_bar(desc: str, num_items: int, batch_size: int, progress: bool | None, done: int = 0) -> Any:
+    """A bar that counts items, `done` of which are; by default on a terminal, for more than a few batches."""
+    if progress is None and num_items <= FEW_BATCHES * batch_size:
+        progress = False
+    return progress_bar(desc, progress, total=num_items, initial=done)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from irp_hf.checks import check_alias, check_flag
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.data.progress import check_progress
 from irp_hf.errors import AnchorMismatchError, kind_of, refusal
 from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import Evaluation, evaluate
@@ -308,7 +309,7 @@ class IRPAdapter(AnchoredModel):
     def report(
         self,
         head: Any = None,
-        progress: bool = True,
+        progress: bool | None = None,
         *,
         baselines: Baselines | None = None,
         against: Baselines | None = None,
@@ -319,12 +320,12 @@ class IRPAdapter(AnchoredModel):
 
         Args:
             head: as for `connect`.
-            progress: show bars on standard error.
+            progress: show bars on standard error, or do not; by default on a terminal.
             baselines: "all", names of `irp_hf.baselines.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
                 give an object with `translate`, as a list or by name; by default "Procrustes" and "ridge".
             against: another name for `baselines`.
         """
-        check_flag("progress", progress)
+        check_progress(progress)
         named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
         anchors = (self.source_anchors, self.target_anchors)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
+from irp_hf.data.progress import progress_bar
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
@@ -41,7 +41,7 @@ def fit(
     given = check_given(method, **options)
     goal = check_objective(objective, labels is not None)
     pairs = distinct_pairs(source, target)
-    steps = tqdm(methods, desc="Choosing the inverse", leave=False, disable=None)
+    steps = progress_bar("Choosing the inverse", None, methods)
     choices = {name: select(pairs, (name,), goal, given, labels)[0] for name in steps}
     choice = max(choices.values(), key=lambda candidate: candidate.fold_score)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from irp_hf.configuration_irp import IRPConfig
+from irp_hf.data.progress import progress_bar
 from irp_hf.errors import MissingDependencyError, refusal
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.make_report import build_report
@@ -37,7 +37,7 @@ def make_report(
     fitted: Fitted | None,
     head: Any,
     labels: Labels | None,
-    progress: bool,
+    progress: bool | None,
     baselines: Baselines,
 ) -> Report:
     """What to expect of an adapter of this configuration and these anchors; see `IRPAdapter.report`.
@@ -54,7 +54,7 @@ def make_report(
         raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
     known = _known(fitted, config, source, head)
     names = (config.method, *(name for name in INVERSES if name != config.method))
-    steps = tqdm(names, desc="Trying the inverses", leave=False, disable=None if progress else True)
+    steps = progress_bar("Trying the inverses", progress, names)
     free = Given(seed=config.seed)
     chosen, *others = [
         known.get(name) or select(pairs, (name,), objective, given if name == config.method else free, labels)[0]

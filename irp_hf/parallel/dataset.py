@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.items import digest
+from irp_hf.data.progress import check_progress
 from irp_hf.disk.blocks import ONLY, Blocks, check_out
 from irp_hf.disk.journal import Run
 from irp_hf.encoding.base import EncoderOptions, Options
@@ -42,6 +43,7 @@ def encode_dataset(
     """
     items, place, asked = column_of(dataset, column), check_out(out), Options(**options)
     first, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
+    check_progress(progress)
     state = all_processes()
     if (asked.device, asked.device_map) == (None, None) and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)

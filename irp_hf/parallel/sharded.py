@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from tqdm.auto import tqdm
 
 from irp_hf.checks import check_count
 from irp_hf.data.columns import check_items
 from irp_hf.data.items import digest
+from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.atomic import check_path
 from irp_hf.disk.blocks import Blocks
 from irp_hf.disk.journal import Run
@@ -61,6 +61,7 @@ def run_sharded(
         raise refusal("record", "a dictionary of plain values", shown(record), "Give an id, say: {'id': 'user/name'}.")
     state, folder = all_processes(), check_path("out_folder", out_folder)
     check_items(items)
+    check_progress(progress)
     who = dict(record or {"id": getattr(function, "__name__", type(function).__name__)})
     run = Run(who, len(items), 1, digest(items), check_block_size(block_size))
     return run_blocks(state, function, items, Blocks.for_folder(folder, run), progress)
@@ -112,8 +113,7 @@ def _share(
         return
     rank, world = state.process_index, state.num_processes
     mine = left[len(left) * rank // world : len(left) * (rank + 1) // world]
-    visible = progress if state.is_main_process else False
-    for block in tqdm(mine, desc="Blocks", leave=False, disable=None if visible is None else not visible):
+    for block in progress_bar("Blocks", progress if state.is_main_process else False, mine):
         rows = blocks.rows(block)
         blocks.write(block, function(items[rows.start : rows.stop]))
     # A barrier alone gives up after some minutes, and another process may have much longer texts.

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
-from irp_hf.checks import check_choice, check_count, check_flag
+from irp_hf.checks import check_alias, check_batch_size, check_choice, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.columns import check_request, column_of
+from irp_hf.data.progress import check_progress
+from irp_hf.encoding.base import EncoderSettings
+from irp_hf.encoding.batches import batches_bar
 from irp_hf.encoding.inputs import read_items
 from irp_hf.errors import InputError, IRPError, first_line, refusal
 from irp_hf.maths.projection import unit_rows
-from irp_hf.parallel.sharded import run_sharded
+from irp_hf.parallel.sharded import BLOCK_SIZE, run_sharded
 from irp_hf.stitching.parts import (
     compare_encoder,
     compare_head,
@@ -56,7 +58,7 @@ class StitchedModel(nn.Module):
         adapter: Any = None,
         head: Any = None,
         *,
-        on_mismatch: str = "refuse",
+        on_mismatch: Literal["refuse", "warn"] = "refuse",
         revision: str | None = None,
         token: str | bool | None = None,
         encoder_token: str | bool | None = None,
@@ -65,7 +67,7 @@ class StitchedModel(nn.Module):
         head_trust_remote_code: bool = False,
         adapter_revision: str | None = None,
         adapter_token: str | bool | None = None,
-        **settings: Any,
+        **settings: Unpack[EncoderSettings],
     ) -> None:
         """Put the parts together; each is an id, a folder or an object.
 
@@ -125,14 +127,23 @@ class StitchedModel(nn.Module):
         return self.encoder.modality
 
     @torch.no_grad()
-    def forward(self, items: Sequence[Any], confidence: bool = False, first: int = 0) -> StitchedOutput:
+    def forward(
+        self,
+        items: Sequence[Any],
+        return_confidence: bool | None = None,
+        first: int = 0,
+        *,
+        confidence: bool | None = None,
+    ) -> StitchedOutput:
         """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones.
 
-        `first` is the row of the first one, for errors.
+        `return_confidence` adds the adapter's confidence in each; `confidence` is another name for it. `first` is the row of
+        the first item, for errors.
         """
+        both = _asked(return_confidence, confidence)
         vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
         try:
-            output = self.adapter(embeddings=vectors, return_confidence=confidence)
+            output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
         except InputError:
             refuse_not_finite(vectors, f"vectors of {self.encoder.name}", first)  # names the row among all
@@ -140,20 +151,28 @@ class StitchedModel(nn.Module):
         return StitchedOutput(logits=logits, confidence=output.confidence)
 
     def predict(
-        self, items: Sequence[Any], batch_size: int = 32, confidence: bool = False, progress: bool | None = None
+        self,
+        items: Sequence[Any],
+        batch_size: int = 32,
+        return_confidence: bool | None = None,
+        progress: bool | None = None,
+        *,
+        confidence: bool | None = None,
     ) -> StitchedOutput:
         """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users have them.
+
+        `return_confidence` adds the adapter's confidence `(n,)`; `confidence` is another name for it. `progress` shows a bar,
+        or does not; by default on a terminal, for more than a few batches.
 
         Raises `InputError` that names the row of an item that cannot be read.
         """
         check_request(items, batch_size)
-        check_flag("confidence", confidence)
+        both = _asked(return_confidence, confidence)
         parts: list[StitchedOutput] = []
-        quiet = (len(items) <= 4 * batch_size or None) if progress is None else not progress
-        with tqdm(total=len(items), desc="Classifying", leave=False, disable=quiet) as bar:
+        with batches_bar("Classifying", len(items), batch_size, progress) as bar:
             for start in range(0, len(items), batch_size):
                 batch = [items[row] for row in range(start, min(start + batch_size, len(items)))]
-                parts.append(self(self.read(batch, start), confidence, start))
+                parts.append(self(self.read(batch, start), both, start))
                 bar.update(len(batch))
         return StitchedOutput(**{name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]})
 
@@ -164,27 +183,31 @@ class StitchedModel(nn.Module):
         out_folder: str | os.PathLike[str],
         *,
         batch_size: int = 32,
-        confidence: bool = False,
-        block_size: int = 1024,
+        return_confidence: bool | None = None,
+        block_size: int = BLOCK_SIZE,
         progress: bool | None = None,
+        confidence: bool | None = None,
     ) -> dict[str, np.ndarray[Any, Any]]:
         """`predict` for a column of a `datasets.Dataset`, on all processes of `accelerate launch`, each on its own device.
 
-        Returns "logits" `(n, num_labels)` and, where asked for, "confidence" `(n,)`, mapped from `.npy` files in `out_folder`,
-        in every process; the bits do not depend on the number of processes, and a run that died goes on. For `block_size`
-        and what is raised see `irp_hf.parallel.run_sharded`.
+        Returns "logits" `(n, num_labels)` and, with `return_confidence` (or `confidence`, its other name), "confidence"
+        `(n,)`, mapped from `.npy` files in `out_folder`, in every process; the bits do not depend on the number of processes,
+        and a run that died goes on. For `block_size` and what is raised see `irp_hf.parallel.run_sharded`.
         """
-        batch_size, confidence = check_count("batch_size", batch_size), check_flag("confidence", confidence)
+        batch_size, both = check_batch_size(batch_size), _asked(return_confidence, confidence)
+        check_progress(progress)
         items, state = column_of(dataset, column), PartialState()
         if state.num_processes > 1:
             self.to(state.device)
 
         def classify(rows: Sequence[Any]) -> dict[str, Any]:
-            output = self.predict(rows, batch_size, confidence, progress=False)
+            output = self.predict(rows, batch_size, both, progress=False)
             return {name: value.numpy() for name, value in output.items()}
 
-        parts = dict(encoder=self.encoder.record.to_dict(), adapter=self.adapter.checksum(), head=self.head.record)
-        record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": confidence}
+        parts = dict(
+            encoder=self.encoder.record.to_dict(), adapter=self.adapter.checksum(), head=self.head.record.to_dict()
+        )
+        record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": both}
         return run_sharded(classify, items, out_folder, block_size=block_size, record=record, progress=progress)
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
@@ -220,3 +243,9 @@ class StitchedModel(nn.Module):
             if not any(hasattr(module, "_hf_hook") for module in part.modules()):
                 part._apply(fn)
         return self
+
+
+def _asked(return_confidence: bool | None, confidence: bool | None) -> bool:
+    """Whether confidences are asked for, by either name; False by default."""
+    given = check_alias("return_confidence", return_confidence, "confidence", confidence)
+    return given is not None and check_flag("return_confidence", given)

@@ -10,13 +10,12 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from irp_hf.checkpoints.repository import Repository, find
-from irp_hf.encoding.base import Encoder, Options
+from irp_hf.encoding.base import Encoder, EncoderSettings, Options
 from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import InputError, OtherModelError, kind_of, refusal, shown
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
 from irp_hf.heads.replay import HeadReplay
-from irp_hf.hub.ids import is_hub_id
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.space import AnchoredSpace
 from irp_hf.records import EncoderRecord
@@ -91,26 +90,27 @@ def named_head(adapter: IRPAdapter, head: Any, revision: str | None, token: Toke
 
 
 def named_encoder(
-    adapter: IRPAdapter, encoder: Any, settings: dict[str, Any], revision: str | None, token: Token
+    adapter: IRPAdapter, encoder: Any, settings: EncoderSettings, revision: str | None, token: Token
 ) -> Encoder:
     """The encoder that is given, or the one that the adapter's source was encoded by; opened as its anchors were encoded."""
     record = adapter.config.source_record
     encoder = _named("encoder", record) if encoder is None else encoder
     if isinstance(encoder, str) and encoder == record.id:
         revision = revision or record.revision
+    given: dict[str, Any] = {**settings}
     known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    unknown = sorted(set(settings) - set(known))
+    unknown = sorted(set(given) - set(known))
     if unknown:
         raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown[0]), "Leave it out.")
     asked = Options(**settings, revision=revision, token=token)
     if isinstance(encoder, PLACES):
         encoder = find(os.fspath(encoder), revision, token)
-    return open_encoder(encoder, replace(asked, **(_recorded(encoder, record) | settings)))
+    return open_encoder(encoder, replace(asked, **(_recorded(encoder, record) | given)))
 
 
 def _named(part: str, record: EncoderRecord) -> str:
     """The id on the Hub that a record names; never a path, which a stranger's adapter could choose."""
-    if record.id is None or record.revision is None or not is_hub_id(record.id):  # only what is on the Hub has a commit
+    if record.id is None or not record.on_hub:
         got = "none" if record.id is None else f"{shown(record.id)}, which is not on the Hub"
         advice = f"Pass {part}=, the folder or the object: the path to a folder is not recorded."
         raise refusal(f"The adapter's {part}", "an id on the Hub", got, advice)

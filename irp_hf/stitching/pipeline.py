@@ -14,8 +14,16 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from irp_hf.checks import check_choice, check_count, check_flag, check_number
-from irp_hf.encoding.base import check_device, check_usable
+from irp_hf.checks import (
+    check_absent,
+    check_batch_size,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_workers,
+)
+from irp_hf.encoding.base import EncoderOptions, check_device, check_usable
 from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.stitching.model import StitchedModel
 
@@ -27,11 +35,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
+KEPT = ("device", "dtype", "device_map", "revision", "token", "trust_remote_code")  # which pipeline() has of its own
 PARTS = (
     *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
-    *("pooling", "prompt", "normalize", "at", "modality"),
+    *(name for name in EncoderOptions.__annotations__ if name not in (*KEPT, *PROCESSORS)),
 )
-ENCODER = ("revision", "device_map", "trust_remote_code")  # with encoder_: pipeline() keeps these to itself
+ENCODER = ("revision", "device_map", "trust_remote_code")  # with encoder_
 MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
 OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 
@@ -100,7 +109,8 @@ class IRPStitchPipeline(Pipeline):
         )  # before anything loads
         _check_devices(device=device, encoder_device=encoder_device, head_device=head_device)
         if isinstance(model, StitchedModel):
-            _refuse_parts(encoder=encoder, head=head, **parts)
+            for name, part in {"encoder": encoder, "head": head, **parts}.items():
+                check_absent(name, part, "a StitchedModel has its parts already", show=kind_of)  # it may be a token
             self.stitched = model
         else:
             model = None if isinstance(model, NoAdapterGiven) else model
@@ -154,7 +164,7 @@ class IRPStitchPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> PipelineIterator:
         """As the base class has it, but with batches of items: the encoder pads them, and knows how."""
-        batch_size, num_workers = check_count("batch_size", batch_size), check_count("num_workers", num_workers, 0)
+        batch_size, num_workers = check_batch_size(batch_size), check_workers(num_workers)
         sized = hasattr(inputs, "__len__")
         numbered: Any = _Numbered(inputs) if sized else enumerate(inputs)
         read: Any = (PipelineDataset if sized else PipelineIterator)(numbered, self._read, preprocess_params)
@@ -259,13 +269,6 @@ def _check_devices(**devices: Any) -> None:
         check_device(name, device)
         if device is not None and (name, device) != ("device", -1):  # which is the CPU for any pipeline
             check_usable(name, device)
-
-
-def _refuse_parts(**parts: Any) -> None:
-    for name, part in parts.items():
-        if part is not None:  # it may be a token, and is not shown
-            expected = "nothing, since a StitchedModel has its parts already"
-            raise refusal(name, expected, kind_of(part), f"Leave {name} out.")
 
 
 def _together(read: list[dict[str, Any]]) -> dict[str, Any]:

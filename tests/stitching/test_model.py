@@ -105,10 +105,11 @@ def test_predict(plain, adapter, head):
     torch.testing.assert_close(torch.cat(alone), wanted, atol=1e-5, rtol=1e-4)
     assert (wanted - wanted[0]).abs()[1:].amax(1).min() > 1e-3
     for batch_size in (1, 2, 9, 50):
-        output = model.predict(tuple(TEXTS), batch_size, confidence=True)
+        output = model.predict(tuple(TEXTS), batch_size, return_confidence=True)
         torch.testing.assert_close(output.logits, wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(output.confidence, adapter.confidence(vectors), atol=1e-5, rtol=1e-4)
-    assert torch.equal(model(TEXTS, confidence=True).confidence, adapter.confidence(model.encoder.embed(TEXTS)))
+    both = model(TEXTS, return_confidence=True)
+    assert torch.equal(both.confidence, adapter.confidence(model.encoder.embed(TEXTS)))
     assert model.predict(TEXTS).confidence is None
     assert (output.logits.dtype, output.confidence.shape, output.logits.requires_grad) == (torch.float32, (9,), False)
 
@@ -125,8 +126,19 @@ def test_vectors_and_confidence_take_one_pass(plain, adapter, head):
     model = StitchedModel(plain, adapter, head)
     vectors = model.encoder.embed(TEXTS)
     once = exponentials(lambda: adapter(embeddings=vectors, return_confidence=True))
-    assert exponentials(lambda: model(TEXTS, confidence=True)) == once
+    assert exponentials(lambda: model(TEXTS, return_confidence=True)) == once
     assert exponentials(lambda: (model(TEXTS), adapter.confidence(vectors))) > once > 0
+
+
+def test_the_confidence_goes_by_two_names(plain, adapter, head, refusal):
+    """What adapters and pipelines call it would be an unknown argument of the model, or the older name one."""
+    model = StitchedModel(plain, adapter, head)
+    for call in (model, model.predict):
+        found = [call(TEXTS, **{name: True}).confidence for name in ("return_confidence", "confidence")]
+        assert torch.equal(*found)
+        assert call(TEXTS, confidence=False).confidence is None
+        text = refusal(call, TEXTS, return_confidence=True, confidence=True, error=InputError)
+        assert says(text, "confidence", "return_confidence", "same option")
 
 
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
@@ -145,8 +157,9 @@ def test_rows_that_cannot_be_classified(plain, adapter, head, refusal):
     assert says(predict([*TEXTS[:5], 0.5], batch_size=2), "Item 5", "a float", "plain")
     for nothing in ([], "w1", b"w1", ()):
         assert says(predict(nothing), "items", repr(nothing))
-    assert says(predict(TEXTS, confidence="no"), "confidence", "'no'")
-    for wrong in (0, 2.5, True, "2"):
+    for flag in ("return_confidence", "confidence", "progress"):
+        assert says(predict(TEXTS, **{flag: "no"}), flag, "'no'")
+    for wrong in (0, 2.5, True, "2", 2**31):
         assert says(predict(TEXTS, wrong), "batch_size", repr(wrong))
 
 

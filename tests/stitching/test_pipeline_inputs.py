@@ -174,8 +174,8 @@ def test_keywords_that_do_not_fit(pipes, refusal):
         "function_to_apply": ("argmax", [], 3),
         "return_confidence": ("no", 1, None),
         "timeout": (0, -1.0, "soon", True),
-        "batch_size": (0, -1, "2", 2.5, True),
-        "num_workers": (-1, "2", 0.5),
+        "batch_size": (0, -1, "2", 2.5, True, 2**31, 10**30),
+        "num_workers": (-1, "2", 0.5, 1025, 10**12),
     }.items():
         for wrong in values:
             assert says(call(**{name: wrong}), name, repr(wrong))

@@ -101,6 +101,13 @@ def test_parts_that_the_adapter_names(published, folders, tmp_path):
     assert {path.name for path in (tmp_path / "again").iterdir()} == {"config.json", "hub_code.py", "model.safetensors"}
 
 
+@pytest.mark.parametrize("revision", [None, "main", "a" * 39])
+def test_an_encoder_that_is_named_without_its_commit(head, refusal, revision):
+    """Whatever a branch is today would run, and not what the anchors were encoded by."""
+    adapter = stitched.rough({"id": "me/encoder", "revision": revision})
+    assert says(refusal(StitchedModel, None, adapter, head, error=InputError), "encoder", "'me/encoder'", "encoder=")
+
+
 def test_a_head_that_reads_other_vectors_than_the_target_was_encoded_with(plain, classifier, refusal):
     """Forgetting at="head" gives vectors of the right width and answers of chance."""
     adapter = stitched.identity(target=stitched.record("topics", at=None, pooling="mean"))
