@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, run
-from irp_hf.encoding.sources import Source
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, run_model
+from irp_hf.encoding.sources import Source, encoder_part
 from irp_hf.errors import refusal
 
 
@@ -22,18 +22,18 @@ def open_audio(source: Source, options: Options) -> Encoder:
     What is longer than a model with spectrograms of a fixed length can read is cut.
     """
     name, pooling = source.name, options.pooling
-    model = _encoder(source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler"))
+    model = encoder_part(source.model(part=encoder_part, unused="" if pooling == "pooler" else "pooler"))
     extractor = source.processor("feature_extractor")
     read = reader(extractor)
     with torch.no_grad():
-        output = run(model, read([noise(extractor)]), name, "audio")
+        output = run_model(model, read([noise(extractor)]), name, "audio")
     poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
     choices = ("mean", *poolers)
     if pooling not in choices:
         raise no_such_pooling(name, pooling, choices)
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
-        output = run(model, batch, name, "audio")
+        output = run_model(model, batch, name, "audio")
         if pooling == "pooler":
             return torch.flatten(output.pooler_output, 1)
         hidden = hidden_of(output, name).float()
@@ -75,10 +75,6 @@ def noise(extractor: Any, seconds: float = 1.0) -> np.ndarray[Any, Any]:
     """A waveform to see what a model makes of waveforms."""
     samples = int(extractor.sampling_rate * seconds)
     return np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
-
-
-def _encoder(model: Any) -> Any:
-    return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
 def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:

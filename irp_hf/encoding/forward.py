@@ -12,7 +12,7 @@ from torch import Tensor
 from irp_hf.errors import first_line, kind_of, refusal
 
 
-def run(model: Any, batch: Mapping[str, Any], name: str, items: str, method: str = "forward") -> Any:
+def run_model(model: Any, batch: Mapping[str, Any], name: str, items: str, method: str = "forward") -> Any:
     """What a method of `model` makes of a batch; `name` of the model and `items`, as "text", are for the `InputError`."""
     inputs = inputs_of(model, batch, method)
     try:

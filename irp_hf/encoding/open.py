@@ -32,12 +32,12 @@ def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
     why = f"the encoder is {kind_of(encoder)}, loaded already"
     for option in ("device", "device_map", "dtype", "revision"):
         check_absent(option, getattr(options, option), why)
-    check_absent("token", None if options.token is None else "a token", why)  # a secret
+    check_absent("token", options.token, why, show=kind_of)  # a secret
     if isinstance(encoder, PreTrainedModel):
         return open_model(Loaded(encoder, options.processor), options, item)
     for option in ("pooling", "at"):
         check_absent(option, getattr(options, option), why)
-    check_absent("processor", None if options.processor is None else kind_of(options.processor), why)
+    check_absent("processor", options.processor, why, show=kind_of)
     library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
     if library and isinstance(encoder, library.SentenceTransformer):
         return sentence.open_loaded(encoder, options, item)
@@ -49,8 +49,7 @@ def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
 
 
 def _load(repository: Repository, options: Options, item: Any) -> Encoder:
-    processor = None if options.processor is None else kind_of(options.processor)
-    check_absent("processor", processor, "a folder or an id brings its own")
+    check_absent("processor", options.processor, "a folder or an id brings its own", show=kind_of)
     if options.device is not None:
         check_usable("device", options.device)
     if repository.modular and options.at is None:
@@ -79,7 +78,11 @@ def open_model(source: Source, options: Options, item: Any) -> Encoder:
             )
         return towers.open_tower(source, options, side)
     modality = modality_of(source.model_class)
-    openers = {"text": text.open_text, "image": pictures.open_pictures, "audio": audio.open_audio}
+    openers: dict[str | None, Callable[[Source, Options], Encoder]] = {
+        "text": text.open_text,
+        "image": pictures.open_pictures,
+        "audio": audio.open_audio,
+    }
     if modality not in openers:
         got, advice = f"one of {modality or 'nothing known'}", "Pass a function that runs it."
         raise refusal(source.name, "a model of text, pictures or audio", got, advice)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, run
+from irp_hf.encoding.forward import hidden_of, run_model
 from irp_hf.encoding.sources import Source
 
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")  # what the weights of a first token are called
@@ -21,12 +21,12 @@ def open_pictures(source: Source, options: Options) -> Encoder:
     model = source.model(unused="" if pooling == "pooler" else "pooler")
     read = reader(source.processor("image_processor"))
     with torch.no_grad():
-        choices = _choices(model, run(model, read([blank()]), name, "pictures"), name)
+        choices = _choices(model, run_model(model, read([blank()]), name, "pictures"), name)
     if pooling not in choices:
         raise no_such_pooling(name, pooling, choices)
 
     def embed(pictures: list[Any]) -> Tensor:
-        output = run(model, read(pictures), name, "pictures")
+        output = run_model(model, read(pictures), name, "pictures")
         if pooling == "pooler":
             return torch.flatten(output.pooler_output, 1)
         hidden = hidden_of(output, name)

@@ -51,6 +51,11 @@ def _whole(model: Any) -> nn.Module:
     return model  # type: ignore[no-any-return]
 
 
+def encoder_part(model: Any) -> Any:
+    """The encoder of an encoder-decoder; any other model as it is."""
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
 class Stored:
     """A model in a folder or on the Hub: safetensors only, and its own code only where the user trusts it."""
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run
-from irp_hf.encoding.sources import Source
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run_model
+from irp_hf.encoding.sources import Source, encoder_part
 from irp_hf.errors import refusal
 
 POOLINGS = ("mean", "cls", "last", "pooler")
@@ -24,12 +24,12 @@ def open_text(source: Source, options: Options) -> Encoder:
     name, pooling = source.name, options.pooling
     if pooling not in POOLINGS:
         raise no_such_pooling(name, pooling, POOLINGS)
-    whole = source.model(part=_encoder, unused="" if pooling == "pooler" else "pooler")
-    model = _encoder(whole)
+    whole = source.model(part=encoder_part, unused="" if pooling == "pooler" else "pooler")
+    model = encoder_part(whole)
     read = reader(source.processor("tokenizer"), model, name, options.prompt)
 
     def embed(batch: dict[str, Tensor]) -> Tensor:
-        output = run(model, batch, name, "text")
+        output = run_model(model, batch, name, "text")
         if pooling != "pooler":
             return pool(hidden_of(output, name), batch["attention_mask"].to(model.device), pooling)
         if getattr(output, "pooler_output", None) is None:
@@ -95,10 +95,6 @@ def padding(tokenizer: Any, name: str) -> Any:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.pad_token = token
     return tokenizer
-
-
-def _encoder(model: Any) -> Any:
-    return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
 def _longest(tokenizer_limit: int, positions: int | None) -> int | None:

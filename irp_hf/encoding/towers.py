@@ -10,7 +10,7 @@ from torch import Tensor
 from irp_hf.checks import check_absent
 from irp_hf.encoding import audio, pictures
 from irp_hf.encoding.base import MODALITIES, Encoder, Options, make_record
-from irp_hf.encoding.forward import padding_matters, run
+from irp_hf.encoding.forward import padding_matters, run_model
 from irp_hf.encoding.sources import Source
 from irp_hf.encoding.text import padding
 from irp_hf.errors import kind_of, refusal
@@ -28,7 +28,7 @@ def open_tower(source: Source, options: Options, side: str) -> Encoder:
     model = source.model()
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
-        output = run(model, batch, name, side, f"get_{side}_features")
+        output = run_model(model, batch, name, side, f"get_{side}_features")
         vectors = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
         if not isinstance(vectors, Tensor) or vectors.dim() != 2:
             expected, got = "one vector for each item", _shape(vectors)
