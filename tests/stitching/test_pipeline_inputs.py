@@ -124,7 +124,7 @@ def test_answers_come_before_the_item_that_cannot_be_read(pipes):
     """A stream is classified batch by batch, and goes on to the error."""
     answers = iter(pipes["text"](item for item in ["w1", "w2", "w3", ""]))
     assert [next(answers)["label"] for _ in range(3)]
-    with pytest.raises(InputError, match="Item 3: expected a text"):
+    with pytest.raises(InputError, match="Item 3"):
         next(answers)
 
 
