@@ -94,7 +94,7 @@ def contest(task: Task, pairs: Pairs, peers: Peers | None = None) -> Iterator[tu
 
 
 def translators(pairs: Pairs, peers: Peers) -> Iterator[tuple[str, Translator]]:
-    """Every contestant, fitted on the same anchors; `auto` is the best of the three inverses by cosine."""
+    """Every contestant, fitted on the same anchors; `auto` is the best of all inverses by cosine."""
     for name, fit in {**BASELINES, **peers}.items():
         yield name, fit(pairs.source, pairs.target)
     best, *others = [(INVERSES[choice.method], choice.translator(pairs)) for choice in select(pairs)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import shorten
 
+from dots_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE, draw_dots
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from stitch_text_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE
 
 from irp_hf.evaluation import Measure, number
 
@@ -63,20 +63,8 @@ def _recalls(axes: Axes, recalls: dict[str, Measure]) -> None:
         f"index built again\nfrom static vectors\n{number(rebuilt.mean)}", (rebuilt.mean, 0), (8, 0),
         textcoords="offset points", va="center", color=NATIVE, fontsize=10.5,
     )  # fmt: skip
-    for place, (title, measure) in enumerate(reversed(translations)):
-        ours = title == translations[-1][0]
-        color = OURS if ours else OTHER
-        axes.plot([measure.low, measure.high], [place, place], color=color, linewidth=5, alpha=0.35)
-        axes.plot(measure.mean, place, "o", color=color, markersize=11 if ours else 8)
-        axes.annotate(
-            number(measure.mean), (measure.mean, place), (0, 11), textcoords="offset points", ha="center",
-            color=OURS if ours else MUTED, fontweight="bold" if ours else "normal", fontsize=13.5 if ours else 11.5,
-        )  # fmt: skip
-    axes.set_yticks(range(len(translations)), [title for title, _ in reversed(translations)])
-    axes.get_yticklabels()[0].set(color=OURS, fontweight="bold", fontsize=14)
-    axes.set_ylim(-0.45, len(translations) - 0.45)
+    draw_dots(axes, translations, above=11, box=None, room=-0.45)
     axes.margins(x=0.08)
-    axes.grid(axis="x")
 
 
 def _curves(axes: Axes, depths: tuple[int, ...], curves: dict[str, list[float]]) -> None:

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from both_ways import DIRECT, METHODS
 from sklearn.linear_model import LogisticRegression
 from stitch_classifier_plot import draw
-from stitch_text import DIRECT, METHODS, QUESTIONS, converse
+from stitch_text import QUESTIONS, converse
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Pipeline, PreTrainedModel, pipeline

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dots_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from stitch_text_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE, draw_confidence, draw_translations, write_title
+from stitch_text_plot import draw_confidence, draw_translations, write_title
 from torch import Tensor
 
 from irp_hf.evaluation import Measure

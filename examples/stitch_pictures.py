@@ -18,24 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from both_ways import DIRECT, METHODS, NEW, OWN, connect_all, print_table
 from fashion import CLASSES, NUM_TRAIN, Fashion, classifier_folder, embed, load_fashion
 from stitch_pictures_plot import NUM_SHOWN, Shown, draw
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import AutoModelForImageClassification, Pipeline, pipeline
 from transformers.utils import logging
-from trec import CACHE, SEED, adapter_folder
+from trec import CACHE, SEED
 
-from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
-from irp_hf.baselines import procrustes, ridge
+from irp_hf import AnchoredSpace, AnchorSet
 from irp_hf.evaluation import Measure, bootstrap, number
 
 NUM_ANCHORS = 1000
 RESNET, EFFICIENTNET = "ResNet-50", "EfficientNet-lite0"
 SOURCES = {RESNET: EFFICIENTNET, EFFICIENTNET: RESNET}  # what each head reads instead of its own
-DIRECT = {"Procrustes (direct)": procrustes, "ridge (direct)": ridge}  # fitted with both encoders at hand
-METHODS = {"the paper's inverse": "pruned", "irp_hf": "auto"}
-OWN, NEW = "its own encoder", "a new head, trained on the other"
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def main(path: Path) -> None:
     labels = torch.from_numpy(fashion.labels[NUM_TRAIN:])
     print(f"Fashion-MNIST: {NUM_TRAIN:,} training pictures, {len(labels):,} test pictures, {len(anchors):,} anchors")
     sides = {name: prepare(name, fashion, anchors) for name in SOURCES}
-    adapters = connect_all(sides)
+    adapters = connect_all({name: side.space for name, side in sides.items()}, SOURCES)
 
     results: dict[str, dict[str, Measure]] = {}
     for name, source in SOURCES.items():
@@ -76,7 +72,7 @@ def main(path: Path) -> None:
             classes[title] = own.classes(adapters[name, title].translate(test))
         measures = bootstrap(torch.stack([found == labels for found in classes.values()]).double())
         results[name] = dict(zip(classes, measures, strict=True))
-    print_table(results, adapters)
+    print_table(results, SOURCES, adapters, width=20)
 
     classify = pipeline(
         "irp-stitch",
@@ -103,37 +99,6 @@ def prepare(name: str, fashion: Fashion, anchors: AnchorSet) -> Side:
     space = AnchoredSpace.from_embeddings(vectors[list(anchors.indices)], anchors, record)
     folder = classifier_folder(name, fashion)
     return Side(vectors, space, folder, AutoModelForImageClassification.from_pretrained(folder).eval().classifier)
-
-
-def connect_all(sides: dict[str, Side]) -> dict[tuple[str, str], IRPAdapter]:
-    """Adapters to each head, all their hyper-parameters chosen from the anchors alone; fitted once, then read."""
-    adapters = {}
-    with tqdm([(name, title) for name in SOURCES for title in METHODS], leave=False) as steps:
-        for name, title in steps:
-            steps.set_description(f"Fitting {title} to {name}")
-            folder = adapter_folder(sides[SOURCES[name]].space, sides[name].space, method=METHODS[title])
-            adapters[name, title] = IRPAdapter.from_pretrained(folder)
-    return adapters
-
-
-def print_table(results: dict[str, dict[str, Measure]], adapters: dict[tuple[str, str], IRPAdapter]) -> None:
-    """Accuracies with half their 95 % intervals, and which inverse was chosen."""
-
-    def line(title: str, *cells: object) -> None:
-        print(f"{title:<33}" + "".join(f"{cell!s:>20}" for cell in cells))
-
-    print()
-    line("test accuracy of the head of", *results)
-    print("─" * 73)
-    line(OWN, *(rows[OWN] for rows in results.values()))
-    print()
-    line("head fed by", *SOURCES.values())
-    line("  without translation", *["widths differ"] * len(results))
-    for title in (*DIRECT, *METHODS):
-        line(f"  {title}", *(rows[title] for rows in results.values()))
-    print()
-    line(NEW, *(rows[NEW] for rows in results.values()))
-    line("inverse that irp_hf chose", *(adapters[name, "irp_hf"].config.method for name in results))
 
 
 def show(classify: Pipeline, native: Side, fashion: Fashion) -> list[Shown]:

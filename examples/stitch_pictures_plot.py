@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dots_plot import INK, MUTED, NATIVE, OURS, STYLE, draw_dots
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL.Image import Image
-from stitch_text_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE
 
 from irp_hf.evaluation import Measure, number
 
@@ -39,7 +39,7 @@ def draw(results: dict[str, dict[str, Measure]], sources: dict[str, str], shown:
         for axes, (name, rows), subtitle in zip(panels, results.items(), subtitles, strict=True):
             _title(figure, axes, f"{short(name)}'s head reads {short(sources[name])}", subtitle)
             _lines(axes, rows)
-            _translations(axes, rows)
+            draw_dots(axes, list(rows.items())[2:])
             axes.set_xlim(low - 0.1 * span, low + 1.4 * span)  # on the right there is room for words
         panels[1].set_yticklabels([])
 
@@ -78,25 +78,6 @@ def _lines(axes: Axes, rows: dict[str, Measure]) -> None:
             f"{words}\n{number(measure.mean)}", (measure.mean, len(translations) - 0.2), (7 * side, 0),
             textcoords="offset points", ha="left" if side > 0 else "right", va="center", color=color, fontsize=10.5,
         )  # fmt: skip
-
-
-def _translations(axes: Axes, rows: dict[str, Measure]) -> None:
-    """A dot for each translation, the last one being ours."""
-    _, _, *translations = rows.items()
-    for place, (title, measure) in enumerate(reversed(translations)):
-        ours = title == translations[-1][0]
-        color = OURS if ours else OTHER
-        axes.plot([measure.low, measure.high], [place, place], color=color, linewidth=5, alpha=0.35)
-        axes.plot(measure.mean, place, "o", color=color, markersize=11 if ours else 8)
-        axes.annotate(
-            number(measure.mean), (measure.mean, place), (0, 10), textcoords="offset points", ha="center",
-            color=OURS if ours else MUTED, fontweight="bold" if ours else "normal", fontsize=13.5 if ours else 11.5,
-            bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
-        )  # fmt: skip
-    axes.set_yticks(range(len(translations)), [title for title, _ in reversed(translations)])
-    axes.get_yticklabels()[0].set(color=OURS, fontweight="bold", fontsize=14)
-    axes.set_ylim(-0.45, len(translations) + 0.15)
-    axes.grid(axis="x")
 
 
 def _picture(axes: Axes, row: Shown) -> None:

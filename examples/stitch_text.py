@@ -19,23 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from both_ways import DIRECT, METHODS, NEW, OWN, connect_all, print_table
 from sklearn.linear_model import LogisticRegression
 from stitch_text_plot import draw
 from torch import Tensor
-from tqdm import tqdm
 from transformers import Pipeline, pipeline
 from transformers.utils import logging
-from trec import CACHE, StaticEncoder, Trec, adapter_folder, embed, load_trec, sample_anchors
+from trec import CACHE, StaticEncoder, Trec, embed, load_trec, sample_anchors
 
-from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
-from irp_hf.baselines import procrustes, ridge
+from irp_hf import AnchoredSpace, AnchorSet
 from irp_hf.evaluation import Measure, bootstrap, number
 
 NUM_ANCHORS = 3500
 SOURCES = {"MiniLM-384": "static-256", "static-256": "MiniLM-384"}  # what each head reads instead of its own
-DIRECT = {"Procrustes (direct)": procrustes, "ridge (direct)": ridge}  # fitted with both encoders at hand
-METHODS = {"the paper's inverse": "pruned", "irp_hf": "auto"}
-OWN, NEW = "its own encoder", "a new head, trained on the other"
 QUESTIONS = (
     "Who painted the ceiling of the Sistine Chapel?",
     "How many moons does Jupiter have?",
@@ -68,7 +64,7 @@ def main(path: Path) -> None:
     anchors = sample_anchors(trec, NUM_ANCHORS)
     print(f"TREC: {trec.num_train:,} training questions, {len(labels):,} test questions, {len(anchors):,} anchors")
     sides = {name: prepare(name, trec, anchors) for name in SOURCES}
-    adapters = connect_all(sides)
+    adapters = connect_all({name: side.space for name, side in sides.items()}, SOURCES)
 
     results: dict[str, dict[str, Measure]] = {}
     for name, source in SOURCES.items():
@@ -81,7 +77,7 @@ def main(path: Path) -> None:
             correct[title] = own.correct(adapters[name, title].translate(other.vectors[test]), labels)
         measures = bootstrap(torch.stack(list(correct.values())))
         results[name] = dict(zip(correct, measures, strict=True))
-    print_table(results, adapters)
+    print_table(results, SOURCES, adapters)
 
     adapter, reader = adapters["MiniLM-384", "irp_hf"], sides["MiniLM-384"]
     questions = sides["static-256"].vectors[test]
@@ -106,37 +102,6 @@ def prepare(name: str, trec: Trec, anchors: AnchorSet) -> Side:
     train = slice(trec.num_train)
     head = LogisticRegression(max_iter=3000).fit(vectors[train].numpy(), trec.labels[train])
     return Side(vectors, space, head)
-
-
-def connect_all(sides: dict[str, Side]) -> dict[tuple[str, str], IRPAdapter]:
-    """Adapters to each head, all their hyper-parameters chosen from the anchors alone; fitted once, then read."""
-    adapters = {}
-    with tqdm([(name, title) for name in SOURCES for title in METHODS], leave=False) as steps:
-        for name, title in steps:
-            steps.set_description(f"Fitting {title} to {name}")
-            folder = adapter_folder(sides[SOURCES[name]].space, sides[name].space, method=METHODS[title])
-            adapters[name, title] = IRPAdapter.from_pretrained(folder)
-    return adapters
-
-
-def print_table(results: dict[str, dict[str, Measure]], adapters: dict[tuple[str, str], IRPAdapter]) -> None:
-    """Accuracies with half their 95 % intervals, and which inverse was chosen."""
-
-    def line(title: str, *cells: object) -> None:
-        print(f"{title:<33}" + "".join(f"{cell!s:>14}" for cell in cells))
-
-    print()
-    line("test accuracy of the head of", *results)
-    print("─" * 61)
-    line(OWN, *(rows[OWN] for rows in results.values()))
-    print()
-    line("head fed by", *SOURCES.values())
-    line("  without translation", *["widths differ"] * len(results))
-    for title in (*DIRECT, *METHODS):
-        line(f"  {title}", *(rows[title] for rows in results.values()))
-    print()
-    line(NEW, *(rows[NEW] for rows in results.values()))
-    line("inverse that irp_hf chose", *(adapters[name, "irp_hf"].config.method for name in results))
 
 
 def answer(classify: Pipeline, questions: Sequence[str]) -> None:

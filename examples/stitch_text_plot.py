@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dots_plot import MUTED, NATIVE, OURS, STYLE, draw_dots
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,24 +12,6 @@ from torch import Tensor
 
 from irp_hf.evaluation import Measure, bootstrap, number
 
-OURS, OTHER, NATIVE = "#1f5a85", "#98a3af", "#c65f2c"
-INK, MUTED, GRID = "#222831", "#68717d", "#e9ecef"
-STYLE = {
-    "font.size": 12,
-    "text.color": INK,
-    "axes.edgecolor": "#b4bac2",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.labelcolor": MUTED,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.solid_capstyle": "round",
-}
 NUM_BINS = 5
 
 
@@ -77,20 +60,7 @@ def draw_translations(axes: Axes, rows: dict[str, Measure], sides: tuple[int, in
             f"{words}\n{number(measure.mean)}", (measure.mean, top), (7 * side, 0), textcoords="offset points",
             ha="right" if side < 0 else "left", va="center", color=color, fontsize=10.5,
         )  # fmt: skip
-    for place, (title, measure) in enumerate(reversed(translations)):
-        ours = title == translations[-1][0]
-        color, weight = (OURS, "bold") if ours else (OTHER, "normal")
-        axes.plot([measure.low, measure.high], [place, place], color=color, linewidth=5, alpha=0.35)
-        axes.plot(measure.mean, place, "o", color=color, markersize=11 if ours else 8)
-        axes.annotate(
-            number(measure.mean), (measure.mean, place), (0, 10), textcoords="offset points", ha="center",
-            color=OURS if ours else MUTED, fontweight=weight, fontsize=13.5 if ours else 11.5,
-            bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
-        )  # fmt: skip
-    axes.set_yticks(range(len(translations)), [title for title, _ in reversed(translations)])
-    axes.get_yticklabels()[0].set(color=OURS, fontweight="bold", fontsize=14)
-    axes.set_ylim(-0.45, len(translations) + 0.15)
-    axes.grid(axis="x")
+    draw_dots(axes, translations)
 
 
 def draw_confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
