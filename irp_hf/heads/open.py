@@ -45,8 +45,7 @@ def open_head(
         return read_head(os.fspath(head), revision, token, trust_remote_code)
     loaded = f"the head is {kind_of(head)}, loaded already"
     check_absent("revision", revision, loaded)
-    if token is not None:  # which no error shows
-        raise refusal("token", f"nothing, since {loaded}", kind_of(token), "Leave token out.")
+    check_absent("token", token, loaded, show=kind_of)  # no error shows it
     if isinstance(head, PreTrainedModel):
         from irp_hf.heads.stored import cut_loaded
 
