@@ -48,6 +48,9 @@ class Head(nn.Module):
         self.dim = None if dim is None else check_count("dim", dim)
         self.record = EncoderRecord.from_dict(record, "record")
         self.classes = None if classes is None else check_list("classes", classes, least=1)
+        for value in self.classes or ():
+            if not isinstance(value, Hashable):
+                raise refusal("classes", "numbers or texts", shown(value), "Give what stands in a column of labels.")
         if self.classes is not None and self.labels is not None and len(self.classes) != len(self.labels):
             expected, got = f"one for each of {len(self.labels)} labels", f"{len(self.classes)}"
             raise refusal("classes", expected, got, "Give them in the order of the logits.")

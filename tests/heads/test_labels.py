@@ -293,6 +293,7 @@ def test_labels_that_are_no_class_are_refused(head: Any, labels: Any, words: lis
     [
         *({"labels": "abc"}, {"labels": []}, {"problem_type": "ranking"}, {"dim": 2.5}, {"classes": "abc"}),
         {"classes": [1, 2], "labels": ["a", "b", "c"]},
+        {"classes": [[1], [2]]},
         {"record": {"revision": 3}},
     ],
 )
