@@ -61,7 +61,10 @@ def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a 
     """Several values as a list; a single one, a string too, is refused, and so are fewer than `least`."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise refusal(name, "several values", shown(values), advice)
-    several = list(values)
+    try:
+        several = list(values)
+    except TypeError as error:  # an array of no dimension
+        raise refusal(name, "several values", shown(values), advice) from error
     if len(several) < least:
         raise refusal(name, f"at least {least} {'value' if least == 1 else 'values'}", f"{len(several)}", advice)
     return several

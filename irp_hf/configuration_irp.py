@@ -175,8 +175,9 @@ class IRPConfig(AnchoredConfig):
             value = getattr(self, name, None)
             if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
                 raise refusal(name, "a finite number from 0", shown(value), "Save the model again.")
-            if value is not None and name not in self.sizes and self.method in known.get(name, {}):
-                known[name][self.method].check(value)
+            if value is not None and name in known and name not in self.sizes:
+                owners = known[name]
+                (owners.get(self.method) or next(iter(owners.values()))).check(value)
         for name, parameter in GENERAL.items():
             parameter.check(getattr(self, name))
         for name in self.given or ():

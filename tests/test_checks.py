@@ -120,7 +120,7 @@ def test_what_is_no_text_is_refused(value, refusal):
     assert check_text("prompt", "") == ""
 
 
-@pytest.mark.parametrize("value", [2.0, None, "abc", b"abc"])
+@pytest.mark.parametrize("value", [2.0, None, "abc", b"abc", np.array(1), torch.tensor(1)])
 def test_a_single_value_where_several_are_expected_is_refused(refusal, value):
     """A text would be taken for its characters, and a number would end in Python's own error."""
     assert refusal(check_list, "thresholds", value, error=InputError).startswith("thresholds: expected several values")

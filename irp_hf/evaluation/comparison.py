@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irp_hf.baselines.closed_form import Baseline
 from irp_hf.baselines.registry import BASELINES, Fit
-from irp_hf.checks import quoted
+from irp_hf.checks import check_list, quoted
 from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.evaluation.costs import baseline_cost
 from irp_hf.evaluation.held_out import Row, evaluate, out_of_fold
@@ -34,7 +34,7 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
         entries = list(baselines.items())
     else:
         one = callable(baselines) or isinstance(baselines, str) or not isinstance(baselines, Iterable)
-        several: list[Any] = [baselines] if one else list(baselines)
+        several: list[Any] = [baselines] if one else check_list("baselines", baselines)
         entries = [(entry if isinstance(entry, str) else _name(entry), entry) for entry in several]
     fits: dict[str, Fit] = {}
     taken = [inverse.title for inverse in INVERSES.values()]
@@ -46,7 +46,9 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
                 "baselines",
                 f"functions fit(source, target), or names among {quoted(('all', *BASELINES))}",
                 shown(entry),
-                "Give the function that fits, and not what it returned.",
+                "Use a name as it is written here."
+                if isinstance(entry, str)
+                else "Give the function that fits, and not what it returned.",
             )
         if str(name) in taken or fits.setdefault(str(name), fit) is not fit:
             raise refusal(
@@ -63,9 +65,12 @@ def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, 
     for name, fit in fits.items():
         checked = _checked(name, fit)
         evaluation = evaluate(out_of_fold(pairs, checked, seed), pairs.target, labels)
-        fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
-        translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)
-        yield Row(name, getattr(fitted, "settings", ""), evaluation, baseline_cost(translate, pairs))
+        with _named(name, pairs.source):
+            fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
+            translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)
+            cost = baseline_cost(translate, pairs)
+        settings = getattr(fitted, "settings", "")
+        yield Row(name, settings if isinstance(settings, str) else shown(settings), evaluation, cost)
 
 
 def _checked(name: str, fit: Fit) -> Callable[[Tensor, Tensor], Translator]:

@@ -119,6 +119,8 @@ def _sample(pairs: Pairs, seed: int) -> Pairs:
 
 def tune_kernel(pairs: Pairs, given: Given) -> TuningResult:
     """Lift, γ and λ by leave-one-out: one candidate."""
+    if given.num_landmarks is not None:  # there are no more landmarks than anchors
+        given = given.but(num_landmarks=min(given.num_landmarks, len(pairs)))
     sample = _sample(pairs, given.seed)
     lift = tune_lift(sample, given)
     given = given.but(lift=lift)

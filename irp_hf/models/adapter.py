@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -130,7 +130,7 @@ class IRPAdapter(AnchoredModel):
         adapter.config.anchor_set = source.config.anchor_set or target.config.anchor_set
         adapter.config.source_encoder = source.config.encoder
         adapter.config.target_encoder = target.config.encoder
-        return adapter
+        return adapter._with_fitted(cast(Fitted, adapter.fitted))
 
     @classmethod
     def from_anchors(
@@ -160,12 +160,16 @@ class IRPAdapter(AnchoredModel):
     @classmethod
     def _fit(cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: FitOptions) -> Self:
         labels = None if head is None else head_labels(head)
-        config, tensors, fitted = fit(source, target, method, objective, head, labels, options)
+        config, tensors, fitted = fit(source, target, method, objective, labels, options)
         adapter = cls(config)
         for name, tensor in tensors.items():
             adapter._set_tensor(name, tensor)
-        adapter.fitted = fitted
-        return adapter
+        return adapter._with_fitted(fitted)
+
+    def _with_fitted(self, fitted: Fitted) -> Self:
+        """This adapter, which came of what was found."""
+        self.fitted = replace(fitted, checksum=self.checksum())
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""
@@ -329,9 +333,8 @@ class IRPAdapter(AnchoredModel):
         named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
         anchors = (self.source_anchors, self.target_anchors)
-        return make_report(
-            self.config, *anchors, self.fitted, head, labels, progress, DEFAULT if named is None else named
-        )
+        fitted = self.fitted if self.fitted is not None and self.fitted.checksum == self.checksum() else None
+        return make_report(self.config, *anchors, fitted, labels, progress, DEFAULT if named is None else named)
 
     def push_to_hub(  # type: ignore[override]
         self, repo_id: str, *, report: Report | bool = True, **options: Unpack[PushOptions]

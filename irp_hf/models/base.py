@@ -19,13 +19,14 @@ from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from irp_hf.cards.merging import merged
+from irp_hf.checkpoints.limits import CONFIG, WEIGHTS
 from irp_hf.checks import check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
 from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
-from irp_hf.models.loading import CONFIG, WEIGHTS, check_tensors, damaged, read_config
+from irp_hf.models.loading import check_tensors, damaged, read_config
 
 CODE = Path(__file__).parent.parent / "hub_code.py"
 NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie

@@ -26,16 +26,16 @@ class Fitted:
     """By method, without what only the fit itself needed."""
     expected: Tensor
     """Confidences `(k,)` of the chosen translations, out of fold."""
-    head: Any
-    """The head that was agreed with, or None."""
+    checksum: str = ""
+    """Of the adapter that came of it: where the adapter is another one now, this tells nothing of it."""
 
 
 def fit(
-    source: Tensor, target: Tensor, method: str, objective: str, head: Any, labels: Labels | None, options: Any
+    source: Tensor, target: Tensor, method: str, objective: str, labels: Labels | None, options: Any
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
     """Configuration and tensors of the adapter from `source (k, d_X)` to `target (k, d_Y)`, parallel anchors.
 
-    `labels` are those that `head` gives. Raises `InputError` for options that do not exist or fit, before any work begins.
+    `labels` are those that a head gives. Raises `InputError` for options that do not exist or fit, before any work begins.
     """
     methods = methods_of(method)
     given = check_given(method, **options)
@@ -50,7 +50,7 @@ def fit(
     config.objective = goal
     config.seed = given.seed
     config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
-    fitted = Fitted({name: found.kept() for name, found in choices.items()}, expected, head)
+    fitted = Fitted({name: found.kept() for name, found in choices.items()}, expected)
     return config, {"source_anchors": source, "target_anchors": target, **tensors}, fitted
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from irp_hf.checkpoints.limits import CONFIG, LARGEST_CONFIG, WEIGHTS
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.errors import DamagedFolderError, InputError, OtherModelError, refusal, shown
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-LARGEST_CONFIG = 10_000_000  # bytes
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 

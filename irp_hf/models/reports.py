@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCard
 from torch import Tensor
@@ -35,7 +34,6 @@ def make_report(
     source: Tensor,
     target: Tensor,
     fitted: Fitted | None,
-    head: Any,
     labels: Labels | None,
     progress: bool | None,
     baselines: Baselines,
@@ -52,7 +50,7 @@ def make_report(
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
         raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
-    known = _known(fitted, config, source, head)
+    known = _known(fitted, config, source)
     names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = progress_bar("Trying the inverses", progress, names)
     free = Given(seed=config.seed)
@@ -67,11 +65,9 @@ def make_report(
     return build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress)
 
 
-def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor, head: Any) -> Mapping[str, Choice]:
-    """What need not be chosen again: what was chosen with the same head, and is what a report shows."""
-    if fitted is None or fitted.expected.device != source.device:
-        return {}
-    if config.objective == "agreement" and head is not fitted.head:
+def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:
+    """What need not be chosen again: what was chosen without a head, which may have changed, and is what a report shows."""
+    if fitted is None or fitted.expected.device != source.device or config.objective == "agreement":
         return {}
     fixed = bool(config.given)  # the other inverses are reported with nothing fixed
     return {name: choice for name, choice in fitted.choices.items() if name == config.method or not fixed}

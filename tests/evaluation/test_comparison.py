@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
@@ -187,3 +188,25 @@ def test_a_report_with_baselines(adapters, refusal):
     text = refusal(adapters["kernel"].report, against="all", baselines="ridge", error=InputError)
     assert "'all'" in text
     assert "baselines" in text
+
+
+def test_a_baseline_that_fails_late_or_has_strange_settings(refusal):
+    """If it fails, a user's own function ends the report in its own error, or the report cannot be printed."""
+
+    def late(x, y):
+        if len(x) == 40:
+            raise RuntimeError("full")
+        return procrustes(x, y)
+
+    class Settings:
+        settings = {"alpha": 1}
+
+        def __init__(self, x, y):
+            self.translate = procrustes(x, y).translate
+
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    adapter = IRPAdapter.from_anchors(x, np.tanh(x), method="kernel", gamma=1.0, ridge=0.1)
+    assert "full" in refusal(adapter.report, progress=False, baselines=[late], error=InputError)
+    assert "alpha" in str(adapter.report(progress=False, baselines={"mine": Settings}))
+    assert "as it is written" in refusal(adapter.report, progress=False, baselines=["procrustess"], error=InputError)
+    refusal(adapter.report, progress=False, baselines=np.array(1), error=InputError)

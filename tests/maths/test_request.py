@@ -36,7 +36,8 @@ def owner(name: str) -> str:
 
 def test_auto_is_all_methods():
     """One inverse would never be tried."""
-    assert methods_of("auto") == ("kernel", "whitened", "pruned")
+    assert methods_of("auto") == tuple(INVERSES)
+    assert {"kernel", "whitened", "pruned"} <= {*INVERSES}
     assert [methods_of(name) for name in INVERSES] == [(name,) for name in INVERSES]
 
 
@@ -52,7 +53,8 @@ def test_editors_complete_what_there_is():
 def test_an_unknown_method_is_refused(method, refusal):
     """A typing error would end deep inside, or choose something else."""
     words = refusal(methods_of, method, error=InputError)
-    assert words.startswith("method: expected one of 'auto', 'kernel', 'whitened', 'pruned'")
+    assert words.startswith("method: expected one of 'auto', ")
+    assert all(repr(name) in words for name in INVERSES)
     assert repr(method) in words
 
 
