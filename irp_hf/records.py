@@ -162,7 +162,8 @@ class EncoderRecord(Record):
                 raise refusal(
                     place, "one name or several", shown(value), "Give them as ['mean', 'max'], or leave it out."
                 )
-            return tuple(cls._read(place, key, entry) for entry in value)
+            several = tuple(cls._read(place, key, entry) for entry in value)
+            return several[0] if len(several) == 1 else several
         read = super()._read(place, key, value)
         return POOLINGS.get(read, read) if key == "pooling" else read
 

@@ -7,6 +7,7 @@ import pytest
 from says import says
 
 from irp_hf import AnchoredSpace
+from irp_hf.encoding.base import Options
 from irp_hf.errors import InputError
 from irp_hf.records import LONGEST, AnchorRecord, EncoderRecord, check_fingerprint
 
@@ -132,3 +133,13 @@ def test_fingerprints(refusal):
         check_fingerprint(good)
     for bad in ("", "0" * 63, "g" * 64, 7):
         assert says(refusal(check_fingerprint, bad, error=InputError), repr(bad))
+
+
+def test_one_pooling_in_a_list_is_that_pooling():
+    """If it fails, `["mean"]` and "mean" look like two encoders, and a pipeline refuses the right one."""
+    one, other = (
+        EncoderRecord.from_dict({"id": "me/x", "pooling": pooling}, "encoder") for pooling in (["mean"], "mean")
+    )
+    assert one == other
+    assert one.to_dict()["pooling"] == "mean"
+    assert Options(pooling=("mean",)).pooling == "mean"

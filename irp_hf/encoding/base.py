@@ -80,7 +80,7 @@ class Options:
         if self.pooling is not None and not isinstance(self.pooling, str):
             poolings = check_list("pooling", self.pooling, least=1, advice="Name one: 'mean', say.")
             texts = tuple(check_text("pooling", pooling, "Name one: 'mean', say.") for pooling in poolings)
-            object.__setattr__(self, "pooling", texts)
+            object.__setattr__(self, "pooling", texts[0] if len(texts) == 1 else texts)
         if self.prompt is not None:
             check_text("prompt", self.prompt, "Give the text itself that goes in front of every item.")
         if self.normalize is not None:
