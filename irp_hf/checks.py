@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -58,8 +58,8 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice], advice: str =
 
 
 def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a list, of one if need be.") -> list[Any]:
-    """Several values as a list; a single one, a string too, is refused, and so are fewer than `least`."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    """Several values as a list; a single one, a string or a dictionary too, is refused, and so are fewer than `least`."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise refusal(name, "several values", shown(values), advice)
     try:
         several = list(values)

@@ -142,7 +142,12 @@ class IRPAdapter(AnchoredModel):
         head: Any = None,
         **options: Unpack[FitOptions],
     ) -> Self:
-        """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item."""
+        """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item.
+
+        The embeddings are matrices of any kind that `translate` takes; the rest is as `connect` has it.
+
+        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors or options that cannot be used.
+        """
         source = as_matrix(source_embeddings, "source embeddings").float()
         target = as_matrix(target_embeddings, "target embeddings").float()
         if len(source) != len(target):
