@@ -56,12 +56,9 @@ class Rows:
 
     def overlaps(self, other: Tensor) -> bool:
         """Whether writing to `other` would change rows that are still to be read."""
-        if isinstance(self._matrix, _Stacked):
-            mine: list[Any] = self._matrix.matrices
-        else:
-            mine = [self._matrix]
-        theirs = other.detach().numpy()
-        return any(np.may_share_memory(m.numpy() if isinstance(m, Tensor) else m, theirs) for m in mine)
+        mine = self._matrix.matrices if isinstance(self._matrix, _Stacked) else [self._matrix]
+        place, low, high = _memory(other)
+        return any(where == place and start < high and low < stop for where, start, stop in map(_memory, mine))
 
     def chunks(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows in order, at most `size` at a time."""
@@ -139,6 +136,22 @@ def _open(x: Any, name: str) -> tuple[Any, Callable[[Tensor], Any]]:
     except ValueError as error:
         raise _unequal(name) from error
     return _floating(array, name), lambda result: result.numpy()
+
+
+def _memory(matrix: Tensor | np.ndarray[Any, Any]) -> tuple[torch.device, int, int]:
+    """The device of a matrix, and the addresses between which its values lie: the first, and the one after the last."""
+    if isinstance(
+        matrix, Tensor
+    ):  # whatever its dtype: numpy knows neither bfloat16 nor values that are negated when read
+        device, start, size = matrix.device, matrix.data_ptr(), matrix.element_size()
+        strides = [stride * size for stride in matrix.stride()]
+    else:
+        device, start, size = torch.device("cpu"), matrix.ctypes.data, matrix.itemsize
+        strides = list(matrix.strides)
+    if 0 in matrix.shape:
+        return device, start, start
+    reach = [(length - 1) * stride for length, stride in zip(matrix.shape, strides, strict=True)]
+    return device, start + sum(min(step, 0) for step in reach), start + sum(max(step, 0) for step in reach) + size
 
 
 def _floating(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from irp_hf.errors import InputError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
+from irp_hf.errors import InputError, IRPError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,12 @@ AT_ONCE = 1024  # rows of a column that are read together
 
 
 def distinct_rows(columns: Mapping[str, Sequence[Any]]) -> Digests:
-    """Map each row that repeats no earlier one in any view to its digests, one for each view."""
+    """Map each row that repeats no earlier one in any view to its digests, one for each view.
+
+    Raises `InputError` for an item that cannot be an anchor, and for the name of a view that is no valid Unicode.
+    """
+    for view in columns:
+        _check_name(view)
     seen: list[set[bytes]] = [set() for _ in columns]
     distinct: Digests = {}
     for row, digests in enumerate(zip(*(_digests(*view) for view in columns.items()), strict=True)):
@@ -38,6 +43,15 @@ def distinct_rows(columns: Mapping[str, Sequence[Any]]) -> Digests:
             for digest, known in zip(digests, seen, strict=True):
                 known.add(digest)
     return distinct
+
+
+def _check_name(view: str) -> None:
+    """Raise `InputError` for the name of a view that no file can hold."""
+    try:
+        view.encode()
+    except UnicodeEncodeError as error:
+        got = f"{shown(view)} ({error.reason} at {error.start})"
+        raise refusal("The name of a view", "valid Unicode", got, "Give the view another name.") from error
 
 
 def _digests(view: str, column: Sequence[Any]) -> Iterator[bytes]:
@@ -157,7 +171,11 @@ def digest(items: Sequence[Any]) -> str:
         for row, item in enumerate(items[start : start + AT_ONCE], start):
             try:
                 _feed(hashed, item)
-            except (OSError, TypeError, ValueError) as error:
+            except IRPError:
+                raise
+            except (
+                Exception
+            ) as error:  # items may be of any class, and a broken picture makes Pillow raise almost anything
                 expected = "a text, a picture, an array or a file, whose content can be recorded"
                 advice = "A run that is to be resumed needs that; encode without out= otherwise."
                 got = f"{kind_of(item)} ({first_line(error)})"

@@ -254,3 +254,39 @@ def test_an_arrow_column_of_many_chunks_is_read_chunk_by_chunk(size):
         np.testing.assert_array_equal(chunk, matrix[part])
     address = column.chunk(1).flatten().buffers()[1].address
     assert rows._matrix.matrices[1].ctypes.data == address  # the column's own memory
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_memory_that_two_tensors_share(dtype):
+    """If it fails, rows are overwritten before they are read, or bfloat16, which numpy lacks, cannot be written at all."""
+    x = torch.arange(24, dtype=dtype).reshape(8, 3)
+    rows = Rows(x[2:6])
+    assert not rows.overlaps(torch.empty_like(x))
+    assert not rows.overlaps(x[6:])
+    assert not rows.overlaps(x[:2])
+    for shared in (x, x[5:], x[1:3], x[2:6], x.T, x[::7]):
+        assert rows.overlaps(shared)
+
+
+def test_memory_of_every_kind():
+    """If it fails, a reversed array, or values that are negated only when they are read, count as memory of their own."""
+    array = X.copy()
+    memory = torch.from_numpy(array)
+    assert Rows(array[::-1]).overlaps(memory[:1])
+    assert Rows(array[::-1][:1]).overlaps(memory[-1:])
+    assert not Rows(array[::-1][:1]).overlaps(memory[:1])
+    complex_ = torch.ones(4, 3, dtype=torch.complex64)
+    negated = complex_.conj().imag
+    assert negated.is_neg()
+    assert Rows(negated).overlaps(complex_.imag)
+    assert Rows(complex_.imag).overlaps(negated)
+    assert Rows(memory.clone().requires_grad_()).overlaps(memory) is False
+    halves = pa.chunked_array([FLAT, FLAT])
+    assert not Rows(halves).overlaps(memory)
+
+
+def test_memory_on_another_device():
+    """If it fails, embeddings on a GPU cannot be written to an array, or the addresses of two devices are compared."""
+    rows = Rows(X)
+    rows._matrix = torch.empty(X.shape, device="meta")  # the one other device that is everywhere
+    assert not rows.overlaps(torch.from_numpy(X))

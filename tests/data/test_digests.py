@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from PIL import Image
 from says import says
 
+from irp_hf import AnchorSet
 from irp_hf.data.items import digest
 from irp_hf.errors import InputError
 
@@ -63,3 +65,17 @@ def test_what_has_no_content(refusal, tmp_path):
     text = refusal(digest, ["a", object()], error=InputError)
     assert says(text, "Item 1", "an object", "no fixed form", "out=")
     assert "Item 0" in refusal(digest, [tmp_path / "missing"], error=InputError)
+
+
+def test_items_that_cannot_be_read(refusal):
+    """If it fails, torch's or Python's own error says neither which item it is nor what to do."""
+    own: dict[str, object] = {}
+    own["self"] = own
+    for item, what in ((torch.ones(2, requires_grad=True), "a Tensor"), (own, "a dict")):
+        assert says(refusal(digest, ["a", item], error=InputError), "Item 1", what, "out=")
+
+
+def test_the_name_of_a_view_that_no_file_holds(refusal):
+    """If it fails, a bare UnicodeEncodeError after all items were read."""
+    text = refusal(AnchorSet, {"\ud800": ["a", "b"]}, error=InputError)
+    assert says(text, "view", "'\\ud800'", "surrogates")
