@@ -17,6 +17,9 @@ from typing import Any, BinaryIO
 
 from irp_hf.errors import InputError, first_line, refusal, shown
 
+STALE_SECONDS = 3600.0  # a temporary file or folder that nobody touched for so long was left by a killed save
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def check_path(name: str, path: Any) -> Path:
     """A path that a user names; raises `InputError` for what is none, and for one that is empty."""
@@ -41,6 +44,15 @@ def written_file(path: Path) -> Iterator[BinaryIO]:
         fresh.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of writes of `path` that were killed: those that nobody touched for an hour."""
+    ours = re.compile(re.escape(f".{path.name}.irp-") + "[0-9a-f]{8}")
+    with contextlib.suppress(OSError):
+        for left in path.parent.iterdir():
+            if ours.fullmatch(left.name) and left.is_file() and time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
+
+
 def sync(path: Path) -> None:
     """Wait until a file or a folder is on the disk; Windows offers that to neither folders nor readers."""
     if sys.platform == "win32" or path.is_symlink():
@@ -53,10 +65,6 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-STALE_SECONDS = 3600.0  # a temporary folder that nobody touched for so long was left by a killed save
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager

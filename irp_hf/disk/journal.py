@@ -28,6 +28,8 @@ class Run:
     """The digest of all items in order."""
     block_size: int = 0
     """How many rows a block holds; 0: as many as a batch."""
+    batches_sorted: int | None = None
+    """How many batches are sorted together by length, which decides whose rows a block holds; None: its own, in order."""
 
     def __post_init__(self) -> None:
         try:
@@ -43,6 +45,16 @@ class Run:
     def rows_per_block(self) -> int:
         """How many rows a block holds, but for the last."""
         return self.block_size or self.batch_size
+
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks hold all rows."""
+        return -(-self.num_rows // self.rows_per_block)
+
+    def rows(self, block: int) -> range:
+        """The rows of a block, where they are not sorted."""
+        start = block * self.rows_per_block
+        return range(start, min(start + self.rows_per_block, self.num_rows))
 
     def read(self, journal: Path) -> dict[str, Any]:
         """A journal, {} where there is none.
@@ -61,10 +73,16 @@ class Run:
             raise refusal(str(journal), "the journal of a run", "another file", MOVE) from error
         _check_state(journal, found)
         ours = _by_path(asdict(self))
+        # Once all rows are in place, their order on the way does not count; older journals do not tell it.
+        if "names" in found or "batches_sorted" not in theirs:
+            ours.pop("batches_sorted", None)
+            theirs.pop("batches_sorted", None)
         for name in ours | theirs:
             if theirs.get(name) != ours.get(name):
                 expected, got = (f"{name} = {shown(run.get(name))}" for run in (ours, theirs))
                 advice = "Name another place, or remove what that run wrote."
+                if name == "batches_sorted":
+                    advice = f"Give the modality that it was given. {advice}"
                 raise refusal(str(journal), f"the journal of a run with {expected}", f"one with {got}", advice)
         return found  # type: ignore[no-any-return]
 
@@ -81,11 +99,19 @@ def _check_state(journal: Path, found: Mapping[str, Any]) -> None:
         got = f"format version {shown(version)}"
         advice = "Update irp_hf to go on with that run, or name another place."
         raise refusal(str(journal), f"a journal of format version {FORMAT_VERSION}", got, advice)
-    names, done = found.get("names", []), found.get("batches_done", 0)
+    checks = {"names": _are_names, "arrays": _are_layouts, "batches_done": is_count, "width": is_count}
+    for name, holds in checks.items():
+        if name in found and not holds(found[name]):
+            raise refusal(str(journal), "the journal of a run", f"one with {name} = {shown(found[name])}", MOVE)
+
+
+def _are_names(names: Any) -> bool:
     named = isinstance(names, list) and all(isinstance(name, str) and name.isidentifier() for name in names)
-    if not named or not is_count(done):
-        got = f"names={shown(names)} and batches_done={shown(done)}"
-        raise refusal(str(journal), "the journal of a run", f"one with {got}", MOVE)
+    return named and len(names) == len(set(names)) > 0
+
+
+def _are_layouts(arrays: Any) -> bool:
+    return isinstance(arrays, dict) and all(isinstance(array, dict) for array in arrays.values())
 
 
 def _by_path(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.items import digest
 from irp_hf.data.progress import check_progress, progress_bar
-from irp_hf.disk.blocks import ONLY, Blocks, check_out
+from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
+from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import At, Encoder, Modality, Options
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
@@ -104,7 +105,7 @@ def encode(
     record = opened.record.to_dict()
     if place is None:
         return encode_all(opened, items, batch_size, options, progress), record
-    run = Run(record, len(items), int(batch_size), digest(items))
+    run = Run(record, len(items), int(batch_size), digest(items), batches_sorted=_batches_sorted(opened))
     with Blocks.for_file(place, run, gather=True) as blocks:
         left = blocks.begin()
         if left is not None:
@@ -141,7 +142,7 @@ def embed_batches(
     if encoder.modality == "text" and isinstance(items, list | tuple):
         read_items(encoder, items)  # an item of the wrong kind is told now and not after hours
     width, count = None, -(-len(items) // batch_size)
-    at_once = BATCHES_SORTED.get(encoder.modality or "", 1)
+    at_once = _batches_sorted(encoder)
     for first in range(0, count, at_once):
         batches = [batch for batch in range(first, min(first + at_once, count)) if left is None or batch in left]
         if not batches:
@@ -157,6 +158,11 @@ def embed_batches(
             vectors = _embed(encoder, [window[row] for row in rows], width)
             width = vectors.shape[1]
             yield batch, [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
+
+
+def _batches_sorted(encoder: Encoder) -> int:
+    """How many batches are read at once and sorted by length."""
+    return BATCHES_SORTED.get(encoder.modality or "", 1)
 
 
 def batches_bar(desc: str, num_items: int, batch_size: int, progress: bool | None, done: int = 0) -> Any:

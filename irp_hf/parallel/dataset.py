@@ -14,8 +14,9 @@ from typing_extensions import Unpack
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.items import digest
 from irp_hf.data.progress import check_progress
-from irp_hf.disk.blocks import ONLY, Blocks, check_out
+from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
+from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import EncoderOptions, Options
 from irp_hf.encoding.batches import encode_all
 from irp_hf.encoding.open import open_encoder

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,7 +21,7 @@ from irp_hf.errors import InputError
 
 ITEMS = [float(row) for row in range(10)]
 
-# A run in a child that is killed at one line of the two modules after the other; then a run that must do the rest.
+# A run in a child that is killed at one line of the modules after the other; then a run that must do the rest.
 KILL_AT_EVERY_LINE = f"""
 import os, shutil, signal, sys, types
 package = types.ModuleType("irp_hf")  # importing the whole package would cost seconds
@@ -27,7 +29,7 @@ package.__path__ = [{str(Path(irp_hf.disk.blocks.__file__).parents[1])!r}]
 sys.modules["irp_hf"] = package
 from pathlib import Path
 import numpy as np
-from irp_hf.disk import blocks, journal
+from irp_hf.disk import blocks, journal, parts
 
 def run(folder):
     calls = 0
@@ -43,7 +45,7 @@ def run(folder):
 
 def traced(at_line):
     def trace(frame, event, argument):
-        if frame.f_code.co_filename not in (blocks.__file__, journal.__file__):
+        if frame.f_code.co_filename not in (blocks.__file__, journal.__file__, parts.__file__):
             return None
         if event == "line":
             at_line(frame.f_code.co_filename, frame.f_lineno)
@@ -94,7 +96,7 @@ def test_parts_are_kept_until_they_are_joined(tmp_path):
         assert first.begin() == [0, 1, 2]
         assert [list(first.rows(block)) for block in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
         first.write(1, ones(ITEMS[4:8]))
-        (tmp_path / "parts" / ".0000000.npz.irp-0123").write_bytes(b"half a part")
+        (tmp_path / "parts" / ".0000000.npz.irp-01234567").write_bytes(b"half a part")
     with blocks(tmp_path) as again:
         assert again.begin() == [0, 2]
         for block in (0, 2):
@@ -205,9 +207,8 @@ def test_no_other_file_is_touched(tmp_path, refusal):
     (tmp_path / "named" / "logits.npy").write_bytes(b"mine")
     with blocks(tmp_path / "named") as files:
         files.begin()
-        for block in files.left():
-            files.write(block, {"logits": ones([ITEMS[row] for row in files.rows(block)])})
-        assert "logits.npy" in refusal(files.join, error=InputError)
+        text = refusal(files.write, 0, {"logits": ones(ITEMS[:4])}, error=InputError)
+        assert str(tmp_path / "named" / "logits.npy") in text, "it is told before the work, not after it"
     assert (tmp_path / "named" / "logits.npy").read_bytes() == b"mine"
     (tmp_path / "other" / "parts").mkdir(parents=True)
     (tmp_path / "other" / "parts" / "0000000.npz").write_bytes(b"mine")
@@ -261,7 +262,13 @@ def test_a_run_that_begins_as_another_ends_keeps_its_own(tmp_path):
         {"names": "values"},
         {"names": ["../up"]},
         {"names": [3]},
+        {"names": 5},
+        {"names": []},
+        {"names": ["a", "a"]},
+        {"names": ["values"], "arrays": ["values"]},
+        {"batches_done": 10, "width": "3"},
         {"format_version": 2},
+        {"format_version": 99},
         {"format_version": "1"},
         {"format_version": None},
     ],
@@ -271,7 +278,225 @@ def test_a_journal_that_says_what_no_run_writes(tmp_path, refusal, state):
     run = blocks(tmp_path).run
     (tmp_path / "run.json").write_text(json.dumps({"format_version": 1, "run": asdict(run), **state}))
     for call in (blocks(tmp_path).begin, blocks(tmp_path).joined, blocks(tmp_path).results):
-        assert says(refusal(call, error=InputError), str(tmp_path / "run.json"), repr(*state.values()))
+        assert says(refusal(call, error=InputError), str(tmp_path / "run.json"), repr([*state.values()][-1]))
+
+
+def test_a_journal_that_names_another_array(tmp_path, refusal):
+    """If it fails, `encode` ends in a KeyError, or a file that is somebody else's is replaced."""
+    run, out = blocks(tmp_path).run, tmp_path / "out.npy"
+    run.write(tmp_path / "out.npy.json", names=["x"])
+    for call in (Blocks.for_file(out, run).begin, Blocks.for_file(out, run).results):
+        assert says(refusal(call, error=InputError), f"{out}.json", "['x']", "['values']")
+    run.write(tmp_path / "run.json", names=["x"])
+    np.save(tmp_path / "values.npy", ITEMS)
+    with blocks(tmp_path) as files:
+        files.begin()
+        assert str(tmp_path / "values.npy") in refusal(files.write, 0, ones(ITEMS[:4]), error=InputError)
+    assert np.load(tmp_path / "values.npy").tolist() == ITEMS
+
+
+def finished(folder: Path) -> Path:
+    """The file of a run that is joined."""
+    with blocks(folder) as files:
+        files.begin()
+        fill(files)
+        files.join()
+    return folder / "values.npy"
+
+
+def write_several(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+OTHERS = {
+    "float32 of shape (10, 2)": lambda path: np.save(path, ones(ITEMS).astype(np.float32)),
+    "float64 of shape (10, 3)": lambda path: np.save(path, np.ones((10, 3))),
+    "float64 of shape (9, 2)": lambda path: np.save(path, ones(ITEMS[:9])),
+    "float64 of shape (20,)": lambda path: np.save(path, np.ones(20)),
+    ">f8 of shape (10, 2)": lambda path: np.save(path, ones(ITEMS).astype(">f8")),
+    "<U4 of shape (10, 2)": lambda path: np.save(path, np.full((10, 2), "text")),
+    "several arrays": lambda path: write_several(path, {f"a{row}": np.ones(2) for row in range(10)}),
+    "No data left": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:150]),
+}
+
+
+NOT_TOLD = ("float32 of shape (10, 2)", "float64 of shape (10, 3)")  # where the journal notes the length alone
+
+
+@pytest.mark.parametrize(
+    ("got", "noted"), [*((got, True) for got in OTHERS), *((got, False) for got in OTHERS if got not in NOT_TOLD)]
+)
+def test_a_result_that_was_replaced(tmp_path, refusal, got, noted):
+    """If it fails, another file than the one that was written is given back, or Python's own error. Nothing is changed."""
+    path = finished(tmp_path)
+    journal = json.loads((tmp_path / "run.json").read_text())
+    assert journal["arrays"] == {"values": {"dtype": "float64", "shape": [10, 2]}}
+    if not noted:  # as in older journals
+        del journal["arrays"]
+        (tmp_path / "run.json").write_text(json.dumps(journal))
+    OTHERS[got](path)
+    before = path.read_bytes()
+    text = refusal(blocks(tmp_path).begin, error=InputError)
+    assert says(text, str(path), "" if got == "cut" else got)
+    assert path.read_bytes() == before
+
+
+def test_bytes_in_another_order(tmp_path):
+    """If it fails, the result of a function that reads foreign files is no array that torch can take, and is refused later."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        for block in files.left():
+            files.write(block, np.array(ITEMS, ">f4")[files.rows(block)])
+        files.join()
+    assert files.results()["values"].dtype == np.dtype("float32")
+    assert files.results()["values"].tolist() == ITEMS
+    assert blocks(tmp_path).begin() is None
+
+
+@pytest.mark.parametrize("names", [("file", "allow_pickle"), ("allow_pickle",), ("self", "args", "kwds")])
+def test_names_that_numpy_keeps_for_itself(tmp_path, names):
+    """If it fails, an array is lost after hours of work, or every block ends in a TypeError."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        for block in files.left():
+            files.write(block, dict.fromkeys(names, ones([ITEMS[row] for row in files.rows(block)])))
+        files.join()
+    assert set(files.results()) == set(names)
+    assert all(np.array_equal(array, ones(ITEMS)) for array in files.results().values())
+
+
+def damage(parts: Path, **changes: object) -> None:
+    """Write part 0 anew, its rows or its values changed."""
+    members = {"rows of the result": np.arange(4), "array values": ones(ITEMS[:4])}
+    np.savez(parts / "0000000.npz", **members | {name.replace("_", " "): value for name, value in changes.items()})
+
+
+def give(parts: Path, path: Path) -> None:
+    path.rename(parts / "0000000.npz")
+
+
+ROWS = "rows_of_the_result"
+DAMAGED = {  # what is done to the folder of parts; which part is named, and what of it
+    "an array in place of a part": (
+        lambda parts: (np.save(parts / "x.npy", ones(ITEMS[:4])), give(parts, parts / "x.npy")),
+        ["0000000.npz", "a single array"],
+    ),
+    "empty": (lambda parts: (parts / "0000000.npz").write_bytes(b""), ["0000000.npz", "No data left"]),
+    "cut": (lambda parts: (parts / "0000000.npz").write_bytes((parts / "0000000.npz").read_bytes()[:99]), ["0000000"]),
+    "floats": (lambda parts: damage(parts, **{ROWS: np.arange(4.0)}), ["0000000.npz", "float64"]),
+    "booleans": (lambda parts: damage(parts, **{ROWS: np.ones(4, bool)}), ["0000000.npz", "bool"]),
+    "negative": (lambda parts: damage(parts, **{ROWS: np.arange(-1, 3)}), ["0000000.npz", "from -1 to 2"]),
+    "out of range": (lambda parts: damage(parts, **{ROWS: np.arange(7, 11)}), ["0000000.npz", "from 7 to 10"]),
+    "twice": (lambda parts: damage(parts, **{ROWS: np.array([0, 1, 1, 2])}), ["0000000.npz", "3 from 0 to 2"]),
+    "fewer rows": (lambda parts: damage(parts, **{ROWS: np.arange(3)}), ["0000000.npz", "shape (3,)"]),
+    "of another part": (lambda parts: damage(parts, **{ROWS: np.arange(4, 8)}), ["0000001.npz", "row 4"]),
+    "one row": (lambda parts: damage(parts, array_values=ones(ITEMS[:1])), ["0000000.npz", "4 rows", "shape (1, 2)"]),
+    "a number": (lambda parts: damage(parts, array_values=np.float32(1)), ["0000000.npz", "shape ()"]),
+    "text": (lambda parts: damage(parts, array_values=np.full(4, "a")), ["Block", "<U1"]),
+    "of more blocks": (
+        lambda parts: (parts / "0000000.npz").rename(parts / "0000000-0000001.npz"),
+        ["0000000-0000001.npz", "8 rows", "shape (4,)"],
+    ),
+    "backwards": (
+        lambda parts: damage(parts) or shutil.copy(parts / "0000000.npz", parts / "0000002-0000001.npz"),
+        ["0000002-0000001.npz"],
+    ),
+    "beyond the end": (
+        lambda parts: shutil.copy(parts / "0000000.npz", parts / "0000003.npz"),
+        ["0000003.npz", "0 to 2"],
+    ),
+    "the same again": (
+        lambda parts: shutil.copy(parts / "0000000.npz", parts / "00000000.npz"),
+        ["0000000.npz", "row 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_part_that_no_run_has_written(tmp_path, refusal, what):
+    """If it fails, rows of zeros, of other items or of one item only stand in the result, or the error is Python's own."""
+    with blocks(tmp_path) as files:
+        files.begin()
+        fill(files)
+        change, words = DAMAGED[what]
+        change(tmp_path / "parts")
+        assert says(refusal(files.join, error=InputError), *words)
+    assert not (tmp_path / "values.npy").exists()
+    if "values" not in str(words) and what not in ("one row", "a number", "text"):
+        text = refusal(blocks(tmp_path).begin, error=InputError)
+        assert says(text, *words), "it is told when the work is done"
+
+
+def test_rows_that_no_part_has(tmp_path, refusal):
+    """If it fails, rows of zeros stand in a result that says it is finished."""
+    run = Run({"id": "ones"}, 10, 4, "x")
+    with Blocks.for_file(tmp_path / "out.npy", run) as files:
+        files.begin()
+        files.write(0, ones(ITEMS[:4]), [0, 1, 2, 3])
+        files.write(1, ones(ITEMS[4:8]), [0, 1, 2, 3])
+        files.write(2, ones(ITEMS[8:]), [8, 9])
+        assert says(refusal(files.join, error=InputError), "0000001.npz", "row 0")
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_parts_in_another_order(tmp_path, refusal):
+    """If it fails, a run of an older version that goes on in another order is refused only after all its work."""
+    run, out = Run({"id": "ones"}, 10, 4, "x"), tmp_path / "out.npy"
+    with Blocks.for_file(out, run) as files:
+        files.begin()
+        files.write(0, ones([9.0, 0.0, 8.0, 1.0]), [9, 0, 8, 1])
+    with Blocks.for_file(out, run) as again:
+        assert again.begin() == [1, 2]
+        again.write(1, ones(ITEMS[4:8]))
+        assert says(refusal(again.write, 2, ones(ITEMS[8:]), range(8, 10), error=InputError), f"{out}.parts", "row 8")
+
+
+def test_room_is_asked_for_again(tmp_path, refusal):
+    """If it fails, a disk that is too small is told once, and the next time only after all the work."""
+    wide, limits = np.ones((4, 5000)), resource.getrlimit(resource.RLIMIT_FSIZE)
+    reserved = tmp_path / "parts" / "values.npy"
+    with blocks(tmp_path, num_rows=8) as files:
+        files.begin()
+        files.write(0, wide)
+    (tmp_path / "parts").mkdir(exist_ok=True)
+    reserved.write_bytes(b"what a killed run had not allocated")
+    with blocks(tmp_path, num_rows=8) as files:
+        assert files.begin() == [1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (wide.nbytes + 2000, limits[1]))  # of a part and not of the whole
+        try:
+            for _ in range(2):
+                assert "File too large" in refusal(files.write, 1, wide, error=InputError)
+                assert not reserved.exists()
+                files._gathered.clear()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        files.write(1, wide)
+        assert reserved.stat().st_size > 2 * wide.nbytes
+        files.join()
+    assert np.array_equal(files.results()["values"], np.ones((8, 5000)))
+
+
+def test_what_killed_runs_left_is_removed(tmp_path):
+    """If it fails, parts of a finished run, as large as its result, and files of killed writes stay for good."""
+    finished(tmp_path)
+    parts = tmp_path / "parts"
+    parts.mkdir()  # without a lock
+    for name in ("0000000.npz", "0000001-0000002.npz", ".0000001.npz.irp-01234567", "values.npy"):
+        (parts / name).write_bytes(b"ours")
+    old, new, other = (tmp_path / f".run.json.irp-{name}" for name in ("01234567", "89abcdef", "mine"))
+    for path in (old, new, other):
+        path.write_bytes(b"{")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    assert blocks(tmp_path).begin() is None
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "values.npy", new.name, other.name}
+    parts.mkdir()
+    (parts / "0000000.npz").write_bytes(b"ours")
+    (parts / "notes.txt").write_bytes(b"mine")
+    assert blocks(tmp_path).begin() is None
+    assert [path.name for path in parts.iterdir()] == ["notes.txt"]
 
 
 def test_folders_where_files_should_be(tmp_path, refusal):

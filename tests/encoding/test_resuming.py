@@ -231,6 +231,47 @@ def test_another_run_is_refused(tmp_path, refusal, change, words, fails_at):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(("first", "then"), [("text", None), (None, "text")])
+@pytest.mark.parametrize("told", [True, False])
+def test_another_order_is_refused(tmp_path, refusal, first, then, told):
+    """If it fails, rows of zeros: texts are sorted by length, and items of a function without a modality are not.
+
+    Older journals do not tell the two apart, but their parts do.
+    """
+    out, journal = tmp_path / "embeddings.npy", tmp_path / "embeddings.npy.json"
+    with pytest.raises(RuntimeError):
+        run(out, Counted(fails_at=6), prompt=None, modality=first)
+    state = json.loads(journal.read_text())
+    orders = {"text": state["run"]["batches_sorted"], None: 1} if first else {"text": 256, None: 1}
+    assert state["run"]["batches_sorted"] == orders[first]
+    if not told:
+        del state["run"]["batches_sorted"]
+        journal.write_text(json.dumps(state))
+    before, encoder = contents(tmp_path), Counted()
+    text = refusal(run, out, encoder, prompt=None, modality=then, error=InputError)
+    if told:
+        assert says(text, str(journal), *(f"batches_sorted = {order}" for order in orders.values()), "modality")
+        assert not encoder.calls
+        assert contents(tmp_path) == before
+    else:
+        assert says(text, f"{out}.parts", "row ")
+    assert not out.exists()
+    if told:
+        assert torch.equal(run(out, Counted(), prompt=None, modality=first), torch.from_numpy(lengths(TEXTS)))
+        assert torch.equal(run(out, Counted(1), prompt=None, modality=then), torch.from_numpy(lengths(TEXTS)))
+
+
+@pytest.mark.parametrize(
+    "other", [np.zeros((12, 4), np.float32), np.zeros((12, 3)), np.zeros((12, 3), ">f4"), np.full((12, 3), "a")]
+)
+def test_an_older_result_that_was_replaced(tmp_path, refusal, other):
+    """If it fails, another array of as many rows passes for the embeddings, or torch's own error is shown."""
+    out = shutil.copytree(ROOT / "tests" / "golden" / "encoded", tmp_path / "runs") / "finished.npy"
+    np.save(out, other)
+    text = refusal(encode, golden.embed, golden.TEXTS, batch_size=golden.BATCH, out=out, error=InputError)
+    assert says(text, str(out), other.dtype, other.shape)
+
+
 def test_no_other_file_is_touched(tmp_path, refusal):
     """A matrix, a folder of parts or a journal that is somebody else's."""
     out = tmp_path / "embeddings.npy"

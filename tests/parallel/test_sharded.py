@@ -213,6 +213,17 @@ def test_another_run_is_refused(tmp_path, refusal):
     assert "'twos'" in text
 
 
+def test_arrays_of_any_name(tmp_path):
+    """If it fails, an array is lost after hours of work, by a name that numpy keeps for itself."""
+
+    def function(items):
+        return {"file": np.array(items), "allow_pickle": np.array(items) * 2}
+
+    found = run_sharded(function, ITEMS, tmp_path, block_size=BLOCK)
+    assert found["file"].tolist() == ITEMS
+    assert found["allow_pickle"].tolist() == [2 * item for item in ITEMS]
+
+
 def test_a_function_that_fails_lets_the_next_run_begin(tmp_path):
     """In the same process, as in a notebook."""
     with pytest.raises(ZeroDivisionError):

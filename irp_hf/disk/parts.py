@@ -1,0 +1,98 @@
+"""Parts: files that hold one block of rows, or several on end, each whole or not at all.
+
+The name of a part says which blocks it holds, so that what is done is read off a folder and nothing else must be counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.journal import Run
+from irp_hf.disk.results import Array, Arrays
+from irp_hf.errors import InputError, IRPError, first_line, kind_of, refusal, shown
+
+ROWS = "rows of the result"  # where a part's rows go; no identifier, so that no array of a result is called so
+PREFIX = "array "  # before an array's name: numpy keeps "file" and "allow_pickle" for itself
+NAME = re.compile(r"([0-9]{7,})(?:-([0-9]{7,}))?\.npz")
+TEMPORARY = re.compile(rf"\.{NAME.pattern}\.irp-[0-9a-f]{{8}}")
+
+
+class Part(NamedTuple):
+    """A file, and the blocks that it holds by its name."""
+
+    blocks: range
+    path: Path
+
+
+def find_parts(folder: Path) -> list[Part]:
+    """The parts that are in a folder, in order; none where there is no such folder."""
+    names = os.listdir(folder) if folder.exists() else []
+    found = [(match, folder / name) for name in names if (match := NAME.fullmatch(name))]
+    parts = [Part(range(int(match[1]), int(match[2] or match[1]) + 1), path) for match, path in found]
+    return sorted(parts, key=lambda part: (part.blocks.start, part.path))
+
+
+def write_part(folder: Path, blocks: range, rows: Array, arrays: Arrays) -> None:
+    """Keep the arrays of some blocks, whose rows go to `rows (n,)` of the result."""
+    first, last = blocks[0], blocks[-1]
+    name = f"{first:07d}.npz" if first == last else f"{first:07d}-{last:07d}.npz"
+    members = {ROWS: rows} | {f"{PREFIX}{key}": array for key, array in arrays.items()}
+    with written_file(folder / name) as file:
+        np.savez(file, **members)  # type: ignore[arg-type]
+
+
+def read_rows(run: Run, part: Part) -> Array:
+    """Where the rows of a part go, `(n,)`; raises `InputError` unless they may be those of its blocks."""
+    return _read(run, part, rows_only=True)[0]
+
+
+def read_part(run: Run, part: Part) -> tuple[Array, Arrays]:
+    """Where the rows of a part go, `(n,)`, and its arrays; raises `InputError` for a part that no such run has written."""
+    rows, arrays = _read(run, part, rows_only=False)
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != len(rows):
+            got = f"shape {array.shape}" if isinstance(array, np.ndarray) else kind_of(array)
+            raise _damaged(part, f"{name} in {len(rows)} rows", got)
+    if not arrays:
+        raise _damaged(part, "at least one array", "none")
+    return rows, arrays
+
+
+def _read(run: Run, part: Part, *, rows_only: bool) -> tuple[Array, Arrays]:
+    if not part.blocks or part.blocks[-1] >= run.num_blocks:
+        raise _damaged(part, f"the numbers of blocks from 0 to {run.num_blocks - 1}", shown(part.path.name))
+    own = np.arange(run.rows(part.blocks[0]).start, run.rows(part.blocks[-1]).stop)
+    try:
+        stored = np.load(part.path)
+        if not isinstance(stored, NpzFile):
+            raise _damaged(part, "a .npz file", "a single array")
+        with stored:
+            rows = stored[ROWS] if ROWS in stored.files else own  # which parts of one block once left out
+            names = [] if rows_only else [name for name in stored.files if name != ROWS]
+            arrays = {name.removeprefix(PREFIX): stored[name] for name in names}
+    except IRPError:
+        raise
+    except Exception as error:  # a damaged file makes numpy raise almost anything
+        raise _damaged(part, "a whole file", f"a damaged one ({first_line(error)})") from error
+    return _checked(run, part, rows, own), arrays
+
+
+def _checked(run: Run, part: Part, rows: Any, own: Array) -> Array:
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iu" or rows.shape != own.shape:
+        got = f"{rows.dtype} of shape {rows.shape}" if isinstance(rows, np.ndarray) else kind_of(rows)
+        raise _damaged(part, f"whole numbers of {len(own)} rows", got)
+    if rows.min() < 0 or rows.max() >= run.num_rows or len(np.unique(rows)) != len(rows):
+        got = f"{len(np.unique(rows))} from {rows.min()} to {rows.max()}"
+        raise _damaged(part, f"{len(own)} different rows from 0 to {run.num_rows - 1}", got)
+    return rows.astype(np.intp)
+
+
+def _damaged(part: Part, expected: str, got: str) -> InputError:
+    return refusal(str(part.path), f"a part of this run, with {expected}", got, "Remove it and run again.")

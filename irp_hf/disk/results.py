@@ -1,0 +1,104 @@
+"""Results: arrays by name, as a function gives them for a block, and as they lie on the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
+
+ONLY = "values"  # the name of a result that is one array
+NUMBERS = "biufc"  # kinds of numpy's dtypes
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Arrays: TypeAlias = dict[str, Array]
+
+
+def named_arrays(result: Any, num_rows: int, block: int) -> Arrays:
+    """The arrays of a block's result by name; raises `InputError` unless each has a row of numbers for each item."""
+    given = result if isinstance(result, Mapping) else {ONLY: result}
+    if not given or not all(isinstance(name, str) and name.isidentifier() for name in given):
+        advice = "Name each array by an identifier: logits, say."
+        raise refusal(f"Block {block}", "arrays whose names are identifiers", shown(list(given)), advice)
+    arrays = {name: _array(value, f"Block {block}") for name, value in given.items()}
+    for name, array in arrays.items():
+        if array.ndim < 1 or len(array) != num_rows or array.dtype.kind not in NUMBERS:
+            advice = "Return numbers, one row for each item: one array, or a dict of arrays."
+            got = f"{name} {array.dtype} of shape {array.shape}"
+            raise refusal(f"Block {block}", f"numbers in {num_rows} rows", got, advice)
+    return arrays
+
+
+def _array(value: Any, place: str) -> Array:
+    if hasattr(value, "detach"):  # a tensor, known by what it can do: this folder needs numpy alone
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()  # numpy has no bfloat16
+    try:
+        array: Array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        advice = "Return one array, or a dict of arrays."
+        raise refusal(place, "arrays of numbers", f"{kind_of(value)} ({first_line(error)})", advice) from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def row_kinds(arrays: Arrays) -> str:
+    """Names, dtypes and shapes of the rows, as text."""
+    return ", ".join(f"{name} {array.dtype}{list(array.shape[1:])}" for name, array in sorted(arrays.items()))
+
+
+def layout(dtype: object, shape: tuple[int, ...]) -> dict[str, Any]:
+    """An array's dtype and shape, as a journal notes them."""
+    return {"dtype": str(dtype), "shape": list(shape)}
+
+
+def map_array(path: Path) -> Array:
+    """The array of numbers in a file, mapped; changing it does not change the file. Raises `InputError` for any other file."""
+    try:
+        array = np.load(path, mmap_mode="c")
+    except Exception as error:  # a damaged file makes numpy raise almost anything
+        raise _foreign(path, f"an error ({first_line(error)})") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise _foreign(path, "several arrays in one file")
+    if not array.ndim or array.dtype.kind not in NUMBERS or not array.dtype.isnative:
+        raise _foreign(path, f"{array.dtype} of shape {array.shape}")
+    return array
+
+
+def _foreign(path: Path, got: str) -> InputError:
+    return refusal(str(path), "the array of numbers that this run wrote", got, "Name another place, or move it.")
+
+
+def reserve(files: Mapping[str, Path], like: Arrays, num_rows: int) -> dict[str, np.memmap[Any, Any]]:
+    """Files for whole arrays with rows as `like`, mapped; where one cannot be made, none is left.
+
+    The disk gives their space now: a map of a full one ends in a signal.
+    """
+    matrices: dict[str, np.memmap[Any, Any]] = {}
+    try:
+        for name, array in like.items():
+            path = files[name]
+            matrices[name] = open_memmap(path, "w+", array.dtype, (num_rows, *array.shape[1:]))
+            if hasattr(os, "posix_fallocate"):
+                _allocate(path)
+    except BaseException:
+        matrices.clear()  # Windows removes no mapped file
+        for name in like:
+            files[name].unlink(missing_ok=True)
+        raise
+    return matrices
+
+
+def _allocate(path: Path) -> None:
+    with open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+                raise
