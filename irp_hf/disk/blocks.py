@@ -124,7 +124,7 @@ class Blocks:
         """
         arrays = named_arrays(result, len(self.rows(block)), block)
         if self._kinds is None:  # told now, and not after hours
-            self._refuse_foreign(arrays)
+            self._check_names(arrays)
         self._refuse_unlike(arrays, block)
         if rows is not None and self._kept is not None and self._kept[rows].any():
             raise self._doubled(self.parts, next(row for row in rows if self._kept[row]))
@@ -160,7 +160,7 @@ class Blocks:
         parts = find_parts(self.parts)
         _, first = read_part(self.run, parts[0])
         self._kinds = row_kinds(first)
-        self._refuse_foreign(first)
+        self._check_names(first)
         with _refused_in_words(self.parts):
             joined = self._reserve(first)
             written = np.zeros(self.run.num_rows, bool)
@@ -262,8 +262,11 @@ class Blocks:
         if found != expected:
             raise refusal(str(self._final(name)), _shape(expected), _shape(found), "Name another place, or move it.")
 
-    def _refuse_foreign(self, arrays: Arrays) -> None:
-        """Raise `InputError` where a file that is not this run's has the name of an array."""
+    def _check_names(self, arrays: Arrays) -> None:
+        """Raise `InputError` for arrays of other names than are asked for, and where another file has the name of one."""
+        if self._only and list(arrays) != [ONLY]:
+            got = shown(list(arrays))
+            raise refusal(str(self._final(ONLY)), f"one array, '{ONLY}'", got, f"Remove {self.parts} and run again.")
         ours = self._names() or []
         for name in arrays:
             if name not in ours and self._final(name).exists():

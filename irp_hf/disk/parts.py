@@ -15,7 +15,7 @@ from numpy.lib.npyio import NpzFile
 
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.journal import Run
-from irp_hf.disk.results import Array, Arrays
+from irp_hf.disk.results import NUMBERS, Array, Arrays, native
 from irp_hf.errors import InputError, IRPError, first_line, kind_of, refusal, shown
 
 ROWS = "rows of the result"  # where a part's rows go; no identifier, so that no array of a result is called so
@@ -57,12 +57,14 @@ def read_part(run: Run, part: Part) -> tuple[Array, Arrays]:
     """Where the rows of a part go, `(n,)`, and its arrays; raises `InputError` for a part that no such run has written."""
     rows, arrays = _read(run, part, rows_only=False)
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != len(rows):
-            got = f"shape {array.shape}" if isinstance(array, np.ndarray) else kind_of(array)
-            raise _damaged(part, f"{name} in {len(rows)} rows", got)
+        if not name.isidentifier():  # it becomes the name of a file
+            raise _damaged(part, "arrays whose names are identifiers", shown(name))
+        if not isinstance(array, np.ndarray) or array.shape[:1] != rows.shape or array.dtype.kind not in NUMBERS:
+            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else kind_of(array)
+            raise _damaged(part, f"numbers in {len(rows)} rows, {name}", got)
     if not arrays:
         raise _damaged(part, "at least one array", "none")
-    return rows, arrays
+    return rows, {name: native(array) for name, array in arrays.items()}
 
 
 def _read(run: Run, part: Part, *, rows_only: bool) -> tuple[Array, Arrays]:

@@ -44,6 +44,11 @@ def _array(value: Any, place: str) -> Array:
     except (TypeError, ValueError) as error:
         advice = "Return one array, or a dict of arrays."
         raise refusal(place, "arrays of numbers", f"{kind_of(value)} ({first_line(error)})", advice) from error
+    return native(array)
+
+
+def native(array: Array) -> Array:
+    """The same values, their bytes in this machine's order, which torch asks for."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disk.runs import ITEMS, blocks, fill, finished, ones
 from says import says
 
 import irp_hf.disk.blocks
 from irp_hf.disk.blocks import Blocks
 from irp_hf.disk.journal import Run
 from irp_hf.errors import InputError
-
-ITEMS = [float(row) for row in range(10)]
 
 # A run in a child that is killed at one line of the modules after the other; then a run that must do the rest.
 KILL_AT_EVERY_LINE = f"""
@@ -76,20 +74,6 @@ for moment, line in enumerate(lines):
 """
 
 
-def ones(items: list[float]) -> np.ndarray:
-    return np.array([[item, 1] for item in items])
-
-
-def blocks(folder: Path, **changes: object) -> Blocks:
-    run = Run(**({"encoder": {"id": "ones"}, "num_rows": 10, "batch_size": 1, "items": "x", "block_size": 4} | changes))
-    return Blocks.for_folder(folder, run)
-
-
-def fill(files: Blocks) -> None:
-    for block in files.left():
-        files.write(block, ones([ITEMS[row] for row in files.rows(block)]))
-
-
 def test_parts_are_kept_until_they_are_joined(tmp_path):
     """If it fails, a run that was interrupted begins anew, or leaves something behind."""
     with blocks(tmp_path) as first:
@@ -118,18 +102,6 @@ def test_rows_go_where_they_belong(tmp_path):
         files.begin()
         for block, rows in ((0, [9, 0, 8, 1]), (1, [2, 7, 3, 6]), (2, [5, 4])):
             files.write(block, ones([ITEMS[row] for row in rows]), rows)
-        files.join()
-    assert np.array_equal(files.results()["values"], ones(ITEMS))
-
-
-def test_parts_of_an_earlier_version(tmp_path):
-    """If it fails, what was half done before an update is computed again; such parts do not name their rows."""
-    with blocks(tmp_path) as files:
-        files.begin()
-        files.write(1, ones(ITEMS[4:8]))
-        np.savez(tmp_path / "parts" / "0000000.npz", values=ones(ITEMS[:4]))
-        assert files.left() == [2]
-        fill(files)
         files.join()
     assert np.array_equal(files.results()["values"], ones(ITEMS))
 
@@ -295,164 +267,6 @@ def test_a_journal_that_names_another_array(tmp_path, refusal):
     assert np.load(tmp_path / "values.npy").tolist() == ITEMS
 
 
-def finished(folder: Path) -> Path:
-    """The file of a run that is joined."""
-    with blocks(folder) as files:
-        files.begin()
-        fill(files)
-        files.join()
-    return folder / "values.npy"
-
-
-def write_several(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-OTHERS = {
-    "float32 of shape (10, 2)": lambda path: np.save(path, ones(ITEMS).astype(np.float32)),
-    "float64 of shape (10, 3)": lambda path: np.save(path, np.ones((10, 3))),
-    "float64 of shape (9, 2)": lambda path: np.save(path, ones(ITEMS[:9])),
-    "float64 of shape (20,)": lambda path: np.save(path, np.ones(20)),
-    ">f8 of shape (10, 2)": lambda path: np.save(path, ones(ITEMS).astype(">f8")),
-    "<U4 of shape (10, 2)": lambda path: np.save(path, np.full((10, 2), "text")),
-    "several arrays": lambda path: write_several(path, {f"a{row}": np.ones(2) for row in range(10)}),
-    "No data left": lambda path: path.write_bytes(b""),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:150]),
-}
-
-
-NOT_TOLD = ("float32 of shape (10, 2)", "float64 of shape (10, 3)")  # where the journal notes the length alone
-
-
-@pytest.mark.parametrize(
-    ("got", "noted"), [*((got, True) for got in OTHERS), *((got, False) for got in OTHERS if got not in NOT_TOLD)]
-)
-def test_a_result_that_was_replaced(tmp_path, refusal, got, noted):
-    """If it fails, another file than the one that was written is given back, or Python's own error. Nothing is changed."""
-    path = finished(tmp_path)
-    journal = json.loads((tmp_path / "run.json").read_text())
-    assert journal["arrays"] == {"values": {"dtype": "float64", "shape": [10, 2]}}
-    if not noted:  # as in older journals
-        del journal["arrays"]
-        (tmp_path / "run.json").write_text(json.dumps(journal))
-    OTHERS[got](path)
-    before = path.read_bytes()
-    text = refusal(blocks(tmp_path).begin, error=InputError)
-    assert says(text, str(path), "" if got == "cut" else got)
-    assert path.read_bytes() == before
-
-
-def test_bytes_in_another_order(tmp_path):
-    """If it fails, the result of a function that reads foreign files is no array that torch can take, and is refused later."""
-    with blocks(tmp_path) as files:
-        files.begin()
-        for block in files.left():
-            files.write(block, np.array(ITEMS, ">f4")[files.rows(block)])
-        files.join()
-    assert files.results()["values"].dtype == np.dtype("float32")
-    assert files.results()["values"].tolist() == ITEMS
-    assert blocks(tmp_path).begin() is None
-
-
-@pytest.mark.parametrize("names", [("file", "allow_pickle"), ("allow_pickle",), ("self", "args", "kwds")])
-def test_names_that_numpy_keeps_for_itself(tmp_path, names):
-    """If it fails, an array is lost after hours of work, or every block ends in a TypeError."""
-    with blocks(tmp_path) as files:
-        files.begin()
-        for block in files.left():
-            files.write(block, dict.fromkeys(names, ones([ITEMS[row] for row in files.rows(block)])))
-        files.join()
-    assert set(files.results()) == set(names)
-    assert all(np.array_equal(array, ones(ITEMS)) for array in files.results().values())
-
-
-def damage(parts: Path, **changes: object) -> None:
-    """Write part 0 anew, its rows or its values changed."""
-    members = {"rows of the result": np.arange(4), "array values": ones(ITEMS[:4])}
-    np.savez(parts / "0000000.npz", **members | {name.replace("_", " "): value for name, value in changes.items()})
-
-
-def give(parts: Path, path: Path) -> None:
-    path.rename(parts / "0000000.npz")
-
-
-ROWS = "rows_of_the_result"
-DAMAGED = {  # what is done to the folder of parts; which part is named, and what of it
-    "an array in place of a part": (
-        lambda parts: (np.save(parts / "x.npy", ones(ITEMS[:4])), give(parts, parts / "x.npy")),
-        ["0000000.npz", "a single array"],
-    ),
-    "empty": (lambda parts: (parts / "0000000.npz").write_bytes(b""), ["0000000.npz", "No data left"]),
-    "cut": (lambda parts: (parts / "0000000.npz").write_bytes((parts / "0000000.npz").read_bytes()[:99]), ["0000000"]),
-    "floats": (lambda parts: damage(parts, **{ROWS: np.arange(4.0)}), ["0000000.npz", "float64"]),
-    "booleans": (lambda parts: damage(parts, **{ROWS: np.ones(4, bool)}), ["0000000.npz", "bool"]),
-    "negative": (lambda parts: damage(parts, **{ROWS: np.arange(-1, 3)}), ["0000000.npz", "from -1 to 2"]),
-    "out of range": (lambda parts: damage(parts, **{ROWS: np.arange(7, 11)}), ["0000000.npz", "from 7 to 10"]),
-    "twice": (lambda parts: damage(parts, **{ROWS: np.array([0, 1, 1, 2])}), ["0000000.npz", "3 from 0 to 2"]),
-    "fewer rows": (lambda parts: damage(parts, **{ROWS: np.arange(3)}), ["0000000.npz", "shape (3,)"]),
-    "of another part": (lambda parts: damage(parts, **{ROWS: np.arange(4, 8)}), ["0000001.npz", "row 4"]),
-    "one row": (lambda parts: damage(parts, array_values=ones(ITEMS[:1])), ["0000000.npz", "4 rows", "shape (1, 2)"]),
-    "a number": (lambda parts: damage(parts, array_values=np.float32(1)), ["0000000.npz", "shape ()"]),
-    "text": (lambda parts: damage(parts, array_values=np.full(4, "a")), ["Block", "<U1"]),
-    "of more blocks": (
-        lambda parts: (parts / "0000000.npz").rename(parts / "0000000-0000001.npz"),
-        ["0000000-0000001.npz", "8 rows", "shape (4,)"],
-    ),
-    "backwards": (
-        lambda parts: damage(parts) or shutil.copy(parts / "0000000.npz", parts / "0000002-0000001.npz"),
-        ["0000002-0000001.npz"],
-    ),
-    "beyond the end": (
-        lambda parts: shutil.copy(parts / "0000000.npz", parts / "0000003.npz"),
-        ["0000003.npz", "0 to 2"],
-    ),
-    "the same again": (
-        lambda parts: shutil.copy(parts / "0000000.npz", parts / "00000000.npz"),
-        ["0000000.npz", "row 0"],
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGED)
-def test_a_part_that_no_run_has_written(tmp_path, refusal, what):
-    """If it fails, rows of zeros, of other items or of one item only stand in the result, or the error is Python's own."""
-    with blocks(tmp_path) as files:
-        files.begin()
-        fill(files)
-        change, words = DAMAGED[what]
-        change(tmp_path / "parts")
-        assert says(refusal(files.join, error=InputError), *words)
-    assert not (tmp_path / "values.npy").exists()
-    if "values" not in str(words) and what not in ("one row", "a number", "text"):
-        text = refusal(blocks(tmp_path).begin, error=InputError)
-        assert says(text, *words), "it is told when the work is done"
-
-
-def test_rows_that_no_part_has(tmp_path, refusal):
-    """If it fails, rows of zeros stand in a result that says it is finished."""
-    run = Run({"id": "ones"}, 10, 4, "x")
-    with Blocks.for_file(tmp_path / "out.npy", run) as files:
-        files.begin()
-        files.write(0, ones(ITEMS[:4]), [0, 1, 2, 3])
-        files.write(1, ones(ITEMS[4:8]), [0, 1, 2, 3])
-        files.write(2, ones(ITEMS[8:]), [8, 9])
-        assert says(refusal(files.join, error=InputError), "0000001.npz", "row 0")
-    assert not (tmp_path / "out.npy").exists()
-
-
-def test_parts_in_another_order(tmp_path, refusal):
-    """If it fails, a run of an older version that goes on in another order is refused only after all its work."""
-    run, out = Run({"id": "ones"}, 10, 4, "x"), tmp_path / "out.npy"
-    with Blocks.for_file(out, run) as files:
-        files.begin()
-        files.write(0, ones([9.0, 0.0, 8.0, 1.0]), [9, 0, 8, 1])
-    with Blocks.for_file(out, run) as again:
-        assert again.begin() == [1, 2]
-        again.write(1, ones(ITEMS[4:8]))
-        assert says(refusal(again.write, 2, ones(ITEMS[8:]), range(8, 10), error=InputError), f"{out}.parts", "row 8")
-
-
 def test_room_is_asked_for_again(tmp_path, refusal):
     """If it fails, a disk that is too small is told once, and the next time only after all the work."""
     wide, limits = np.ones((4, 5000)), resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -526,27 +340,6 @@ def test_a_run_that_did_nothing_leaves_nothing(tmp_path):
         files.begin()
         files.write(0, 1 / 0)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("result", "words"),
-    [
-        (np.ones((3, 2)), ["Block 0", "4 rows", "values float64 of shape (3, 2)"]),
-        (["a", "b", "c", "d"], ["values <U1 of shape (4,)"]),
-        (np.float32(1), ["values float32 of shape ()"]),
-        ([[1.0], [1.0, 2.0]], ["a list"]),
-        ({}, ["identifiers", "[]"]),
-        ({"../up": np.ones(4)}, ["identifiers", "'../up'"]),
-        ({1: np.ones(4)}, ["identifiers", "1"]),
-    ],
-)
-def test_results_that_do_not_fit(tmp_path, refusal, result, words):
-    """One row of numbers for each item, under names that are files here."""
-    with blocks(tmp_path) as files:
-        files.begin()
-        text = refusal(files.write, 0, result, error=InputError)
-        assert says(text, *words)
-        assert not list((tmp_path / "parts").glob("*.npz"))
 
 
 def test_blocks_that_do_not_fit_together(tmp_path, refusal):
