@@ -14,6 +14,17 @@ from irp_hf.errors import HeadCutError
 from irp_hf.heads.dummies import dummy_inputs, fill_with_noise, model_without_weights
 
 
+def mixtral_config(hidden_size: int) -> MixtralConfig:
+    return MixtralConfig(
+        hidden_size=hidden_size,
+        intermediate_size=hidden_size // 2,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        vocab_size=50,
+    )
+
+
 def distinct(batch: dict[str, Any]) -> bool:
     rows = next(iter(batch.values()))
     return len(rows.flatten(1).unique(dim=0)) == len(rows)
@@ -139,14 +150,7 @@ def test_pictures_are_still_told_apart_after_many_layers(name: str) -> None:
 
 def test_rows_of_a_weight_differ() -> None:
     """Two equal rows would make two channels, or two experts, look the same."""
-    config = MixtralConfig(
-        hidden_size=16,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        vocab_size=50,
-    )
+    config = mixtral_config(hidden_size=16)
     for model in (
         model_without_weights(BertForSequenceClassification, SMALL),
         model_without_weights(MixtralForSequenceClassification, config),
@@ -158,14 +162,7 @@ def test_rows_of_a_weight_differ() -> None:
 
 def test_experts_run() -> None:
     """Their kernel takes no matrix whose own rows overlap, and the whole model would be loaded."""
-    config = MixtralConfig(
-        hidden_size=32,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        vocab_size=50,
-    )
+    config = mixtral_config(hidden_size=32)
     config.pad_token_id = 0
     with torch.no_grad():
         logits = model_without_weights(MixtralForSequenceClassification, config)(

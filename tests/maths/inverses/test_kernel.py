@@ -6,23 +6,15 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_pairs import pairs
 
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import normalize
 
 FEW = settings(max_examples=8, derandomize=True, deadline=None)
 SHAPES = [(3, 5, 4), (8, 8, 8), (24, 8, 5), (24, 4, 8)]
 LANDMARKS = [None, 3, 7]
-
-
-def pairs(seed: int, k: int, d_x: int, d_y: int) -> tuple[Pairs, torch.Tensor]:
-    random = np.random.RandomState(seed)
-    source = random.randn(k + 10, d_x) + 1
-    target = np.tanh(source @ random.randn(d_x, d_y)) + 0.1 * random.randn(k + 10, d_y)
-    found = Pairs(torch.from_numpy(source[:k]), torch.from_numpy(target[:k]))
-    return found, normalize(torch.from_numpy(source[k:]), found.source_stats)
 
 
 def chosen(inverse: KernelInverse, anchors: Pairs) -> np.ndarray | None:

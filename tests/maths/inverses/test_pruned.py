@@ -4,20 +4,12 @@ import numpy as np
 import pytest
 import reference
 import torch
+from synthetic_pairs import pairs
 
 from irp_hf.maths.inverses.pruned import PrunedInverse, PrunedPath, condition_number, pseudo_inverse
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import normalize
 
 SHAPES = [(3, 5, 4), (6, 8, 8), (8, 8, 8), (30, 8, 5), (30, 5, 8)]  # k < d, k = d, k > d, different widths
-
-
-def pairs(seed: int, k: int, d_x: int, d_y: int) -> tuple[Pairs, torch.Tensor]:
-    random = np.random.RandomState(seed)
-    source = random.randn(k + 10, d_x) + 1
-    target = np.tanh(source @ random.randn(d_x, d_y)) + 0.1 * random.randn(k + 10, d_y)
-    found = Pairs(torch.from_numpy(source[:k]), torch.from_numpy(target[:k]))
-    return found, normalize(torch.from_numpy(source[k:]), found.source_stats)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
