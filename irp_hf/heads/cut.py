@@ -52,7 +52,8 @@ class HeadCut:
         """
         _check(model)
         self.model = model
-        with _own_errors(type(model).__name__), _random_state_kept():
+        runs = own_errors(type(model).__name__, "a model that runs while it is cut at its head", PASS_A_FUNCTION)
+        with runs, _random_state_kept():
             inputs = map_tensors(Tensor.clone, inputs)  # made in inference mode they would be of no use to autograd
             logits = self._logits(inputs)
             rows, self.num_labels = len(logits), logits.shape[-1]
@@ -287,14 +288,12 @@ def _random_state_kept() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _own_errors(name: str) -> Iterator[None]:
-    """Turn what an architecture raises on the way into a `HeadCutError`."""
+def own_errors(name: str, expected: str, advice: str) -> Iterator[None]:
+    """Turn what an architecture or a processor raises on the way into a `HeadCutError`."""
     try:
         yield
     except HeadCutError:
         raise
     except Exception as error:
         got = f"{type(error).__name__} ({first_line(error)})"
-        raise refusal(
-            name, "a model that runs while it is cut at its head", got, PASS_A_FUNCTION, HeadCutError
-        ) from error
+        raise refusal(name, expected, got, advice, HeadCutError) from error

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig
 from irp_hf.checks import check_choice, check_count, check_list, quoted
 from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.heads.cut import HeadCut
+from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
 
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
@@ -59,7 +60,7 @@ class Head(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)`, float32, on the head's own device; raises `InputError` where the head fails."""
         if not isinstance(vectors, Tensor) or vectors.dim() != 2:
-            got = f"shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else kind_of(vectors)
+            got = shape_or_kind(vectors)
             expected = f"a tensor of shape (n, {self.dim or 'd_Y'})"
             raise refusal("The head's vectors", expected, got, "Give one row for each item.")
         if not len(vectors):  # some heads cannot run on nothing

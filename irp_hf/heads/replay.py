@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Self
 
-from irp_hf.errors import kind_of, refusal
+from irp_hf.errors import refusal
 from irp_hf.heads.tracing import (
     Entry,
     changer,
@@ -26,6 +26,7 @@ from irp_hf.heads.tracing import (
     owner_of,
     record_calls,
     replace_output,
+    shape_or_kind,
 )
 
 
@@ -89,7 +90,7 @@ class HeadReplay(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)` of `vectors (n, dim)`; raises `InputError` for another shape."""
         if not isinstance(vectors, Tensor) or vectors.dim() != 2 or vectors.shape[1] != self.dim:
-            got = f"shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else kind_of(vectors)
+            got = shape_or_kind(vectors)
             advice = "Give what its own encoder, or an adapter to it, gives."
             raise refusal("The head's vectors", f"a tensor of shape (n, {self.dim})", got, advice)
         if self.only_layer is not None:

@@ -25,8 +25,8 @@ from transformers.models.auto import modeling_auto
 from irp_hf.checkpoints.limits import check_sizes
 from irp_hf.checkpoints.repository import Repository, find, loading, remote_class
 from irp_hf.checkpoints.tensors import stored_tensors
-from irp_hf.errors import HeadCutError, first_line, refusal
-from irp_hf.heads.cut import HeadCut
+from irp_hf.errors import HeadCutError, refusal
+from irp_hf.heads.cut import HeadCut, own_errors
 from irp_hf.heads.dummies import dummy_inputs, fill_with_noise, model_without_weights
 from irp_hf.heads.head import Head, of_config
 from irp_hf.heads.tracing import owner_of
@@ -81,18 +81,9 @@ def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any =
     """Cut a classifier that is loaded already, by a batch made for it; raises `HeadCutError` where that cannot be."""
     if kind is None:
         _, kind = _classifier(type(model).__name__, [type(model).__name__])
-    try:
+    expected = "inputs for which a batch can be made up, to trace it with"
+    with own_errors(type(model).__name__, expected, "Pass HeadCut(model, **inputs) with a batch of yours."):
         inputs = dummy_inputs(model, kind, TRACED, processor)
-    except HeadCutError:
-        raise
-    except Exception as error:  # whatever a processor may raise
-        raise refusal(
-            type(model).__name__,
-            "inputs for which a batch can be made up, to trace it with",
-            f"{type(error).__name__} ({first_line(error)})",
-            "Pass HeadCut(model, **inputs) with a batch of yours.",
-            HeadCutError,
-        ) from error
     dtypes = {name: model.dtype if value.is_floating_point() else None for name, value in inputs.items()}
     return HeadCut(model, **{name: value.to(model.device, dtypes[name]) for name, value in inputs.items()})
 
@@ -121,17 +112,11 @@ def _remote(path: str, config: Any, hub: dict[str, Any]) -> tuple[Any, str] | No
 
 def _cut_without_weights(model_class: type[PreTrainedModel], config: Any, kind: str, processor: Any) -> HeadCut:
     """A cut of noise. The head must not remember anything of the backbone's, which is checked with other noise."""
-    try:
+    with own_errors(model_class.__name__, "a model that runs on noise", "Load it, and pass the model."):
         model = model_without_weights(model_class, config)
         cut = HeadCut(model, **dummy_inputs(model, kind, TRACED, processor))
         fill_with_noise(model, seed=1, keep=frozenset(_names(cut)))
         cut.verify(**dummy_inputs(model, kind, TRIED, processor))
-    except HeadCutError:
-        raise
-    except Exception as error:
-        got = f"{type(error).__name__} ({first_line(error)})"
-        advice = "Load it, and pass the model."
-        raise refusal(model_class.__name__, "a model that runs on noise", got, advice, HeadCutError) from error
     return cut
 
 

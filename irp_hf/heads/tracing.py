@@ -41,15 +41,19 @@ def logits_of(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
     if logits is None:
         logits = output if isinstance(output, Tensor) else output[0]
     if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or (logits.dim() == 3 and logits.shape[1] != 1):
-        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else kind_of(logits)
         raise refusal(
             f"Logits of {type(model).__name__}",
             "shape (n, num_labels)",
-            got,
+            shape_or_kind(logits),
             "Name a model with a classification head.",
             HeadCutError,
         )
     return logits
+
+
+def shape_or_kind(value: Any) -> str:
+    """The shape of a tensor, and what anything else is, for an error."""
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else kind_of(value)
 
 
 @contextmanager
