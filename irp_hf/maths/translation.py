@@ -27,10 +27,7 @@ class Translation:
 
     def translate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
-        rows = centre(x, self.source_mean, self.source_lift)
-        if isinstance(self.folded, KernelMap):  # a linear map's row norm takes the input's norm away as well
-            rows = unit_rows(rows)
-        return self._at_scale(self.folded(rows), out)
+        return self._at_scale(self.folded.of_centred(centre(x, self.source_mean, self.source_lift)), out)
 
     def expected_cosine(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from irp_hf.maths.projection import Statistics, centre, denormalize, normalize, relative_projection
+from irp_hf.maths.projection import Statistics, centre, denormalize, relative_projection, unit_rows
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class LinearMap:
     def __call__(self, rows: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of unit `rows (n, d_X)`."""
         return rows @ self.weight
+
+    def of_centred(self, rows: Tensor) -> Tensor:
+        """Directions of centred `rows`, up to their lengths: the row norm that follows takes the input's away as well."""
+        return self(rows)
 
     def then(self, matrix: Tensor) -> LinearMap:
         """This map followed by `matrix (d_Y, d_Y)`."""
@@ -58,6 +62,10 @@ class KernelMap:
     def __call__(self, rows: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of unit `rows (n, d_X)`."""
         return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma))
+
+    def of_centred(self, rows: Tensor) -> Tensor:
+        """Directions of centred `rows`, which must have unit length here."""
+        return self(unit_rows(rows))
 
     def of_similarities(self, similar: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of rows whose similarities with the landmarks are `similar (n, m)`."""
@@ -124,7 +132,5 @@ Translator = Callable[[Tensor], Tensor]  # raw (n, d_X) to raw (n, d_Y)
 
 def translator(folded: Folded, source: Statistics, target: Statistics, lift: float = 0.0) -> Translator:
     """A folded inverse between raw spaces."""
-    if isinstance(folded, LinearMap):  # its row norm takes the input's norm away as well
-        height = lift * source.scale if lift else None
-        return lambda x: denormalize(folded(centre(x, source.mean, height)), target)
-    return lambda x: denormalize(folded(normalize(x, source, lift)), target)
+    height = lift * source.scale if lift else None
+    return lambda x: denormalize(folded.of_centred(centre(x, source.mean, height)), target)
