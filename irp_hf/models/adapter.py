@@ -74,13 +74,6 @@ class IRPAdapter(AnchoredModel):
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
 
-    def __init__(self, config: IRPConfig) -> None:
-        """An adapter of this configuration whose tensors are still zero: what loading begins with."""
-        super().__init__(config)
-        for name, shape in self.shapes(config).items():
-            self._set_tensor(name, torch.zeros(shape))
-        self.post_init()
-
     @classmethod
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of an adapter of this configuration."""
@@ -125,12 +118,13 @@ class IRPAdapter(AnchoredModel):
         """
         source, target = open_space(source, "source"), open_space(target, "target")
         refuse_other_anchors(AnchorsOf.space("source", source.config), AnchorsOf.space("target", target.config))
-        adapter = cls._fit(source.anchors, target.anchors, method, objective, head, options)
-        adapter.config.anchor_fingerprint = source.config.anchor_fingerprint or target.config.anchor_fingerprint
-        adapter.config.anchor_set = source.config.anchor_set or target.config.anchor_set
-        adapter.config.source_encoder = source.config.encoder
-        adapter.config.target_encoder = target.config.encoder
-        return adapter._with_fitted(cast(Fitted, adapter.fitted))
+        recorded = {
+            "anchor_fingerprint": source.config.anchor_fingerprint or target.config.anchor_fingerprint,
+            "anchor_set": source.config.anchor_set or target.config.anchor_set,
+            "source_encoder": source.config.encoder,
+            "target_encoder": target.config.encoder,
+        }
+        return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
 
     @classmethod
     def from_anchors(
@@ -160,21 +154,29 @@ class IRPAdapter(AnchoredModel):
             )
         check_anchors(source, "source embeddings")
         check_anchors(target, "target embeddings")
-        return cls._fit(source, target, method, objective, head, options)
+        return cls._fit(source, target, method, objective, head, options, recorded={})
 
     @classmethod
-    def _fit(cls, source: Tensor, target: Tensor, method: str, objective: str, head: Any, options: FitOptions) -> Self:
+    def _fit(
+        cls,
+        source: Tensor,
+        target: Tensor,
+        method: str,
+        objective: str,
+        head: Any,
+        options: FitOptions,
+        recorded: dict[str, Any],
+    ) -> Self:
+        """The adapter of these anchors, whose configuration also holds what is `recorded` of them."""
         labels = None if head is None else head_labels(head)
         config, tensors, fitted = fit(source, target, method, objective, labels, options)
         adapter = cls(config)
         for name, tensor in tensors.items():
             adapter._set_tensor(name, tensor)
-        return adapter._with_fitted(fitted)
-
-    def _with_fitted(self, fitted: Fitted) -> Self:
-        """This adapter, which came of what was found."""
-        self.fitted = replace(fitted, checksum=self.checksum())
-        return self
+        for name, value in recorded.items():
+            setattr(adapter.config, name, value)
+        adapter.fitted = replace(fitted, checksum=adapter.checksum())
+        return adapter
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""

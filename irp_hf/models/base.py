@@ -55,6 +55,13 @@ class AnchoredModel(PreTrainedModel):
     """What it was fetched with; a pipeline fetches encoder and head with the same. It is saved nowhere."""
     _supports_flash_attn = False
 
+    def __init__(self, config: Any) -> None:
+        """A model of this configuration whose tensors are still zero: what loading begins with."""
+        super().__init__(config)
+        for name, shape in self.shapes(config).items():
+            self._set_tensor(name, torch.zeros(shape))
+        self.post_init()
+
     @classmethod
     def shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of a model of this configuration."""

@@ -39,13 +39,6 @@ class AnchoredSpace(AnchoredModel):
     mean: Tensor
     mean_scale: Tensor
 
-    def __init__(self, config: AnchoredSpaceConfig) -> None:
-        """A space of this configuration whose tensors are still zero: what loading begins with."""
-        super().__init__(config)
-        for name, shape in self.shapes(config).items():
-            self._set_tensor(name, torch.zeros(shape))
-        self.post_init()
-
     @classmethod
     def shapes(cls, config: AnchoredSpaceConfig) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of a space of this configuration."""
