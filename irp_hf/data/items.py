@@ -106,12 +106,19 @@ def is_picture(item: Any) -> bool:
     return isinstance(item, bytes) or (pillow is not None and isinstance(item, pillow.Image))
 
 
-def open_picture(item: Any) -> Image:
-    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep."""
+def need_pillow() -> None:
+    """Raise `MissingDependencyError` without it."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps  # noqa: F401
     except ImportError as error:
         raise missing("Pictures", "Pillow", "irp_hf[pictures]") from error
+
+
+def open_picture(item: Any) -> Image:
+    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep."""
+    need_pillow()
+    from PIL import Image, ImageOps
+
     picture = item if isinstance(item, Image.Image) else Image.open(io.BytesIO(_file_bytes(item)))
     picture.load()
     if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:

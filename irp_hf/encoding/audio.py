@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, run_model
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, poolers_of, run_model
 from irp_hf.encoding.sources import Source, encoder_part
 from irp_hf.errors import refusal
+from irp_hf.records import EncoderRecord
 
 
 def open_audio(source: Source, options: Options) -> Encoder:
@@ -24,11 +25,9 @@ def open_audio(source: Source, options: Options) -> Encoder:
     name, pooling = source.name, options.pooling
     model = encoder_part(source.model(part=encoder_part, unused="" if pooling == "pooler" else "pooler"))
     extractor = source.processor("feature_extractor")
-    read = reader(extractor)
     with torch.no_grad():
-        output = run_model(model, read([noise(extractor)]), name, "audio")
-    poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
-    choices = ("mean", *poolers)
+        output = run_model(model, reader(extractor)([noise(extractor)]), name, "audio")
+    choices = ("mean", *poolers_of(output))
     if pooling not in choices:
         raise no_such_pooling(name, pooling, choices)
 
@@ -44,7 +43,7 @@ def open_audio(source: Source, options: Options) -> Encoder:
         return (hidden * real).sum(1) / real.sum(1)
 
     record = make_record(name, source.commit, model.dtype, options, "audio")
-    return Encoder(embed_safely(read, embed, extractor), record, "audio", model, extractor.sampling_rate)
+    return sound_encoder(model, extractor, embed, record)
 
 
 def reader(extractor: Any) -> Callable[[list[Any]], dict[str, Any]]:
@@ -62,13 +61,16 @@ def reader(extractor: Any) -> Callable[[list[Any]], dict[str, Any]]:
     return read
 
 
-def embed_safely(
-    read: Callable[[list[Any]], Mapping[str, Any]], embed: Callable[[Any], Tensor], extractor: Any
-) -> Callable[[list[Any]], Tensor]:
-    """Embed padded batches, or waves of one length at a time where the model does not overlook padding."""
-    if padding_matters(read, embed, noise(extractor, 0.6), noise(extractor)):
-        return one_length_at_a_time(read, embed)
-    return lambda waves: embed(read(waves))
+def sound_encoder(model: Any, extractor: Any, embed: Callable[[Any], Tensor], record: EncoderRecord) -> Encoder:
+    """Embeds padded batches, or waves of one length at a time where the model does not overlook padding."""
+    read = reader(extractor)
+
+    def padded(waves: list[Any]) -> Tensor:
+        return embed(read(waves))
+
+    alone = padding_matters(read, embed, noise(extractor, 0.6), noise(extractor))
+    run_waves = one_length_at_a_time(read, embed) if alone else padded
+    return Encoder(run_waves, record, "audio", model, extractor.sampling_rate)
 
 
 def noise(extractor: Any, seconds: float = 1.0) -> np.ndarray[Any, Any]:

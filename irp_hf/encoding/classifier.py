@@ -43,8 +43,7 @@ def open_head_input(source: Source, options: Options) -> Encoder:
 
     record = make_record(name, source.commit, model.dtype, options, modality)
     if modality == "audio":
-        run_waves = audio.embed_safely(read, embed, extractor)
-        return Encoder(run_waves, record, modality, model, extractor.sampling_rate)
+        return audio.sound_encoder(model, extractor, embed, record)
     return Encoder(lambda items: embed(read(items)), record, modality, model)
 
 

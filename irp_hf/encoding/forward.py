@@ -46,6 +46,11 @@ def hidden_of(output: Any, name: str) -> Tensor:
     return hidden
 
 
+def poolers_of(output: Any) -> tuple[str, ...]:
+    """("pooler",) where a model gives what its pooler made, else ()."""
+    return ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
+
+
 def one_length_at_a_time(
     read: Callable[[list[Any]], Mapping[str, Any]], embed: Callable[[Any], Tensor]
 ) -> Callable[[list[Any]], Tensor]:
@@ -67,8 +72,8 @@ def padding_matters(
 ) -> bool:
     """Whether the vector of `short` changes when it is padded to the length of `long`."""
     with torch.no_grad():
-        alone, beside = embed(read([short]))[0].float(), embed(read([short, long]))[0].float()
-        tolerance = torch.finfo(embed(read([short])).dtype).eps ** 0.5
+        alone, beside = embed(read([short]))[0], embed(read([short, long]))[0].float()
+    tolerance, alone = torch.finfo(alone.dtype).eps ** 0.5, alone.float()
     return not bool((alone - beside).abs().max() <= tolerance * alone.abs().max())
 
 

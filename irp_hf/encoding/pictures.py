@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, run_model
+from irp_hf.encoding.forward import hidden_of, poolers_of, run_model
 from irp_hf.encoding.sources import Source
 
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")  # what the weights of a first token are called
@@ -51,7 +51,7 @@ def blank(color: int = 0) -> Any:
 
 def _choices(model: Any, output: Any, name: str) -> tuple[str, ...]:
     """The poolings that a model has."""
-    poolers = ("pooler",) if isinstance(getattr(output, "pooler_output", None), Tensor) else ()
+    poolers = poolers_of(output)
     if hidden_of(output, name).dim() == 4:
         return (*poolers, "mean")
     first = any(weight.rpartition(".")[2] in CLASS_TOKENS for weight, _ in model.named_parameters())

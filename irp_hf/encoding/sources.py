@@ -17,8 +17,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from irp_hf.checkpoints.limits import check_sizes
 from irp_hf.checkpoints.repository import Repository, loading, remote_class
+from irp_hf.data.items import need_pillow
 from irp_hf.encoding.base import Options
-from irp_hf.errors import kind_of, missing, refusal
+from irp_hf.errors import kind_of, refusal
 
 # Weights that training alone uses: what stands where a part of the input is hidden.
 TRAINING_ONLY = ("mask_token", "masked_spec_embed")
@@ -140,14 +141,6 @@ class Loaded:
                 "processor", expected, kind_of(given), "Pass processor=, loaded from where the model is from."
             )
         return found
-
-
-def need_pillow() -> None:
-    """Raise `MissingDependencyError` without it."""
-    try:
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise missing("Pictures", "Pillow", "irp_hf[pictures]") from error
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -37,9 +37,7 @@ def open_tower(source: Source, options: Options, side: str) -> Encoder:
 
     record = make_record(name, source.commit, model.dtype, options).with_values(modality=side)
     if side == "audio":
-        extractor = source.processor("feature_extractor")
-        run_waves = audio.embed_safely(audio.reader(extractor), embed, extractor)
-        return Encoder(run_waves, record, side, model, extractor.sampling_rate)
+        return audio.sound_encoder(model, source.processor("feature_extractor"), embed, record)
     if side == "image":
         read: Callable[[list[Any]], Mapping[str, Any]] = pictures.reader(source.processor("image_processor"))
     else:
