@@ -75,6 +75,11 @@ def kind_of(value: Any) -> str:
     return f"an {name}" if name[0] in "AEIOUaeiou" or name == "ndarray" else f"a {name}"
 
 
+def reason_of(error: BaseException) -> str:
+    """Why the system refused something, in its own words; else the first line of the error's text."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def first_line(error: BaseException) -> str:
     """Of an error's text, without its full stop; the error's class where it has no text."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import Self
 
+from irp_hf.checks import check_flag
 from irp_hf.errors import refusal, shown
 from irp_hf.hub.ids import COMMIT, is_hub_id
 
@@ -154,9 +155,7 @@ class EncoderRecord(Record):
     @classmethod
     def _read(cls, place: str, key: str, value: Any) -> Any:
         if key == "normalize":
-            if not isinstance(value, bool | None):
-                raise refusal(place, "True or False", shown(value), "Say whether the vectors have unit length.")
-            return value
+            return None if value is None else check_flag(place, value, "Say whether the vectors have unit length.")
         if key == "pooling" and isinstance(value, list | tuple):
             if not value or not all(isinstance(entry, str) for entry in value):
                 raise refusal(

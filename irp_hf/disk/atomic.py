@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from irp_hf.errors import InputError, first_line, refusal, shown
+from irp_hf.errors import InputError, reason_of, refusal, shown
 
 STALE_SECONDS = 3600.0  # a temporary file or folder that nobody touched for so long was left by a killed save
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -120,9 +120,8 @@ def _prepare(path: Path) -> tuple[Path, Path, bool]:
 
 
 def _cannot_be_written(path: str | os.PathLike[str], error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or first_line(error)
     return refusal(
-        str(path), "a folder that can be written", f"the error: {reason}", "Make room, or name another place."
+        str(path), "a folder that can be written", f"the error: {reason_of(error)}", "Make room, or name another place."
     )
 
 

@@ -23,7 +23,7 @@ from irp_hf.disk.atomic import check_path, remove_leftovers, sync
 from irp_hf.disk.journal import Run
 from irp_hf.disk.parts import NAME, TEMPORARY, Part, find_parts, read_part, read_rows, write_part
 from irp_hf.disk.results import ONLY, Array, Arrays, layout, map_array, named_arrays, reserve, row_kinds
-from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
+from irp_hf.errors import InputError, IRPError, reason_of, refusal, shown
 
 LOCK = "lock"  # the file that a run at work locks, beside its parts
 
@@ -360,9 +360,8 @@ def _refused_in_words(place: Path) -> Iterator[None]:
     except IRPError:
         raise
     except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
-        reason = getattr(error, "strerror", None) or first_line(error)
         advice = "Make room or name another place; a run that is begun again goes on from what it has kept."
-        raise refusal(str(place), "a place that can be written", f"the error: {reason}", advice) from error
+        raise refusal(str(place), "a place that can be written", f"the error: {reason_of(error)}", advice) from error
 
 
 def _shape(noted: Mapping[str, Any]) -> str:

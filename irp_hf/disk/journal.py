@@ -10,7 +10,7 @@ from typing import Any
 
 from irp_hf.checks import check_count, is_count
 from irp_hf.disk.atomic import written_file
-from irp_hf.errors import first_line, refusal, shown
+from irp_hf.errors import first_line, reason_of, refusal, shown
 
 FORMAT_VERSION = 1
 MOVE = "Move it, or name another place."
@@ -67,7 +67,7 @@ class Run:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            got = f"the error: {error.strerror or first_line(error)}"
+            got = f"the error: {reason_of(error)}"
             raise refusal(str(journal), "a journal that can be read", got, MOVE) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise refusal(str(journal), "the journal of a run", "another file", MOVE) from error
