@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from irp_hf.evaluation import Measure, number
+from irp_hf.evaluation.plots import COLORS, INK, MUTED
 
-OURS, OTHER, NATIVE = "#1f5a85", "#98a3af", "#c65f2c"
-INK, MUTED, GRID = "#222831", "#68717d", "#e9ecef"
+OURS, NATIVE = COLORS["cosine"], COLORS["neighbors"]
+OTHER, GRID = "#98a3af", "#e9ecef"
 STYLE = {
     "font.size": 12,
     "text.color": INK,

@@ -111,7 +111,9 @@ class Compatibility(Printed):
 
     def conclusions(self) -> list[str]:
         """The best source for each target, and the easiest and hardest pair."""
-        best = ", ".join(f"{name} from {self._with_cosine(self.best_source_for(name), name)}" for name in self.names)
+        cosines = {(c.source, c.target): c.evaluation.cosine.mean for c in self.connections}
+        sources = {name: self.best_source_for(name) for name in self.names}
+        best = ", ".join(f"{name} from {source} ({number(cosines[source, name])})" for name, source in sources.items())
         ranked = sorted(self.connections, key=lambda c: c.evaluation.cosine.mean)
         (worst, *_, top) = (f"{c.source} → {c.target} ({number(c.evaluation.cosine.mean)})" for c in ranked)
         return [f"Best reached by cosine: {best}.", f"The easiest translation is {top}, the hardest {worst}."]
@@ -122,9 +124,6 @@ class Compatibility(Printed):
             return "–" if value is None else str(value)
 
         return [[source, *(cell(source, target) for target in self.names)] for source in self.names]
-
-    def _with_cosine(self, source: str, target: str) -> str:
-        return f"{source} ({number(self.matrix()[self.names.index(source), self.names.index(target)])})"
 
     def _check(self, measure: str, *names: str) -> None:
         for name in names:
