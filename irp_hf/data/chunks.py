@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from irp_hf.checks import check_count
-from irp_hf.data.arrays import Rows, dtype_name, refuse_not_finite
+from irp_hf.data.arrays import Rows, refuse_not_finite
+from irp_hf.data.matrices import tensor_of
+from irp_hf.data.wrong import dtype_name
 from irp_hf.errors import kind_of, refusal
 
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
@@ -49,7 +51,7 @@ def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise refusal("out", "an array that can be written", "a read-only one", "Open a memory map with mode 'r+'.")
     try:
-        view = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+        view = tensor_of(out) if isinstance(out, np.ndarray) else out
     except (TypeError, ValueError):  # no dtype or strides of torch's
         view = None
     if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:

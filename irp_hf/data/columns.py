@@ -7,35 +7,22 @@ import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from irp_hf.checks import check_batch_size, check_choice, check_list, quoted
 from irp_hf.data.items import is_picture, is_row
+from irp_hf.data.listed import LISTED, in_order
+from irp_hf.data.wrong import module_of
 from irp_hf.errors import kind_of, refusal, shown
 
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
-def check_request(items: Any, batch_size: Any) -> Any:
-    """The first of the items to encode; raises `InputError` for what is no list of them, and for a wrong batch size."""
-    first = check_items(items)
+def check_request(items: Any, batch_size: Any) -> Sequence[Any]:
+    """The items to encode, by position; raises `InputError` for what is no list of them, and for a wrong batch size."""
+    listed = in_order(items)
     check_batch_size(batch_size)
-    return first
-
-
-def check_items(items: Any) -> Any:
-    """The first item; raises `InputError` for no items, and for what is no list of them."""
-    if hasattr(items, "column_names"):
-        name = next(iter(items.column_names or ()), "text")
-        raise refusal("items", "one column", f"{kind_of(items)} of several", f"Give one: dataset[{name!r}], say.")
-    try:
-        empty = isinstance(items, str | bytes) or not len(items)
-    except TypeError:  # it has no length
-        empty = True
-    if empty:
-        raise refusal("items", "a list of at least one", shown(items), "Give a list: [item, ...].")
-    try:
-        return next(iter(items[:1]))
-    except (KeyError, TypeError) as error:
-        raise refusal("items", "a list", kind_of(items), "Give list(items).") from error
+    return listed
 
 
 def column_of(dataset: Any, column: Any) -> Any:
@@ -71,15 +58,13 @@ def as_views(items: Any) -> Columns:
     for name, column in views.items():
         if not isinstance(name, str) or not name.strip():
             raise refusal("The name of a view", "a text", shown(name), "Write {'en': [...]}, say.")
-        if isinstance(column, str | bytes) or not isinstance(column, Sequence):
-            advice = "Give a list, or a table to AnchorSet.sample."
-            raise refusal("items", "a list, or a dictionary of lists", kind_of(column), advice)
+        views[name] = in_order(column, f"items of view {name!r}" if isinstance(items, Mapping) else "items", least=0)
     lengths = {name: len(column) for name, column in views.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         held = ", ".join(f"{length} in {name!r}" for name, length in lengths.items()) or "no view"
         raise refusal("items", "as many in each view, and at least 2", held, "Pair the views row by row.")
-    if not isinstance(items, Mapping) and is_picture(items[0]):
-        return {"image": items}
+    if not isinstance(items, Mapping) and is_picture(views["text"][0]):
+        return {"image": views["text"]}
     return views
 
 
@@ -120,8 +105,13 @@ def _read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
     if pandas and isinstance(dataset, pandas.DataFrame):
         _check_names(names, list(dataset.columns))
         return [dataset[name].tolist() for name in names]
+    if module_of(dataset) in ("polars", "pyarrow") and hasattr(dataset, "schema"):
+        _check_names(names, [*map(str, dataset.schema.names if hasattr(dataset.schema, "field") else dataset.columns)])
+        return [in_order(dataset[name]) for name in names]
     if isinstance(dataset, Mapping):
         raise refusal("dataset", "one table", f"{kind_of(dataset)} of {quoted(dataset)}", "Give one of its parts.")
+    if isinstance(dataset, np.ndarray) or (module_of(dataset) in LISTED and not hasattr(dataset, "column_names")):
+        dataset = list(in_order(dataset, "dataset"))
     if not isinstance(dataset, list | tuple):
         expected = "a datasets.Dataset, a pandas DataFrame or a list"
         advice = "Of a stream, take rows first: list(dataset.take(100_000))."

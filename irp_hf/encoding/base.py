@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict, get_args
 import torch
 
 from irp_hf.checks import check_choice, check_flag, check_list, check_text, quoted
-from irp_hf.data.arrays import dtype_name
+from irp_hf.data.wrong import dtype_name
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 from irp_hf.hub.ids import check_revision
 from irp_hf.records import EncoderRecord

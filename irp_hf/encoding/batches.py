@@ -54,8 +54,8 @@ def encode(
         encoder: a folder, an id on the Hub, a loaded `SentenceTransformer` or transformers model, or a function from a list
             of items to `(n, d)`, which is called batch by batch.
         items: texts, pictures (PIL, paths, uint8 arrays `(h, w, 3)`), audio (float waveforms `(t,)`, {"array",
-            "sampling_rate"}, paths), as the encoder reads; for a function, anything that it takes. A list or a column of
-            `datasets`, which is read piece by piece.
+            "sampling_rate"}, paths), as the encoder reads; for a function, anything that it takes. A list, a column
+            of pandas, polars or Arrow, in the order of its rows; or a column of `datasets`, which is read piece by piece.
         pooling: how a vector comes of a model's tokens: of text "mean", "cls", "last", or "pooler", its own layer; of pictures
             "pooler", "cls" or "mean"; of audio "mean" or "pooler". It must be named for a plain transformers model;
             a sentence-transformers model and one with two towers know their own.
@@ -85,7 +85,7 @@ def encode(
     cache lacks the encoder; and `MissingDependencyError` where an optional library is needed and not installed.
     """
     place = None if out is None else check_out(out)
-    first = check_request(items, batch_size)
+    items = check_request(items, batch_size)
     check_progress(progress)
     options = Options(
         pooling=pooling,
@@ -101,7 +101,7 @@ def encode(
         device_map=device_map,
         trust_remote_code=trust_remote_code,
     )
-    opened = open_encoder(encoder, options, first)
+    opened = open_encoder(encoder, options, items[:1][0])
     record = opened.record.to_dict()
     if place is None:
         return encode_all(opened, items, batch_size, options, progress), record

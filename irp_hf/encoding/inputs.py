@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from irp_hf.data.items import is_picture, open_picture
+from irp_hf.data.wrong import is_missing
 from irp_hf.encoding.base import Encoder
-from irp_hf.errors import MissingDependencyError, first_line, kind_of, missing, refusal
+from irp_hf.errors import MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +45,10 @@ def modality_of_item(item: Any) -> str | None:
 def _text(item: Any, row: int, encoder: Encoder) -> str:
     if not isinstance(item, str):
         expected, advice = f"a text, which {encoder.name} reads", "Pass strings, or name the view that holds them."
-        raise refusal(f"Item {row}", expected, kind_of(item), advice)
+        got = f"{shown(item)}, a missing value" if is_missing(item) else kind_of(item)
+        if isinstance(item, bytes):
+            advice = "Decode them: item.decode()."
+        raise refusal(f"Item {row}", expected, got, advice)
     try:
         item.encode()
     except UnicodeEncodeError as error:

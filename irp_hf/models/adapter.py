@@ -196,9 +196,12 @@ class IRPAdapter(AnchoredModel):
     def translate(self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: bool = False) -> Any:
         """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
 
-        Takes numpy, torch, an Arrow or `datasets` column, or nested lists, in float16, bfloat16, float32 or float64, and
-        gives back the same kind and dtype. It works on `chunk_size` rows at a time, by default as many as suit the
-        device; `out`, an array of the result's shape (a memory map, say), takes the result, after all of `x` was checked.
+        Takes numpy, torch, a column of Arrow, polars, pandas or `datasets`, or a list of rows, in float16, bfloat16, float32
+        or float64, and gives back the same kind and dtype: a Series of pandas has one array in each row, and keeps its index;
+        lists and columns of `datasets` give numpy, lists of tensors a tensor.
+
+        It works on `chunk_size` rows at a time, by default as many as suit the device; `out`, an array of the result's shape
+        (a memory map, say), takes the result, after all of `x` was checked.
 
         With `return_confidence` the answer is a pair: the vectors, and what `confidence(x)` gives, in one pass.
 

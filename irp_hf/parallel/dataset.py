@@ -43,13 +43,13 @@ def encode_dataset(
     Raises `InputError` as `encode` and `run_sharded` do.
     """
     items, place, asked = column_of(dataset, column), check_out(out), Options(**options)
-    first, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
+    items, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
     check_progress(progress)
     state = all_processes()
     if (asked.device, asked.device_map) == (None, None) and isinstance(encoder, str | os.PathLike):
         asked = replace(asked, device=state.device)
     with state.main_process_first():  # what is downloaded, is downloaded once
-        opened = open_encoder(encoder, asked, first)
+        opened = open_encoder(encoder, asked, items[:1][0])
 
     def embed(rows: Sequence[Any]) -> Tensor:
         return encode_all(opened, rows, batch_size, asked, progress=False)

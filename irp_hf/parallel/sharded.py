@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from irp_hf.checks import check_count
-from irp_hf.data.columns import check_items
 from irp_hf.data.items import digest
+from irp_hf.data.listed import in_order
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.atomic import check_path
 from irp_hf.disk.blocks import Blocks
@@ -60,7 +60,7 @@ def run_sharded(
     if not isinstance(record, Mapping | None):
         raise refusal("record", "a dictionary of plain values", shown(record), "Give an id, say: {'id': 'user/name'}.")
     state, folder = all_processes(), check_path("out_folder", out_folder)
-    check_items(items)
+    items = in_order(items)
     check_progress(progress)
     who = dict(record or {"id": getattr(function, "__name__", type(function).__name__)})
     run = Run(who, len(items), 1, digest(items), check_block_size(block_size))

@@ -166,7 +166,7 @@ class StitchedModel(nn.Module):
 
         Raises `InputError` that names the row of an item that cannot be read.
         """
-        check_request(items, batch_size)
+        items = check_request(items, batch_size)
         both = _asked(return_confidence, confidence)
         parts: list[StitchedOutput] = []
         with batches_bar("Classifying", len(items), batch_size, progress) as bar:

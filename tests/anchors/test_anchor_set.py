@@ -170,9 +170,9 @@ BROKEN = [
     ({" ": ["a", "b"]}, ["name of a view", "' '"]),
     ({3: ["a", "b"]}, ["name of a view", "3"]),
     (["a", "a"], ["at least 2", "got 1"]),
-    ("text", ["items", "a str"]),
+    ("text", ["items", "'text'"]),
     (5, ["items", "an int"]),
-    (pandas.DataFrame({"text": TEXTS}), ["items", "a DataFrame", "AnchorSet.sample"]),
+    (pandas.DataFrame({"text": TEXTS}), ["items", "a DataFrame", "['text']"]),
 ]
 
 

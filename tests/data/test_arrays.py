@@ -1,10 +1,17 @@
 """Rows of any kind are read alike, checked before use, and given back in kind."""
 
+from collections import deque
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
 import datasets
+import ml_dtypes
 import numpy as np
 import pandas
 import pyarrow as pa
 import pytest
+import scipy.sparse
 import torch
 from says import says
 
@@ -42,13 +49,35 @@ ALIKE = {
     "numpy column": column().with_format("numpy")["e"],
     "torch column": column().with_format("torch")["e"],
     "arrow column": column().with_format("arrow")["e"],
+    "pandas column of arrays": pandas.Series(list(X), index=range(30, 0, -1)),
+    "pandas column of lists": pandas.Series([list(row) for row in X]),
+    "pandas column of tensors": pandas.Series(list(torch.from_numpy(X))),
+    "pandas column of Arrow": pandas.Series(FLAT, dtype=pandas.ArrowDtype(FLAT.type)),
+    "objects": np.array([*X, None], object)[:-1],
+    "big-endian": X.astype(">f4"),
+    "np.matrix": np.asmatrix(X),
+    "list of tensors": list(torch.from_numpy(X)),
+    "list that needs gradients": [row.requires_grad_() for row in torch.from_numpy(X.copy())],
+    "list of rows": list(X),
+    "tuple": tuple(X),
+    "deque": deque(X),
+    "Arrow's own values": list(pa.array(X.tolist(), pa.list_(pa.float32()))),
 }
+if find_spec("polars"):
+    polars = pytest.importorskip("polars")
+    ALIKE["polars lists"] = polars.Series(X.tolist(), dtype=polars.List(polars.Float32))
+    ALIKE["polars arrays"] = polars.Series(X)
+    ALIKE["polars frame"] = polars.DataFrame(X)
+if find_spec("xarray"):
+    xarray = pytest.importorskip("xarray")
+    ALIKE["xarray"] = xarray.DataArray(X)
 
 
 @pytest.mark.parametrize("kind", ALIKE)
 def test_every_kind_gives_the_same_rows(kind):
     """The same vectors would translate to others, or be refused, in another container."""
     found = read(ALIKE[kind])
+    found = found.float() if found.dtype == torch.float64 else found  # lists of Python's own numbers
     assert (found.dtype, found.requires_grad) == (torch.float32, False)
     np.testing.assert_array_equal(found, X)
 
@@ -97,6 +126,33 @@ def test_results_come_back_in_kind():
         assert isinstance(Rows(x).wrap(result), np.ndarray)
     assert Rows(FLAT).wrap(result).type == pa.list_(pa.float32(), 3)
     assert Rows(pa.chunked_array([FLAT])).wrap(scores).type == pa.float32()
+    assert isinstance(Rows(list(torch.from_numpy(X))).wrap(result), torch.Tensor)
+    series = Rows(pandas.Series(list(X[:2]), index=[7, 3], name="e"))
+    assert series.wrap(result).index.tolist() == series.wrap(scores).index.tolist() == [7, 3]
+    np.testing.assert_array_equal(series.wrap(result)[3], [1, 1, 1])
+    assert series.wrap(scores).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.dtype(ml_dtypes.bfloat16)])
+def test_bfloat16_of_numpy_is_read_and_given_back(dtype):
+    """Half of what GPUs give today would be refused, or silently become another dtype."""
+    x = X.astype(dtype)
+    for rows in (Rows(x), Rows(list(x)), Rows(x[:, ::-1][:, ::-1])):
+        assert rows.dtype == torch.bfloat16
+        back = rows.wrap(rows[0:30])
+        assert back.dtype == ml_dtypes.bfloat16
+        np.testing.assert_array_equal(back, x)
+    whole = Rows(list(torch.from_numpy(X).bfloat16()))
+    assert torch.equal(whole.wrap(whole[0:30]), torch.from_numpy(X).bfloat16())
+
+
+def test_a_big_endian_map_is_read_slice_by_slice(tmp_path):
+    """A file larger than memory would be copied whole to turn its bytes round."""
+    X.astype(">f4").tofile(tmp_path / "x")
+    mapped = np.memmap(tmp_path / "x", ">f4", "r", shape=X.shape)
+    rows = Rows(mapped)
+    assert np.shares_memory(rows._matrix, mapped)
+    np.testing.assert_array_equal(rows[3:5], X[3:5])
 
 
 def test_read_only_memory_is_never_lent_out():
@@ -136,7 +192,49 @@ REFUSED = {
     "masked": (np.ma.masked_array(X, X > 0), ["missing", "masked"]),
     "sparse": (torch.eye(4).to_sparse(), ["dense", "sparse"]),
     "meta": (torch.ones(2, 4, device="meta"), ["dense", "meta"]),
-    "table": (pa.table({"e": FLAT}), ["a column of lists", "a Table"]),
+    "table": (pa.table({"id": [1] * 30, "e": FLAT}), ["a column of lists", "a Table", "table['e']"]),
+    "ragged tensors": ([torch.ones(2), torch.ones(2), torch.ones(3)], ["2 as in row 0", "3 in row 2"]),
+    "ragged in the middle": ([[1.0, 2.0], [1.0, 2.0], [1.0]], ["2 as in row 0", "1 in row 2"]),
+    "ragged column of pandas": (pandas.Series([[1.0], [1.0, 2.0]], index=[5, 6]), ["1 as in row 0", "2 in row 1"]),
+    "a hole": (pandas.Series([*X, None], index=range(31, 0, -1)), ["missing", "None in row 30"]),
+    "a hole in a list": ([[1.0, 2.0], [None, 2.0]], ["missing", "None in row 1"]),
+    "NaN for a row": ([X[0], float("nan")], ["missing", "nan in row 1"]),
+    "masked rows": (list(np.ma.masked_array(X, X > 2)), ["missing", "masked ones in row"]),
+    "one level too deep": ([[X[0]], [X[1]]], ["(2, 1, 4)", "np.concatenate"]),
+    "batches": ([X[:2], X[2:]], ["a matrix of shape (2, 4) in row 0", "np.concatenate(x)"]),
+    "batches of torch": (list(torch.from_numpy(X).split(7)), ["a matrix of shape (7, 4) in row 0", "torch.cat(x)"]),
+    "numbers of torch": (list(torch.from_numpy(X[0])), ["shape (4,)", "[x]"]),
+    "two dtypes": ([torch.ones(2), torch.ones(2).half()], ["torch.float32", "torch.float16", "row 1"]),
+    "int8": (X.astype(np.int8), ["int8", "precision='float32'", "x.astype('float32')"]),
+    "quantised": (torch.quantize_per_tensor(torch.ones(2, 4), 0.1, 0, torch.qint8), ["qint8", "x.dequantize()"]),
+    "float8": (torch.ones(2, 4).to(torch.float8_e5m2), ["float8_e5m2", "x.float()"]),
+    "float8 of numpy": (X.astype(ml_dtypes.float8_e5m2), ["float8_e5m2", "x.astype('float32')"]),
+    "structured": (np.zeros(3, [("a", "f4"), ("b", "f4")]), ["'a'", "structured_to_unstructured"]),
+    "long double": (X.astype(np.longdouble), ["float128", "float64"]),
+    "sparse of scipy": (scipy.sparse.csr_matrix(X), ["a csr_matrix", "sparse", "x.toarray()"]),
+    "sparse rows": ([scipy.sparse.coo_array(X[:1])] * 2, ["sparse", "vstack"]),
+    "compressed rows": (torch.from_numpy(X).to_sparse_csr(), ["sparse", "to_dense()"]),
+    "data set": (column(), ["a whole data set", "'e'", "dataset['e']"]),
+    "stream": (column().to_iterable_dataset(), ["a stream", "'e'", "take"]),
+    "splits": (datasets.DatasetDict(train=column()), ["DatasetDict", "x['train']"]),
+    "column of a stream": (column().to_iterable_dataset()["e"], ["a column of a stream", "islice"]),
+    "frame with text": (pandas.DataFrame({"id": ["a"], "e": [X[0]]}), ["a column 'id'", "table['"]),
+    "frame with numbers": (pandas.DataFrame({"id": [1], "x": [0.5]}), ["a column 'id' of int64"]),
+    "dictionary": ({"e": X}, ["a dict of 'e'", "x['e']"]),
+    "rows of dictionaries": ([{"id": 1, "e": X[0]}], ["'id', 'e'", "for row in x"]),
+    "generator": ((row for row in X), ["a generator", "np.stack(list(x))"]),
+    "set": ({1.0, 2.0}, ["a set", "order"]),
+    "texts": (["a", "b"], ["texts, 'a'", "encode"]),
+    "lists as text": (pandas.Series(["[1.0, 2.0]"]), ["'[1.0, 2.0]'", "json.loads"]),
+    "bytes": ([row.tobytes() for row in X], ["S16", "np.frombuffer"]),
+    "a Parquet file": ("v/x.parquet", ["'v/x.parquet'", "pandas.read_parquet('v/x.parquet')"]),
+    "a map of numpy": (Path("x.npy"), ["np.load('x.npy')"]),
+    "nothing": (None, ["got None"]),
+    "a function": (len, ["builtin_function"]),
+    "an answer of a service": (
+        SimpleNamespace(data=[SimpleNamespace(embedding=[1.0])]),
+        ["row.embedding for row in x.data"],
+    ),
     "flat column": (pa.array([1.0, 2.0]), ["a column of lists", "double"]),
     "integer column": (pa.array([[1, 2]]), ["int64"]),
     "text column": (pa.array(["a"]), ["string"]),
@@ -173,13 +271,11 @@ def test_what_is_no_matrix_is_refused(case, refusal):
         X[None],
         X.astype("U"),
         X.astype(np.longdouble),
-        X.astype(">f4"),
         np.zeros(3, dtype=[("a", "f4")]),
         np.array(["2020"], dtype="datetime64"),
         torch.tensor(3.0),
         torch.ones(3, 4, dtype=torch.complex64),
         torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=torch.jagged),
-        pandas.Series(list(X)),
         pandas.DataFrame({"a": ["x"]}),
         pa.record_batch({"e": FLAT}),
         pa.scalar([1.0]),
@@ -283,6 +379,15 @@ def test_memory_of_every_kind():
     assert Rows(memory.clone().requires_grad_()).overlaps(memory) is False
     halves = pa.chunked_array([FLAT, FLAT])
     assert not Rows(halves).overlaps(memory)
+
+
+def test_an_index_of_faiss(refusal):
+    """A user with an index alone would not find the vectors in it."""
+    faiss = pytest.importorskip("faiss")
+    index = faiss.IndexFlatL2(4)
+    index.add(X)
+    assert says(refusal(read, index, error=InputError), "IndexFlatL2", "an index of faiss", "reconstruct_n")
+    np.testing.assert_array_equal(read(index.reconstruct_n(0, index.ntotal)), X)
 
 
 def test_memory_on_another_device():

@@ -1,21 +1,12 @@
 """Columns of items; what tables `AnchorSet.sample` takes is tested beside it."""
 
-import numpy as np
 import pandas
 import pytest
 from datasets import Dataset
 from says import says
 
-from irp_hf.data.columns import check_items, check_request, column_of, read_labels, read_views
+from irp_hf.data.columns import column_of, read_labels, read_views
 from irp_hf.errors import InputError
-
-
-@pytest.mark.parametrize(
-    "items", [["a", "b"], ("a", "b"), np.array(["a", "b"]), pandas.Series(["a", "b"], index=[7, 8]), range(3, 5)]
-)
-def test_the_first_of_any_list(items):
-    """If it fails, items that can be read in pieces are refused, or the kind of another item decides."""
-    assert check_items(items) == check_request(items, 1) == next(iter(items))
 
 
 def test_columns_that_have_no_name():
