@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +14,15 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RevisionNotFoundError
 from safetensors import SafetensorError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
-from transformers.utils import logging
 
 from irp_hf.checks import check_absent
 from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_revision
+from irp_hf.turns import Turns
+
+LOADING = Turns()
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,14 @@ def _pickled(name: str) -> InputError:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turn what other libraries raise into `InputError`, and silence their tables of unused weights."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
+    """Turn what other libraries raise into `InputError`, and silence their tables of unused weights, in this thread alone.
+
+    `from_pretrained` of transformers changes the default dtype and patches classes for the whole process, and undoes that at
+    its end: where two threads load at once, what one has changed may stay. So our threads load one after the other.
+    """
     try:
-        yield
+        with LOADING.taken(), _quiet():
+            yield
     except IRPError:
         raise
     except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
@@ -151,8 +158,24 @@ def loading(name: str) -> Iterator[None]:
             "or load it yourself and pass a function from items to a matrix."
         )
         raise refusal(name, "a model that loads", f"an error ({first_line(error)})", advice) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it transformers shows nothing that this thread logs below an error; its verbosity, which all share, stays."""
+    here, logger = threading.get_ident(), logging.getLogger("transformers")
+
+    def shown(record: logging.LogRecord) -> bool:
+        return record.thread != here or record.levelno >= logging.ERROR
+
+    handlers = list(logger.handlers)
+    for handler in handlers:
+        handler.addFilter(shown)
+    try:
+        yield
     finally:
-        logging.set_verbosity(verbosity)
+        for handler in handlers:
+            handler.removeFilter(shown)
 
 
 def remote_class(config: Any, auto_class: str, path: str, hub: dict[str, Any]) -> type | None:

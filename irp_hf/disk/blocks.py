@@ -343,7 +343,7 @@ def _lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
-    except Timeout as error:
+    except (Timeout, RuntimeError) as error:  # the latter where this very thread holds it
         expected, got = "a folder that no other run writes to", "one that is in use"
         raise refusal(str(folder), expected, got, "Wait until the other run ends.") from error
     try:

@@ -11,6 +11,7 @@ from irp_hf.errors import first_line, missing, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
+from irp_hf.turns import Turns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "lines.solid_capstyle": "round",
 }
 SUFFIXES = (".png", ".svg", ".pdf")  # that an error suggests; matplotlib knows more
+DRAWING = Turns()
 PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 Panel: TypeAlias = "Callable[[Axes], None]"
 
@@ -74,7 +76,7 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise missing(f"The picture of {what}", "matplotlib", "irp_hf[plots]") from error
-    with rc_context(STYLE):  # and no pyplot: nobody's settings or open figures are touched
+    with DRAWING.taken(), rc_context(STYLE):  # which all threads share; no pyplot: nobody's open figures are touched
         layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12, wspace=0.1)
         figure = Figure((width * len(panels), HEIGHT), DPI, facecolor="white", layout=layout)
         places = figure.subplots(1, len(panels), squeeze=False)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from irp_hf.errors import HeadCutError, first_line, kind_of, refusal
+from irp_hf.heads.chance import OwnChance
 from irp_hf.heads.replay import HeadReplay, Source
 from irp_hf.heads.tracing import (
     Call,
@@ -53,7 +54,7 @@ class HeadCut:
         _check(model)
         self.model = model
         runs = own_errors(type(model).__name__, "a model that runs while it is cut at its head", PASS_A_FUNCTION)
-        with runs, _random_state_kept():
+        with runs, OwnChance(0):
             inputs = map_tensors(Tensor.clone, inputs)  # made in inference mode they would be of no use to autograd
             logits = self._logits(inputs)
             rows, self.num_labels = len(logits), logits.shape[-1]
@@ -82,11 +83,10 @@ class HeadCut:
     @torch.no_grad()
     def verify(self, **inputs: Any) -> None:
         """Raise `HeadCutError` where `head(features(x))` is not the model's logits, to 1e-5 of the largest in float32."""
-        with _random_state_kept():
-            expected = self._logits(inputs)
-            torch.manual_seed(0)
+        expected = self._logits(inputs)
+        with OwnChance(0):
             vectors = self.features(**inputs)
-            torch.manual_seed(1)  # chance has no part in a head
+        with OwnChance(1):  # chance has no part in a head
             got = self._head(vectors)
         dtype = torch.finfo(expected.dtype)
         error = float((got - expected).abs().max() / expected.abs().max().clamp(min=dtype.tiny))
@@ -150,8 +150,8 @@ class HeadCut:
 
     @torch.no_grad()
     def _logits(self, inputs: Mapping[str, Any]) -> Tensor:
-        torch.manual_seed(0)  # a few architectures hash at random
-        return logits_of(self.model, inputs)
+        with OwnChance(0):  # a few architectures hash at random
+            return logits_of(self.model, inputs)
 
     @torch.no_grad()
     def _replay(self, row: Mapping[str, Any]) -> HeadReplay:
@@ -240,7 +240,7 @@ class _Taint:
         with replace_inputs(self.model, entries, lambda _, value: value.detach()), ExitStack() as hooks:
             for part in self.parts:
                 hooks.callback(replace_output(self.model.get_submodule(part), lambda output: map_tensors(leaf, output)))
-            torch.manual_seed(0)
+            hooks.enter_context(OwnChance(0))
             logits = logits_of(self.model, self.inputs)
         if not logits.requires_grad:
             return True
@@ -281,10 +281,6 @@ def _child(name: str, scope: str) -> str:
 def _take(inputs: Mapping[str, Any], rows: int, which: list[int]) -> dict[str, Any]:
     """Some rows of a batch of `rows`."""
     return map_tensors(lambda t: t[which].clone() if t.dim() and len(t) == rows else t, dict(inputs))  # type: ignore[no-any-return]
-
-
-def _random_state_kept() -> AbstractContextManager[None]:
-    return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
 
 
 @contextmanager

@@ -10,24 +10,55 @@ import inspect
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import Generator, Tensor, nn
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.initialization import no_init_weights
 
 from irp_hf.errors import HeadCutError, refusal
 
 LENGTHS = (16, 24)  # tokens: enough for what samples down by four
 CHANNELS, SIZE, FRAMES = 3, 224, 16  # where the configuration does not say
 
+# What makes tensors: without values, which is how layers make their weights, and with values, as buffers have.
+EMPTY = frozenset({torch.empty, torch.empty_strided})
+FILLED = frozenset(
+    {torch.arange, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones, torch.rand, torch.randint}
+    | {torch.randn, torch.randperm, torch.range, torch.scalar_tensor, torch.tensor, torch.tril_indices}
+    | {torch.triu_indices, torch.zeros, torch.hann_window, torch.hamming_window}
+)
+
+
+class WithoutWeights(TorchFunctionMode):
+    """Within it this thread makes tensors without values on the device "meta", where they take no memory; others on the CPU.
+
+    So a model is built with its buffers and without weights, and transformers initialises nothing. Context managers that
+    promise the same (`init_empty_weights`, `no_init_weights`) patch torch for all threads of the process.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call `func` of torch, with a device where none is named."""
+        named = dict(kwargs or {})
+        if named.get("device") is None and (func in EMPTY or func in FILLED):
+            # By tensor([]) transformers asks where models are made, and initialises none on "meta".
+            nothing = func is torch.tensor and isinstance(args[0], list) and not args[0]
+            named["device"] = "meta" if func in EMPTY or nothing else "cpu"
+        return func(*args, **named)
+
 
 def model_without_weights(model_class: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
     """A `model_class` of this configuration in evaluation mode, float32, filled with noise as `fill_with_noise` gives it.
 
-    The rows of a matrix overlap in memory, so that it takes about a hundredth of what its weights would take.
+    The rows of a matrix overlap in memory, so that it takes about a hundredth of what its weights would take. Nothing that
+    other threads see is changed. Raises `HeadCutError` where a buffer has no values, which the architecture sets elsewhere.
     """
-    with init_empty_weights(include_buffers=False), no_init_weights():
+    with WithoutWeights():
         model: PreTrainedModel = model_class(config)
+    for name, buffer in model.named_buffers():
+        if buffer.is_meta and buffer.numel():
+            got, advice = f"{name} without any", "Load it, and pass the model."
+            raise refusal(model_class.__name__, "values for all buffers of a new model", got, advice, HeadCutError)
     fill_with_noise(model, seed=0)
     model.float().eval()
     return model

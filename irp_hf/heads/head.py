@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,9 +17,12 @@ from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
+from irp_hf.turns import Turns
 
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 NAMED = 12  # classes that an error names
+RESTING = Turns()
+_rests: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # parts to train, and how many threads let them rest
 
 
 class Head(nn.Module):
@@ -148,15 +152,21 @@ class Head(nn.Module):
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Within it, dropout and batch statistics rest; afterwards each part is in the mode that it was in."""
-    training = [part for part in module.modules() if part.training]
-    if training:
-        module.eval()
+    """Within it, dropout and batch statistics rest; once no thread is within it, each part is in the mode that it was in."""
+    with RESTING.taken():
+        training = [part for part in module.modules() if part.training or part in _rests]
+        for part in training:
+            _rests[part] = _rests.get(part, 0) + 1
+            part.training = False
     try:
         yield
     finally:
-        for part in training:
-            part.training = True
+        with RESTING.taken():
+            for part in training:
+                _rests[part] -= 1
+                if not _rests[part]:
+                    del _rests[part]
+                    part.training = True
 
 
 def of_config(

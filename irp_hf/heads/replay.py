@@ -18,6 +18,7 @@ from typing_extensions import Self
 from irp_hf.errors import refusal
 from irp_hf.heads.tracing import (
     Entry,
+    InThisThread,
     changer,
     count_call,
     inside,
@@ -218,7 +219,9 @@ def _copied(model: nn.Module, names: list[str]) -> nn.Module:
 def _shallow(module: Any) -> Any:
     light = copy.copy(module)
     light._modules = dict(module._modules)
-    light._forward_pre_hooks = OrderedDict(module._forward_pre_hooks)
+    for name in ("_forward_pre_hooks", "_forward_hooks"):  # without those of another thread that cuts the same model
+        kept = [(key, hook) for key, hook in list(vars(module)[name].items()) if not isinstance(hook, InThisThread)]
+        setattr(light, name, OrderedDict(kept))
     light._forward_pre_hooks_with_kwargs = OrderedDict(module._forward_pre_hooks_with_kwargs)
     light.__dict__.pop("forward", None)  # Accelerate puts one there that would run the original
     return light

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from irp_hf.errors import HeadCutError, kind_of, refusal
+from irp_hf.turns import Turns
 
+HOOKING = Turns()  # torch counts hooks without a lock, and of two with one number the first would be lost
 Slot = int | str
 """The place of an argument: its position or its name."""
 
@@ -32,6 +34,17 @@ class Call(NamedTuple):
     name: str
     nth: int
     tensors: list[tuple[Slot, Tensor]]
+
+
+class InThisThread:
+    """A hook for the calls that this thread makes: another may run, or cut, the same model. It is there for a while only."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self._hook, self._thread = hook, threading.get_ident()
+
+    def __call__(self, *args: Any) -> Any:
+        """What the hook gives; nothing in another thread."""
+        return self._hook(*args) if threading.get_ident() == self._thread else None
 
 
 def logits_of(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
@@ -70,8 +83,7 @@ def record_calls(model: nn.Module, record: Callable[[Call], None]) -> Iterator[N
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                hook = _in_this_thread(recorder(name))
-                hooks.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+                hooks.callback(_before(module, InThisThread(recorder(name))))
         yield
 
 
@@ -86,8 +98,8 @@ def replace_inputs(
     counts: dict[str, int] = {}
     with ExitStack() as hooks:
         for name, group in by_name.items():
-            hook = _in_this_thread(changer(group, partial(count_call, counts, name), change))
-            hooks.callback(model.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True).remove)
+            hook = InThisThread(changer(group, partial(count_call, counts, name), change))
+            hooks.callback(_before(model.get_submodule(name), hook))
         yield
 
 
@@ -109,7 +121,8 @@ def replace_output(module: nn.Module, change: Callable[[Any], Any]) -> Callable[
 
     Where `change` returns None, the output stays.
     """
-    return module.register_forward_hook(_in_this_thread(lambda _module, _args, output: change(output))).remove
+    with HOOKING.taken():
+        return module.register_forward_hook(InThisThread(lambda _module, _args, output: change(output))).remove
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -155,10 +168,10 @@ def _change(
     return tuple(positional), named
 
 
-def _in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """`hook` for the calls that this thread makes: another may run the same model."""
-    here = threading.get_ident()
-    return lambda *args: hook(*args) if threading.get_ident() == here else None
+def _before(module: nn.Module, hook: InThisThread) -> Callable[[], None]:
+    """Call `hook` before each call of `module`; returns what ends that."""
+    with HOOKING.taken():
+        return module.register_forward_pre_hook(hook, with_kwargs=True).remove
 
 
 def _floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Slot, Tensor]]:

@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo, ModelCard
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from irp_hf.cards.merging import merged
 from irp_hf.checkpoints.limits import CONFIG, WEIGHTS
+from irp_hf.checkpoints.repository import LOADING
 from irp_hf.checks import check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
@@ -32,6 +34,7 @@ CODE = Path(__file__).parent.parent / "hub_code.py"
 NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie
 OF_THE_HUB = ("revision", "cache_dir", "local_files_only", "force_download", "subfolder")
 OF_A_PUSH = ("repo_id", *KEYWORDS)
+NO_MATTER = ("_from_auto", "_from_pipeline", "low_cpu_mem_usage", "use_safetensors")  # of the same: they change nothing
 OF_NO_USE = (  # of what transformers' loaders take or hand on: each would change what is fixed, or means nothing here
     *("config", "dtype", "torch_dtype", "trust_remote_code", "code_revision", "adapter_kwargs", "_commit_hash"),
     *("weights_only", "ignore_mismatched_sizes", "variant", "proxies", "resume_download", "from_tf", "from_flax"),
@@ -69,6 +72,9 @@ class AnchoredModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is ever initialised: every tensor comes from anchors or from a file."""
+
+    def init_weights(self) -> None:
+        """Nothing either; transformers' own patches torch for all threads meanwhile."""
 
     def _set_tensor(self, name: str, value: Tensor) -> None:
         """Store `value` as a frozen float32 parameter."""
@@ -202,9 +208,14 @@ class AnchoredModel(PreTrainedModel):
         where = place if commit else str(folder)
         config, options = read_config(folder, where, cls.config_class, **kwargs)  # type: ignore[arg-type]
         check_tensors(folder, where, cls.shapes(config))
-        options |= dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
+        options = {name: value for name, value in options.items() if value is not None and name not in NO_MATTER}
         try:
-            loaded: Any = super().from_pretrained(folder, *args, config=config, **options)
+            if args or options:  # a device map, say
+                fixed = dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
+                with LOADING.taken():
+                    loaded: Any = super().from_pretrained(folder, *args, config=config, **options | fixed)
+            else:  # no thread need wait for another, and nothing of torch is patched meanwhile
+                loaded = cls._read(folder, config)
         except Exception as error:  # an altered file makes the loader raise almost anything
             if unknown := UNKNOWN.search(first_line(error)):
                 advice = "Leave it out, or fix its name."
@@ -218,6 +229,16 @@ class AnchoredModel(PreTrainedModel):
         model.config._name_or_path, model.config._commit_hash = place, commit
         model.device_map, model.hub_token = options.get("device_map"), token
         return (model, info) if wants_info else model  # type: ignore[return-value]
+
+    @classmethod
+    def _read(cls, folder: Path, config: AnchoredConfig) -> tuple[Self, dict[str, Any]]:
+        """The model of files that were checked, and what transformers would tell of its loading."""
+        model = cls(config)
+        for name, tensor in load_file(folder / WEIGHTS).items():
+            model._set_tensor(name, tensor)
+        model.eval()  # type: ignore[no-untyped-call]
+        told: dict[str, Any] = dict(missing_keys=set(), unexpected_keys=set(), mismatched_keys=set(), error_msgs=[])
+        return model, told
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:

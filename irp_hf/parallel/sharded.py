@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from irp_hf.checks import check_count
 from irp_hf.data.items import digest
@@ -24,9 +24,11 @@ from irp_hf.disk.atomic import check_path
 from irp_hf.disk.blocks import Blocks
 from irp_hf.disk.journal import Run
 from irp_hf.errors import IRPError, kind_of, refusal, shown
+from irp_hf.turns import Turns
 
 BLOCK_SIZE = 1024
 SECONDS_BETWEEN_LOOKS = 0.2
+STARTING = Turns()
 
 
 def run_sharded(
@@ -68,7 +70,7 @@ def run_sharded(
 
 
 def run_blocks(
-    state: Accelerator,
+    state: PartialState,
     function: Callable[[Sequence[Any]], Any],
     items: Sequence[Any],
     blocks: Blocks,
@@ -80,9 +82,14 @@ def run_blocks(
     return blocks.results()
 
 
-def all_processes() -> Accelerator:
-    """Accelerate's state, which must know all processes: otherwise each would do all the work, into the same files."""
-    state, launched = Accelerator(), int(os.environ.get("WORLD_SIZE", "1"))
+def all_processes() -> PartialState:
+    """Accelerate's state, which must know all processes: otherwise each would do all the work, into the same files.
+
+    It is the one that all threads share; what a user's own `Accelerator` sets (mixed precision, say) stays to be set.
+    """
+    with STARTING.taken():  # it is half made while another thread makes it
+        state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
     if state.num_processes != launched:
         raise refusal(
             "Accelerate",
@@ -99,7 +106,7 @@ def check_block_size(block_size: Any) -> int:
 
 
 def _share(
-    state: Accelerator,
+    state: PartialState,
     function: Callable[[Sequence[Any]], Any],
     items: Sequence[Any],
     blocks: Blocks,
@@ -123,7 +130,7 @@ def _share(
     _wait(state, blocks.joined)
 
 
-def _agreed(state: Accelerator, begin: Callable[[], Any], run: Run) -> Any:
+def _agreed(state: PartialState, begin: Callable[[], Any], run: Run) -> Any:
     """What the main process says, in every process; its refusal too, and a refusal of other items than its own."""
     said: list[Any] = [None, None, None]
     if state.is_main_process:
@@ -143,7 +150,7 @@ def _agreed(state: Accelerator, begin: Callable[[], Any], run: Run) -> Any:
     return answer
 
 
-def _wait(state: Accelerator, done: Callable[[], bool]) -> None:
+def _wait(state: PartialState, done: Callable[[], bool]) -> None:
     while not done():
         time.sleep(SECONDS_BETWEEN_LOOKS)
     state.wait_for_everyone()

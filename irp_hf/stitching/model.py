@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
@@ -24,7 +23,7 @@ from irp_hf.encoding.batches import batches_bar
 from irp_hf.encoding.inputs import read_items
 from irp_hf.errors import InputError, IRPError, first_line, refusal
 from irp_hf.maths.projection import unit_rows
-from irp_hf.parallel.sharded import BLOCK_SIZE, run_sharded
+from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, run_sharded
 from irp_hf.stitching.parts import (
     compare_encoder,
     compare_head,
@@ -196,7 +195,7 @@ class StitchedModel(nn.Module):
         """
         batch_size, both = check_batch_size(batch_size), _asked(return_confidence, confidence)
         check_progress(progress)
-        items, state = column_of(dataset, column), PartialState()
+        items, state = column_of(dataset, column), all_processes()
         if state.num_processes > 1:
             self.to(state.device)
 
