@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from typing_extensions import Self
 
-from irp_hf.checks import check_flag
+from irp_hf.checks import check_count, check_flag
 from irp_hf.errors import refusal, shown
 from irp_hf.hub.ids import COMMIT, is_hub_id
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 LONGEST = 10_000  # characters of a value: prompts may be long
+LEFT_OUT = ("prompt", "normalize", "truncate_dim", "task", "max_length")  # of an encoder: None says that there is none
+COUNTS = ("truncate_dim", "max_length")
 POOLINGS = {"lasttoken": "last"}  # what sentence-transformers calls some of them, and what they are called here
 
 
@@ -131,6 +133,18 @@ class EncoderRecord(Record):
     """What the items are: "image", "audio", "text"; texts need not be recorded as such."""
     at: str | None = None
     """"head": the vectors are what a classifier's head reads. Otherwise it is not recorded."""
+    truncate_dim: int | None = None
+    """How many leading numbers of a vector are kept; None: all."""
+    task: str | None = None
+    """The route of a model that has several, "query" or "document", say; None where it has one way alone."""
+    max_length: int | None = None
+    """How many tokens of a text are read; None: any number."""
+    weights_sha256: str | None = None
+    """The digest of the encoder's weights, which tells it whatever it is called."""
+    processor_sha256: str | None = None
+    """The digest of its tokenizer or its processor."""
+    head_sha256: str | None = None
+    """Of vectors that a classifier's head reads: the digest of that head."""
 
     @property
     def name(self) -> str:
@@ -145,10 +159,10 @@ class EncoderRecord(Record):
     def knows(self, name: str) -> bool:
         """Whether it tells the value of `name`.
 
-        None is a value of `prompt` and `normalize` where it is recorded; and `at` is known, though not recorded where it is
-        None, of whatever `encode` made, which always records `normalize`.
+        None is a value of what may be left out (`prompt`, `normalize`, ...) where it is recorded; and `at` is known, though not
+        recorded where it is None, of whatever `encode` made, which always records `normalize`.
         """
-        if name in ("prompt", "normalize"):
+        if name in LEFT_OUT:
             return name in self.recorded
         return "normalize" in self.recorded if name == "at" else super().knows(name)
 
@@ -156,6 +170,10 @@ class EncoderRecord(Record):
     def _read(cls, place: str, key: str, value: Any) -> Any:
         if key == "normalize":
             return None if value is None else check_flag(place, value, "Say whether the vectors have unit length.")
+        if key in COUNTS:
+            return None if value is None else check_count(place, value, advice="Leave it out for all.")
+        if key.endswith("_sha256"):
+            return check_digest(place, value)
         if key == "pooling" and isinstance(value, list | tuple):
             if not value or not all(isinstance(entry, str) for entry in value):
                 raise refusal(
@@ -184,6 +202,13 @@ class AnchorRecord(Record):
             expected = "a dictionary of id, revision, dataset and license"
             raise refusal(name, expected, f"also {', '.join(map(repr, record.extra))}", "Leave everything else out.")
         return record
+
+
+def check_digest(place: str, digest: Any) -> str | None:
+    """A sha256 in hex, or None; raises `InputError` for anything else."""
+    if digest is not None and not (isinstance(digest, str) and FINGERPRINT.fullmatch(digest)):
+        raise refusal(place, "64 hex digits", shown(digest), "Leave it out, or encode again.")
+    return digest
 
 
 def check_fingerprint(fingerprint: str | None) -> None:

@@ -70,7 +70,7 @@ def sound_encoder(model: Any, extractor: Any, embed: Callable[[Any], Tensor], re
 
     alone = padding_matters(read, embed, noise(extractor, 0.6), noise(extractor))
     run_waves = one_length_at_a_time(read, embed) if alone else padded
-    return Encoder(run_waves, record, "audio", model, extractor.sampling_rate)
+    return Encoder(run_waves, record, "audio", model, extractor.sampling_rate, processors=(extractor,))
 
 
 def noise(extractor: Any, seconds: float = 1.0) -> np.ndarray[Any, Any]:

@@ -13,9 +13,12 @@ from typing import Any, Literal, TypedDict, get_args
 
 import torch
 
-from irp_hf.checks import check_choice, check_flag, check_list, check_text, quoted
+from irp_hf.checkpoints.digests import processors_digest, weights_digest
+from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
 from irp_hf.data.wrong import dtype_name
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
+from irp_hf.heads.cut import HeadCut
+from irp_hf.heads.digests import head_digest
 from irp_hf.hub.ids import check_revision
 from irp_hf.records import EncoderRecord
 
@@ -29,6 +32,10 @@ class EncoderSettings(TypedDict, total=False):
 
     pooling: str | Sequence[str] | None
     prompt: str | None
+    prompt_name: str | None
+    task: str | None
+    max_length: int | None
+    truncate_dim: int | None
     normalize: bool | None
     device: str | torch.device | None
     dtype: str | torch.dtype | None
@@ -60,6 +67,14 @@ class Options:
 
     pooling: str | Sequence[str] | None = None
     prompt: str | None = None
+    prompt_name: str | None = None
+    """Of a sentence-transformers model: the one of its prompts that is put in front."""
+    task: str | None = None
+    """Of a sentence-transformers model: "query" or "document", as its `encode_query` and `encode_document`, or a route."""
+    max_length: int | None = None
+    """How many tokens of a text are read."""
+    truncate_dim: int | None = None
+    """How many leading numbers of a vector are kept."""
     normalize: bool | None = None
     device: str | torch.device | None = None
     dtype: str | torch.dtype | None = None
@@ -83,6 +98,7 @@ class Options:
             object.__setattr__(self, "pooling", texts[0] if len(texts) == 1 else texts)
         if self.prompt is not None:
             check_text("prompt", self.prompt, "Give the text itself that goes in front of every item.")
+        self._check_extent()
         if self.normalize is not None:
             check_flag("normalize", self.normalize, "Leave it out for the encoder's own way.")
         check_device("device", self.device)
@@ -102,13 +118,34 @@ class Options:
             got = f"{shown(str(self.device))} and device_map={shown(self.device_map)}"
             raise refusal("device", "either a device or a device_map", got, "Leave one of them out.")
 
+    def _check_extent(self) -> None:
+        """Raise `InputError` for another route, length or width than there can be."""
+        for name in ("prompt_name", "task"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name), "Leave it out where the model has no such thing.")
+        if self.prompt is not None:
+            check_absent("prompt_name", self.prompt_name, "prompt= is given")
+        for name in ("max_length", "truncate_dim"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), advice="Leave it out for all.")
+
+
+@dataclass(frozen=True)
+class RecordedOptions(Options):
+    """What a record of anchors asks for besides, and no user."""
+
+    whole: bool = False
+    """Of a sentence-transformers model: leave out the cut of its own, since the anchors were not cut."""
+
 
 @dataclass(frozen=True)
 class Encoder:
     """An encoder that is ready to run."""
 
     embed: Callable[[list[Any]], Any]
-    """From a batch of items to `(n, d)`, of any floating dtype and on any device.
+    """From a batch of items to `(n, d)`, of any floating dtype and on any device: the vectors as everybody is to have them.
+
+    What `open_encoder` gives has cut them and brought them to unit length where that was asked for; nobody does it again.
 
     Items are strings, PIL images in RGB, or float32 mono waveforms `(t,)` in numpy, as `modality` says.
     """
@@ -120,11 +157,32 @@ class Encoder:
     """What `.to(device)` moves, and `embed` follows; None for a function."""
     sampling_rate: int | None = None
     """Of audio, in Hz."""
+    unit_length: bool = False
+    """Whether `embed` gives vectors of unit length."""
+    processors: tuple[Any, ...] = ()
+    """Its tokenizer or processor."""
+    head: HeadCut | None = None
+    """Of a classifier whose head's input is encoded: where it is cut."""
 
     @property
     def name(self) -> str:
         """The name in its record."""
         return self.record.name
+
+    def full_record(self) -> EncoderRecord:
+        """Its record with the digests of what encodes, as far as they can be told: of a function they cannot.
+
+        The tensors of a classifier's head are no part of what encodes; they have a digest of their own.
+        """
+        if self.module is None:
+            return self.record
+        own = () if self.head is None else self.head.head_only().model.state_dict().keys()
+        digests = {
+            "weights_sha256": weights_digest(self.module, own),
+            "processor_sha256": processors_digest(self.processors),
+            "head_sha256": None if self.head is None else head_digest(self.head.head_only()),
+        }
+        return self.record.with_values(**{name: value for name, value in digests.items() if value})
 
 
 def make_record(
@@ -138,6 +196,8 @@ def make_record(
         prompt=options.prompt or None,
         normalize=bool(options.normalize),
         dtype=None if dtype is None else dtype_name(dtype),
+        truncate_dim=options.truncate_dim,
+        task=options.task,
     )
     more = {"modality": None if modality == "text" else modality, "at": options.at}
     return record.with_values(**{key: value for key, value in more.items() if value})

@@ -20,7 +20,6 @@ from irp_hf.encoding.base import At, Encoder, Modality, Options
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import refusal
-from irp_hf.maths.projection import unit_rows
 
 FEW_BATCHES = 4  # done before anybody could read a progress bar
 
@@ -34,6 +33,10 @@ def encode(
     *,
     pooling: str | Sequence[str] | None = None,
     prompt: str | None = None,
+    prompt_name: str | None = None,
+    task: str | None = None,
+    max_length: int | None = None,
+    truncate_dim: int | None = None,
     normalize: bool | None = None,
     at: At | None = None,
     modality: Modality | None = None,
@@ -60,7 +63,12 @@ def encode(
             "pooler", "cls" or "mean"; of audio "mean" or "pooler". It must be named for a plain transformers model;
             a sentence-transformers model and one with two towers know their own.
         prompt: put in front of every text. None leaves a sentence-transformers model its default prompt.
-        normalize: True scales every vector to unit length.
+        prompt_name: of a sentence-transformers model: the one of its prompts that is put in front.
+        task: of a sentence-transformers model: "query" or "document" encodes as its `encode_query` and `encode_document` do, by
+            their prompts and, where it has routes, by that route; any other route goes by its name.
+        max_length: how many tokens of a text are read; by default as many as the model takes.
+        truncate_dim: how many leading numbers of every vector are kept; by default all, or as a SentenceTransformer has it.
+        normalize: True scales every vector to unit length, after it was cut.
         at: "head" gives what the head of a classifier reads.
         modality: "text", "image" or "audio", the side of a two-tower model; needed where the items do not tell.
         processor: tokenizer, image processor or feature extractor of a transformers model that is loaded already.
@@ -90,6 +98,10 @@ def encode(
     options = Options(
         pooling=pooling,
         prompt=prompt,
+        prompt_name=prompt_name,
+        task=task,
+        max_length=max_length,
+        truncate_dim=truncate_dim,
         normalize=normalize,
         device=device,
         dtype=dtype,
@@ -104,27 +116,25 @@ def encode(
     opened = open_encoder(encoder, options, items[:1][0])
     record = opened.record.to_dict()
     if place is None:
-        return encode_all(opened, items, batch_size, options, progress), record
+        return encode_all(opened, items, batch_size, progress), record
     run = Run(record, len(items), int(batch_size), digest(items), batches_sorted=_batches_sorted(opened))
     with Blocks.for_file(place, run, gather=True) as blocks:
         left = blocks.begin()
         if left is not None:
             done = len(items) - sum(len(blocks.rows(batch)) for batch in left)
             with batches_bar(f"Encoding by {opened.name}", len(items), batch_size, progress, done) as bar:
-                for batch, rows, vectors in embed_batches(opened, items, batch_size, options, frozenset(left)):
+                for batch, rows, vectors in embed_batches(opened, items, batch_size, frozenset(left)):
                     blocks.write(batch, vectors, rows)
                     bar.update(len(rows))
             blocks.join()
     return torch.from_numpy(blocks.results()[ONLY]), record
 
 
-def encode_all(
-    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, progress: bool | None
-) -> Tensor:
+def encode_all(encoder: Encoder, items: Sequence[Any], batch_size: int, progress: bool | None) -> Tensor:
     """All vectors `(n, d)`, in memory and in order."""
     embeddings = torch.empty(0)
     with batches_bar(f"Encoding by {encoder.name}", len(items), batch_size, progress) as bar:
-        for _, rows, vectors in embed_batches(encoder, items, batch_size, options):
+        for _, rows, vectors in embed_batches(encoder, items, batch_size):
             if not len(embeddings):
                 embeddings = torch.empty(len(items), vectors.shape[1], dtype=torch.float32, device="cpu")
             embeddings.numpy()[rows] = vectors.numpy()  # torch would share out so small a copy among threads
@@ -133,7 +143,7 @@ def encode_all(
 
 
 def embed_batches(
-    encoder: Encoder, items: Sequence[Any], batch_size: int, options: Options, left: Container[int] | None = None
+    encoder: Encoder, items: Sequence[Any], batch_size: int, left: Container[int] | None = None
 ) -> Iterator[tuple[int, list[int], Tensor]]:
     """Yield the number of a batch, its rows and their vectors `(b, d)`, for those that are `left` to do, or for all.
 
@@ -157,7 +167,7 @@ def embed_batches(
             rows = order[(batch - first) * batch_size : (batch - first + 1) * batch_size]
             vectors = _embed(encoder, [window[row] for row in rows], width)
             width = vectors.shape[1]
-            yield batch, [start + row for row in rows], unit_rows(vectors) if options.normalize else vectors
+            yield batch, [start + row for row in rows], vectors
 
 
 def _batches_sorted(encoder: Encoder) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -24,27 +25,32 @@ def open_head_input(source: Source, options: Options) -> Encoder:
     modality = _modality(source, options)
     model = source.model(CLASSIFIERS[modality])
     if modality == "text":
-        tokenizer = text.padding(source.processor("tokenizer"), name)
+        processor = source.processor("tokenizer")
+        tokenizer = text.padding(processor, name)
+        longest = text.longest_text(tokenizer, model, options.max_length)
         if getattr(model.config, "pad_token_id", None) is None:
             model.config.pad_token_id = tokenizer.pad_token_id  # decoders look for the last token that is not this
-        read: Callable[[list[Any]], Mapping[str, Any]] = text.reader(tokenizer, model, name, options.prompt)
+        read: Callable[[list[Any]], Mapping[str, Any]] = text.reader(tokenizer, model, name, options.prompt, longest)
         examples: list[Any] = ["one", "two and three and four"]
     elif modality == "image":
-        read = pictures.reader(source.processor("image_processor"))
+        processor = source.processor("image_processor")
+        read = pictures.reader(processor)
         examples = [pictures.blank(0), pictures.blank(200)]
     else:
-        extractor = source.processor("feature_extractor")
-        read = audio.reader(extractor)
-        examples = [audio.noise(extractor), audio.noise(extractor)[::-1].copy()]
+        processor = source.processor("feature_extractor")
+        read = audio.reader(processor)
+        examples = [audio.noise(processor), audio.noise(processor)[::-1].copy()]
     cut = HeadCut(model, **inputs_of(model, read(examples)))
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
         return cut.features(**inputs_of(model, batch))
 
     record = make_record(name, source.commit, model.dtype, options, modality)
+    if modality == "text":
+        record = record.with_values(max_length=longest)
     if modality == "audio":
-        return audio.sound_encoder(model, extractor, embed, record)
-    return Encoder(lambda items: embed(read(items)), record, modality, model)
+        return replace(audio.sound_encoder(model, processor, embed, record), head=cut)
+    return Encoder(lambda items: embed(read(items)), record, modality, model, processors=(processor,), head=cut)
 
 
 def _modality(source: Source, options: Options) -> str:

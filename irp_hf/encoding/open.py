@@ -14,17 +14,24 @@ from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding import audio, classifier, pictures, sentence, text, towers
 from irp_hf.encoding.base import Encoder, Options, check_usable, make_record
+from irp_hf.encoding.finish import finished
 from irp_hf.encoding.inputs import modality_of_item
 from irp_hf.encoding.sources import Loaded, Source, Stored
 from irp_hf.errors import kind_of, refusal, shown
+
+OF_SENTENCES = ("prompt_name", "task")  # options that only a sentence-transformers model has
 
 
 def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
     """Load a folder or an id, and wrap what is loaded already; see `irp_hf.encoding.encode`.
 
     A `Repository` that was found already is not looked for again. `item`, one of those to encode, tells the side of a
-    two-tower model where `options.modality` does not.
+    two-tower model where `options.modality` does not. Whatever it is, its vectors are cut and brought to unit length here.
     """
+    return finished(_open(encoder, options, item), options)
+
+
+def _open(encoder: Any, options: Options, item: Any) -> Encoder:
     if isinstance(encoder, str | os.PathLike):
         encoder = find(os.fspath(encoder), options.revision, options.token)
     if isinstance(encoder, Repository):
@@ -58,6 +65,8 @@ def _load(repository: Repository, options: Options, item: Any) -> Encoder:
 
 
 def _function(function: Callable[[list[Any]], Any], options: Options) -> Encoder:
+    for option in (*OF_SENTENCES, "max_length"):
+        check_absent(option, getattr(options, option), "the encoder is a function")
     prompt = options.prompt
     embed = (lambda texts: function([prompt + text for text in texts])) if prompt else function
     name = getattr(function, "__name__", type(function).__name__)
@@ -67,6 +76,8 @@ def _function(function: Callable[[list[Any]], Any], options: Options) -> Encoder
 
 def open_model(source: Source, options: Options, item: Any) -> Encoder:
     """The encoder of a transformers model; `item` tells the side of a two-tower model where `options` do not."""
+    for option in OF_SENTENCES:
+        check_absent(option, getattr(options, option), f"{source.name} is no sentence-transformers model")
     if options.at == "head":
         return classifier.open_head_input(source, options)
     sides = towers.sides(source.model_class)

@@ -19,7 +19,8 @@ def open_pictures(source: Source, options: Options) -> Encoder:
     """Vectors by the model's "pooler", its first token "cls", or the "mean" of its tokens or of its feature map."""
     name, pooling = source.name, options.pooling
     model = source.model(unused="" if pooling == "pooler" else "pooler")
-    read = reader(source.processor("image_processor"))
+    processor = source.processor("image_processor")
+    read = reader(processor)
     with torch.no_grad():
         choices = _choices(model, run_model(model, read([blank()]), name, "pictures"), name)
     if pooling not in choices:
@@ -34,7 +35,8 @@ def open_pictures(source: Source, options: Options) -> Encoder:
             return hidden.float().mean((2, 3))
         return hidden[:, 0] if pooling == "cls" else hidden.float().mean(1)
 
-    return Encoder(embed, make_record(name, source.commit, model.dtype, options, "image"), "image", model)
+    record = make_record(name, source.commit, model.dtype, options, "image")
+    return Encoder(embed, record, "image", model, processors=(processor,))
 
 
 def reader(processor: Any) -> Callable[[list[Any]], dict[str, Any]]:

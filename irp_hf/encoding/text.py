@@ -26,7 +26,9 @@ def open_text(source: Source, options: Options) -> Encoder:
         raise no_such_pooling(name, pooling, POOLINGS)
     whole = source.model(part=encoder_part, unused="" if pooling == "pooler" else "pooler")
     model = encoder_part(whole)
-    read = reader(source.processor("tokenizer"), model, name, options.prompt)
+    tokenizer = source.processor("tokenizer")
+    longest = longest_text(tokenizer, model, options.max_length)
+    read = reader(tokenizer, model, name, options.prompt, longest)
 
     def embed(batch: dict[str, Tensor]) -> Tensor:
         output = run_model(model, batch, name, "text")
@@ -40,7 +42,8 @@ def open_text(source: Source, options: Options) -> Encoder:
 
     by_length = "attention_mask" not in inspect.signature(model.forward).parameters
     run_texts = one_length_at_a_time(read, embed) if by_length else lambda texts: embed(read(texts))
-    return Encoder(run_texts, make_record(name, source.commit, model.dtype, options), "text", model)
+    record = make_record(name, source.commit, model.dtype, options).with_values(max_length=longest)
+    return Encoder(run_texts, record, "text", model, processors=(tokenizer,))
 
 
 def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -55,13 +58,14 @@ def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return tokens[torch.arange(len(tokens), device=tokens.device), places]
 
 
-def reader(tokenizer: Any, model: Any, name: str, prompt: str | None) -> Callable[[list[str]], dict[str, Tensor]]:
-    """A function from texts to what `model` takes, on the CPU.
+def reader(
+    tokenizer: Any, model: Any, name: str, prompt: str | None, longest: int | None
+) -> Callable[[list[str]], dict[str, Tensor]]:
+    """A function from texts to what `model` takes, on the CPU; what is longer than `longest` tokens is cut.
 
     With padding on the right, every kind of attention and of position sees a text as if it were alone.
     """
     tokenizer = padding(tokenizer, name)
-    longest = _longest(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
     fill = getattr(model.config, "pad_token_id", None)  # some models look for it, and some tokenizers pad with another
     cut: dict[str, Any] = dict(truncation=longest is not None, max_length=longest)
 
@@ -95,6 +99,21 @@ def padding(tokenizer: Any, name: str) -> Any:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.pad_token = token
     return tokenizer
+
+
+def longest_text(tokenizer: Any, model: Any, asked: int | None) -> int | None:
+    """How many tokens of a text are read, None for any number; raises `InputError` for more than the model has places for."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    own = _longest(tokenizer.model_max_length, positions)
+    most = None if not positions or positions < 0 else max(own or 0, positions - 2)
+    return own if asked is None else check_fits(asked, most)
+
+
+def check_fits(asked: int, most: int | None) -> int:
+    """`max_length` as it was asked for; raises `InputError` where a model cannot read so many tokens."""
+    if most is not None and asked > most:
+        raise refusal("max_length", f"at most {most}, which the model can read", str(asked), "Give fewer tokens.")
+    return asked
 
 
 def _longest(tokenizer_limit: int, positions: int | None) -> int | None:

@@ -12,7 +12,7 @@ from irp_hf.encoding import audio, pictures
 from irp_hf.encoding.base import MODALITIES, Encoder, Options, make_record
 from irp_hf.encoding.forward import padding_matters, run_model
 from irp_hf.encoding.sources import Source
-from irp_hf.encoding.text import padding
+from irp_hf.encoding.text import check_fits, padding
 from irp_hf.errors import kind_of, refusal
 
 
@@ -39,10 +39,16 @@ def open_tower(source: Source, options: Options, side: str) -> Encoder:
     if side == "audio":
         return audio.sound_encoder(model, source.processor("feature_extractor"), embed, record)
     if side == "image":
-        read: Callable[[list[Any]], Mapping[str, Any]] = pictures.reader(source.processor("image_processor"))
+        processor = source.processor("image_processor")
+        read: Callable[[list[Any]], Mapping[str, Any]] = pictures.reader(processor)
     else:
-        read = _text_reader(source, model, options.prompt, embed)
-    return Encoder(lambda items: embed(read(items)), record, side, model)
+        processor = source.processor("tokenizer")
+        positions = model.config.get_text_config().max_position_embeddings
+        own = min(processor.model_max_length, positions)
+        longest = own if options.max_length is None else check_fits(options.max_length, positions)
+        read = _text_reader(padding(processor, name), longest, options.prompt, embed)
+        record = record.with_values(max_length=longest)
+    return Encoder(lambda items: embed(read(items)), record, side, model, processors=(processor,))
 
 
 def _shape(vectors: Any) -> str:
@@ -50,12 +56,9 @@ def _shape(vectors: Any) -> str:
 
 
 def _text_reader(
-    source: Source, model: Any, prompt: str | None, embed: Callable[[Any], Tensor]
+    tokenizer: Any, longest: int, prompt: str | None, embed: Callable[[Any], Tensor]
 ) -> Callable[[list[Any]], Mapping[str, Any]]:
     """Texts padded to the longest, or to the one length that a model was trained with, where it sees padding as input."""
-    tokenizer = padding(source.processor("tokenizer"), source.name)
-    positions = model.config.get_text_config().max_position_embeddings
-    longest = min(tokenizer.model_max_length, positions)
 
     def reader(fill: bool | str) -> Callable[[list[str]], Mapping[str, Any]]:
         def read(texts: list[str]) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ def encode_dataset(
         opened = open_encoder(encoder, asked, items[:1][0])
 
     def embed(rows: Sequence[Any]) -> Tensor:
-        return encode_all(opened, rows, batch_size, asked, progress=False)
+        return encode_all(opened, rows, batch_size, progress=False)
 
     record = opened.record.to_dict()
     run = Run(record, len(items), int(batch_size), digest(items), rows_per_block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,18 +14,17 @@ from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
-from irp_hf.checks import check_alias, check_batch_size, check_choice, check_flag
+from irp_hf.checks import check_alias, check_batch_size, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.progress import check_progress
 from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import batches_bar
 from irp_hf.encoding.inputs import read_items
+from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, compare_encoder
 from irp_hf.errors import InputError, IRPError, first_line, refusal
-from irp_hf.maths.projection import unit_rows
 from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, run_sharded
 from irp_hf.stitching.parts import (
-    compare_encoder,
     compare_head,
     connect_spaces,
     named_encoder,
@@ -57,7 +56,7 @@ class StitchedModel(nn.Module):
         adapter: Any = None,
         head: Any = None,
         *,
-        on_mismatch: Literal["refuse", "warn"] = "refuse",
+        on_mismatch: OnMismatch = "refuse",
         revision: str | None = None,
         token: str | bool | None = None,
         encoder_token: str | bool | None = None,
@@ -91,7 +90,7 @@ class StitchedModel(nn.Module):
         Raises `InputError` for parts that do not fit each other, and what their own loading raises.
         """
         super().__init__()
-        check_choice("on_mismatch", on_mismatch, ("refuse", "warn"))
+        check_on_mismatch(on_mismatch)
         check_flag("head_trust_remote_code", head_trust_remote_code, "Give True only where you have read the code.")
         if adapter is None:
             self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
@@ -234,7 +233,7 @@ class StitchedModel(nn.Module):
             expected, got = f"shape {shape}, which the adapter reads", f"{tuple(vectors.shape)}"
             advice = "Pass the encoder that the adapter's anchors were encoded with."
             raise refusal(f"vectors of {self.encoder.name}", expected, got, advice)
-        return unit_rows(vectors.float()) if self.encoder.record.normalize else vectors
+        return vectors
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""

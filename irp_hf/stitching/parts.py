@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
-from dataclasses import fields, replace
 from typing import Any
 
-from transformers import PreTrainedModel
-
-from irp_hf.checkpoints.repository import Repository, find
-from irp_hf.encoding.base import Encoder, EncoderSettings, Options
-from irp_hf.encoding.open import open_encoder
-from irp_hf.errors import InputError, OtherModelError, kind_of, refusal, shown
+from irp_hf.encoding.base import Encoder, EncoderSettings
+from irp_hf.encoding.recorded import OPEN_ALIKE, PLACES, Token, mismatch, open_recorded
+from irp_hf.errors import OtherModelError, kind_of, refusal, shown
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
 from irp_hf.heads.replay import HeadReplay
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.space import AnchoredSpace
 from irp_hf.records import EncoderRecord
-
-Token = str | bool | None
-PLACES = (str, os.PathLike)
-COMPARED = ("pooling", "prompt", "normalize", "at", "revision")
-OPEN_ALIKE = "Open it as it was then, or encode the anchors again."
 
 
 def token_for(part: Any, own: Token, shared: Token) -> Token:
@@ -95,17 +85,7 @@ def named_encoder(
     """The encoder that is given, or the one that the adapter's source was encoded by; opened as its anchors were encoded."""
     record = adapter.config.source_record
     encoder = _named("encoder", record) if encoder is None else encoder
-    if isinstance(encoder, str) and encoder == record.id:
-        revision = revision or record.revision
-    given: dict[str, Any] = {**settings}
-    known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown[0]), "Leave it out.")
-    asked = Options(**settings, revision=revision, token=token)
-    if isinstance(encoder, PLACES):
-        encoder = find(os.fspath(encoder), revision, token)
-    return open_encoder(encoder, replace(asked, **(_recorded(encoder, record) | given)))
+    return open_recorded(encoder, record, settings, revision, token)
 
 
 def _named(part: str, record: EncoderRecord) -> str:
@@ -117,43 +97,13 @@ def _named(part: str, record: EncoderRecord) -> str:
     return record.id
 
 
-def _recorded(encoder: Any, record: EncoderRecord) -> dict[str, Any]:
-    """Options that open the encoder as the anchors were encoded."""
-    options = {key: value for key in ("pooling", "normalize", "at", "modality") if (value := getattr(record, key))}
-    if record.knows("prompt"):
-        options["prompt"] = record.prompt or ""  # not even a default of the encoder's own
-    if not isinstance(encoder, Repository | PreTrainedModel):
-        own = {"pooling", "at"}  # it has a way of its own; afterwards they are compared
-    elif isinstance(encoder, Repository) and encoder.modular and not record.at:
-        own = {"pooling"}
-    else:
-        own = set()
-    return {key: value for key, value in options.items() if key not in own}
-
-
 def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     """Refuse a classifier's head where the adapter leads to other vectors than it reads, as far as that is known, or warn."""
     if recorded.knows("at") and not recorded.at_head and isinstance(head.scorer, HeadReplay):
         expected, got = "an adapter to what it reads", f"one to vectors of {recorded.name} as an encoder pools them"
-        _refuse("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
+        mismatch("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
     if head.record.id is None or head.record.id != recorded.id:
         return
     for _, then, now in recorded.differences(head.record, ["revision"]):
         expected, got = f"revision {then!r}, with which the target's anchors were encoded", repr(now)
-        _refuse(f"The head of {head.record.id}", expected, got, OPEN_ALIKE, on_mismatch)
-
-
-def compare_encoder(recorded: EncoderRecord, encoder: Encoder, on_mismatch: str) -> None:
-    """Refuse an encoder that encodes otherwise than the anchors were encoded, as far as both are known, or warn."""
-    # A function may well give what a head reads, and cannot say so.
-    names = [name for name in COMPARED if name != "at" or encoder.module is not None]
-    for name, then, now in recorded.differences(encoder.record, names):
-        expected, got = f"{name}={then!r}, as the source's anchors were encoded", f"{name}={now!r}"
-        _refuse(encoder.name, expected, got, OPEN_ALIKE, on_mismatch)
-
-
-def _refuse(subject: str, expected: str, got: str, advice: str, on_mismatch: str) -> None:
-    """Raise `InputError`, or warn where the user said so."""
-    if on_mismatch == "refuse":
-        raise refusal(subject, expected, got, f"{advice} on_mismatch='warn' lets it pass.")
-    warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=4)
+        mismatch(f"The head of {head.record.id}", expected, got, OPEN_ALIKE, on_mismatch)

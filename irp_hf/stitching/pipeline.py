@@ -226,7 +226,7 @@ class IRPStitchPipeline(Pipeline):
         known = ("top_k", "function_to_apply", "return_confidence", "timeout")
         unknown = sorted(set(kwargs) - set(known))
         if unknown:
-            meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1)
+            meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1, 0.75)
             if meant:
                 raise refusal("irp-stitch", f"the keyword {meant[0]!r}", repr(unknown[0]), f"Write {meant[0]}=.")
             expected = f"any of the keywords {', '.join(known)}"

@@ -130,7 +130,7 @@ def test_no_model_at_all(refusal):
 
 def test_keywords_that_do_not_exist(make, refusal):
     """Mistyped names of parts, keywords of calls, and names of settings."""
-    for wrong in ("foo", "encodr", "top", "encoder_dtyp", "max_length"):
+    for wrong in ("foo", "encodr", "top", "encoder_dtyp", "min_length"):
         assert says(refusal(make, **{wrong: 1}, error=InputError), f"got {wrong!r}")
     for name, value in {"top_k": 0, "on_mismatch": "x", "function_to_apply": "x", "dtype": "int8"}.items():
         assert says(refusal(make, **{name: value}, error=InputError), name, value)
