@@ -178,7 +178,7 @@ def anchor_budget(
             for order in orders[:fits]:
                 rows.append(_measured(anchors.take(order[:count]), held, methods, given, labels, true))
                 bar.update()
-            points.append(BudgetPoint(count, fits, *two_way_bootstrap(torch.stack(rows, 1))))
+            points.append(BudgetPoint(count, fits, *two_way_bootstrap(torch.stack(rows, 1), held.shared)))
     return AnchorBudget(method, len(held), anchors.source.shape[1], anchors.target.shape[1], tuple(points))
 
 
@@ -193,7 +193,7 @@ def _measured(
 ) -> Tensor:
     """Cosine, neighbours kept and, with a head, agreement with the `true` labels `(n,)` of every held-out pair, `(m, n)`."""
     vectors = select(few, methods, given=given)[0].translator(few)(held.source)
-    rows = [cosines(vectors, held.target), neighbors_kept(vectors, held.target)]
+    rows = [cosines(vectors, held.target), neighbors_kept(vectors, held.target, groups=held.shared)]
     if labels is not None and true is not None:
         rows.append((labels(vectors) == true).to(held.target))
     return torch.stack(rows)

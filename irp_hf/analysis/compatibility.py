@@ -174,9 +174,8 @@ def compatibility(
         both = distinct_pairs(anchors[source], anchors[target])
         check_enough(both, f"Anchors of {source!r} and {target!r}")
         choice = select(both, methods, given=given)[0]
-        connections.append(
-            Connection(source, target, evaluate(choice.fold_translated, both.target, labels.get(target)))
-        )
+        evaluation = evaluate(choice.fold_translated, both.target, labels.get(target), both.labels)
+        connections.append(Connection(source, target, evaluation))
     return Compatibility(method, len(anchors[source]), tuple(anchors), tuple(connections))
 
 

@@ -32,15 +32,15 @@ def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
-    """A seeded split: pairs to fit on, and the `share` of them that is held out.
+    """A seeded split: pairs to fit on, and the `share` of them that is held out, pairs that share something together.
 
     Raises `InputError` for a share that is not between 0 and 1, and where there are fewer than ten different pairs.
     """
     share = check_number("held_out", share, above=0, below=1, advice="Give a share of the pairs, 0.2 say.")
     check_enough(pairs, "Anchors")
-    order = pairs.permutation(seed)
     count = min(max(round(share * len(pairs)), 3), len(pairs) - 3)  # three have neighbours to find and to miss
-    return pairs.take(order[count:]), pairs.take(order[:count])
+    held, rest = pairs.split(count, seed)
+    return pairs.take(rest), pairs.take(held)
 
 
 def check_enough(pairs: Pairs, subject: str) -> None:

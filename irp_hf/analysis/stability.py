@@ -74,13 +74,14 @@ def stability(
         references = {}
         for method in methods:
             (choice,) = select(anchors, (method,), given=given)
-            references[str(method)] = bootstrap(cosines(choice.translator(anchors)(held.source), held.target)[None])[0]
+            similar = cosines(choice.translator(anchors)(held.source), held.target)
+            references[str(method)] = bootstrap(similar[None], held.shared)[0]
             bar.update()
 
     points, rows = zip(*measured, strict=True)
     similar, best = torch.stack(rows), best_of(points)
     least, fewest = best % len(omegas), best - best % len(omegas)  # points come by δ, then by ω
-    gains = bootstrap(similar[best] - similar[[least, fewest]])
+    gains = bootstrap(similar[best] - similar[[least, fewest]], held.shared)
     return Stability(
         num_anchors=len(anchors),
         num_held_out=len(held),
@@ -113,7 +114,7 @@ def _sweep(
             point = StabilityPoint(
                 pruning_threshold=threshold,
                 num_subspaces=count,
-                cosine=bootstrap(similar[None])[0],
+                cosine=bootstrap(similar[None], held.shared)[0],
                 mean_condition=mean_of(conditions[some]),
                 largest_condition=max(conditions[some]),
                 anchors_kept=mean_of([len(subspace) for subspace in kept[some]]),

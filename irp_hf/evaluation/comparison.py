@@ -64,7 +64,7 @@ def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, 
     """Each baseline over the folds that the inverses share."""
     for name, fit in fits.items():
         checked = _checked(name, fit)
-        evaluation = evaluate(out_of_fold(pairs, checked, seed), pairs.target, labels)
+        evaluation = evaluate(out_of_fold(pairs, checked, seed), pairs.target, labels, pairs.labels)
         with _named(name, pairs.source):
             fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
             translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)

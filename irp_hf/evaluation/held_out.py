@@ -13,6 +13,7 @@ from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
+from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept, reciprocal_ranks
@@ -87,11 +88,13 @@ class Row:
     cost: Cost
 
 
-def evaluate(translated: Any, true: Any, labels: Labels | None = None) -> Evaluation:
+def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: Tensor | None = None) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 
-    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Raises `InputError`
-    for what is no matrix of numbers, for unequal shapes and for fewer than two rows.
+    `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Rows of one of the `groups (n,)`,
+    copies of one item, are neither neighbours nor rivals of each other, and are drawn together for the intervals; by default
+    those of one true vector. Raises `InputError` for what is no matrix of numbers, for unequal shapes and for fewer than two
+    rows.
     """
     translated = translated if isinstance(translated, Tensor) else as_matrix(translated, "translated")
     true = true if isinstance(true, Tensor) else as_matrix(true, "true")
@@ -100,10 +103,16 @@ def evaluate(translated: Any, true: Any, labels: Labels | None = None) -> Evalua
     if translated.shape != true.shape:
         raise refusal("The width of translated vectors", f"{true.shape[1]}", f"{translated.shape[1]}", advice)
     translated, true = translated.double(), true.double()
-    rows = [metric(translated, true) for metric in (cosines, neighbors_kept, reciprocal_ranks)]
+    groups = row_labels(true) if groups is None else groups
+    shared = groups if 1 < len(groups.unique()) < len(groups) else None
+    rows = [
+        cosines(translated, true),
+        neighbors_kept(translated, true, groups=shared),
+        reciprocal_ranks(translated, true, shared),
+    ]
     if labels is not None:
         rows.append((labels(translated) == labels(true)).to(true))
-    cosine, neighbors, mrr, *agreement = bootstrap(torch.stack(rows))
+    cosine, neighbors, mrr, *agreement = bootstrap(torch.stack(rows), shared)
     return Evaluation(cosine, neighbors, mrr, len(true), *agreement)
 
 
@@ -114,7 +123,7 @@ def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None)
         yield Row(
             method=inverse.title,
             settings=describe(inverse, choice.restoration),
-            evaluation=evaluate(choice.fold_translated, pairs.target, labels),
+            evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels),
             cost=inverse_cost(choice.fold(pairs), pairs, inverse.lift),
         )
 
@@ -138,10 +147,16 @@ def learning_curve(
     pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
 ) -> Iterator[CurvePoint]:
     """Fit on ever more of the pairs and evaluate on one fold that none of them is in."""
-    *train, held = pairs.folds(CURVE_FOLDS, seed)
+    *rest, held = pairs.folds(CURVE_FOLDS, seed)
+    train = torch.cat(rest)
+    if pairs.copies:  # folds are sorted by their groups then
+        order = pairs.permutation(seed)
+        train = order[~torch.isin(order, held)]
     for size in curve_sizes(len(pairs)):
-        translate = fit(pairs.take(torch.cat(train)[:size]))
-        yield CurvePoint(size, evaluate(translate(pairs.source[held]), pairs.target[held], labels))
+        few = train[:size]  # where the smallest fold is large, fewer than four of five are left
+        translate = fit(pairs.take(few))
+        evaluation = evaluate(translate(pairs.source[held]), pairs.target[held], labels, pairs.labels[held])
+        yield CurvePoint(len(few), evaluation)
 
 
 def _ranks(values: Tensor) -> Tensor:

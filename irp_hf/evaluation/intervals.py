@@ -49,12 +49,16 @@ class Measured:
         return {name: value for name, value in vars(self).items() if isinstance(value, Measure)}
 
 
-def bootstrap(values: Any) -> list[Measure]:
+def bootstrap(values: Any, groups: Tensor | None = None) -> list[Measure]:
     """The mean of each row of `values (m, n)`, and the central 95 % of its means over seeded resamples.
+
+    Values of one of the `groups (n,)` are drawn together: copies are no further evidence.
 
     Raises `InputError` for what is no matrix of finite floating-point numbers.
     """
     values = as_matrix(values, "values")
+    if groups is not None:
+        return _group_bootstrap(values, groups)
     n = values.shape[1]
     generator = torch.Generator().manual_seed(SEED)
     means = []
@@ -64,20 +68,33 @@ def bootstrap(values: Any) -> list[Measure]:
     return _measures(values.mean(1), torch.cat(means, dim=1))
 
 
-def two_way_bootstrap(values: Tensor) -> list[Measure]:
+def _group_bootstrap(values: Tensor, groups: Tensor) -> list[Measure]:
+    """The same where whole groups are drawn: sums over drawn groups, over how many values they hold."""
+    _, group = groups.unique(return_inverse=True)
+    count = group.bincount().to(values)
+    sums = torch.zeros(len(values), len(count), dtype=values.dtype, device=values.device).index_add_(1, group, values)
+    drawn = _drawn(len(count), torch.Generator().manual_seed(SEED)).to(values)
+    return _measures(values.mean(1), (sums @ drawn.T) / (drawn @ count))
+
+
+def _drawn(size: int, generator: torch.Generator) -> Tensor:
+    """How often each of `size` is drawn in every resample, shape (b, size)."""
+    return torch.stack(
+        [torch.randint(size, (size,), generator=generator).bincount(minlength=size) for _ in range(RESAMPLES)]
+    )
+
+
+def two_way_bootstrap(values: Tensor, groups: Tensor | None = None) -> list[Measure]:
     """The mean of each of `values (m, r, n)`, r subsets and n pairs, and the central 95 % of its means over seeded resamples.
 
-    Subsets and pairs are resampled independently: every subset met the same pairs.
+    Subsets and pairs are resampled independently: every subset met the same pairs. Pairs of one of the `groups (n,)` are drawn
+    together.
     """
     _, r, n = values.shape
+    group = torch.arange(n) if groups is None else groups.cpu().unique(return_inverse=True)[1]
     generator = torch.Generator().manual_seed(SEED)
-    shares = [
-        torch.stack(
-            [torch.randint(size, (size,), generator=generator).bincount(minlength=size) for _ in range(RESAMPLES)]
-        )
-        for size in (r, n)
-    ]
-    subsets, pairs = (share.to(values) / share.shape[1] for share in shares)
+    drawn = [_drawn(r, generator), _drawn(int(group.max()) + 1, generator)[:, group]]
+    subsets, pairs = (share.to(values) / share.sum(1, keepdim=True).to(values) for share in drawn)
     return _measures(values.mean((1, 2)), torch.einsum("br,mrn,bn->mb", subsets, values, pairs))
 
 

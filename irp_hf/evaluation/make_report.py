@@ -12,7 +12,7 @@ from irp_hf.baselines.registry import DEFAULT, Fit
 from irp_hf.data.progress import progress_bar
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
 from irp_hf.evaluation.held_out import Reliability, curve_sizes, inverse_rows, learning_curve
-from irp_hf.evaluation.report import Report, Setting
+from irp_hf.evaluation.report import Report, Setting, Shared
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines
@@ -33,12 +33,14 @@ def build_report(
     expected: Tensor | None = None,
     fits: Mapping[str, Fit] | None = None,
     progress: bool | None = None,
+    num_given: int | None = None,
 ) -> Report:
     """Measure all that a report says, on `pairs` and on what `select` chose from them.
 
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
     `expected (k,)` are the confidences of `chosen.translated`, and `fits` the baselines. `progress` shows a bar
-    on standard error, or does not; by default on a terminal.
+    on standard error, or does not; by default on a terminal. `num_given` is how many anchors there were before copies were left
+    out.
     """
     given = given or Given()
     fits = named_baselines(DEFAULT) if fits is None else fits
@@ -54,7 +56,7 @@ def build_report(
             chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
-    reliability = None
+    reliability, groups = None, pairs.groups
     if expected is not None:
         reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
     return Report(
@@ -68,6 +70,7 @@ def build_report(
         rows=rows,
         learning_curve=curve,
         reliability=reliability,
+        shared=Shared(num_given or len(pairs), groups.num_sources, groups.num_targets, groups.num_groups, groups.by),
     )
 
 

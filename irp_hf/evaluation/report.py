@@ -37,6 +37,38 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """How many anchors are independent of each other."""
+
+    given: int
+    """Anchors, before those were left out that are copies of another on both sides."""
+    sources: int
+    """Of those that are left, how many sources are distinct."""
+    targets: int
+    groups: int
+    """Rows that share a source or a target are held out together, in so many groups."""
+    by: str
+    """What makes a group: "both", or "source" where the targets are too few, or "row" where too little would be left."""
+
+    def words(self, num_anchors: int) -> str:
+        """In a sentence or two; empty where no two anchors share anything."""
+        copies = self.given - num_anchors
+        text = (
+            f"{copies:,} more {'is a copy' if copies == 1 else 'are copies'} of another, and left out. "
+            if copies
+            else ""
+        )
+        if self.sources == self.targets == num_anchors:
+            return text
+        text += f"They have {self.sources:,} distinct sources and {self.targets:,} distinct targets: "
+        return text + {
+            "both": f"rows that share one are held out together, {self.groups:,} groups in all. ",
+            "source": f"rows that share a source are held out together, {self.groups:,} groups in all, and the figures hold "
+            "for these targets alone. ",
+        }.get(self.by, "too few to hold those out together that share one, so that the figures promise too much. ")
+
+
+@dataclass(frozen=True)
 class Report(Printed):
     """What to expect of a translation. It prints as a table; `plot()` draws it."""
 
@@ -54,6 +86,8 @@ class Report(Printed):
     learning_curve: tuple[CurvePoint, ...]
     """Of the chosen method, from few anchors to many; empty where there are too few to hold some out."""
     reliability: Reliability | None = None
+    shared: Shared | None = None
+    """How many anchors are independent; None in a report that is older than this count."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -105,6 +139,7 @@ class Report(Printed):
         """What was compared, and how."""
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
+            f"{self.shared.words(self.num_anchors) if self.shared else ''}"
             f"Every anchor was translated by a fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds; "
             "± is half the 95 % interval."
         )

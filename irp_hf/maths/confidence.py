@@ -82,5 +82,5 @@ def _path(choice: Choice, pairs: Pairs) -> KernelPath:
     rows = pairs.lifted(choice.inverse.lift)
     if choice.inverse.folds_to is KernelMap:
         folded = cast(KernelMap, choice.fold(pairs))
-        return KernelPath(rows, folded.landmarks, folded.gamma)
-    return KernelInverse(num_landmarks=NUM_LANDMARKS).path(rows)
+        return KernelPath(rows, folded.landmarks, folded.gamma, pairs.copies)
+    return KernelInverse(num_landmarks=NUM_LANDMARKS).path(rows, pairs.copies)

@@ -14,6 +14,7 @@ Labels = Callable[[Tensor], Tensor]
 
 NEIGHBORS = 10
 BLOCK = 1024
+HIDDEN = -2.0  # a cosine below all
 
 
 def cosines(translated: Tensor, true: Tensor) -> Tensor:
@@ -21,27 +22,37 @@ def cosines(translated: Tensor, true: Tensor) -> Tensor:
     return (unit_rows(translated) * unit_rows(true)).sum(1)
 
 
-def neighbors_kept(translated: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS) -> Tensor:
+def neighbors_kept(
+    translated: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS, groups: Tensor | None = None
+) -> Tensor:
     """Share `(n,)` of a vector's own nearest neighbours that its translation finds too, among `true (n, d)` and without itself.
 
-    With fewer than `num_neighbors + 1` rows, all other rows but one are the neighbours.
+    With fewer than `num_neighbors + 1` rows, all other rows but one are the neighbours. Rows of one of the `groups (n,)` are no
+    neighbours of each other.
     """
     count = max(1, min(num_neighbors, true.shape[0] - 2))
     kept = []
     for found, wanted in zip(_similarities(translated, true), _similarities(true, true), strict=True):
         for block in (found, wanted):
-            block.similarity.scatter_(1, block.rows[:, None], -2.0)
+            block.hide(block.rows[:, None] if groups is None else groups[block.rows, None] == groups)
         hits = torch.zeros_like(found.similarity, dtype=torch.bool)
         hits.scatter_(1, wanted.similarity.topk(count).indices, True)
-        kept.append(hits.gather(1, found.similarity.topk(count).indices).to(true.dtype).mean(1))
+        both = hits.gather(1, found.similarity.topk(count).indices).to(true.dtype)
+        kept.append(both.mean(1) if groups is None else _of_others(both, found, wanted))
     return torch.cat(kept)
 
 
-def reciprocal_ranks(translated: Tensor, true: Tensor) -> Tensor:
-    """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine; a tie counts against it."""
+def reciprocal_ranks(translated: Tensor, true: Tensor, groups: Tensor | None = None) -> Tensor:
+    """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine; a tie counts against it.
+
+    Rows of one of the `groups (n,)` are no rivals of each other.
+    """
     ranks = []
     for block in _similarities(translated, true):
         own = block.similarity.gather(1, block.rows[:, None])
+        if groups is not None:
+            block.hide(groups[block.rows, None] == groups)
+            block.similarity.scatter_(1, block.rows[:, None], own)
         ranks.append((block.similarity >= own).sum(1))
     return 1 / torch.cat(ranks).to(true.dtype)
 
@@ -51,6 +62,25 @@ class _Block:
 
     def __init__(self, rows: Tensor, similarity: Tensor) -> None:
         self.rows, self.similarity = rows, similarity
+
+    def hide(self, columns: Tensor) -> None:
+        """Let these columns be nearest to nothing: their numbers `(b, 1)`, or which they are, `(b, n)`."""
+        if columns.dtype == torch.bool:
+            self.similarity.masked_fill_(columns, HIDDEN)
+        else:
+            self.similarity.scatter_(1, columns, HIDDEN)
+
+
+def _of_others(both: Tensor, found: _Block, wanted: _Block) -> Tensor:
+    """The share `(b,)` of `both (b, count)`, whether what was found was wanted, where fewer rows than that may be hidden."""
+    count = both.shape[1]
+    most = ((found.similarity > HIDDEN).sum(1) - 1).clamp(1, count)  # all but one, as where each row is alone
+    short = (most < count).nonzero()[:, 0]
+    share = both.mean(1)
+    for row in short.tolist():
+        sides = (block.similarity[row].topk(int(most[row])).indices for block in (found, wanted))
+        share[row] = torch.isin(*sides).to(both.dtype).mean()
+    return share
 
 
 def _similarities(queries: Tensor, corpus: Tensor) -> Iterator[_Block]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
+from irp_hf.maths.groups import Groups, can_hold_out, first_groups, group_rows, groups_by_size, whole_folds
 from irp_hf.maths.projection import normalize, statistics
 
 
@@ -18,7 +21,9 @@ def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
 class Pairs:
     """Parallel anchors `source (k, d_X)` and `target (k, d_Y)`: row i of both is the same item. Float64 for the solves."""
 
-    def __init__(self, source: Tensor, target: Tensor) -> None:
+    def __init__(self, source: Tensor, target: Tensor, labels: Tensor | None = None) -> None:
+        """`labels (k,)` number the groups of rows that share something, where they are known; else they are found."""
+        self._labels = labels
         self.source, self.target = source.double(), target.double()
         self.source_stats, self.target_stats = statistics(self.source), statistics(self.target)
         self.source_rows = normalize(self.source, self.source_stats)
@@ -31,17 +36,49 @@ class Pairs:
         """The source's unit rows at this lift: `(k, d_X)`, above 0 `(k, d_X + 1)`."""
         return normalize(self.source, self.source_stats, lift) if lift else self.source_rows
 
+    @cached_property
+    def groups(self) -> Groups:
+        """Which rows share a source or a target."""
+        return group_rows(self.source, self.target)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The number of every row's group, shape (k,); each row is its own where too little would be left without a group."""
+        labels = self.groups.labels if self._labels is None else self._labels
+        return labels if can_hold_out(labels) else torch.arange(len(labels), device=labels.device)
+
+    @cached_property
+    def copies(self) -> list[Tensor]:
+        """Row numbers of the groups of more than one row, those of m rows as one tensor `(n, m)`."""
+        return groups_by_size(self.labels)
+
+    @property
+    def shared(self) -> Tensor | None:
+        """The `labels`, where two rows share something; None where each row is a group of its own."""
+        return self.labels if self.copies else None
+
     def take(self, rows: Tensor) -> Pairs:
-        """The pairs of these row numbers, normalised by themselves: nothing of the others leaks in."""
-        return Pairs(self.source[rows], self.target[rows])
+        """The pairs of these row numbers, normalised by themselves: nothing of the others leaks in. Groups stay as they are."""
+        return Pairs(self.source[rows], self.target[rows], self.labels[rows])
 
     def without(self, rows: Tensor) -> Pairs:
         """All other pairs, normalised by themselves."""
         return self.take(others(rows, len(self)))
 
     def folds(self, num_folds: int, seed: int) -> list[Tensor]:
-        """Seeded folds of row numbers, every pair in one of them."""
-        return list(self.permutation(seed).tensor_split(min(num_folds, len(self))))
+        """Seeded folds of row numbers, every pair in one of them, and pairs that share something in the same."""
+        order = self.permutation(seed)
+        if self.copies:
+            return whole_folds(self.labels, order, num_folds)
+        return list(order.tensor_split(min(num_folds, len(self))))
+
+    def split(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Seeded row numbers of `count` pairs and of all others; of about so many where whole groups must be taken."""
+        order = self.permutation(seed)
+        if not self.copies:
+            return order[:count], order[count:]
+        held = first_groups(self.labels[order], count)
+        return order[held], order[~held]
 
     def permutation(self, seed: int) -> Tensor:
         """Seeded order `(k,)` of the row numbers, the same on every device."""

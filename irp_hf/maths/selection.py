@@ -104,7 +104,7 @@ def select(
 def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
     """The objective as a function of translations `(k, d_Y)` of all anchors."""
     if objective == "neighbors":
-        return lambda translated: float(neighbors_kept(translated, pairs.target).mean())
+        return lambda translated: float(neighbors_kept(translated, pairs.target, groups=pairs.shared).mean())
     if objective == "agreement":
         if labels is None:
             raise refusal(

@@ -107,7 +107,8 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
     cosine: dict[float, float] = {}
     for lift in LIFTS:
         rows = sample.lifted(lift)
-        path = KernelPath(rows, rows, GAMMAS[0] * (1 + lift**2))  # a lift of all makes cosines so much more alike
+        gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
+        path = KernelPath(rows, rows, gamma, sample.copies)
         start, cosine[lift] = next(iter(_kernel_ridges(_left_out(sample, path), None, start).items()))
     best = max(LIFTS, key=cosine.__getitem__)
     return best if cosine[best] - cosine[0] > FLAT * (1 - cosine[0]) else 0.0
@@ -131,14 +132,14 @@ def tune_kernel(pairs: Pairs, given: Given) -> TuningResult:
 
     def best_of(gamma: float) -> float:
         nonlocal start
-        path = _kernel(given, gamma).path(sample_rows)
+        path = _kernel(given, gamma).path(sample_rows, sample.copies)
         gamma_tried[gamma] = _kernel_ridges(_left_out(sample, path), given.ridge, start)
         start, cosine = next(iter(gamma_tried[gamma].items()))
         return cosine
 
     grid = GAMMAS if given.gamma is None else (given.gamma,)
     gamma = next(iter(climb(best_of, grid, grid.index(2.0) if given.gamma is None else 0)))
-    path = _kernel(given, gamma).path(rows)
+    path = _kernel(given, gamma).path(rows, pairs.copies)
     evaluate = _left_out(pairs, path)
     if sample is not pairs:
         gamma_tried = {gamma: _kernel_ridges(evaluate, given.ridge, next(iter(gamma_tried[gamma])))}
@@ -232,7 +233,7 @@ def tune_pruned(pairs: Pairs, given: Given) -> TuningResult:
     inverses = [PrunedInverse(threshold, num_subspaces, given.seed) for threshold in ranked]
     candidates = []
     for inverse in inverses[:2]:
-        gathered = folds.gather(directions(inverse.pruning_threshold, NUM_FOLDS))
+        gathered = folds.gather(directions(inverse.pruning_threshold, len(folds.held)))
         candidates.append(Candidate(inverse, mean_cosine(gathered, true), gathered, true))
     others = [Trial(inverse, scores[inverse.pruning_threshold]) for inverse in inverses[2:]]
     return TuningResult(candidates, others)

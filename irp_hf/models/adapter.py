@@ -26,6 +26,7 @@ from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.confidence import Confidence
+from irp_hf.maths.groups import group_rows
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.projection import Statistics
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
@@ -318,7 +319,8 @@ class IRPAdapter(AnchoredModel):
                 AnchorMismatchError,
             )
         translated = self.translate(source).double()
-        return evaluate(translated, true.double(), None if head is None else head_labels(head))
+        groups = group_rows(source.double(), true.double()).labels
+        return evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
 
     def report(
         self,

@@ -62,7 +62,7 @@ def make_report(
         confidences = fitted.expected
     else:
         _, confidences = calibrate(chosen, pairs)
-    return build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress)
+    return build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source))
 
 
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:

@@ -12,7 +12,7 @@ from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate
 from irp_hf.evaluation.costs import inverse_cost
 from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold
-from irp_hf.evaluation.intervals import RESAMPLES, SEED
+from irp_hf.evaluation.intervals import RESAMPLES, SEED, two_way_bootstrap
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.kernel import KernelInverse
@@ -52,6 +52,39 @@ def test_many_rows_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch):
     for ours, theirs in zip(bootstrap(values), whole, strict=True):
         assert ours.mean == theirs.mean
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+def test_copies_are_no_further_evidence():
+    """A table in which every row stands four times would promise intervals half as wide."""
+    values = vectors(1, 60)
+    (once,), (four_times,) = (
+        bootstrap(values),
+        bootstrap(values.repeat_interleave(4, 1), torch.arange(60).repeat_interleave(4)),
+    )
+    assert four_times.mean == pytest.approx(once.mean)
+    assert four_times.high - four_times.low == pytest.approx(once.high - once.low, rel=0.1)
+    weights = torch.arange(1, 61)  # unequal groups count by their rows
+    (uneven,) = bootstrap(values.repeat_interleave(weights, 1), torch.arange(60).repeat_interleave(weights))
+    assert uneven.mean == pytest.approx(float((values[0] * weights).sum() / weights.sum()))
+    assert uneven.low < uneven.mean < uneven.high
+
+
+def test_subsets_and_groups_are_drawn_independently():
+    """The budget's intervals would shrink by copies among the held-out pairs."""
+    values = vectors(3, 50).reshape(1, 3, 50)
+    groups = torch.arange(50).repeat_interleave(3)
+    (once,), (three,) = two_way_bootstrap(values), two_way_bootstrap(values.repeat_interleave(3, 2), groups)
+    assert (three.mean, three.low, three.high) == pytest.approx((once.mean, once.low, once.high))
+
+
+def test_rows_of_one_true_vector_are_no_rivals():
+    """An index that holds an item twice would look half as good, and its copies be found as neighbours."""
+    true = vectors(40, 6)
+    twice = evaluate(true.repeat(2, 1), true.repeat(2, 1))
+    assert {name: measure.mean for name, measure in twice.measures().items()} == pytest.approx(
+        {"cosine": 1, "neighbors": 1, "mrr": 1}, abs=0.05
+    )
+    assert twice.mrr.mean == 1
 
 
 def test_a_perfect_translation_scores_one_everywhere():
@@ -128,6 +161,24 @@ def test_the_curve_grows_on_nested_anchors_and_one_test_set():
         assert torch.equal(more[: len(few)], few)
     held = pairs.folds(5, 3)[-1]
     assert not torch.isin(seen[-1], pairs.source[held]).any()
+
+
+def test_the_curve_holds_whole_groups_out():
+    """Its points would be tested on copies of what they were fitted on, or say more anchors than they had."""
+    source = vectors(70, 5, 1).repeat_interleave(3, 0)
+    source = torch.cat([source, source[:1].expand(90, 5)])  # one source stands there 93 times
+    pairs, seen = Pairs(source, vectors(300, 5, 2)), []
+
+    def fit(few: Pairs):
+        seen.append(few.source)
+        return procrustes(few.source, few.target)
+
+    points = list(learning_curve(pairs, fit, None, seed=3))
+    assert [point.num_anchors for point in points] == [len(one) for one in seen]
+    held = pairs.source[pairs.folds(5, 3)[-1]]
+    assert points[0].evaluation.num_rows == len(held)
+    assert not (torch.cdist(seen[-1], held) == 0).any()
+    assert len(seen[0].unique(dim=0)) > 5  # a seeded sample of them, and not the first group
 
 
 def test_too_few_anchors_have_no_curve():

@@ -97,3 +97,47 @@ def test_a_tie_counts_against_the_translation():
     """If it fails, translations that say nothing at all retrieve perfectly."""
     true = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).double()
     assert float(reciprocal_ranks(torch.zeros_like(true), true).mean()) == pytest.approx(1 / 40)
+
+
+@pytest.mark.usefixtures("block")
+def test_copies_are_neither_neighbours_nor_rivals():
+    """If it fails, an item that is there three times finds two of its ten neighbours for nothing, and is its own rival."""
+    translated, true = vectors(4, 12)
+    groups = torch.arange(12).repeat_interleave(3)
+    several = translated.repeat_interleave(3, 0), true.repeat_interleave(3, 0)
+    alone = reciprocal_ranks(translated, true)
+    assert torch.equal(reciprocal_ranks(*several, groups)[::3], 1 / (3 * (1 / alone - 1) + 1))
+    noise = 1e-3 * torch.randn(36, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = neighbors_kept(several[0] + noise, several[1] + noise, 6, groups)
+    near = [unit(side + noise) @ unit(several[1] + noise).T for side in several]
+    got, wanted = (
+        [set(row.topk(6)[1].tolist()) for row in side.masked_fill(groups[:, None] == groups, -2)] for side in near
+    )
+    expected = [len(found & own) / 6 for found, own in zip(got, wanted, strict=True)]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    return x / x.norm(dim=1, keepdim=True)
+
+
+@pytest.mark.usefixtures("block")
+def test_no_row_has_more_neighbours_than_there_are_others():
+    """If it fails, the rows of a large group find hidden rows, and count them as kept."""
+    translated, true = vectors(5, 30)
+    groups = torch.arange(30).clamp(max=4)  # 26 rows are one group, which has four others
+    found = neighbors_kept(translated, true, 10, groups)
+    assert set(found[4:].tolist()) <= {0.0, 1 / 3, 2 / 3, 1.0} | {
+        float(torch.tensor(1 / 3)),
+        float(torch.tensor(2 / 3)),
+    }
+    assert (neighbors_kept(true, true, 10, groups) == 1).all()
+
+
+@pytest.mark.usefixtures("block")
+def test_groups_of_one_change_nothing():
+    """If it fails, the figures of anchors without copies are others than they were."""
+    translated, true = vectors(6, 25)
+    groups = torch.randperm(25)
+    assert torch.equal(neighbors_kept(translated, true, 5, groups), neighbors_kept(translated, true, 5))
+    assert torch.equal(reciprocal_ranks(translated, true, groups), reciprocal_ranks(translated, true))

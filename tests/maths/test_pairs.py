@@ -78,3 +78,41 @@ def test_distinct_takes_both_zeros_for_one():
         0,
         2,
     ]
+
+
+def grouped(k: int = 12) -> Pairs:
+    """Each source three times, with targets of its own."""
+    random = np.random.RandomState(0)
+    return Pairs(torch.from_numpy(random.randn(k, 6)).repeat_interleave(3, 0), torch.from_numpy(random.randn(3 * k, 5)))
+
+
+@pytest.mark.parametrize("num_folds", [2, 5, 10])
+def test_rows_that_share_a_source_are_in_one_fold(num_folds):
+    """If it fails, the figures of a table with repeated items are those of rows that the fit has seen."""
+    folds = grouped().folds(num_folds, 3)
+    assert sorted(torch.cat(folds).tolist()) == list(range(36))
+    assert len(folds) == num_folds
+    for fold in folds:
+        assert sorted(fold.tolist()) == sorted(
+            3 * word + copy for word in {int(row) // 3 for row in fold} for copy in range(3)
+        )
+
+
+def test_groups_stay_what_they_are_in_a_part():
+    """If it fails, a subset, whose own mean is another, parts rows that the whole set holds together."""
+    part = grouped().take(torch.tensor([0, 2, 3, 9, 10, 20, 21]))
+    assert [rows.tolist() for rows in part.copies] == [[[0, 1], [3, 4]]]
+    assert part.shared is not None
+    assert grouped().take(torch.tensor([0, 3, 6])).shared is None
+    assert pairs().shared is None
+
+
+def test_a_split_keeps_groups_whole():
+    """If it fails, probes test on copies of what they were fitted on."""
+    held, rest = grouped().split(7, 0)
+    assert len(held) == 6
+    assert not {int(row) // 3 for row in held} & {int(row) // 3 for row in rest}
+    assert sorted(torch.cat([held, rest]).tolist()) == list(range(36))
+    held, rest = pairs().split(4, 1)
+    assert torch.equal(torch.cat([held, rest]), pairs().permutation(1))
+    assert len(held) == 4

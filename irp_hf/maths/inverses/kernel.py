@@ -6,6 +6,7 @@ Gaussian process. Only K depends on the source and only Â_Y on the target, so t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ INTERCEPT = (
     1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
 )
 SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
+BLOCK = 2**23  # numbers of rows that are left out together, copied at once
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class KernelInverse(Inverse):
             return source
         return source[landmarks(source, self.num_landmarks, self.seed)]
 
-    def path(self, source: Tensor) -> KernelPath:
-        """The decomposition that serves every ridge."""
-        return KernelPath(source, self.landmarks(source), self.gamma)
+    def path(self, source: Tensor, copies: Sequence[Tensor] = ()) -> KernelPath:
+        """The decomposition that serves every ridge; `copies` as `KernelPath` takes them."""
+        return KernelPath(source, self.landmarks(source), self.gamma, copies)
 
     def relative(self, rows: Tensor, source: Tensor) -> Tensor:
         """Coordinates `(n, k)`: kernel weights of every anchor, from the source's anchors alone."""
@@ -92,8 +94,9 @@ class KernelPath:
     left: Tensor
     right: Tensor
 
-    def __init__(self, source: Tensor, landmarks: Tensor, gamma: float) -> None:
-        self.landmarks, self.gamma = landmarks, gamma
+    def __init__(self, source: Tensor, landmarks: Tensor, gamma: float, copies: Sequence[Tensor] = ()) -> None:
+        """`copies`, row numbers `(n, m)` of n groups of m rows each, are left out together by `leave_one_out`."""
+        self.landmarks, self.gamma, self.copies = landmarks, gamma, copies
         self.complete = landmarks is source
         values, vectors = torch.linalg.eigh(relative_projection(landmarks, landmarks, gamma) + INTERCEPT)
         if self.complete:
@@ -123,25 +126,36 @@ class KernelPath:
         return self.left.T @ target
 
     def leave_one_out(self, target: Tensor, ridge: float, spectral: Tensor | None = None) -> Tensor:
-        """Directions `(k, d_Y)`, each predicted from the other anchors: `y - (G y) / diag G`, `G = λ(K + λI)⁻¹`."""
+        """Directions `(k, d_Y)`, each predicted from the other anchors: `y - (G y) / diag G`, `G = λ(K + λI)⁻¹`.
+
+        Rows of one group are predicted from those outside of it.
+        """
         spectral = self.spectral(target) if spectral is None else spectral
         residual, kept = self._residual(target, ridge, spectral)
         diagonal = self.left.square() @ kept
         if not self.complete:
             diagonal += 1 - self.left.square().sum(1)
-        return target - residual / diagonal[:, None]
+        predicted = target - residual / diagonal[:, None]
+        for groups in self.copies:
+            for rows in groups.split(max(1, BLOCK // (groups.shape[1] * len(kept)))):
+                predicted[rows] = target[rows] - torch.linalg.solve(self._blocks(rows, kept), residual[rows])
+        return predicted
 
     def leave_fold_out(self, target: Tensor, ridge: float, folds: list[Tensor]) -> Tensor:
         """Directions `(k, d_Y)`, each fold (row numbers) predicted from the others: `y_F - G_FF⁻¹ (G y)_F`."""
         residual, kept = self._residual(target, ridge, self.spectral(target))
         predicted = target.clone()
         for fold in folds:
-            left = self.left[fold]
-            block = (left * kept) @ left.T
-            if not self.complete:
-                block += torch.eye(len(fold), dtype=left.dtype, device=left.device) - left @ left.T
-            predicted[fold] -= torch.linalg.solve(block, residual[fold])
+            predicted[fold] -= torch.linalg.solve(self._blocks(fold, kept), residual[fold])
         return predicted
+
+    def _blocks(self, rows: Tensor, kept: Tensor) -> Tensor:
+        """`G (..., m, m)` between these `rows (..., m)`; `kept (r,)` are its eigenvalues."""
+        left = self.left[rows]
+        block = (left * kept) @ left.mT
+        if not self.complete:
+            block += torch.eye(rows.shape[-1], dtype=left.dtype, device=left.device) - left @ left.mT
+        return block
 
     def _residual(self, target: Tensor, ridge: float, spectral: Tensor) -> tuple[Tensor, Tensor]:
         """`G y (k, d_Y)` and the eigenvalues `(r,)` of G."""

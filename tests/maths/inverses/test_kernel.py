@@ -95,6 +95,24 @@ def test_leave_fold_out_is_as_many_refits(shape, num_landmarks):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[0] > 7])
+@pytest.mark.parametrize("num_landmarks", LANDMARKS)
+@pytest.mark.parametrize("ridge", [1e-4, 1e-1])
+def test_leave_one_out_leaves_whole_groups_out(shape, num_landmarks, ridge, monkeypatch):
+    """If it fails, γ, λ and the confidence are chosen by rows whose copies the fit has seen."""
+    anchors, _ = pairs(3, *shape)
+    copies = [torch.tensor([[0, 4], [7, 2]]), torch.tensor([[1, 3, 5]])]
+    groups = [[0, 4], [7, 2], [1, 3, 5], *([row] for row in range(len(anchors)) if row not in (0, 1, 2, 3, 4, 5, 7))]
+    inverse = KernelInverse(2.0, ridge, num_landmarks)
+    source, target = anchors.source_rows.numpy(), anchors.target_rows.numpy()
+    expected = reference.kernel_left_out(source, target, 2.0, ridge, groups, chosen(inverse, anchors))
+    path = inverse.path(anchors.source_rows, copies)
+    found = path.leave_one_out(anchors.target_rows, ridge)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    monkeypatch.setattr("irp_hf.maths.inverses.kernel.BLOCK", 1)  # a group at a time
+    torch.testing.assert_close(path.leave_one_out(anchors.target_rows, ridge), found, rtol=1e-9, atol=1e-12)
+
+
 @FEW
 @given(seed=st.integers(0, 10**6), num_landmarks=st.sampled_from(LANDMARKS))
 def test_folds_of_one_are_leave_one_out(seed, num_landmarks):

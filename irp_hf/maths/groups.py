@@ -1,0 +1,239 @@
+"""Which rows are not independent: those that share a source or a target, exactly or to within rounding.
+
+A row that is held out while a copy of it stays is no row that was never seen. So whatever is held out takes whole groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import torch
+from torch import Tensor
+
+TOLERANCES = (2.0**-6, 2.0**-10, 2.0**-20)
+"""Of a row's distance from the mean: how far apart two encodings of one item may lie that were computed in bfloat16, in
+float16, or in other batches. By MiniLM, two of 5,871 questions of TREC and two of 64,000 English sentences are nearer than
+the first of them; by static token vectors, one and 53, which hold the same tokens."""
+DENSE = 4.0  # tolerances: where more rows lie between one and so many than within one, nearness tells nothing
+WITNESSES = 512  # rows that tell how dense it is around them
+SKETCH = 16  # directions that tell most rows apart
+AXES = 3  # of them span the grid in which neighbours are sought
+PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
+LEAST_GROUPS = (
+    10  # a fold each; fewer, where the targets alone make them so few, tell of other classes and not of other rows
+)
+BLOCK = 2**22  # numbers that are compared at once
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of rows that hang together by what they share."""
+
+    labels: Tensor
+    """The number of every row's group, shape (k,)."""
+    num_sources: int
+    """How many sources are distinct."""
+    num_targets: int
+    """How many targets are distinct."""
+    by: str = "both"
+    """"both": rows that share a source or a target are one group; "source": a source alone makes one, since so few targets
+    are distinct; "row": nothing does, since too little would be left."""
+
+    @cached_property
+    def num_groups(self) -> int:
+        """How many there are."""
+        return len(self.labels.unique())
+
+    @cached_property
+    def copies(self) -> list[Tensor]:
+        """Row numbers of the groups of more than one row, those of `m` rows as one tensor `(n, m)`."""
+        return groups_by_size(self.labels)
+
+
+def group_rows(source: Tensor, target: Tensor) -> Groups:
+    """The groups of `source (k, d_X)` and `target (k, d_Y)`, row by row.
+
+    Where the targets are few, such as one for each class, and would leave fewer groups than folds, a shared source alone
+    counts: to hold out a class tells nothing of other rows of the classes that there are.
+    """
+    by_source, by_target = same_rows(source), same_rows(target)
+    sources, targets = (components(edges, len(source)) for edges in (by_source, by_target))
+    num_sources, num_targets = len(sources.unique()), len(targets.unique())
+    both = components(torch.cat([by_source, by_target]), len(source))
+    if can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, num_sources / 2):
+        return Groups(both, num_sources, num_targets)
+    if can_hold_out(sources):
+        return Groups(sources, num_sources, num_targets, "source")
+    rows = torch.arange(len(source), device=source.device)
+    return Groups(rows, num_sources, num_targets, "row")
+
+
+def can_hold_out(labels: Tensor) -> bool:
+    """Whether any group can be held out whole, since two rows or more are left to fit on."""
+    _, count = labels.unique(return_counts=True)
+    return len(count) > 1 and int(count.max()) <= max(1, len(labels) - 2)
+
+
+def same_rows(x: Tensor) -> Tensor:
+    """Pairs of row numbers `(e, 2)` that connect the rows of `x (k, d)` which are one item, to within rounding.
+
+    The widest tolerance counts at which nearness tells something: along a line, or in a plane, rows are near by chance.
+    """
+    centred = x - x.mean(0)
+    norms = torch.linalg.vector_norm(centred, dim=1)
+    sketch = _sketch(centred)
+    slack = torch.finfo(x.dtype).eps * x.abs().max() * x.shape[1] ** 0.5  # of the centring itself
+    lengths = norms.clamp(min=float(slack) / TOLERANCES[-1] or 1.0)
+    for tolerance in (*TOLERANCES, 0.0):
+        radius = tolerance * norms + slack
+        edges = _near(centred, sketch, radius, lengths)
+        if not len(edges) or not tolerance or not _is_dense(centred, radius, edges):
+            break
+    return edges
+
+
+def _sketch(centred: Tensor) -> Tensor:
+    """Coordinates `(k, at most 16)` of `centred (k, d)` along its longest directions, longest first: distances only shrink."""
+    d = centred.shape[1]
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(d, min(SKETCH, d), generator=generator, dtype=centred.dtype).to(centred.device)
+    directions = torch.linalg.qr(centred.T @ (centred @ start)).Q
+    sketch = centred @ directions
+    rotation: Tensor = torch.linalg.eigh(sketch.T @ sketch).eigenvectors
+    longest: Tensor = sketch @ rotation.flip(1)
+    return longest
+
+
+def _near(centred: Tensor, sketch: Tensor, radius: Tensor, lengths: Tensor) -> Tensor:
+    """Pairs of row numbers `(e, 2)` that connect rows nearer than the smaller radius `(k,)`; all have a length `(k,)`.
+
+    In the order of their first coordinate, rows that are one item stand near each other. Neighbours are joined first, until
+    none are left to join, so that many copies of one item cost no more than others.
+    """
+    kept = sketch[:, 0].argsort(stable=True)
+    edges = []
+    while True:
+        pairs = torch.stack([kept[:-1], kept[1:]], dim=1)
+        near = _are_near(pairs, centred, sketch, radius)
+        edges.append(pairs[near])
+        kept = torch.cat([kept[:1], kept[1:][~near]])
+        if not near.any():
+            break
+    points, apart = (
+        sketch[kept, :AXES] / lengths[kept, None],
+        float((radius / lengths).max()),
+    )  # directions are no farther
+    edges += [pairs[_are_near(pairs, centred, sketch, radius)] for pairs in _neighbours(points, kept, apart)]
+    return torch.cat(edges)
+
+
+def _neighbours(points: Tensor, numbers: Tensor, apart: float) -> Iterator[Tensor]:
+    """Pairs `(e, 2)` of `numbers (n,)` whose `points (n, p)` lie in one cell of a grid so wide, or in two that touch."""
+    cells = (points / (apart or 1.0)).floor().long()
+    steps = torch.tensor(list(product((-1, 0, 1), repeat=cells.shape[1])), device=cells.device)
+    weights = torch.tensor(PRIMES[: cells.shape[1]], device=cells.device)
+    keys, order = (cells @ weights).sort(stable=True)  # two cells of one key only cost a comparison
+    numbers, n = numbers[order], len(order)
+    for step in steps[: len(steps) // 2 + 1]:  # each pair of cells once; the last step is none
+        low, high = (torch.searchsorted(keys, keys + step @ weights, right=right) for right in (False, True))
+        if not step.any():
+            low = torch.arange(1, n + 1, device=low.device)
+        count = (high - low).clamp(min=0)
+        for rows in count.nonzero()[:, 0].split(max(1, BLOCK // max(1, int(count.max())) // SKETCH)):
+            first = rows.repeat_interleave(count[rows])
+            start = (count[rows].cumsum(0) - count[rows] - low[rows]).repeat_interleave(count[rows])
+            second = torch.arange(len(first), device=first.device) - start
+            yield torch.stack([numbers[first], numbers[second]], dim=1)
+
+
+def _are_near(pairs: Tensor, centred: Tensor, sketch: Tensor, radius: Tensor) -> Tensor:
+    """Whether each of `pairs (e, 2)` of rows is nearer than the smaller radius, `(e,)`; of most the sketch tells that not."""
+    bound = radius[pairs].min(1).values
+    near: Tensor = torch.linalg.vector_norm(sketch[pairs[:, 0]] - sketch[pairs[:, 1]], dim=1) <= bound
+    rows = near.nonzero()[:, 0]
+    for part in rows.split(max(1, BLOCK // centred.shape[1])):
+        left, right = pairs[part].T
+        near[part] = torch.linalg.vector_norm(centred[left] - centred[right], dim=1) <= bound[part]
+    return near
+
+
+def _is_dense(centred: Tensor, radius: Tensor, edges: Tensor) -> bool:
+    """Whether there are more pairs of rows that lie a little farther apart than of such as lie within the radius `(k,)`."""
+    k = len(centred)
+    rows = torch.linspace(0, k - 1, min(k, WITNESSES)).long().to(centred.device)
+    within = around = 0
+    squares = centred.square().sum(1)
+    for part in rows.split(max(1, BLOCK // k)):
+        apart = (squares[part, None] + squares - 2 * centred[part] @ centred.T).clamp(min=0).sqrt()
+        near = apart <= radius[part, None]
+        within += int(near.sum()) - len(part)
+        around += int((apart <= DENSE * radius[part, None]).sum()) - int(near.sum())
+    return around > max(within, len(edges.unique()) * len(rows) / k)  # those that have copies may be few
+
+
+def row_labels(x: Tensor) -> Tensor:
+    """The number `(k,)` of the item that each row of `x (k, d)` is, to within rounding."""
+    return components(same_rows(x), len(x))
+
+
+def components(edges: Tensor, count: int) -> Tensor:
+    """The number `(count,)` of the connected component of each row, the smallest row number in it; `edges (e, 2)`."""
+    labels = torch.arange(count, device=edges.device)
+    left, right = edges.T
+    while True:
+        before = labels
+        least = torch.minimum(labels[left], labels[right])
+        labels = labels.clone()
+        for side in (left, right):
+            labels.scatter_reduce_(0, before[side], least, "amin")  # a component's root follows
+            labels.scatter_reduce_(0, side, least, "amin")
+        labels = labels[labels]
+        if torch.equal(labels, before):
+            return labels
+
+
+def groups_by_size(labels: Tensor) -> list[Tensor]:
+    """Row numbers of groups of more than one row, `(n, m)` for each size m; `labels (k,)` are the groups' numbers."""
+    _, group, count = labels.unique(return_inverse=True, return_counts=True)
+    order = group.argsort(stable=True)
+    size = count[group[order]]
+    return [order[size == m].view(-1, m) for m in count.unique().tolist() if m > 1]
+
+
+def first_groups(labels: Tensor, count: int) -> Tensor:
+    """Which rows `(k,)` belong to groups that are taken in their order until they are `count`.
+
+    A group that is too large for that is left out; where all are, the smallest is taken.
+    """
+    _, group = labels.unique(return_inverse=True)
+    size = group.bincount().tolist()
+    taken, rows = [], 0
+    for one in dict.fromkeys(group.tolist()):
+        if rows + size[one] <= count:
+            taken.append(one)
+            rows += size[one]
+    taken = taken or [size.index(min(size))]
+    return torch.isin(group, torch.tensor(taken, device=group.device))
+
+
+def whole_folds(labels: Tensor, order: Tensor, num_folds: int) -> list[Tensor]:
+    """Folds of row numbers that keep groups whole, the largest fold first.
+
+    Each group, the largest first and then in this `order (k,)`, goes to the fold that has fewest rows.
+    """
+    _, group = labels[order].unique(return_inverse=True)
+    count = group.bincount()
+    first = torch.full_like(count, len(order)).scatter_reduce_(
+        0, group, torch.arange(len(order), device=group.device), "amin"
+    )
+    sequence = sorted(range(len(count)), key=lambda one: (-int(count[one]), int(first[one])))
+    sizes, folds = [0] * min(num_folds, len(count)), torch.empty_like(count)
+    for one in sequence:
+        fold = sizes.index(min(sizes))
+        sizes[fold] += int(count[one])
+        folds[one] = fold
+    of_row = folds[group]
+    return sorted((order[of_row == fold] for fold in range(len(sizes))), key=len, reverse=True)

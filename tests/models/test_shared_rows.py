@@ -1,0 +1,128 @@
+"""Anchors some of which share a source or a target: what is promised is kept on items that nobody has seen."""
+
+import numpy as np
+import pytest
+
+from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.analysis.anchor_budget import anchor_budget
+from irp_hf.analysis.compatibility import compatibility
+
+RANDOM = np.random.default_rng(0)
+MAP = RANDOM.normal(size=(40, 30))
+WORDS, FRESH = RANDOM.normal(size=(100, 40)), RANDOM.normal(size=(2000, 40))
+
+
+def target_of(x: np.ndarray) -> np.ndarray:
+    """The target's vectors, which differ a little each time."""
+    return np.tanh(x @ MAP / 6) + 0.05 * RANDOM.normal(size=(len(x), 30))
+
+
+def noisy(x: np.ndarray) -> np.ndarray:
+    """The source's vectors, which differ a little each time."""
+    return x + 0.3 * RANDOM.normal(size=x.shape)
+
+
+TRUE, ONCE = target_of(FRESH), target_of(WORDS)
+THREE = np.repeat(WORDS, 3, 0)
+HALF = np.concatenate([WORDS, WORDS.astype(np.float16), WORDS * (1 + 1e-5)])
+SHUFFLED = RANDOM.permutation(300)
+CASES = {
+    "exact": (THREE, target_of(THREE)),
+    "in another order": (THREE[SHUFFLED], target_of(THREE[SHUFFLED])),
+    "to within rounding": (HALF, target_of(np.tile(WORDS, (3, 1)))),
+    "of the target": (noisy(THREE), np.repeat(ONCE, 3, 0)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_promised_is_kept(case: str):
+    """Items that repeat would promise .995 where .89 comes true, and choose a map that is worse than with each item once."""
+    method = "auto" if case == "exact" else "kernel"
+    adapter = IRPAdapter.from_anchors(*CASES[case], method=method)
+    fresh, words = (noisy(FRESH), noisy(WORDS)) if case == "of the target" else (FRESH, WORDS)
+    truth = adapter.evaluate(fresh, TRUE).cosine.mean
+    once = IRPAdapter.from_anchors(words, ONCE, method=method).evaluate(fresh, TRUE).cosine.mean
+    assert adapter.config.score == pytest.approx(truth, abs=0.02)
+    assert float(adapter.fitted.expected.mean()) == pytest.approx(truth, abs=0.02)
+    assert truth > once - 0.01
+
+
+def test_every_figure_of_the_report_is_honest():
+    """The table, the curve or the confidences would be of rows whose copies were fitted on."""
+    report = IRPAdapter.from_anchors(*CASES["exact"], method="whitened").report(progress=False)
+    truth = 0.935
+    for row in report.rows:
+        assert row.evaluation.cosine.mean < truth + 0.01
+    assert report.learning_curve[-1].evaluation.cosine.mean == pytest.approx(truth, abs=0.03)
+    assert np.mean(report.reliability.true) == pytest.approx(truth, abs=0.02)
+    chosen = report.rows[0].evaluation.cosine
+    assert chosen.high - chosen.low > 0.008  # of a hundred groups, and not of three hundred rows
+
+
+@pytest.mark.parametrize("method", ["kernel", "whitened"])
+@pytest.mark.parametrize("objective", ["cosine", "neighbors"])
+def test_every_method_and_objective_is_honest(method: str, objective: str):
+    """One of them would hold out rows whose copies it keeps."""
+    source, target = CASES["exact"]
+    adapter = IRPAdapter.from_anchors(source, target, method=method, objective=objective)
+    found = adapter.evaluate(FRESH[:300], TRUE[:300])  # as many rows as there are anchors
+    assert adapter.config.score <= getattr(found, objective).mean + 0.06
+    assert found.cosine.mean > 0.91
+
+
+def test_the_report_counts_them(tmp_path):
+    """A user would not know that a table of 310 rows holds a hundred items."""
+    source, target = CASES["exact"]
+    adapter = IRPAdapter.from_anchors(
+        np.concatenate([source, source[:10]]),
+        np.concatenate([target, target[:10]]),
+        method="kernel",
+        gamma=0.1,
+        ridge=0.01,
+    )
+    adapter.save_pretrained(tmp_path)  # what was saved before this was counted, too
+    report = IRPAdapter.from_pretrained(tmp_path).report(progress=False, baselines=[])
+    said = " ".join(str(report).split())
+    assert "300 parallel anchors" in said
+    assert "10 more are copies of another, and left out." in said
+    assert "100 distinct sources and 300 distinct targets" in said
+    assert "held out together, 100 groups in all" in said
+    assert type(report).from_dict(report.to_dict()) == report
+
+
+def test_anchors_of_which_none_repeats_are_not_counted(adapter):
+    """Every report would have a sentence more that says nothing."""
+    assert "distinct" not in str(adapter.report(progress=False, baselines=[]))
+
+
+def test_probes_hold_whole_groups_out():
+    """The probes would promise what the report no longer does."""
+    source, target = CASES["exact"]
+    found = compatibility({"x": source, "y": target}, method="kernel", progress=False)
+    assert found.get("x", "y").mean < 0.95
+    budget = anchor_budget(source, target, sizes=[200], num_repeats=1, progress=False)
+    assert budget.points[0].cosine.mean < 0.95
+
+
+@pytest.mark.parametrize("shared", ["source", "target"])
+@pytest.mark.parametrize("method", ["kernel", "whitened", "pruned"])
+@pytest.mark.parametrize("count", [2, 3, 4, 12, 60, 118, 119])
+def test_a_group_of_any_size_neither_breaks_a_fit_nor_a_report(shared: str, method: str, count: int):
+    """One prototype for a class, or a constant answer to half of the items, would end in an error of torch's."""
+    source, target = WORDS[:60, :8].repeat(2, 0) + 0.2 * RANDOM.normal(size=(120, 8)), RANDOM.normal(size=(120, 5))
+    (source if shared == "source" else target)[:count] = (source if shared == "source" else target)[0]
+    adapter = IRPAdapter.from_anchors(source, target, method=method)
+    assert np.isfinite(adapter.translate(source)).all()
+    assert np.isfinite(adapter.config.score)
+    if count in (3, 60, 119):
+        assert str(adapter.report(progress=False, baselines=["ridge"]))
+
+
+def test_what_is_stored_is_what_it_was():
+    """A space or an adapter that holds groups would be saved otherwise than others, and not load elsewhere."""
+    source, target = CASES["exact"]
+    adapter = IRPAdapter.connect(
+        AnchoredSpace.from_embeddings(source), AnchoredSpace.from_embeddings(target), method="whitened"
+    )
+    assert adapter.config.num_anchors == 300
+    assert adapter.source_anchors.shape == (300, 40)
