@@ -40,6 +40,10 @@ class HeadCutError(IRPError, ValueError):
 Refusal = TypeVar("Refusal", bound=IRPError)
 
 LONGEST = 120  # characters of a value that an error shows
+LONGEST_LINE = 300  # characters of what another library says
+LONGEST_PART = (
+    1_000  # characters of what was expected, say: a list of names may be long, a stranger's megabytes may not
+)
 INSTALL = "Run: pip install {}"
 
 
@@ -47,8 +51,9 @@ def refusal(subject: str, expected: str, got: str, advice: str, kind: type[Refus
     """An error in two sentences: `subject: expected this, got that.` and then what to do.
 
     `got` says the value as it came, `shown(value)` where a user chose it. `advice` is one sentence or more, each with its
-    full stop.
+    full stop. Names and texts in it may be a stranger's: what a terminal would obey is escaped, and what is long is cut.
     """
+    subject, expected, got, advice = (printable(part, LONGEST_PART) for part in (subject, expected, got, advice))
     return kind(f"{subject}: expected {expected}, got {got}. {advice}")
 
 
@@ -60,9 +65,28 @@ def missing(subject: str, package: str, install: str) -> MissingDependencyError:
 
 def shown(value: Any) -> str:
     """A value as Python writes it, on one line; of a long one both ends, since the end of a path tells most."""
-    text = repr(value) if isinstance(value, str | bytes) else " ".join(repr(value).split())
-    half = (LONGEST - 1) // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
+    whole: Any = value
+    if isinstance(value, str | bytes) and len(value) > LONGEST:  # megabytes need not be escaped to be cut
+        whole = whole[:LONGEST] + whole[-LONGEST:]
+    text = repr(whole) if isinstance(value, str | bytes) else " ".join(repr(value).split())
+    return printable(text, LONGEST)
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """A stranger's text on one line of at most `longest` characters, of which a terminal obeys none.
+
+    Codes that move, colour or clear, marks that turn the direction of reading, what has no width and lone surrogates stand as
+    Python escapes them; of a long text both ends stay.
+    """
+    half = (longest - 1) // 2
+    if len(text) > longest:
+        text = f"{text[:half]}…{text[-half:]}"
+    if text.isprintable():
+        return text
+    text = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
+    )
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def kind_of(value: Any) -> str:
@@ -81,5 +105,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error's text, without its full stop; the error's class where it has no text."""
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    """Of an error's text, printable and without its full stop; the error's class where it has no text."""
+    return printable(str(error).strip().partition("\n")[0].rstrip("."), LONGEST_LINE) or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from typing_extensions import Self
 
 from irp_hf.checks import check_count, check_flag
-from irp_hf.errors import refusal, shown
+from irp_hf.errors import printable, refusal, shown
 from irp_hf.hub.ids import COMMIT, is_hub_id
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
@@ -148,8 +148,8 @@ class EncoderRecord(Record):
 
     @property
     def name(self) -> str:
-        """Its id, for people."""
-        return self.id or "an unknown encoder"
+        """Its id, for people: printable, whatever a stranger wrote."""
+        return printable(self.id) if self.id else "an unknown encoder"
 
     @property
     def at_head(self) -> bool:

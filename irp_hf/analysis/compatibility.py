@@ -18,7 +18,7 @@ from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.measures import MEASURES
-from irp_hf.evaluation.plots import MUTED, draw, title
+from irp_hf.evaluation.plots import MUTED, draw, drawn, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.heads.labels import head_labels
 from irp_hf.maths.pairs import distinct_pairs
@@ -195,11 +195,12 @@ def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
         axes.text(
             column, row, number(mean), ha="center", va="center", color="white" if dark else "black", fontweight="bold"
         )
-    axes.set_xticks(range(len(found.names)), found.names)
+    names = [drawn(name) for name in found.names]
+    axes.set_xticks(range(len(names)), names)
     if max(map(len, found.names)) > LONGEST:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right")
-    axes.set_yticks(range(len(found.names)), found.names)
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("to: space of the head or index")
     axes.set_ylabel("from: space of the encoder")
     axes.grid(visible=False)

@@ -20,7 +20,7 @@ from irp_hf.checks import check_choice, check_text
 from irp_hf.data.columns import Columns, as_views, origin, read_labels, read_views
 from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set_fingerprint
 from irp_hf.disk.atomic import check_path, replaced_folder
-from irp_hf.errors import InputError, first_line, refusal
+from irp_hf.errors import InputError, first_line, printable, refusal
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import PushOptions, check_keywords, full_id, push
 from irp_hf.records import AnchorRecord
@@ -267,7 +267,7 @@ class AnchorSet:
     def __repr__(self) -> str:
         facts = [
             f"{len(self)} items",
-            f"views: {', '.join(self.views)}",
+            f"views: {printable(', '.join(self.views))}",
             f"fingerprint {self.fingerprint[:6]}…",
         ]
         if self.num_duplicates:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from irp_hf.anchors.pages import LARGEST_FOOTER, check_footer, most_bytes, rows_at_once
 from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 
 FORMAT_VERSION = 1
 MANIFEST = "anchor_set.json"
 TABLE = "data/anchors-00000-of-00001.parquet"
-LARGEST_MANIFEST = 500_000_000  # bytes: an index is some ten characters
+LARGEST_MANIFEST = 100_000_000  # bytes: an index is some ten characters
+THRIFT = dict(thrift_string_size_limit=LARGEST_FOOTER, thrift_container_size_limit=100_000)  # of a footer's parts
 MANIFEST_TYPES: dict[str, tuple[Any, str]] = dict(
     views=(list, "a list"),
     fingerprint=(str, "a text"),
@@ -80,24 +82,54 @@ def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[A
     from pyarrow import ArrowException, parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        check_footer(path)
+        with parquet.ParquetFile(path, memory_map=True, **THRIFT) as file:
             names, num_rows = file.schema_arrow.names, file.metadata.num_rows
             expected = f"{manifest['num_items']} rows of {manifest['views']}"
             if (
                 names != manifest["views"] or num_rows != manifest["num_items"] or not num_rows
             ):  # before it takes memory
                 raise damaged(path, expected, f"{num_rows} of {names}")
-            table = file.read()
-            columns = {name: table[name].to_pylist() for name in table.column_names}
+            columns = _read_columns(path, file)
             for name, column in columns.items():
                 if len(column) != num_rows:
                     raise damaged(path, f"{num_rows} rows, as its footer says", f"{len(column)} in {name!r}")
+            return columns
     except DamagedFolderError:
         raise
-    except (OSError, ValueError, KeyError, ArrowException) as error:
+    except (OSError, ValueError, KeyError, OverflowError, ArrowException) as error:
         raise damaged(path, "a whole Parquet file", f"another ({first_line(error)})") from error
-    # Pictures come from the file alone: a path in somebody else's table could name any file of this machine.
-    return {
-        name: [item.get("bytes") if isinstance(item, dict) else item for item in column]
-        for name, column in columns.items()
-    }
+
+
+def _read_columns(path: Path, file: Any) -> dict[str, Sequence[Any]]:
+    """The texts, and the bytes of pictures, by column; counted as they come, since a value may stand there many times.
+
+    Pictures come from the file alone: a path in somebody else's table could name any file of this machine.
+    """
+    import pyarrow.compute as pc
+
+    leaves = {field.name: _leaf(field) for field in file.schema_arrow}
+    most = most_bytes(path)
+    rows = rows_at_once(path, file.metadata, list(leaves.values()), most)
+    columns: dict[str, list[Any]] = {name: [] for name in leaves}
+    total = 0
+    for batch in file.iter_batches(rows, columns=list(leaves.values()), use_threads=False):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            values = column if leaves[name] == name else pc.struct_field(column, "bytes")
+            total += pc.sum(pc.binary_length(values)).as_py() or 0
+            if total > most:
+                raise ValueError(f"its values have {total:,} bytes and more, the file {path.stat().st_size:,}")
+            columns[name] += values.to_pylist()
+    return dict(columns)
+
+
+def _leaf(field: Any) -> str:
+    """The path to what is read of a column; raises `ValueError` where that is neither a text nor the bytes of a picture."""
+    from pyarrow import types
+
+    kinds = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    if any(is_kind(field.type) for is_kind in kinds):
+        return str(field.name)
+    if types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+        return f"{field.name}.bytes"
+    raise ValueError(f"{field.name!r} holds {field.type!s:.80}, and neither texts nor pictures")

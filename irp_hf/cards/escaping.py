@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from irp_hf.errors import printable
 from irp_hf.records import AnchorRecord, EncoderRecord
 
 HUB = "https://huggingface.co"
+SPOKEN = re.compile(r"([\\`*\[\]<>&$])")  # of these, what makes links, HTML, code and formulas
 MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 UNNAMED = "an unnamed anchor set"
 LONGEST = 200  # characters that a card shows of a value
@@ -33,6 +35,11 @@ def clean(value: Any) -> str:
 def plain(value: Any) -> str:
     """Text in which no character is a mark of Markdown or HTML."""
     return MARKS.sub(r"\\\1", clean(value))
+
+
+def spoken(text: str, longest: int) -> str:
+    """Text that says the same and does nothing: no link, picture, HTML, code or formula; names stay readable in the source."""
+    return SPOKEN.sub(r"\\\1", printable(text, longest))
 
 
 def code(value: Any) -> str:

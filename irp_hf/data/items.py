@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from irp_hf.data.pictures import open_file
 from irp_hf.errors import InputError, IRPError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
@@ -115,11 +116,14 @@ def need_pillow() -> None:
 
 
 def open_picture(item: Any) -> Image:
-    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep."""
+    """Decode a picture, turned upright as `datasets` does it, in a mode that a file can keep.
+
+    Of the bytes of a file it takes what `irp_hf.data.pictures` allows, and raises what `open_file` raises.
+    """
     need_pillow()
     from PIL import Image, ImageOps
 
-    picture = item if isinstance(item, Image.Image) else Image.open(io.BytesIO(_file_bytes(item)))
+    picture = item if isinstance(item, Image.Image) else open_file(_file_bytes(item))
     picture.load()
     if picture.getexif().get(EXIF_ORIENTATION, 1) != 1:
         picture = ImageOps.exif_transpose(picture)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from irp_hf.data.pictures import decoded_here
 from irp_hf.data.wrong import module_of
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
@@ -124,7 +125,7 @@ def _of_arrow(items: Any, name: str) -> Any:
 
 
 def _of_datasets(items: Any, name: str) -> Any:
-    return items if isinstance(items, Sequence) else _other(items, name)
+    return decoded_here(items) if isinstance(items, Sequence) else _other(items, name)
 
 
 def _of_xarray(items: Any, name: str) -> Any:

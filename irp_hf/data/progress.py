@@ -7,10 +7,11 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from irp_hf.checks import check_flag
+from irp_hf.errors import printable
 
 
 def progress_bar(desc: str, progress: bool | None, items: Any = None, **options: Any) -> Any:
-    """A bar of tqdm, over `items` or to be updated by hand; it goes away when it is full.
+    """A bar of tqdm, over `items` or to be updated by hand; it goes away when it is full. `desc` may name what strangers named.
 
     `progress`: True always shows it, False never does; None does on a terminal, and so neither in a pipe nor in a test.
     `options` are tqdm's, as `total`.
@@ -18,7 +19,7 @@ def progress_bar(desc: str, progress: bool | None, items: Any = None, **options:
     Raises `InputError` for a `progress` that is none of the three.
     """
     check_progress(progress)
-    return tqdm(items, desc=desc, leave=False, disable=None if progress is None else not progress, **options)
+    return tqdm(items, desc=printable(desc), leave=False, disable=None if progress is None else not progress, **options)
 
 
 def check_progress(progress: Any) -> None:

@@ -13,10 +13,14 @@ import numpy as np
 from irp_hf.data.items import is_picture, open_picture
 from irp_hf.data.wrong import is_missing
 from irp_hf.encoding.base import Encoder
-from irp_hf.errors import MissingDependencyError, first_line, kind_of, missing, refusal, shown
+from irp_hf.errors import InputError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+# Of a picture's sides: processors scale the shorter one to some hundreds of pixels, and the longer one grows with it.
+MOST_TIMES_AS_LONG = 200
+MOST_SAMPLES = 1 << 27  # of one sound, over all channels: two hours at 16 kHz; silence packs to almost nothing
 
 
 def read_items(encoder: Encoder, items: Sequence[Any], first: int = 0) -> list[Any]:
@@ -70,11 +74,13 @@ def _picture(item: Any, row: int, encoder: Encoder) -> Image:
         raise refusal(f"Item {row}", f"a picture, which {encoder.name} reads", kind_of(item), advice)
     try:
         opened = open_picture(Path(item).read_bytes() if isinstance(item, str | os.PathLike) else item)
+        if max(opened.size) > MOST_TIMES_AS_LONG * min(opened.size):
+            raise ValueError(f"it is {opened.width} by {opened.height} pixels")
         return opened.convert("RGB")
     except MissingDependencyError:
         raise
     except Exception as error:  # a broken file makes Pillow raise almost anything
-        got = getattr(error, "strerror", None) or "what Pillow cannot read"
+        got = getattr(error, "strerror", None) or f"what Pillow cannot read, or no encoder takes ({first_line(error)})"
         raise refusal(_place(item, row), "a file with a picture", got, "Drop or replace it.") from error
 
 
@@ -128,7 +134,13 @@ def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
         item = item.get("bytes") if item.get("bytes") is not None else item.get("path")
     try:
         data = item if isinstance(item, bytes) else Path(item).read_bytes()
-        array, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            if (samples := sound.frames * sound.channels) > MOST_SAMPLES:
+                advice = "Cut it into pieces."
+                raise refusal(name, f"a sound of at most {MOST_SAMPLES:,} samples", f"one of {samples:,}", advice)
+            array, rate = sound.read(dtype="float32"), sound.samplerate
+    except InputError:
+        raise
     except (OSError, TypeError, RuntimeError) as error:
         got = getattr(error, "strerror", None) or "what soundfile cannot read"
         raise refusal(name, "a file with a sound", got, "Drop or replace it.") from error

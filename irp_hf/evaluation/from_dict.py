@@ -13,8 +13,13 @@ from irp_hf.errors import InputError, refusal, shown
 
 Kind = TypeVar("Kind")
 ADVICE = "Give what to_dict returned, unchanged."
+LONGEST = 1_000  # characters of a text: names and settings
+MOST = 10_000_000  # entries of a list: there is one for each anchor
 TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
-    str: ("a string", lambda value: isinstance(value, str)),
+    str: (
+        f"a string of at most {LONGEST:,} characters",
+        lambda value: isinstance(value, str) and len(value) <= LONGEST,
+    ),
     int: ("a whole number", is_count),
     float: ("a number", is_number),
 }
@@ -44,8 +49,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if isinstance(kind, UnionType):  # of one type and None
         return None if value is None else _read(get_args(kind)[0], value, place)
     if get_origin(kind) is tuple:  # of any length
-        if not isinstance(value, list | tuple):
-            raise _wrong(place, value, "a list")
+        if not isinstance(value, list | tuple) or len(value) > MOST:
+            raise _wrong(place, value, f"a list of at most {MOST:,}")
         return tuple(_read(get_args(kind)[0], entry, f"{place}[{row}]") for row, entry in enumerate(value))
     if is_dataclass(kind) and isinstance(kind, type):
         return dataclass_from_dict(kind, value, place)

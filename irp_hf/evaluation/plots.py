@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from irp_hf.errors import first_line, missing, refusal
+from irp_hf.errors import first_line, missing, printable, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
@@ -40,6 +40,7 @@ STYLE: dict[Any, Any] = {
 }
 SUFFIXES = (".png", ".svg", ".pdf")  # that an error suggests; matplotlib knows more
 DRAWING = Turns()
+LONGEST_NAME, LONGEST_TITLE = 30, 100  # characters that a picture shows
 PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 Panel: TypeAlias = "Callable[[Axes], None]"
 
@@ -108,7 +109,7 @@ def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> 
             axes.plot(measure.mean, place, "o", color=COLORS[name], markersize=7)
             text = f"{MEASURES[name].title} {number(measure.mean)}" if place == places[0] else number(measure.mean)
             _label(axes, text, measure.mean, place, name, (0, 13 * side), "center")
-    axes.set_yticks(places, [row.method for row in rows])
+    axes.set_yticks(places, [drawn(row.method) for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=INK, fontweight="bold" if row.method == chosen else "normal")
     axes.set_ylim(-0.55, len(rows) - 0.45)
@@ -156,10 +157,15 @@ def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
     axes.locator_params(nbins=5, prune="lower")
 
 
+def drawn(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name as a picture shows it: on one line, and no formula, whatever a stranger called it."""
+    return printable(name, longest).replace("$", r"\$")
+
+
 def title(axes: Axes, text: str, subtitle: str) -> None:
     """The title of a panel and, smaller, what is below it."""
-    axes.set_title(text, loc="left", pad=30, fontsize=13.5, fontweight="bold")
-    axes.annotate(subtitle, (0, 1), (0, 13), "axes fraction", "offset points", color=MUTED)
+    axes.set_title(drawn(text, LONGEST_TITLE), loc="left", pad=30, fontsize=13.5, fontweight="bold")
+    axes.annotate(drawn(subtitle, LONGEST_TITLE), (0, 1), (0, 13), "axes fraction", "offset points", color=MUTED)
 
 
 def _label(

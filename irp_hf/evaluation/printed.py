@@ -7,7 +7,11 @@ import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from irp_hf.cards.escaping import spoken
+from irp_hf.errors import printable
+
 WIDTH = 100  # of the terminal
+LONGEST_CELL, LONGEST_TEXT = 200, 5_000  # characters: names in a result may be a stranger's
 MARK = "▸ "  # in front of the row that was chosen
 LEFT = ("method", "settings")  # columns of text, not of numbers
 Table = list[list[str]]
@@ -39,15 +43,25 @@ class Printed(ABC):
 
     def __str__(self) -> str:
         """For a terminal, 100 columns wide as far as the tables allow."""
-        return _joined(self.terminal_parts(), wrapped, aligned, "\n\n")
+        return _joined(_each(self.terminal_parts(), printable), wrapped, aligned, "\n\n")
 
     def to_markdown(self) -> str:
         """For a model card or a README."""
-        return _joined(self.parts(), str, markdown, "\n\n") + "\n"
+        return _joined(_each(self.parts(), spoken), str, markdown, "\n\n") + "\n"
 
     def _repr_html_(self) -> str:
         """For a notebook."""
-        return _joined(self.parts(), paragraph, as_html, "\n")
+        return _joined(_each(self.parts(), printable), paragraph, as_html, "\n")
+
+
+def _each(parts: Sequence[Part], harmless: Callable[[str, int], str]) -> list[Part]:
+    """The same parts, every paragraph and every cell of them made harmless where it will stand."""
+    return [
+        harmless(part, LONGEST_TEXT)
+        if isinstance(part, str)
+        else [[harmless(cell, LONGEST_CELL) for cell in line] for line in part]
+        for part in parts
+    ]
 
 
 def _joined(parts: Sequence[Part], text: Callable[[str], str], table: Callable[[Table], str], between: str) -> str:

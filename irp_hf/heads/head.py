@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from irp_hf.checks import check_choice, check_count, check_list, quoted
-from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
+from irp_hf.errors import IRPError, first_line, kind_of, printable, refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
@@ -146,7 +146,7 @@ class Head(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        name, count = self.record.id or "given in memory", len(self.labels or ())
+        name, count = printable(self.record.id or "given in memory"), len(self.labels or ())
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
 
 

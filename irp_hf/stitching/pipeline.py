@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from huggingface_hub import get_session
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Pipeline
-from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from transformers.pipelines.pt_utils import KeyDataset, PipelineDataset, PipelineIterator
 
 from irp_hf.checks import (
     check_absent,
@@ -23,8 +22,10 @@ from irp_hf.checks import (
     check_number,
     check_workers,
 )
+from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.encoding.base import EncoderOptions, check_device, check_usable
-from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
+from irp_hf.errors import IRPError, kind_of, refusal, shown
+from irp_hf.hub.fetching import SECONDS, fetch_url
 from irp_hf.stitching.model import StitchedModel
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -137,11 +138,16 @@ class IRPStitchPipeline(Pipeline):
             **kwargs: `top_k`, how many labels, by default 1 of texts and 5 of pictures and sounds, None for all;
                 `function_to_apply`, "softmax", "sigmoid" or "none", by default what suits the head's problem type;
                 `return_confidence`, which adds the adapter's `confidence` for the input, the expected cosine with the vector
-                that the target's own encoder would have given; `timeout` in seconds for URLs; `batch_size`, `num_workers`.
+                that the target's own encoder would have given; `timeout`, the seconds that a URL may take, by default 60, None
+                for any (its file may have 268 MB, packed or unpacked); `batch_size`, `num_workers`.
 
         Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
         where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
         """
+        inputs = decoded_here(inputs)
+        if isinstance(inputs, KeyDataset) and inputs.key in (getattr(inputs.dataset, "column_names", None) or ()):
+            column = decoded_here(inputs.dataset[inputs.key])
+            inputs = _Items(column) if isinstance(column, PictureColumn) else inputs
         listed = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
         if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
             raise refusal("inputs", "at least one", f"none, {shown(inputs)}", "Pass [item, ...].")
@@ -183,11 +189,11 @@ class IRPStitchPipeline(Pipeline):
             return {"items": [error], "row": row}
 
     def preprocess(  # type: ignore[override]
-        self, item: Any, timeout: float | None = None, row: int = 0
+        self, item: Any, timeout: float | None = SECONDS, row: int = 0
     ) -> dict[str, Any]:
         """Read one item; `row` is its place, for errors."""
         if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
-            item = _fetch(item, timeout)
+            item = fetch_url(item, timeout)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
             item = {"array": item["raw"], **item}
         return {"items": self.stitched.read([item], row), "row": row}
@@ -251,6 +257,19 @@ class IRPStitchPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
 
 
+class _Items(Dataset[Any]):
+    """A sequence as a data set of torch, which a pipeline streams."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.items[row]
+
+
 class _Numbered(Dataset[tuple[int, Any]]):
     """Items with their rows."""
 
@@ -273,13 +292,3 @@ def _check_devices(**devices: Any) -> None:
 
 def _together(read: list[dict[str, Any]]) -> dict[str, Any]:
     return {"items": [item for one in read for item in one["items"]], "row": read[0]["row"]}
-
-
-def _fetch(url: str, timeout: float | None) -> bytes:
-    try:
-        response: Any = get_session().get(url, follow_redirects=True, timeout=timeout)
-        content: bytes = response.raise_for_status().content
-    except Exception as error:  # whatever the client of huggingface_hub raises
-        expected, got = "a file that can be fetched", f"an error ({first_line(error)})"
-        raise refusal(url, expected, got, "Check the address and the connection.") from error
-    return content
