@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_count, check_list, check_number
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal, shown
@@ -125,6 +126,7 @@ class AnchorBudget(Printed):
         return f"{title}: from {enough:,} anchors on, a doubling brings less than {number(WORTHWHILE)}."
 
 
+@own_arithmetic()
 def anchor_budget(
     source: Any,
     target: Any,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from irp_hf.analysis.inputs import check_enough, parallel_anchors
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_text
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
@@ -132,6 +133,7 @@ class Compatibility(Printed):
         check_choice("measure", measure, self.measures(), advice)
 
 
+@own_arithmetic()
 def compatibility(
     spaces: Mapping[str, Any],
     *,

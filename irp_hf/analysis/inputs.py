@@ -54,7 +54,8 @@ def check_enough(pairs: Pairs, subject: str) -> None:
 def _open(name: str, space: Any) -> tuple[AnchorsOf, Tensor]:
     if isinstance(space, AnchoredSpace | str | os.PathLike):
         opened = open_space(space, name)
-        return AnchorsOf.space(name, opened.config), opened.anchors
+        with opened.computing():
+            return AnchorsOf.space(name, opened.config), opened.anchors
     anchors = as_matrix(space, name).float()
     check_anchors(anchors, name)
     return AnchorsOf(name, len(anchors)), anchors

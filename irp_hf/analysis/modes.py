@@ -30,7 +30,9 @@ def density(values: Tensor, bandwidth: float) -> Tensor:
     low, high = float(values.min()) - 4 * bandwidth, float(values.max()) + 4 * bandwidth
     num_bins = round(BINS * (high - low) / bandwidth)
     counts = torch.histc(values, num_bins, low, high)
-    kernel = torch.exp(-((torch.arange(-4 * BINS, 4 * BINS + 1, dtype=values.dtype) / BINS) ** 2) / 2)
+    kernel = torch.exp(
+        -((torch.arange(-4 * BINS, 4 * BINS + 1, dtype=values.dtype, device=values.device) / BINS) ** 2) / 2
+    )
     smooth: Tensor = torch.nn.functional.conv1d(counts[None, None], kernel[None, None], padding="same")
     return smooth[0, 0]
 

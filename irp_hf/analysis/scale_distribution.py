@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.analysis.modes import num_modes
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_count
 from irp_hf.data.arrays import as_matrix
 from irp_hf.errors import refusal
@@ -158,6 +159,7 @@ SHAPE_TITLES = {
 }
 
 
+@own_arithmetic()
 def scale_distribution(embeddings: Any, *, num_bins: int | None = None) -> ScaleDistribution:
     """The distribution of the norms of `embeddings (n, d)`, raw and centred by their mean (paper, figure 5).
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_absent, check_list, check_number, quoted
 from irp_hf.data.arrays import as_matrix
 from irp_hf.errors import kind_of, refusal, shown
@@ -124,6 +125,7 @@ class ScaleInvariance(Printed):
         return draw([partial(_panel, result=self)], path, what="scale invariance", width=6.4)
 
 
+@own_arithmetic()
 def scale_invariance(
     head: Any,
     x: Any,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.analysis.stability_result import Stability, StabilityPoint, best_of, mean_of
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_alias, check_choice, check_list
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.evaluation.intervals import bootstrap
@@ -27,6 +28,7 @@ from irp_hf.maths.tuning import THRESHOLDS
 SUBSPACES = (1, 2, 4, 8, 16)
 
 
+@own_arithmetic()
 def stability(
     source: Any,
     target: Any = None,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import Rows, as_matrix, check_same_rows
 from irp_hf.data.chunks import refuse_overflow
 from irp_hf.maths.pairs import Pairs
@@ -30,7 +31,7 @@ class Baseline(ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`, unchecked, in the dtype of the fit."""
 
-    @torch.no_grad()
+    @own_arithmetic()
     def translate(self, x: Any) -> Any:
         """Vectors of the target space `(n, d_Y)` for `x (n, d_X)`, in its kind and dtype, as `IRPAdapter.translate` does.
 
@@ -65,6 +66,7 @@ class DirectMap(Baseline):
         return (x.to(self.weight) - self.source_mean) @ self.weight + self.target_mean
 
 
+@own_arithmetic()
 def procrustes(source: Tensor, target: Tensor) -> DirectMap:
     """Rotate `source (k, d_X)` onto `target (k, d_Y)`, both centred; scale by the Frobenius norms.
 
@@ -78,6 +80,7 @@ def procrustes(source: Tensor, target: Tensor) -> DirectMap:
     return sides.map(scale * (left @ right))
 
 
+@own_arithmetic()
 def least_squares(source: Tensor, target: Tensor) -> DirectMap:
     """Affine least squares from `source (k, d_X)` to `target (k, d_Y)`, of minimum norm where k ≤ d_X.
 
@@ -87,6 +90,7 @@ def least_squares(source: Tensor, target: Tensor) -> DirectMap:
     return sides.map(torch.linalg.pinv(sides.source) @ sides.target)
 
 
+@own_arithmetic()
 def orthogonalized_least_squares(source: Tensor, target: Tensor) -> DirectMap:
     """Least squares between sides of unit variance per dimension, its singular values set to 1 (arXiv 2311.00664, `l-ortho`).
 
@@ -99,6 +103,7 @@ def orthogonalized_least_squares(source: Tensor, target: Tensor) -> DirectMap:
     return sides.map((left / source_deviation[:, None]) @ (right * target_deviation))
 
 
+@own_arithmetic()
 def ridge(source: Tensor, target: Tensor) -> DirectMap:
     """Affine ridge regression from `source (k, d_X)` to `target (k, d_Y)`, its λ by leave-one-out.
 
@@ -186,6 +191,7 @@ class RelativeDecoder(Baseline):
         return relative_projection(normalize(y.to(self.anchors), self.target), self.target_anchors)
 
 
+@own_arithmetic()
 def relative_decoder(source: Tensor, target: Tensor) -> RelativeDecoder:
     """Read the source's cosines with its anchors `(k, d_X)` by a decoder of the target's with its own `(k, d_Y)`.
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.closed_form import Baseline, Centred, DirectMap, deviation, parallel, ridge
 from irp_hf.maths.request import check_given
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
 HIDDEN, DROPOUT = 512, 0.1
 BATCH, EPOCHS, PATIENCE = 256, 100, 8
+PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults of the process
 HELD_OUT = 10  # one pair of so many tells when to stop
 
 
-@torch.inference_mode(False)  # whose tensors cannot be trained
+@own_arithmetic()  # tensors of inference mode could not be trained
 def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     """An affine map by 300 full-batch steps of Adam on the squared error (arXiv 2311.00664, `affine`).
 
@@ -27,7 +30,7 @@ def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     sides = _Standardized(source, target)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        linear = nn.Linear(sides.source.shape[1], sides.target.shape[1])
+        linear = nn.Linear(sides.source.shape[1], sides.target.shape[1], **PLAIN)
         optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
         for _ in range(STEPS):
             optimizer.zero_grad()
@@ -47,10 +50,10 @@ class ResidualMLP(nn.Module, Baseline):
         self.source_size, width = sides.source.shape[1], sides.target.shape[1]
         self.source_mean, self.source_deviation = sides.source_mean.float(), sides.source_deviation.float()
         self.target_deviation = sides.target_deviation.float()
-        last = nn.Linear(HIDDEN, width)
+        last = nn.Linear(HIDDEN, width, **PLAIN)
         nn.init.zeros_(last.weight)  # it begins as the ridge regression
         nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(nn.Linear(self.source_size, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), last)
+        self.network = nn.Sequential(nn.Linear(self.source_size, HIDDEN, **PLAIN), nn.GELU(), nn.Dropout(DROPOUT), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
@@ -59,7 +62,7 @@ class ResidualMLP(nn.Module, Baseline):
         return direct + (residual * self.target_deviation).to(direct)
 
 
-@torch.inference_mode(False)
+@own_arithmetic()
 def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     """Train a network on what ridge regression leaves; a tenth of the pairs, held out, tells when to stop.
 
@@ -69,8 +72,8 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     seed = check_given("auto", seed=seed).seed
     source, target = parallel(source, target)
     sides = _Standardized(source, target)
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(source), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    order = torch.randperm(len(source), generator=generator, dtype=torch.int64, device="cpu")
     held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     linear = ridge(source[kept], target[kept])
     residual = ((target - linear(source)) / sides.target_deviation).float()
@@ -96,7 +99,8 @@ def _train(
         elif (waited := waited + 1) == PATIENCE:
             break
         network.train()
-        for rows in kept[torch.randperm(len(kept), generator=generator)].split(BATCH):
+        order = torch.randperm(len(kept), generator=generator, dtype=torch.int64, device="cpu")
+        for rows in kept[order].split(BATCH):
             optimizer.zero_grad()
             mse_loss(network(x[rows]), residual[rows]).backward()
             optimizer.step()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.checks import check_count
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.matrices import tensor_of
@@ -30,14 +32,16 @@ def run(rows: Rows, step: Step, result: Tensor, device: torch.device, chunk_size
     if chunk_size is None:
         chunk_size = CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
     chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
-    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
-    for part, chunk in rows.chunks(chunk_size):
-        refuse_not_finite(chunk, rows.name, part.start)
-        place = result[part]
-        if (place.device, place.dtype) == (device, dtype):
-            step(chunk.to(device, dtype), out=place)
-        else:
-            place.copy_(step(chunk.to(device, dtype)))
+    dtype = working_dtype(rows.dtype, device)
+    # Only in inference mode may be written to what was made in it.
+    with torch.inference_mode() if result.is_inference() else nullcontext():
+        for part, chunk in rows.chunks(chunk_size):
+            refuse_not_finite(chunk, rows.name, part.start)
+            place = result[part]
+            if (place.device, place.dtype) == (device, dtype):
+                step(chunk.to(device, dtype), out=place)
+            else:
+                place.copy_(step(chunk.to(device, dtype)))
 
 
 def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:

@@ -84,11 +84,12 @@ def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:
     mask: Tensor | None = batch.get("attention_mask")
     if mask is None:
         rows = len(next(iter(batch.values())))
-        return torch.ones(rows, frames)
+        return torch.ones((rows, frames), dtype=torch.float32, device="cpu")
     if hasattr(model, "_get_feature_vector_attention_mask"):
         mask = mask.to(model.device)
         real: Tensor = model._get_feature_vector_attention_mask(frames, mask).float()
         # Of a waveform without a frame, the method makes one with nothing but frames.
         lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(1))
         return real * (lengths > 0)[:, None]
-    return mask[:, (torch.arange(frames) * mask.shape[1]).div(frames, rounding_mode="floor")].float()
+    places = torch.arange(frames, dtype=torch.int64, device=mask.device) * mask.shape[1]
+    return mask[:, places.div(frames, rounding_mode="floor")].float()

@@ -216,7 +216,7 @@ def check_device(name: str, device: Any) -> None:
 def check_usable(name: str, device: Any) -> None:
     """Raise `InputError` where PyTorch has no such device here."""
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, dtype=torch.float32, device=device)
     except (AssertionError, RuntimeError, ValueError) as error:
         got = f"{shown(device)} ({first_line(error)})"
         raise refusal(name, "a device of this machine", got, "Leave it out, or give 'cpu'.") from error

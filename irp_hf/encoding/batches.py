@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.items import digest
@@ -27,6 +28,7 @@ FEW_BATCHES = 4  # done before anybody could read a progress bar
 BATCHES_SORTED = {"text": 256, "audio": 16}
 
 
+@own_arithmetic()
 def encode(
     encoder: Any,
     items: Sequence[Any],
@@ -130,9 +132,10 @@ def encode(
     return torch.from_numpy(blocks.results()[ONLY]), record
 
 
+@own_arithmetic()
 def encode_all(encoder: Encoder, items: Sequence[Any], batch_size: int, progress: bool | None) -> Tensor:
     """All vectors `(n, d)`, in memory and in order."""
-    embeddings = torch.empty(0)
+    embeddings = torch.empty(0, dtype=torch.float32, device="cpu")
     with batches_bar(f"Encoding by {encoder.name}", len(items), batch_size, progress) as bar:
         for _, rows, vectors in embed_batches(encoder, items, batch_size):
             if not len(embeddings):
@@ -182,8 +185,9 @@ def batches_bar(desc: str, num_items: int, batch_size: int, progress: bool | Non
     return progress_bar(desc, progress, total=num_items, initial=done)
 
 
-@torch.no_grad()
+@own_arithmetic()
 def _embed(encoder: Encoder, batch: list[Any], width: int | None) -> Tensor:
+    check_evaluating(encoder.name, encoder.module)
     vectors = as_matrix(encoder.embed(batch), f"The vectors of {encoder.name}").float().cpu()
     if len(vectors) != len(batch) or vectors.shape[1] != (width or vectors.shape[1]):
         expected = f"shape ({len(batch)}, {width or 'd'})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ def one_length_at_a_time(
         for row, item in enumerate(items):
             groups.setdefault(_shapes(read([item])), []).append(row)
         vectors = torch.cat([embed(read([items[row] for row in rows])) for rows in groups.values()])
-        order = torch.tensor([row for rows in groups.values() for row in rows], device=vectors.device)
+        order = torch.tensor([*itertools.chain(*groups.values())], dtype=torch.int64, device=vectors.device)
         return vectors[order.argsort()]
 
     return embed_all

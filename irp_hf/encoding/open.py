@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding import audio, classifier, pictures, sentence, text, towers
@@ -22,6 +23,7 @@ from irp_hf.errors import kind_of, refusal, shown
 OF_SENTENCES = ("prompt_name", "task")  # options that only a sentence-transformers model has
 
 
+@own_arithmetic()
 def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
     """Load a folder or an id, and wrap what is loaded already; see `irp_hf.encoding.encode`.
 

@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from irp_hf.arithmetic import check_evaluating
 from irp_hf.checkpoints.limits import check_sizes
 from irp_hf.checkpoints.repository import Repository, loading, remote_class
 from irp_hf.data.items import need_pillow
@@ -123,9 +124,7 @@ class Loaded:
         self.name = Repository(self.name, None, False).name
         self.commit = getattr(self.config, "_commit_hash", None)
         self.model_class = type(model)
-        if model.training:
-            got = "one in training mode, whose dropout makes other vectors each time"
-            raise refusal(type(model).__name__, "a model in evaluation mode", got, "Call its eval() first.")
+        check_evaluating(type(model).__name__, model)
 
     def model(self, auto_class: Any = None, part: Callable[[Any], nn.Module] = _whole, unused: str = "") -> Any:
         """It as it is."""

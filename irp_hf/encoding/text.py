@@ -55,7 +55,7 @@ def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
         weights = mask[:, :, None].float()
         return (tokens.float() * weights).sum(1) / weights.sum(1)
     places = mask.argmax(1) if pooling == "cls" else mask.cumsum(1).argmax(1)
-    return tokens[torch.arange(len(tokens), device=tokens.device), places]
+    return tokens[torch.arange(len(tokens), dtype=torch.int64, device=tokens.device), places]
 
 
 def reader(

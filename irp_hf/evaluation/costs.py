@@ -93,7 +93,7 @@ def _weights(fitted: Any) -> list[Tensor]:
 
 def _microseconds(translate: Translator, x: Tensor) -> float:
     """Least time per vector: what else the machine does only adds. Reading one number waits for whatever device."""
-    batch = x[torch.arange(BATCH, device=x.device) % len(x)]
+    batch = x[torch.arange(BATCH, dtype=torch.int64, device=x.device) % len(x)]
     times = []
     for _ in range(1 + REPEATS):  # the first warms up
         start = time.perf_counter()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
@@ -54,15 +55,18 @@ class Reliability:
     expected: tuple[float, ...]
     true: tuple[float, ...]
 
+    @own_arithmetic()
     def bins(self) -> list[tuple[float, Measure]]:
         """Mean expected and true cosine of rows grouped by what was expected, equally many in each group."""
-        expected, true = torch.tensor([self.expected, self.true], dtype=torch.float64)
+        expected, true = torch.tensor([self.expected, self.true], dtype=torch.float64, device="cpu")
         groups = expected.argsort(stable=True).tensor_split(min(NUM_BINS, len(expected)))
         return [(float(expected[rows].mean()), bootstrap(true[rows][None])[0]) for rows in groups]
 
+    @own_arithmetic()
     def rank_correlation(self) -> float:
         """Spearman's ρ; 0 where either side is constant."""
-        ranks = torch.stack([_ranks(torch.tensor(side, dtype=torch.float64)) for side in (self.expected, self.true)])
+        sides = (torch.tensor(side, dtype=torch.float64, device="cpu") for side in (self.expected, self.true))
+        ranks = torch.stack(list(map(_ranks, sides)))
         centred = ranks - ranks.mean(1, keepdim=True)
         norms = torch.linalg.vector_norm(centred, dim=1)
         return float(centred[0] @ centred[1] / norms.prod()) if norms.all() else 0.0
@@ -88,6 +92,7 @@ class Row:
     cost: Cost
 
 
+@own_arithmetic()
 def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: Tensor | None = None) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 

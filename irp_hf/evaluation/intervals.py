@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import as_matrix
 from irp_hf.evaluation.printed import number, signed
 
@@ -49,6 +50,7 @@ class Measured:
         return {name: value for name, value in vars(self).items() if isinstance(value, Measure)}
 
 
+@own_arithmetic()
 def bootstrap(values: Any, groups: Tensor | None = None) -> list[Measure]:
     """The mean of each row of `values (m, n)`, and the central 95 % of its means over seeded resamples.
 
@@ -62,8 +64,8 @@ def bootstrap(values: Any, groups: Tensor | None = None) -> list[Measure]:
     n = values.shape[1]
     generator = torch.Generator().manual_seed(SEED)
     means = []
-    for resamples in torch.arange(RESAMPLES).split(max(1, BLOCK // n)):
-        drawn = torch.randint(n, (len(resamples), n), generator=generator).to(values.device)
+    for resamples in torch.arange(RESAMPLES, dtype=torch.int64, device="cpu").split(max(1, BLOCK // n)):
+        drawn = _rows(n, (len(resamples), n), generator).to(values.device)
         means.append(torch.stack([row[drawn].mean(1) for row in values]))
     return _measures(values.mean(1), torch.cat(means, dim=1))
 
@@ -79,11 +81,10 @@ def _group_bootstrap(values: Tensor, groups: Tensor) -> list[Measure]:
 
 def _drawn(size: int, generator: torch.Generator) -> Tensor:
     """How often each of `size` is drawn in every resample, shape (b, size)."""
-    return torch.stack(
-        [torch.randint(size, (size,), generator=generator).bincount(minlength=size) for _ in range(RESAMPLES)]
-    )
+    return torch.stack([_rows(size, (size,), generator).bincount(minlength=size) for _ in range(RESAMPLES)])
 
 
+@own_arithmetic()
 def two_way_bootstrap(values: Tensor, groups: Tensor | None = None) -> list[Measure]:
     """The mean of each of `values (m, r, n)`, r subsets and n pairs, and the central 95 % of its means over seeded resamples.
 
@@ -91,14 +92,23 @@ def two_way_bootstrap(values: Tensor, groups: Tensor | None = None) -> list[Meas
     together.
     """
     _, r, n = values.shape
-    group = torch.arange(n) if groups is None else groups.cpu().unique(return_inverse=True)[1]
+    group = (
+        torch.arange(n, dtype=torch.int64, device="cpu")
+        if groups is None
+        else groups.cpu().unique(return_inverse=True)[1]
+    )
     generator = torch.Generator().manual_seed(SEED)
     drawn = [_drawn(r, generator), _drawn(int(group.max()) + 1, generator)[:, group]]
     subsets, pairs = (share.to(values) / share.sum(1, keepdim=True).to(values) for share in drawn)
     return _measures(values.mean((1, 2)), torch.einsum("br,mrn,bn->mb", subsets, values, pairs))
 
 
+def _rows(count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Random row numbers below `count`."""
+    return torch.randint(count, shape, generator=generator, dtype=torch.int64, device="cpu")
+
+
 def _measures(means: Tensor, resampled: Tensor) -> list[Measure]:
     """`means (m,)` with the interval of `resampled (m, b)`."""
-    low, high = resampled.quantile(torch.tensor(BOUNDS).to(resampled), dim=1)
+    low, high = resampled.quantile(torch.tensor(BOUNDS, dtype=torch.float32, device="cpu").to(resampled), dim=1)
     return [Measure(*row) for row in torch.stack([means, low, high], dim=1).tolist()]

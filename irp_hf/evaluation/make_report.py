@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.registry import DEFAULT, Fit
 from irp_hf.data.progress import progress_bar
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
@@ -23,6 +24,7 @@ from irp_hf.maths.selection import Choice, select
 Item = TypeVar("Item")
 
 
+@own_arithmetic()
 def build_report(
     pairs: Pairs,
     chosen: Choice,

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import HeadCutError, first_line, kind_of, refusal
 from irp_hf.heads.chance import OwnChance
 from irp_hf.heads.replay import HeadReplay, Source
@@ -44,7 +45,7 @@ class HeadCut:
     """Width of what the head reads."""
     num_labels: int
 
-    @torch.inference_mode(False)
+    @own_arithmetic()
     def __init__(self, model: nn.Module, **inputs: Any) -> None:
         """Cut `model`, a classifier in eval mode, by what it does with `inputs`, one batch of at least two different rows.
 
@@ -76,11 +77,12 @@ class HeadCut:
         """The head without the backbone, from `(n, dim)` to logits `(n, num_labels)`; it shares its weights with the model."""
         return self._head
 
+    @own_arithmetic()
     def features(self, **inputs: Any) -> Tensor:
         """What the head reads of each row of a batch, `(n, dim)`; the forward stops there."""
         return self._vectors(inputs) if self._tokens is None else self._pooled(inputs)
 
-    @torch.no_grad()
+    @own_arithmetic()
     def verify(self, **inputs: Any) -> None:
         """Raise `HeadCutError` where `head(features(x))` is not the model's logits, to 1e-5 of the largest in float32."""
         expected = self._logits(inputs)
@@ -99,7 +101,7 @@ class HeadCut:
                 HeadCutError,
             )
 
-    @torch.no_grad()
+    @own_arithmetic()
     def _vectors(self, inputs: Mapping[str, Any]) -> Tensor:
         read: dict[Entry, Tensor] = {}
         firsts = [source.entries[0] for source in self._sources]
@@ -123,8 +125,7 @@ class HeadCut:
             HeadCutError,
         )
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
+    @own_arithmetic()
     def _pooled(self, inputs: Mapping[str, Any]) -> Tensor:
         """Autograd says with which weights the pooling reads the tokens' scores; what the scorer read is pooled alike."""
         (entry,) = self._sources[0].entries
@@ -148,12 +149,12 @@ class HeadCut:
         # Of each token, one channel of the scores is in the first logit and the others are not: (n, t, c) -> (n, t).
         return torch.einsum("nt,ntd->nd", weights.sum(-1).to(tokens[0].dtype), tokens[0])
 
-    @torch.no_grad()
+    @own_arithmetic()
     def _logits(self, inputs: Mapping[str, Any]) -> Tensor:
         with OwnChance(0):  # a few architectures hash at random
             return logits_of(self.model, inputs)
 
-    @torch.no_grad()
+    @own_arithmetic()
     def _replay(self, row: Mapping[str, Any]) -> HeadReplay:
         return HeadReplay(self.model, self._sources, row, self._tokens)
 

@@ -7,6 +7,7 @@ are made for it in which only shapes and kinds of token matter.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def model_without_weights(model_class: type[PreTrainedModel], config: PreTrained
 
 def fill_with_noise(model: nn.Module, seed: int, keep: frozenset[str] = frozenset()) -> None:
     """Give every parameter of `model` noise of another seed, except those named in `keep`; what is tied stays tied."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     kept = {id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False) if name in keep}
     made: dict[int, nn.Parameter] = {}
     for module in model.modules():
@@ -81,12 +82,16 @@ def fill_with_noise(model: nn.Module, seed: int, keep: frozenset[str] = frozense
 def _noise(shape: torch.Size, generator: torch.Generator, name: str) -> Tensor:
     """Weights about as large as training leaves them. Each row of a matrix is the one before it, moved by one."""
     if len(shape) < 2:
-        return 0.1 * torch.randn(shape, generator=generator) + float(name == "weight")
+        return 0.1 * _normal(shape, generator) + float(name == "weight")
     width = shape[1:].numel()
     gain = 2 if len(shape) > 3 else 1  # else what pictures differ in fades layer by layer
-    line = torch.randn(shape[0] + width - 1, generator=generator) * (gain * width**-0.5)
-    noise: Tensor = line.as_strided(shape, (1, *torch.empty(shape[1:], device="meta").stride()))
+    line = _normal((shape[0] + width - 1,), generator) * (gain * width**-0.5)
+    noise: Tensor = line.as_strided(shape, (1, *torch.empty(shape[1:], dtype=torch.float32, device="meta").stride()))
     return noise
+
+
+def _normal(shape: Sequence[int], generator: Generator) -> Tensor:
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")
 
 
 def dummy_inputs(model: PreTrainedModel, kind: str, rows: int, processor: Any = None) -> dict[str, Any]:
@@ -95,12 +100,13 @@ def dummy_inputs(model: PreTrainedModel, kind: str, rows: int, processor: Any = 
     `processor` is the repository's image processor or feature extractor; without one, the shape of pictures is taken from the
     configuration, and that of sound is not known. Raises `HeadCutError` where that is not enough.
     """
-    generator = torch.Generator().manual_seed(rows)
+    generator = torch.Generator("cpu").manual_seed(rows)
     reads = inspect.signature(model.forward).parameters
     if "input_ids" in reads and (kind == "text" or model.main_input_name == "input_ids"):
         inputs = _tokens(model.config, rows, generator)
         if "bbox" in reads:
-            inputs["bbox"] = torch.tensor([1, 2, 3, 4]).expand(*inputs["input_ids"].shape, 4).contiguous()
+            box = torch.tensor([1, 2, 3, 4], dtype=torch.int64, device="cpu")
+            inputs["bbox"] = box.expand(*inputs["input_ids"].shape, 4).contiguous()
         return inputs
     if processor is not None:
         made = _processed(processor, kind, rows, generator)
@@ -114,7 +120,7 @@ def dummy_inputs(model: PreTrainedModel, kind: str, rows: int, processor: Any = 
             HeadCutError,
         )
     name = next(name for name in ("pixel_values_videos", "pixel_values", "inputs") if name in reads)
-    return {name: torch.randn(rows, *_picture_shape(model.config, kind), generator=generator)}
+    return {name: _normal((rows, *_picture_shape(model.config, kind)), generator)}
 
 
 def _tokens(config: PreTrainedConfig, rows: int, generator: Generator) -> dict[str, Any]:
@@ -125,7 +131,8 @@ def _tokens(config: PreTrainedConfig, rows: int, generator: Generator) -> dict[s
     plain = [i for i in range(min(known.get("vocab_size") or 64, 1000)) if i not in special]
     end_id, pad_id = known.get("eos_token_id"), known.get("pad_token_id")
     length = LENGTHS[rows % 2]
-    ids = torch.tensor(plain)[torch.randint(len(plain), (rows, length), generator=generator)]
+    known_ids = torch.tensor(plain, dtype=torch.int64, device="cpu")
+    ids = known_ids[torch.randint(len(plain), (rows, length), generator=generator, dtype=torch.int64, device="cpu")]
     mask = torch.ones_like(ids)
     for row in range(rows):
         end = length - 2 * (row % 3)
@@ -139,9 +146,10 @@ def _tokens(config: PreTrainedConfig, rows: int, generator: Generator) -> dict[s
 def _processed(processor: Any, kind: str, rows: int, generator: Generator) -> dict[str, Any]:
     if kind == "audio":
         rate = processor.sampling_rate
-        waves = list(torch.randn(rows, rate, generator=generator).numpy())
+        waves = list(_normal((rows, rate), generator).numpy())
         return dict(processor(waves, sampling_rate=rate, padding=True, return_tensors="pt"))
-    pictures = torch.randint(256, (rows, FRAMES, 64, 64, 3), generator=generator, dtype=torch.uint8).numpy()
+    size = (rows, FRAMES, 64, 64, 3)
+    pictures = torch.randint(256, size, generator=generator, dtype=torch.uint8, device="cpu").numpy()
     items = [list(frames) for frames in pictures] if kind == "video" else [frames[0] for frames in pictures]
     return dict(processor(items, return_tensors="pt"))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_count, check_list, quoted
 from irp_hf.errors import IRPError, first_line, kind_of, printable, refusal, shown
 from irp_hf.heads.cut import HeadCut
@@ -61,6 +62,7 @@ class Head(nn.Module):
             raise refusal("classes", expected, got, "Give them in the order of the logits.")
         self.eval()
 
+    @own_arithmetic(gradients=True)
     def forward(self, vectors: Tensor) -> Tensor:
         """Logits `(n, num_labels)`, float32, on the head's own device; raises `InputError` where the head fails."""
         if not isinstance(vectors, Tensor) or vectors.dim() != 2:
@@ -75,7 +77,7 @@ class Head(nn.Module):
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)
         fitting = vectors.float() if weight is None else vectors.to(weight.device, weight.dtype)
         try:
-            logits = torch.as_tensor(self.scorer(fitting))
+            logits = _tensor(self.scorer(fitting))
         except IRPError:
             raise
         except Exception as error:  # whatever a foreign head may raise
@@ -94,7 +96,7 @@ class Head(nn.Module):
             raise refusal("The head", expected, got, "Give a head that returns one row of logits for each vector.")
         return logits.float()
 
-    @torch.no_grad()
+    @own_arithmetic()
     def predict(self, vectors: Tensor) -> Tensor:
         """The label of each of `vectors (n, d_Y)` as the number of its logit: `(n,)` int64, on the CPU.
 
@@ -118,6 +120,7 @@ class Head(nn.Module):
         if self.problem_type == "regression":
             raise refusal("head", "a classifier, whose labels can be compared", "a regressor", "Give a classifier.")
 
+    @own_arithmetic()
     def number_labels(self, labels: Any, vectors: Tensor) -> Tensor:
         """The true labels of `vectors (n, d_Y)` as `predict` numbers them: `(n,)` int64.
 
@@ -133,7 +136,7 @@ class Head(nn.Module):
             got = str(given.min() if given.dtype.kind == "i" else given.dtype)
             expected = "whole numbers from 0, each the place of the right logit"
             raise refusal("labels", expected, got, "Number the classes as the head's logits are.")
-        with torch.no_grad(), evaluation_mode(self):
+        with evaluation_mode(self):
             count = max(2, self(vectors[:1]).shape[1])  # one logit parts two classes
         if given.max() >= count:
             expected = f"numbers from 0 to {count - 1}, each the place of the right logit"
@@ -148,6 +151,11 @@ class Head(nn.Module):
         """What `print` shows."""
         name, count = printable(self.record.id or "given in memory"), len(self.labels or ())
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
+
+
+def _tensor(logits: Any) -> Tensor:
+    """What a head returned; the numbers of a list are not rounded to the default dtype of the process."""
+    return logits if isinstance(logits, Tensor) else torch.as_tensor(logits, dtype=torch.float64, device="cpu")
 
 
 @contextmanager
@@ -204,7 +212,7 @@ def _places(labels: list[Any], known: list[Any]) -> Tensor:
         if not isinstance(label, Hashable) or label not in places:
             expected = f"classes of the head, {quoted(known[:NAMED])}{', …' if len(known) > NAMED else ''}"
             raise refusal("labels", expected, shown(label), "Name them as the head does.")
-    return torch.tensor([places[label] for label in labels])
+    return torch.tensor([places[label] for label in labels], dtype=torch.int64, device="cpu")
 
 
 def label_names(config: Any) -> list[str] | None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.checks import check_absent
 from irp_hf.errors import first_line, kind_of, refusal, shown
@@ -20,6 +21,7 @@ SMALLEST = 1e-30  # probability, for its logarithm to be finite
 LIFT = 1e-5  # of a score: large enough for a softmax in float32 to keep it apart from the next
 
 
+@own_arithmetic()
 def open_head(
     head: Any, revision: str | None = None, token: str | bool | None = None, trust_remote_code: bool = False
 ) -> Head:

@@ -99,7 +99,7 @@ def _sketch(centred: Tensor) -> Tensor:
     """Coordinates `(k, at most 16)` of `centred (k, d)` along its longest directions, longest first: distances only shrink."""
     d = centred.shape[1]
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(d, min(SKETCH, d), generator=generator, dtype=centred.dtype).to(centred.device)
+    start = torch.randn(d, min(SKETCH, d), generator=generator, dtype=centred.dtype, device="cpu").to(centred.device)
     directions = torch.linalg.qr(centred.T @ (centred @ start)).Q
     sketch = centred @ directions
     rotation: Tensor = torch.linalg.eigh(sketch.T @ sketch).eigenvectors
@@ -133,8 +133,8 @@ def _near(centred: Tensor, sketch: Tensor, radius: Tensor, lengths: Tensor) -> T
 def _neighbours(points: Tensor, numbers: Tensor, apart: float) -> Iterator[Tensor]:
     """Pairs `(e, 2)` of `numbers (n,)` whose `points (n, p)` lie in one cell of a grid so wide, or in two that touch."""
     cells = (points / (apart or 1.0)).floor().long()
-    steps = torch.tensor(list(product((-1, 0, 1), repeat=cells.shape[1])), device=cells.device)
-    weights = torch.tensor(PRIMES[: cells.shape[1]], device=cells.device)
+    steps = torch.tensor(list(product((-1, 0, 1), repeat=cells.shape[1])), dtype=torch.int64, device=cells.device)
+    weights = torch.tensor(PRIMES[: cells.shape[1]], dtype=torch.int64, device=cells.device)
     keys, order = (cells @ weights).sort(stable=True)  # two cells of one key only cost a comparison
     numbers, n = numbers[order], len(order)
     for step in steps[: len(steps) // 2 + 1]:  # each pair of cells once; the last step is none
@@ -163,7 +163,7 @@ def _are_near(pairs: Tensor, centred: Tensor, sketch: Tensor, radius: Tensor) ->
 def _is_dense(centred: Tensor, radius: Tensor, edges: Tensor) -> bool:
     """Whether there are more pairs of rows that lie a little farther apart than of such as lie within the radius `(k,)`."""
     k = len(centred)
-    rows = torch.linspace(0, k - 1, min(k, WITNESSES)).long().to(centred.device)
+    rows = torch.linspace(0, k - 1, min(k, WITNESSES), dtype=torch.float32, device="cpu").long().to(centred.device)
     within = around = 0
     squares = centred.square().sum(1)
     for part in rows.split(max(1, BLOCK // k)):
@@ -216,7 +216,7 @@ def first_groups(labels: Tensor, count: int) -> Tensor:
             taken.append(one)
             rows += size[one]
     taken = taken or [size.index(min(size))]
-    return torch.isin(group, torch.tensor(taken, device=group.device))
+    return torch.isin(group, torch.tensor(taken, dtype=torch.int64, device=group.device))
 
 
 def whole_folds(labels: Tensor, order: Tensor, num_folds: int) -> list[Tensor]:

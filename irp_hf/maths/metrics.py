@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.projection import unit_rows
 
 Labels = Callable[[Tensor], Tensor]
@@ -84,6 +85,7 @@ def _of_others(both: Tensor, found: _Block, wanted: _Block) -> Tensor:
 
 
 def _similarities(queries: Tensor, corpus: Tensor) -> Iterator[_Block]:
-    queries, corpus = unit_rows(queries).float(), unit_rows(corpus).float()
-    for rows in torch.arange(len(queries), device=queries.device).split(BLOCK):
+    dtype = working_dtype(torch.float32, corpus.device)
+    queries, corpus = unit_rows(queries).to(dtype), unit_rows(corpus).to(dtype)
+    for rows in torch.arange(len(queries), dtype=torch.int64, device=queries.device).split(BLOCK):
         yield _Block(rows, queries[rows] @ corpus.T)

@@ -82,14 +82,17 @@ class Pairs:
 
     def permutation(self, seed: int) -> Tensor:
         """Seeded order `(k,)` of the row numbers, the same on every device."""
-        return torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).to(self.source.device)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        order = torch.randperm(len(self), generator=generator, dtype=torch.int64, device="cpu")
+        return order.to(self.source.device)
 
     def distinct(self) -> Tensor:
         """Row numbers of the first of every pair that is there more than once: copies leak in leave-one-out."""
         both = torch.cat([self.source, self.target], dim=1)
         _, group = torch.unique(both, dim=0, return_inverse=True)
-        first = torch.full((int(group.max()) + 1,), len(self), device=group.device)
-        first.scatter_reduce_(0, group, torch.arange(len(self), device=group.device), "amin")
+        first = torch.full((int(group.max()) + 1,), len(self), dtype=torch.int64, device=group.device)
+        numbers = torch.arange(len(self), dtype=torch.int64, device=group.device)
+        first.scatter_reduce_(0, group, numbers, "amin")
         return first.sort().values
 
 

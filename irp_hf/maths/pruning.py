@@ -22,8 +22,9 @@ def farthest_points(
     """
     k = rows.shape[0]
     apart = 1 - (rows @ rows.T).abs_()
-    generator = torch.Generator().manual_seed(seed)
-    starts = torch.randperm(k, generator=generator).repeat(-(-num_starts // k))[:num_starts].to(rows.device)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    order = torch.randperm(k, generator=generator, dtype=torch.int64, device="cpu")
+    starts = order.repeat(-(-num_starts // k))[:num_starts].to(rows.device)
     return farthest_walk(starts, lambda points: apart[points].clamp_(min=0), min(k, most or k), until)
 
 

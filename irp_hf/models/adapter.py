@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
+from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
@@ -95,6 +96,7 @@ class IRPAdapter(AnchoredModel):
         }
 
     @classmethod
+    @own_arithmetic()
     def connect(
         cls,
         source: AnchoredSpace | str | os.PathLike[str],
@@ -125,9 +127,11 @@ class IRPAdapter(AnchoredModel):
             "source_encoder": source.config.encoder,
             "target_encoder": target.config.encoder,
         }
-        return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
+        with source.computing(), target.computing():
+            return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
 
     @classmethod
+    @own_arithmetic()
     def from_anchors(
         cls,
         source_embeddings: Any,
@@ -193,7 +197,6 @@ class IRPAdapter(AnchoredModel):
         self, x: Any, out: Any = None, chunk_size: int | None = None, *, return_confidence: Literal[True]
     ) -> tuple[Any, Any]: ...
 
-    @torch.no_grad()
     def translate(self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: bool = False) -> Any:
         """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
 
@@ -210,31 +213,32 @@ class IRPAdapter(AnchoredModel):
         """
         check_flag("return_confidence", return_confidence)
         rows = Rows(x, width=self.config.source_size)
-        refuse_overflow(rows, self.target_mean, self.target_scale)
-        result = output_buffer(rows, out, self.config.target_size)
-        translation, expected = self._translation(rows.dtype), []
+        with self.computing():
+            refuse_overflow(rows, self.target_mean, self.target_scale)
+            result = output_buffer(rows, out, self.config.target_size)
+            translation, expected = self._translation(rows.dtype), []
 
-        def step(x: Tensor, out: Tensor | None = None) -> Tensor:
-            if not return_confidence:
-                return translation.translate(x, out)
-            translated, cosine = translation.with_confidence(x, out)
-            expected.append(cosine.to(rows.device, rows.dtype))
-            return translated
+            def step(x: Tensor, out: Tensor | None = None) -> Tensor:
+                if not return_confidence:
+                    return translation.translate(x, out)
+                translated, cosine = translation.with_confidence(x, out)
+                expected.append(cosine.to(rows.device, rows.dtype))
+                return translated
 
-        run(rows, step, result, self.device, chunk_size)
-        translated = rows.wrap(result) if out is None else out
-        return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
+            run(rows, step, result, self.device, chunk_size)
+            translated = rows.wrap(result) if out is None else out
+            return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
 
-    @torch.no_grad()
     def confidence(self, x: Any, chunk_size: int | None = None) -> Any:
         """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
 
         `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; low where the input is unlike the anchors.
         """
         rows = Rows(x, width=self.config.source_size)
-        expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
-        run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
-        return rows.wrap(expected)
+        with self.computing():
+            expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
+            run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
+            return rows.wrap(expected)
 
     def forward(self, embeddings: Tensor, return_confidence: bool = False) -> IRPOutput:
         """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`.
@@ -245,21 +249,24 @@ class IRPAdapter(AnchoredModel):
             raise refusal("embeddings", "a tensor", kind_of(embeddings), "Call translate, which takes any array.")
         check_flag("return_confidence", return_confidence)
         rows = Rows(embeddings, width=self.config.source_size)
-        rows.check_finite()
-        refuse_overflow(rows, self.target_mean, self.target_scale)
-        dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
-        translation, x = self._translation(dtype), embeddings.to(self.device, dtype)
-        if not return_confidence:
-            return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
-        translated, expected = translation.with_confidence(x)
-        return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
+        with self.computing(gradients=True):
+            if values_known():
+                rows.check_finite()
+                refuse_overflow(rows, self.target_mean, self.target_scale)
+            dtype = working_dtype(embeddings.dtype, self.device)
+            translation, x = self._translation(dtype), embeddings.to(self.device, dtype)
+            if not return_confidence:
+                return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
+            translated, expected = translation.with_confidence(x)
+            return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
 
     def _translation(self, dtype: torch.dtype) -> Translation:
-        """The stored tensors in the dtype that a computation on `dtype` uses."""
+        """The stored tensors in the dtype in which vectors of `dtype` are computed."""
+        dtype = working_dtype(dtype, self.device)
 
         def get(name: str) -> Tensor:
             tensor: Tensor = self._parameters[name]  # type: ignore[assignment]
-            return tensor.double() if dtype == torch.float64 else tensor
+            return tensor.to(dtype)
 
         gamma = cast(float, self.config.gamma)
         confidence = Confidence(
@@ -280,12 +287,14 @@ class IRPAdapter(AnchoredModel):
     @property
     def source(self) -> AnchoredSpace:
         """The source's anchors as a space of their own."""
-        return self._space(self.source_anchors, self.config.source_encoder)
+        with self.computing():
+            return self._space(self.source_anchors, self.config.source_encoder)
 
     @property
     def target(self) -> AnchoredSpace:
         """The target's anchors as a space of their own."""
-        return self._space(self.target_anchors, self.config.target_encoder)
+        with self.computing():
+            return self._space(self.target_anchors, self.config.target_encoder)
 
     def _space(self, anchors: Tensor, encoder: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
@@ -303,6 +312,7 @@ class IRPAdapter(AnchoredModel):
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`."""
         return self.connect(self.target, self.source, method, objective, head, **options)
 
+    @own_arithmetic()
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
@@ -344,9 +354,10 @@ class IRPAdapter(AnchoredModel):
         check_progress(progress)
         named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
-        anchors = (self.source_anchors, self.target_anchors)
-        fitted = self.fitted if self.fitted is not None and self.fitted.checksum == self.checksum() else None
-        return make_report(self.config, *anchors, fitted, labels, progress, DEFAULT if named is None else named)
+        with self.computing():
+            anchors = (self.source_anchors, self.target_anchors)
+            fitted = self.fitted if self.fitted is not None and self.fitted.checksum == self.checksum() else None
+            return make_report(self.config, *anchors, fitted, labels, progress, DEFAULT if named is None else named)
 
     def push_to_hub(  # type: ignore[override]
         self, repo_id: str, *, report: Report | bool = True, **options: Unpack[PushOptions]

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.cards.merging import merged
 from irp_hf.checkpoints.limits import CONFIG, WEIGHTS
 from irp_hf.checkpoints.repository import LOADING
 from irp_hf.checks import check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
-from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
+from irp_hf.errors import DamagedFolderError, InputError, first_line, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import check_tensors, damaged, read_config
@@ -62,7 +64,8 @@ class AnchoredModel(PreTrainedModel):
         """A model of this configuration whose tensors are still zero: what loading begins with."""
         super().__init__(config)
         for name, shape in self.shapes(config).items():
-            self._set_tensor(name, torch.zeros(shape))
+            # The loader makes it on the device "meta", and then puts the tensors in.
+            self._set_tensor(name, torch.zeros(shape, dtype=torch.float32, device=torch.get_default_device()))
         self.post_init()
 
     @classmethod
@@ -84,10 +87,39 @@ class AnchoredModel(PreTrainedModel):
         """Follow moves to another device, but no cast: anchors in half precision would translate otherwise."""
 
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device)
+            try:
+                device = fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device)).device
+            except NotImplementedError as error:  # from the device "meta" to another
+                raise self._without_values() from error
+            if tensor.is_meta and device.type != "meta":
+                raise self._without_values()
+            return tensor.to(device)
 
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    @contextmanager
+    def computing(self, gradients: bool = False) -> Iterator[None]:
+        """Our own arithmetic on tensors that hold values: what Accelerate keeps in another place is there meanwhile.
+
+        Raises `InputError` where they lie on the device "meta" and nothing fetches them.
+        """
+        with own_arithmetic(gradients):
+            if not any(tensor.is_meta for tensor in self.parameters(recurse=False)):
+                yield
+                return
+            hook: Any = getattr(self, "_hf_hook", None)
+            if hook is None:
+                raise self._without_values()
+            hook.pre_forward(self)
+            try:
+                yield
+            finally:
+                hook.post_forward(self, None)
+
+    def _without_values(self) -> InputError:
+        advice = "Load or fit it on another device: it is small, and needs no device_map."
+        return refusal(type(self).__name__, "tensors that hold values", "ones on the device meta", advice)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the token, which no copy and no pickle carries."""
@@ -100,9 +132,10 @@ class AnchoredModel(PreTrainedModel):
         added = [name for name in self.config.added_names() if name not in vars(type(self.config))]
         values += [[name, value] for name in added if (value := getattr(self.config, name, None)) is not None]
         digest = hashlib.sha256(json.dumps(values).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().data)
+        with self.computing():
+            for name, tensor in sorted(self.state_dict().items()):
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def save_pretrained(  # type: ignore[override]
@@ -125,7 +158,7 @@ class AnchoredModel(PreTrainedModel):
             for what, kind in (("Config", type(self.config)), ("Model", type(self)))
         }
         self.config.weights_sha256 = self.checksum()
-        with replaced_folder(save_directory) as folder:
+        with self.computing(), replaced_folder(save_directory) as folder:
             super().save_pretrained(folder, **kwargs)
             shutil.copyfile(CODE, folder / CODE.name)
             (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets nobody else read
@@ -188,6 +221,7 @@ class AnchoredModel(PreTrainedModel):
         raise NotImplementedError
 
     @classmethod
+    @own_arithmetic()
     def from_pretrained(  # type: ignore[override]
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
     ) -> Self:

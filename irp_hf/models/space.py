@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import Self, Unpack
 
 from irp_hf.anchors.anchor_set import AnchorSet
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.configuration_irp import AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import refuse_overflow
@@ -46,6 +47,7 @@ class AnchoredSpace(AnchoredModel):
         return {"anchors": (k, d), "mean": (d,), "mean_scale": ()}
 
     @classmethod
+    @own_arithmetic()
     def from_embeddings(
         cls,
         embeddings: Any,
@@ -109,12 +111,14 @@ class AnchoredSpace(AnchoredModel):
     @property
     def unit_anchors(self) -> Tensor:
         """Anchors centred and at unit length, shape (k, d), float64."""
-        return normalize(self.anchors.double(), self.statistics)
+        with self.computing():
+            return normalize(self.anchors.double(), self.statistics)
 
     @property
     def statistics(self) -> Statistics:
         """Mean and mean scale of the anchors, float64."""
-        return Statistics(self.mean.double(), self.mean_scale.double())
+        with self.computing():
+            return Statistics(self.mean.double(), self.mean_scale.double())
 
     def to_relative(self, x: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
         """Relative coordinates `(n, k)` of `x (n, d)`: the source half of an inverse, from this space's anchors alone.
@@ -124,9 +128,10 @@ class AnchoredSpace(AnchoredModel):
         """
         inverse = inverse_of(method, **options)
         rows = Rows(x, width=self.config.hidden_size)
-        vectors = normalize(self._double(rows), self.statistics, inverse.lift)
-        anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
-        return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
+        with self.computing():
+            vectors = normalize(self._double(rows), self.statistics, inverse.lift)
+            anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
+            return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
 
     def to_absolute(self, z: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
         """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone."""
@@ -136,9 +141,10 @@ class AnchoredSpace(AnchoredModel):
             advice = "Make them with to_relative of a space of the same anchors."
             expected = f"width {self.config.num_anchors}, a column for each anchor"
             raise refusal(rows.name, expected, f"width {rows.width}", advice)
-        refuse_overflow(rows, self.mean, self.mean_scale)
-        directions = inverse.absolute(self._double(rows), self.unit_anchors)
-        return rows.wrap(denormalize(directions, self.statistics).to(rows.dtype))
+        with self.computing():
+            refuse_overflow(rows, self.mean, self.mean_scale)
+            directions = inverse.absolute(self._double(rows), self.unit_anchors)
+            return rows.wrap(denormalize(directions, self.statistics).to(rows.dtype))
 
     def _double(self, rows: Rows) -> Tensor:
         rows.check_finite()

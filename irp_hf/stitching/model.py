@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
+from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.checks import check_alias, check_batch_size, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.columns import check_request, column_of
@@ -124,7 +125,7 @@ class StitchedModel(nn.Module):
         """What the encoder reads: "text", "image" or "audio"; None where it is a function that does not say."""
         return self.encoder.modality
 
-    @torch.no_grad()
+    @own_arithmetic()
     def forward(
         self,
         items: Sequence[Any],
@@ -139,7 +140,9 @@ class StitchedModel(nn.Module):
         the first item, for errors.
         """
         both = _asked(return_confidence, confidence)
-        vectors = self._embed(list(items)).to(self.adapter.device, torch.float32)
+        check_evaluating(self.encoder.name, self.encoder_module)
+        check_evaluating("The head", self.head)
+        vectors = self._embed(list(items)).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
@@ -148,6 +151,7 @@ class StitchedModel(nn.Module):
             raise
         return StitchedOutput(logits=logits, confidence=output.confidence)
 
+    @own_arithmetic()
     def predict(
         self,
         items: Sequence[Any],
@@ -234,6 +238,10 @@ class StitchedModel(nn.Module):
             advice = "Pass the encoder that the adapter's anchors were encoded with."
             raise refusal(f"vectors of {self.encoder.name}", expected, got, advice)
         return vectors
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing: no part of it is trained here, and in training mode encoder and head would answer by chance."""
+        return super().train(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import KeyDataset, PipelineDataset, PipelineIterator
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import (
     check_absent,
     check_batch_size,
@@ -174,8 +175,12 @@ class IRPStitchPipeline(Pipeline):
         sized = hasattr(inputs, "__len__")
         numbered: Any = _Numbered(inputs) if sized else enumerate(inputs)
         read: Any = (PipelineDataset if sized else PipelineIterator)(numbered, self._read, preprocess_params)
-        loader: DataLoader[Any] = DataLoader(
-            read, batch_size, num_workers=num_workers if sized else min(num_workers, 1), collate_fn=_together
+        loader = _Loader(
+            read,
+            batch_size,
+            num_workers=num_workers if sized else min(num_workers, 1),
+            collate_fn=_together,
+            generator=torch.Generator("cpu"),  # else it draws a number from the caller's
         )
         classified = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(classified, self.postprocess, postprocess_params)
@@ -205,7 +210,7 @@ class IRPStitchPipeline(Pipeline):
                 raise item
         return {
             **self.stitched(items, confidence, inputs["row"]),
-            "text": torch.tensor([isinstance(item, str) for item in items]),
+            "text": torch.tensor([isinstance(item, str) for item in items], dtype=torch.bool, device="cpu"),
         }
 
     def postprocess(  # type: ignore[override]
@@ -268,6 +273,14 @@ class _Items(Dataset[Any]):
 
     def __getitem__(self, row: int) -> Any:
         return self.items[row]
+
+
+class _Loader(DataLoader[Any]):
+    """Draws the seed of its workers where no mode of the caller's is on."""
+
+    @own_arithmetic()
+    def __iter__(self) -> Any:
+        return super().__iter__()
 
 
 class _Numbered(Dataset[tuple[int, Any]]):

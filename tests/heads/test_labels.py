@@ -190,7 +190,7 @@ def raw(vectors: Tensor) -> Any:
         (nn.Linear(5, 3), "6"),
         (nn.Embedding(3, 3), "RuntimeError"),
         (LogisticRegression().fit(np.random.RandomState(0).randn(10, 3), [0, 1] * 5), "6"),
-        (lambda v: None, "RuntimeError"),
+        (lambda v: None, "TypeError"),
         (lambda v: "abc", "TypeError"),
         (lambda: None, "TypeError"),
         (raw, "KeyError ('topic')"),

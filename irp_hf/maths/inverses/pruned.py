@@ -68,7 +68,7 @@ class PrunedPath:
     def subspaces(self, pruning_threshold: float) -> list[Tensor]:
         """Row numbers of each pruning; δ = 0 keeps all anchors, and one subspace then says it all."""
         if pruning_threshold == 0:
-            return [torch.arange(len(self.target), device=self.target.device)]
+            return [torch.arange(len(self.target), dtype=torch.int64, device=self.target.device)]
         return [prefix(order, apart, pruning_threshold) for order, apart in zip(*self.walks, strict=True)]
 
     def inverse(self, pruning_threshold: float) -> Tensor:

@@ -1,0 +1,80 @@
+"""Arithmetic of our own: torch as it computes where nobody set a mode of it, whatever the caller has set.
+
+Autocast, inference mode and the default device are modes of a thread; they end inside `own_arithmetic`, for this thread
+alone. The default dtype is one of the whole process: no code here relies on it. How exactly float32 is multiplied is
+another: `keeps_products` tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from irp_hf.errors import refusal
+
+DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")  # that have an autocast
+CPU = torch.device("cpu")
+ROUNDED = ("bf16", "tf32")  # what float32 may be rounded to before it is multiplied
+
+
+@contextmanager
+def own_arithmetic(gradients: bool = False) -> Iterator[None]:
+    """Within it, or within a function that it decorates, none of the caller's modes changes a result.
+
+    No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
+    """
+    with ExitStack() as modes:
+        wanted = gradients and torch.is_grad_enabled()
+        for mode in _to_end():
+            modes.enter_context(mode)
+        modes.enter_context(torch.set_grad_enabled(wanted))  # last: the end of inference mode sets it too
+        yield
+
+
+def _to_end() -> Iterator[AbstractContextManager[Any]]:
+    """What ends each of the caller's modes that is on."""
+    for device in DEVICES:
+        if torch.is_autocast_enabled(device):
+            yield torch.autocast(device, enabled=False)
+    if torch.compiler.is_compiling():
+        return  # no other mode is a part of a graph
+    if torch.is_inference_mode_enabled():
+        yield torch.inference_mode(False)
+    if torch.get_default_device().type == "meta":  # any other holds values, and our own code names its device
+        yield CPU
+
+
+def keeps_products(device: torch.device) -> bool:
+    """Whether the process multiplies float32 as float32 there, and not rounded first to save time.
+
+    `torch.set_float32_matmul_precision` sets it, among others. Where it is rounded, a kernel's coefficients, which nearly
+    cancel each other, give wrong vectors.
+    """
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    try:
+        return backend.matmul.fp32_precision not in ROUNDED
+    except AttributeError:  # before torch 2.9
+        return torch.get_float32_matmul_precision() == "highest"
+
+
+def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """In which to compute on vectors of `dtype`: float32, or float64 where that is what they are or what it takes."""
+    exact = dtype == torch.float64 or not keeps_products(device)
+    return torch.float64 if exact else torch.float32
+
+
+def values_known() -> bool:
+    """Whether values can be looked at: not while torch compiles, exports or traces, nor inside `torch.func`."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return not traced and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def check_evaluating(name: str, module: nn.Module | None) -> None:
+    """Raise `InputError` where a part of the module `name` was put into training mode, whose dropout changes each result."""
+    if module is not None and any(part.training for part in module.modules()):
+        got = "one in training mode, whose dropout makes other vectors each time"
+        raise refusal(name, "a model in evaluation mode", got, "Call its eval() first.")
