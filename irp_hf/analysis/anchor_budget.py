@@ -20,7 +20,7 @@ from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
-from irp_hf.evaluation.measures import MEASURES, titles
+from irp_hf.evaluation.measures import among, titles
 from irp_hf.evaluation.plots import COLORS, INK, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
 from irp_hf.evaluation.report import WORTHWHILE
@@ -112,14 +112,14 @@ class AnchorBudget(Printed):
         for point in self.points:
             mark = MARK if point.num_anchors == enough else ""
             lines.append([f"{mark}{point.num_anchors:,}", str(point.num_fits), *map(str, point.measures().values())])
-        return [[["anchors", "fits", *titles(list(self.points[0].measures()))], *lines]]
+        return [[["anchors", "fits", *titles(list(self.points[0].measures()), self.num_held_out)], *lines]]
 
     def conclusions(self) -> list[str]:
         """From how many anchors on more of them are hardly worth it, for each measure."""
         return [self._enough(name) for name in self.points[0].measures()] if len(self.points) > 1 else []
 
     def _enough(self, name: str) -> str:
-        enough, gain, title = self.enough(name), signed(self.doublings(name)[-1]), MEASURES[name].title
+        enough, gain, title = self.enough(name), signed(self.doublings(name)[-1]), among(name, self.num_held_out)
         if enough is None:
             most = self.points[-1].num_anchors
             return f"{title}: still rising at {most:,} anchors, the last doubling brought {gain}. More would help."
@@ -226,7 +226,7 @@ def _panel(axes: Axes, found: AnchorBudget) -> None:
             marker=marker,
             color=color,
             linewidth=2.2,
-            label=MEASURES[name].title,
+            label=among(name, found.num_held_out),
         )
     enough = found.enough()
     if enough is not None:

@@ -18,7 +18,7 @@ from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.held_out import Evaluation, evaluate
 from irp_hf.evaluation.intervals import Measure
-from irp_hf.evaluation.measures import MEASURES
+from irp_hf.evaluation.measures import among
 from irp_hf.evaluation.plots import MUTED, draw, drawn, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.heads.labels import head_labels
@@ -108,7 +108,7 @@ class Compatibility(Printed):
 
     def tables(self) -> list[Table]:
         """A table for each measure: a row for each source, a column for each target."""
-        return [[[MEASURES[measure].title, *self.names], *self._lines(measure)] for measure in self.measures()]
+        return [[[among(measure, self.num_anchors), *self.names], *self._lines(measure)] for measure in self.measures()]
 
     def conclusions(self) -> list[str]:
         """The best source for each target, and the easiest and hardest pair."""
@@ -184,7 +184,8 @@ def compatibility(
 def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
     from matplotlib import colormaps
 
-    title(axes, MEASURES[measure].title.capitalize(), f"{found.method}, {found.num_anchors:,} anchors, out of fold")
+    named = among(measure, found.num_anchors).capitalize()
+    title(axes, named, f"{found.method}, {found.num_anchors:,} anchors, out of fold")
     means = found.matrix(measure)
     palette = colormaps["cividis"]
     image = axes.imshow(np.ma.masked_invalid(means), cmap=palette, aspect="auto")

@@ -14,6 +14,7 @@ from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
+from irp_hf.evaluation.measures import among
 from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
@@ -44,7 +45,8 @@ class Evaluation(Measured):
 
     def __str__(self) -> str:
         """One measure a line."""
-        lines = [f"{name:<10} {value}" for name, value in self.measures().items()]
+        names = {name: among(name, self.num_rows, name) for name in self.measures()}
+        lines = [f"{names[name]:<{max(map(len, names.values()))}} {value}" for name, value in self.measures().items()]
         return "\n".join([*lines, f"{self.num_rows:,} rows, ± half the 95 % interval"])
 
 

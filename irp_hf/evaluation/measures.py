@@ -1,8 +1,14 @@
-"""The measures of a translation by name, and what each is called wherever it is shown."""
+"""The measures of a translation by name, and what each is called wherever it is shown.
+
+Those that come of a search hold for a pool of that size alone: of more rows fewer neighbours are kept. So the pool is named
+wherever such a figure stands.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from irp_hf.evaluation.printed import POOL
 
 
 class MeasureText(NamedTuple):
@@ -27,8 +33,18 @@ MEASURES = {
     ),
 }
 """In the order in which they are shown."""
+SEARCHED = ("neighbors", "mrr")  # measures that come of a search among so many rows
 
 
-def titles(names: list[str]) -> list[str]:
+def among(name: str, pool: int, text: str | None = None) -> str:
+    """A measure's title, or another `text` for it, with the number of rows searched where there is a search.
+
+    As `neighbours among 1,000`.
+    """
+    text = MEASURES[name].title if text is None else text
+    return f"{text}{POOL}{pool:,}" if name in SEARCHED else text
+
+
+def titles(names: list[str], pool: int) -> list[str]:
     """The heads of columns for these measures."""
-    return [MEASURES[name].title for name in names]
+    return [among(name, pool) for name in names]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from irp_hf.errors import first_line, missing, printable, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
-from irp_hf.evaluation.measures import MEASURES
-from irp_hf.evaluation.printed import number
+from irp_hf.evaluation.measures import among
+from irp_hf.evaluation.printed import POOL, number
 from irp_hf.turns import Turns
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> 
             measure = row.evaluation.measures()[name]
             axes.plot([measure.low, measure.high], [place, place], color=COLORS[name], linewidth=3, alpha=0.4)
             axes.plot(measure.mean, place, "o", color=COLORS[name], markersize=7)
-            text = f"{MEASURES[name].title} {number(measure.mean)}" if place == places[0] else number(measure.mean)
+            text = f"{among(name, num_anchors)} {number(measure.mean)}" if place == places[0] else number(measure.mean)
             _label(axes, text, measure.mean, place, name, (0, 13 * side), "center")
     axes.set_yticks(places, [drawn(row.method) for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
@@ -131,8 +131,9 @@ def _learning_curve(axes: Axes, curve: Sequence[CurvePoint], method: str) -> Non
         bounds = [m.low for m in measures], [m.high for m in measures]
         axes.fill_between(sizes, *bounds, color=COLORS[name], alpha=0.14, linewidth=0)
         axes.plot(sizes, means[name], "o-", color=COLORS[name], linewidth=2.2, markersize=6)
-        text = f"{MEASURES[name].title}\n{number(means[name][-1])}"
-        _label(axes, text, sizes[-1], means[name][-1], name, (10, 28 * place - 14 if close else 0), "left")
+        named = among(name, curve[0].evaluation.num_rows).replace(POOL, POOL.replace(" ", "\n", 1))
+        text = f"{named}\n{number(means[name][-1])}"
+        _label(axes, text, sizes[-1], means[name][-1], name, (10, 36 * place - 18 if close else 0), "left")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()

@@ -13,6 +13,7 @@ from irp_hf.errors import printable
 WIDTH = 100  # of the terminal
 LONGEST_CELL, LONGEST_TEXT = 200, 5_000  # characters: names in a result may be a stranger's
 MARK = "▸ "  # in front of the row that was chosen
+POOL = " among "  # in a title, before the number of rows that were searched
 LEFT = ("method", "settings")  # columns of text, not of numbers
 Table = list[list[str]]
 Part = str | Table
@@ -80,11 +81,21 @@ def paragraph(text: str) -> str:
 
 def aligned(table: Table) -> str:
     """The first column to the left, with room for the mark; numbers to the right."""
-    first, *numbers = zip(*table, strict=True)
+    first, *numbers = zip(*_broken(table), strict=True)
     names = [cell if cell.startswith(MARK) else " " * len(MARK) + cell for cell in first]
     columns = [[cell.ljust(max(map(len, names))) for cell in names]]
     columns += [[cell.rjust(max(map(len, column))) for cell in column] for column in numbers]
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _broken(table: Table) -> Table:
+    """The table with a header of two lines, where titles say what was searched: `neighbours` above `among 1,000`."""
+    first, *titles = table[0]
+    if not any(POOL in title for title in titles):
+        return table
+    above = [title.partition(POOL)[0] if POOL in title else "" for title in titles]
+    below = [POOL.lstrip() + title.partition(POOL)[2] if POOL in title else title for title in titles]
+    return [["", *above], [first, *below], *table[1:]]
 
 
 def markdown(table: Table) -> str:

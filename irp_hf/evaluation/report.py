@@ -13,7 +13,7 @@ from irp_hf.checks import quoted
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
-from irp_hf.evaluation.measures import MEASURES, titles
+from irp_hf.evaluation.measures import MEASURES, among, titles
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
 from irp_hf.maths.inverses import INVERSES, Inverse
@@ -186,7 +186,8 @@ class Report(Printed):
 
     def _choice(self) -> str:
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.chosen), Inverse)
-        text = f"Chosen by {MEASURES[self.objective].title}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
+        by = among(self.objective, self.num_anchors)
+        text = f"Chosen by {by}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
         if by_angle and self.finalists[0].score < UNRELATED:
             text += f" {_unrelated(self.finalists[0].score)}"
@@ -203,7 +204,7 @@ class Report(Printed):
         num_rows = self.learning_curve[0].evaluation.num_rows
         held = (
             f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors; neighbours and MRR are "
-            "searched among these alone, and so are higher than in the first table."
+            "searched among these alone, and so are higher than in the first table, and higher than in a larger index."
         )
         gains = self.doubling()
         if not gains:
@@ -211,14 +212,14 @@ class Report(Printed):
         more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
         return (
             f"The last doubling of the anchors, read off this curve, brought {signed(gains['cosine'])} cosine and "
-            f"{signed(gains['neighbors'])} neighbours: more of them {more}. {held}"
+            f"{signed(gains['neighbors'])} {among('neighbors', num_rows)}: more of them {more}. {held}"
         )
 
     def _methods(self) -> Table:
         names = [name for name in MEASURES if any(name in row.evaluation.measures() for row in self.rows)]
         timed = any(row.cost.microseconds is not None for row in self.rows)
         costs = ["mult-adds", *(["µs/vector"] if timed else []), "size"]
-        header = ["method", "settings", *titles(names), *costs]
+        header = ["method", "settings", *titles(names, self.num_anchors), *costs]
         lines = []
         for row in self.rows:
             measures, cost = row.evaluation.measures(), row.cost
@@ -235,7 +236,7 @@ class Report(Printed):
         lines = [
             [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
         ]
-        return [["anchors", *titles(names)], *lines]
+        return [["anchors", *titles(names, self.learning_curve[0].evaluation.num_rows)], *lines]
 
 
 def _unrelated(cosine: float) -> str:

@@ -12,7 +12,7 @@ from irp_hf.cards.card import ADAPTER_TAG, EXAMPLES, PAPER, SPACE_TAG, TAGS, TEM
 from irp_hf.cards.escaping import clean, code, licensed, linked, linked_commit, literal, plain
 from irp_hf.cards.merging import anchors_tag
 from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
-from irp_hf.evaluation.measures import MEASURES
+from irp_hf.evaluation.measures import MEASURES, among
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.inverses import INVERSES, describe
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
@@ -141,7 +141,10 @@ def _results(config: IRPConfig, repo_id: str, tag: str, report: Report | None) -
             dataset_revision=anchors.revision if anchors.on_hub else None,
             metric_type=name,
             metric_value=round(measure.mean, 4),
-            metric_name=f"{MEASURES[name].meaning} (95 % interval {number(measure.low)} to {number(measure.high)})",
+            metric_name=(
+                f"{among(name, report.num_anchors, MEASURES[name].meaning)} "
+                f"(95 % interval {number(measure.low)} to {number(measure.high)})"
+            ),
         )
         for name, measure in ((name, measures[name]) for name in OBJECTIVES if name in measures)
     ]
@@ -208,7 +211,12 @@ def choice(config: IRPConfig) -> str:
     score = "" if config.score is None else f", {number(config.score)} out of fold"
     given = ", ".join(map(code, config.given or []))
     how = f"{given} given by hand" if given else "nothing was given by hand"
-    return f"{MEASURES[config.objective].short}{score}; {how}"
+    return f"{among(config.objective, num_distinct(config), MEASURES[config.objective].short)}{score}; {how}"
+
+
+def num_distinct(config: IRPConfig) -> int:
+    """How many anchors are no copies, as far as it is recorded: the kernel and the confidence keep one landmark for each."""
+    return config.num_anchors if "num_landmarks" in (config.given or []) else config.num_landmarks or config.num_anchors
 
 
 def modality_of(encoder: EncoderRecord) -> str | None:

@@ -140,12 +140,13 @@ def test_it_says_how_many_are_enough():
         "kernel, 256 → 384 wide, fitted on random subsets of the anchors and tested on the same 100 pairs,\n"
         "which are in none of them. ± is half the 95 % interval over pairs and subsets. Neighbours are\n"
         "searched among the held-out pairs alone.\n\n"
-        "  anchors  fits      cosine  neighbours\n"
+        "                             neighbours\n"
+        "  anchors  fits      cosine   among 100\n"
         "  100         5  .300 ±.020  .150 ±.010\n"
         "  200         5  .500 ±.020  .250 ±.010\n"
         "  400         5  .515 ±.020  .258 ±.010\n\n"
         "cosine: still rising at 400 anchors, the last doubling brought +.015. More would help.\n\n"
-        "neighbours: from 200 anchors on, a doubling brings less than .010."
+        "neighbours among 100: from 200 anchors on, a doubling brings less than .010."
     )
     assert "▸ 100" in str(budget([0.3, 0.301], [100, 200]))
     assert budget([0.3], [100]).conclusions() == []
@@ -162,7 +163,7 @@ def test_the_picture_shows_every_point(tmp_path: Path):
     (axes,) = budget([0.3, 0.5, 0.505], [100, 200, 400], agreement=True).plot(tmp_path / "budget.png").axes
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
     assert lines["cosine"] == lines["agreement"] == [0.3, 0.5, 0.505]
-    assert lines["neighbours"] == [0.15, 0.25, 0.2525]
+    assert lines["neighbours among 100"] == [0.15, 0.25, 0.2525]
     assert "enough for the cosine: 200" in lines
     assert (tmp_path / "budget.png").stat().st_size > 10_000
 

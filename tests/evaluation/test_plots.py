@@ -34,7 +34,7 @@ def test_every_number_of_the_first_panel_is_the_measured_one():
     """Dots and labels would belong to other rows than those named."""
     axes = report().plot().axes[0]
     said = [text.get_text() for text in axes.texts]
-    for number in ("cosine .552", "neighbours .346", ".420", ".200", "-.050", ".310"):
+    for number in ("cosine .552", "neighbours among 1,000 .346", ".420", ".200", "-.050", ".310"):
         assert number in said
     names = {tick: label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
     assert names == {2: "kernel", 1: "pruned (paper)", 0: "Procrustes"}
@@ -44,7 +44,11 @@ def test_texts_do_not_overlap():
     """Labels would be unreadable where two values are close."""
     rows = report().rows
     same = tuple(replace(r, evaluation=replace(r.evaluation, neighbors=r.evaluation.cosine)) for r in rows)
-    close = replace(report(), rows=same)
+    alike = tuple(
+        replace(point, evaluation=replace(point.evaluation, neighbors=point.evaluation.cosine))
+        for point in report().learning_curve
+    )
+    close = replace(report(), rows=same, learning_curve=alike)
     figure = close.plot()
     figure.canvas.draw()
     for axes in figure.axes:

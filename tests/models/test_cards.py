@@ -178,6 +178,17 @@ def test_who_reads_the_card_knows_where_all_comes_from():
     assert "`balance` given by hand" in str(adapter_card(given, "me/x"))
 
 
+def test_a_figure_of_a_search_names_its_pool():
+    """A page on the Hub would promise for any index what was measured among the anchors alone."""
+    searched = config(objective="neighbors", num_anchors=1000, num_landmarks=990)  # ten are copies
+    assert "| chosen by | neighbours kept among 990, .553 out of fold;" in str(adapter_card(searched, "me/x"))
+    named = {one.metric_type: one.metric_name for one in model_index_to_eval_results(
+        data(adapter_card(config(), "me/x", report()))["model-index"]
+    )[1]}  # fmt: skip
+    assert "neighbours that are kept among 1,000 (95 %" in named["neighbors"]
+    assert "among" not in named["cosine"]
+
+
 def test_landmarks_are_named_where_somebody_chose_them():
     """Of anchors with copies it would look as if somebody had left some out."""
     distinct = config(num_anchors=1000, num_landmarks=990)  # all there are, for ten are copies
