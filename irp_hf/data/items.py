@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from irp_hf.data.pictures import open_file
-from irp_hf.errors import InputError, IRPError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
+from irp_hf.errors import InputError, MissingDependencyError, first_line, missing, refusal, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -167,57 +164,3 @@ def _packed(parts: Iterable[bytes]) -> bytes:
 def is_row(item: object) -> bool:
     """Tell a dict of columns from the {"bytes", "path"} dict that `datasets` makes of a picture."""
     return isinstance(item, Mapping) and not set(item) <= {"bytes", "path"}
-
-
-def digest(items: Sequence[Any]) -> str:
-    """The fingerprint of a column of `datasets`, or a sha256 of the content of all items in order.
-
-    Raises `InputError` for items whose content cannot be told, such as objects of a class of your own.
-    """
-    source, column = getattr(items, "source", None), getattr(items, "column_name", None)
-    if source is not None and hasattr(source, "_fingerprint"):
-        return f"datasets:{source._fingerprint}:{column}"
-    hashed = hashlib.sha256()
-    for start in range(0, len(items), AT_ONCE):
-        for row, item in enumerate(items[start : start + AT_ONCE], start):
-            try:
-                _feed(hashed, item)
-            except IRPError:
-                raise
-            except (
-                Exception
-            ) as error:  # items may be of any class, and a broken picture makes Pillow raise almost anything
-                expected = "a text, a picture, an array or a file, whose content can be recorded"
-                advice = "A run that is to be resumed needs that; encode without out= otherwise."
-                got = f"{kind_of(item)} ({first_line(error)})"
-                raise refusal(f"Item {row}", expected, got, advice) from error
-    return f"sha256:{hashed.hexdigest()}"
-
-
-def _feed(hashed: Any, item: Any) -> None:
-    """Add the kind, the length and the content of an item."""
-    if isinstance(item, Mapping):
-        parts = [part for key in sorted(item) for part in (key, item[key])]
-        hashed.update(b"mapping %d " % len(parts))
-        for part in parts:
-            _feed(hashed, part)
-        return
-    if isinstance(item, os.PathLike):
-        stat = os.stat(item)
-        data = f"{os.fspath(item)} {stat.st_size} {stat.st_mtime_ns}".encode()
-    elif isinstance(item, str):
-        data = item.encode("utf-8", "surrogatepass")
-    elif isinstance(item, bytes):
-        data = item
-    elif item is None or isinstance(item, bool | int | float):
-        data = repr(item).encode()
-    elif is_picture(item):
-        picture = open_picture(item)
-        data = f"{picture.mode} {picture.size} ".encode() + picture.tobytes()
-    else:
-        array = np.asarray(item)
-        if array.dtype.hasobject:
-            raise TypeError("its content has no fixed form")
-        data = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
-    hashed.update(f"{type(item).__name__} {len(data)} ".encode())
-    hashed.update(data)

@@ -14,6 +14,9 @@ from irp_hf.errors import first_line, reason_of, refusal, shown
 
 FORMAT_VERSION = 1
 MOVE = "Move it, or name another place."
+DIGEST = "_sha256"  # what names of digests end with
+WHOSE = ("weights_sha256", "head_sha256")  # of what has an id
+LATER = ("truncate_dim", "task", "max_length")  # what older journals do not tell
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class Run:
     num_rows: int
     batch_size: int
     items: str
-    """The digest of all items in order."""
+    """The digest of all items in order, by their content."""
     block_size: int = 0
     """How many rows a block holds; 0: as many as a batch."""
     batches_sorted: int | None = None
     """How many batches are sorted together by length, which decides whose rows a block holds; None: its own, in order."""
+    older_items: tuple[str, ...] = ()
+    """What earlier versions would have noted of the same items; it is not written."""
 
     def __post_init__(self) -> None:
         try:
@@ -72,24 +77,55 @@ class Run:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise refusal(str(journal), "the journal of a run", "another file", MOVE) from error
         _check_state(journal, found)
-        ours = _by_path(asdict(self))
+        ours = _by_path(self._written())
+        if theirs.get("items") in self.older_items:
+            theirs["items"] = self.items
         # Once all rows are in place, their order on the way does not count; older journals do not tell it.
-        if "names" in found or "batches_sorted" not in theirs:
-            ours.pop("batches_sorted", None)
-            theirs.pop("batches_sorted", None)
+        of_no_matter = {"batches_sorted"} if "names" in found or theirs.get("batches_sorted") is None else set()
+        of_no_matter |= _unknown(ours, theirs) | _same_by_content(ours, theirs)
         for name in ours | theirs:
-            if theirs.get(name) != ours.get(name):
+            if name not in of_no_matter and theirs.get(name) != ours.get(name):
                 expected, got = (f"{name} = {shown(run.get(name))}" for run in (ours, theirs))
                 advice = "Name another place, or remove what that run wrote."
                 if name == "batches_sorted":
                     advice = f"Give the modality that it was given. {advice}"
+                elif name.endswith(DIGEST):
+                    advice = f"It is another one than it was then, whatever its name. {advice}"
                 raise refusal(str(journal), f"the journal of a run with {expected}", f"one with {got}", advice)
         return found  # type: ignore[no-any-return]
+
+    def _written(self) -> dict[str, Any]:
+        values = asdict(self)
+        del values["older_items"]
+        return values
 
     def write(self, journal: Path, **state: Any) -> None:
         """Write the journal, in one step."""
         with written_file(journal) as file:
-            file.write(json.dumps({"format_version": FORMAT_VERSION, "run": asdict(self), **state}, indent=1).encode())
+            file.write(
+                json.dumps({"format_version": FORMAT_VERSION, "run": self._written(), **state}, indent=1).encode()
+            )
+
+
+def _unknown(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:
+    """What one of the two runs does not tell: a digest, and what older journals do not have."""
+    names = {*ours, *theirs}
+    digests = {name for name in names if name.endswith(DIGEST) and None in (ours.get(name), theirs.get(name))}
+    return digests | {name for name in names - theirs.keys() if name.rpartition(".")[2] in LATER}
+
+
+def _same_by_content(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:
+    """Names that may differ where the content is the same: a folder was moved, or a commit has another number."""
+    known = [name for name in WHOSE if any(path.endswith(name) for path in ours)]
+    starts = [path.removesuffix(name) for name in known for path in ours if path.endswith(name)]
+    same = [
+        start
+        for start in starts
+        if any(
+            ours.get(start + name) is not None and ours.get(start + name) == theirs.get(start + name) for name in known
+        )
+    ]
+    return {start + name for start in same for name in ("id", "revision")}
 
 
 def _check_state(journal: Path, found: Mapping[str, Any]) -> None:
@@ -115,11 +151,11 @@ def _are_layouts(arrays: Any) -> bool:
 
 
 def _by_path(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a run by their place, `encoder.prompt` say; those that are None are left out."""
+    """The values of a run by their place, `encoder.prompt` say."""
     flat: dict[str, Any] = {}
     for name, value in run.items():
         if isinstance(value, Mapping):
             flat |= {f"{name}.{inner}": entry for inner, entry in _by_path(value).items()}
-        elif value is not None:
+        else:
             flat[name] = value
     return flat

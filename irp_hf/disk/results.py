@@ -107,3 +107,21 @@ def _allocate(path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
                 raise
+
+
+def errors(kept: Array, again: Array) -> Array:
+    """How far rows `(n, ...)` that were made again are off, `(n,)`: as a share of their length, or of the mean length.
+
+    Of whole numbers it is the share of those that differ; NaN in the same place is no error.
+    """
+    one, other = (array.reshape(len(array), -1) for array in (kept, again))
+    if one.dtype.kind not in "fc":
+        differ: Array = (one != other).mean(1)
+        return differ
+    one, other = (array.astype(np.complex128 if array.dtype.kind == "c" else np.float64) for array in (one, other))
+    alike = (one == other) | (np.isnan(one) & np.isnan(other))  # infinities, too
+    off = np.linalg.norm(np.where(alike, 0, other - one), axis=1)
+    length: Array = np.linalg.norm(np.where(np.isfinite(one), one, 0), axis=1)
+    scale: Array = np.maximum(length, np.sqrt((length**2).mean()))
+    share: Array = np.divide(off, scale, out=np.where(off > 0, np.inf, 0.0), where=scale > 0)
+    return share

@@ -12,7 +12,7 @@ from torch import Tensor
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digests
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
@@ -22,6 +22,7 @@ from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import refusal
 
+IN_SINGLE, IN_HALF = 2e-3, 0.05  # shares of a vector's length
 FEW_BATCHES = 4  # done before anybody could read a progress bar
 
 # How many batches of items are read at once, to be sorted by length. Pictures need no sorting, and audio much memory.
@@ -83,12 +84,15 @@ def encode(
         trust_remote_code: run code that the repository of the encoder brings. Read it before.
         out: a `.npy` file to write to, so that little memory is needed: what is returned is a map of it. On the way batches
             are kept in a folder `<out>.parts`, which takes as much room again. A run that was interrupted goes on from there,
-            and one that was finished is returned at once. Beside it a file `<out>.json` says which run it is.
+            and one that was finished is returned at once. Beside it a file `<out>.json` says which run it is. An
+            encoder of other weights is refused, and so is one that does not give two batches again as they are kept; one that
+            was only moved is the same.
         progress: show a bar, or do not; by default on a terminal, for more than a few batches.
 
-    The record holds `id`, `revision`, `pooling`, `prompt`, `normalize` and `dtype`, None where unknown, and `modality` and
-    `at` where they are not the usual; of a folder it keeps the name alone. Transformers models are read from safetensors only,
-    and no code of a repository is run unless `trust_remote_code` allows it.
+    The record holds `id`, `revision`, `pooling`, `prompt`, `normalize`, `dtype`, `truncate_dim`, `task` and, of texts,
+    `max_length`, None where unknown; `modality` and `at` where they are not the usual; and digests of a model's content:
+    `weights_sha256`, `processor_sha256` and, at a head, `head_sha256`. Of a folder it keeps the name alone. Transformers models
+    are read from safetensors only, and no code of a repository is run unless `trust_remote_code` allows it.
 
     Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's, that
     another process writes, or that the disk has no room for; `HubError` where the Hub refuses, or cannot be reached and the
@@ -116,12 +120,17 @@ def encode(
         trust_remote_code=trust_remote_code,
     )
     opened = open_encoder(encoder, options, items[:1][0])
-    record = opened.record.to_dict()
+    record = opened.full_record().to_dict()
     if place is None:
         return encode_all(opened, items, batch_size, progress), record
-    run = Run(record, len(items), int(batch_size), digest(items), batches_sorted=_batches_sorted(opened))
+    content, *older = digests(items, files=reads_files(opened))
+    order = _batches_sorted(opened)
+    run = Run(record, len(items), int(batch_size), content, batches_sorted=order, older_items=tuple(older))
     with Blocks.for_file(place, run, gather=True) as blocks:
         left = blocks.begin()
+        if again := blocks.to_check():  # by name it may be the same, and another by now
+            for _, rows, vectors in embed_batches(opened, items, batch_size, frozenset(again)):
+                blocks.check(rows, vectors, tolerance(opened))
         if left is not None:
             done = len(items) - sum(len(blocks.rows(batch)) for batch in left)
             with batches_bar(f"Encoding by {opened.name}", len(items), batch_size, progress, done) as bar:
@@ -171,6 +180,16 @@ def embed_batches(
             vectors = _embed(encoder, [window[row] for row in rows], width)
             width = vectors.shape[1]
             yield batch, [start + row for row in rows], vectors
+
+
+def tolerance(encoder: Encoder) -> float:
+    """How far a vector that is made again may be off, as a share of its length: in other batches, on another device."""
+    return IN_HALF if encoder.record.dtype in ("float16", "bfloat16") else IN_SINGLE
+
+
+def reads_files(encoder: Encoder) -> bool:
+    """Whether a text among the items is the path of a file."""
+    return encoder.modality in ("image", "audio")
 
 
 def _batches_sorted(encoder: Encoder) -> int:

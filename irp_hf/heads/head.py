@@ -16,6 +16,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_count, check_list, quoted
 from irp_hf.errors import IRPError, first_line, kind_of, printable, refusal, shown
 from irp_hf.heads.cut import HeadCut
+from irp_hf.heads.digests import head_digest
 from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
 from irp_hf.turns import Turns
@@ -142,6 +143,11 @@ class Head(nn.Module):
             expected = f"numbers from 0 to {count - 1}, each the place of the right logit"
             raise refusal("labels", expected, str(given.max()), "Number the classes as the head's logits are.")
         return torch.from_numpy(given.astype(np.int64))
+
+    def full_record(self) -> EncoderRecord:
+        """Its record with the digest of its tensors; a function has none."""
+        digest = head_digest(self.scorer)
+        return self.record if digest is None else self.record.with_values(head_sha256=digest)
 
     def names(self, num_labels: int) -> list[str]:
         """The labels' names, LABEL_0, ... where the head has none."""

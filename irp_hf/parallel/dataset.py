@@ -12,15 +12,17 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from irp_hf.data.columns import check_request, column_of
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digests
 from irp_hf.data.progress import check_progress
 from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
 from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import EncoderOptions, Options
-from irp_hf.encoding.batches import encode_all
+from irp_hf.encoding.batches import encode_all, reads_files, tolerance
 from irp_hf.encoding.open import open_encoder
-from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, check_block_size, run_blocks
+from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, check_block_size, run_blocks
+
+CHECKED = 8  # rows of a block that are encoded again before a run goes on
 
 
 def encode_dataset(
@@ -54,7 +56,9 @@ def encode_dataset(
     def embed(rows: Sequence[Any]) -> Tensor:
         return encode_all(opened, rows, batch_size, progress=False)
 
-    record = opened.record.to_dict()
-    run = Run(record, len(items), int(batch_size), digest(items), rows_per_block)
-    found = run_blocks(state, embed, items, Blocks.for_file(place, run), progress)
+    record = opened.full_record().to_dict()
+    content, *older = digests(items, files=reads_files(opened))
+    run = Run(record, len(items), int(batch_size), content, rows_per_block, older_items=tuple(older))
+    again = Again(None if opened.module is None else CHECKED, tolerance(opened))
+    found = run_blocks(state, embed, items, Blocks.for_file(place, run), progress, again)
     return torch.from_numpy(found[ONLY]), record

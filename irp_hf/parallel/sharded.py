@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from irp_hf.checks import check_count
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digests
 from irp_hf.data.listed import in_order
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.atomic import check_path
@@ -29,6 +30,16 @@ from irp_hf.turns import Turns
 BLOCK_SIZE = 1024
 SECONDS_BETWEEN_LOOKS = 0.2
 STARTING = Turns()
+SAME = 2e-3  # of a row's length: what the same function may be off on another device, or with another number of threads
+
+
+class Again(NamedTuple):
+    """How what an earlier call kept is made again, before a run goes on from it or gives it back."""
+
+    rows: int | None = None
+    """How many rows of a block are enough; None: all of it, where a row may depend on the others of its block."""
+    tolerance: float = SAME
+    """How far a row may be off, as a share of its length."""
 
 
 def run_sharded(
@@ -49,7 +60,8 @@ def run_sharded(
         out_folder: holds `<name>.npy` for each array in the end, "values" for a single one; all machines must share it.
         block_size: how many items a part holds, and are done anew at most where a process dies.
         record: what makes this run another than one with the same items, such as the id of a model, in plain values that JSON
-            holds; by default the name of the function.
+            holds; by default the name of the function. What it does is looked at besides: before a run goes on, or what is
+            finished is given back, two of its blocks are made again, and a function that makes others is refused.
         progress: show a bar for the main process's share, or do not; by default on a terminal.
 
     Returns the arrays by name, mapped from their files, in every process.
@@ -61,12 +73,27 @@ def run_sharded(
         raise refusal("function", "a function from items to arrays", kind_of(function), "Give what makes the rows.")
     if not isinstance(record, Mapping | None):
         raise refusal("record", "a dictionary of plain values", shown(record), "Give an id, say: {'id': 'user/name'}.")
+    who = dict(record or {"id": getattr(function, "__name__", type(function).__name__)})
+    return run_in_folder(function, items, out_folder, block_size, who, progress, Again())
+
+
+def run_in_folder(
+    function: Callable[[Sequence[Any]], Any],
+    items: Sequence[Any],
+    out_folder: str | os.PathLike[str],
+    block_size: int,
+    record: dict[str, Any],
+    progress: bool | None,
+    again: Again,
+    files: bool = False,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """`run_sharded` where it is known how to make anew what was made; `files`: a text among the items is the path of a file."""
     state, folder = all_processes(), check_path("out_folder", out_folder)
     items = in_order(items)
     check_progress(progress)
-    who = dict(record or {"id": getattr(function, "__name__", type(function).__name__)})
-    run = Run(who, len(items), 1, digest(items), check_block_size(block_size))
-    return run_blocks(state, function, items, Blocks.for_folder(folder, run), progress)
+    content, *older = digests(items, files)
+    run = Run(record, len(items), 1, content, check_block_size(block_size), older_items=tuple(older))
+    return run_blocks(state, function, items, Blocks.for_folder(folder, run), progress, again)
 
 
 def run_blocks(
@@ -75,11 +102,23 @@ def run_blocks(
     items: Sequence[Any],
     blocks: Blocks,
     progress: bool | None,
+    again: Again,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """What `function` makes of all `items`, on all processes, by the files of `blocks`."""
     with blocks:
-        _share(state, function, items, blocks, progress)
+        _share(state, function, items, blocks, progress, again)
     return blocks.results()
+
+
+def _begin(
+    function: Callable[[Sequence[Any]], Any], items: Sequence[Any], blocks: Blocks, again: Again
+) -> list[int] | None:
+    """The blocks that are left to do; raises `InputError` where the function does not make what is kept already."""
+    left = blocks.begin()
+    for block in blocks.to_check():
+        rows = blocks.rows(block)[: again.rows]
+        blocks.check(rows, function(items[rows.start : rows.stop]), again.tolerance)
+    return left
 
 
 def all_processes() -> PartialState:
@@ -111,8 +150,9 @@ def _share(
     items: Sequence[Any],
     blocks: Blocks,
     progress: bool | None,
+    again: Again,
 ) -> None:
-    left = _agreed(state, blocks.begin, blocks.run)
+    left = _agreed(state, partial(_begin, function, items, blocks, again), blocks.run)
     if not blocks.journal.exists():
         place = f"{blocks.journal} in process {state.process_index}"
         raise refusal(place, "the file that process 0 has written", "none", "Name a folder that all machines share.")

@@ -20,11 +20,11 @@ from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.progress import check_progress
 from irp_hf.encoding.base import EncoderSettings
-from irp_hf.encoding.batches import batches_bar
+from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, compare_encoder
 from irp_hf.errors import InputError, IRPError, first_line, refusal
-from irp_hf.parallel.sharded import BLOCK_SIZE, all_processes, run_sharded
+from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
     compare_head,
     connect_spaces,
@@ -33,6 +33,9 @@ from irp_hf.stitching.parts import (
     open_adapter,
     token_for,
 )
+
+CHECKED = 32  # rows of a block that are classified again before a run goes on
+ROUNDING = 5  # how much farther than vectors their logits may be off
 
 
 @dataclass
@@ -207,10 +210,14 @@ class StitchedModel(nn.Module):
             return {name: value.numpy() for name, value in output.items()}
 
         parts = dict(
-            encoder=self.encoder.record.to_dict(), adapter=self.adapter.checksum(), head=self.head.record.to_dict()
+            encoder=self.encoder.full_record().to_dict(),
+            adapter=self.adapter.checksum(),
+            head=self.head.full_record().to_dict(),
         )
         record = {"id": "a stitched model", "parts": parts, "batch_size": batch_size, "confidence": both}
-        return run_sharded(classify, items, out_folder, block_size=block_size, record=record, progress=progress)
+        again = Again(None if self.encoder_module is None else CHECKED, ROUNDING * tolerance(self.encoder))
+        files = reads_files(self.encoder)
+        return run_in_folder(classify, items, out_folder, block_size, record, progress, again, files)
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for errors."""

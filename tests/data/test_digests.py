@@ -11,7 +11,7 @@ from PIL import Image
 from says import says
 
 from irp_hf import AnchorSet
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digest
 from irp_hf.errors import InputError
 
 PICTURE = Image.new("RGB", (2, 3), (1, 2, 3))

@@ -12,7 +12,7 @@ from says import says
 
 from irp_hf import AnchorSet
 from irp_hf.data.columns import check_request, read_views
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digest
 from irp_hf.data.listed import in_order
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError

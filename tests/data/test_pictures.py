@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from says import says
 
-from irp_hf.data.items import digest
+from irp_hf.data.digests import digest
 from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError
