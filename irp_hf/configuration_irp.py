@@ -10,12 +10,15 @@ from huggingface_hub.dataclasses import strict, validated_field
 from transformers import PreTrainedConfig
 
 from irp_hf.checks import check_choice, check_count
+from irp_hf.data.canary import Canary
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.request import GENERAL, Objective, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
+CHECKSUM_VERSION = 2
+CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version")
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
@@ -23,6 +26,14 @@ OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")
 def check_inverse(method: str) -> None:
     """Raise `InputError` for a method that no inverse has."""
     check_choice("method", method, INVERSES, "Install the irp_hf that wrote it, or a newer one.")
+
+
+def check_canary(name: str, values: Any, num_anchors: int) -> None:
+    """Raise `InputError` for a canary that no save would write."""
+    canary = Canary.from_dict(values, name)
+    if canary is not None and max(canary.rows) >= num_anchors:
+        got = f"row {max(canary.rows)}"
+        raise refusal(name, f"rows of {num_anchors} anchors", got, "Save the model again.")
 
 
 class AnchoredConfig(PreTrainedConfig):
@@ -46,6 +57,11 @@ class AnchoredConfig(PreTrainedConfig):
             got = f"others ({said})"
             raise refusal("The configuration", "values as they are saved", got, "Save the model again.") from error
 
+    def to_dict(self) -> dict[str, Any]:
+        """As `PreTrainedConfig` has it, without what came later and is not set: an older file is saved again as it was."""
+        values: dict[str, Any] = super().to_dict()
+        return {name: value for name, value in values.items() if value is not None or name not in CAME_LATER}
+
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
         """Nothing: what is saved names irp_hf, and no file of it is copied."""
@@ -61,6 +77,9 @@ class AnchoredConfig(PreTrainedConfig):
             check_count(name, getattr(self, name), 0, MOST, "Save the model again.")
         check_fingerprint(self.anchor_fingerprint)
         AnchorRecord.from_dict(self.anchor_set, "anchor_set")
+        if self.checksum_version not in (None, CHECKSUM_VERSION):
+            expected, got = f"{CHECKSUM_VERSION}, which this version knows", shown(self.checksum_version)
+            raise refusal("checksum_version", expected, got, "Install the irp_hf that wrote it, or a newer one.")
 
 
 @strict
@@ -74,6 +93,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
         anchor_set: where the anchor set lies: `id` and `revision` (a commit) on the Hub, the `dataset` that it was drawn from
             and its `license`, each where it is known.
         encoder: who encoded: `id`, `revision`, `pooling`, `prompt`, `normalize`, `dtype`, `view`; None if it is not known.
+        canary: a few of the anchors' items, `rows` and `texts` or `pictures`, by which the encoder is known again; or None.
+        checksum_version: 2 where the checksum covers the records and the canary as well, None where the tensors alone.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.
     """
 
@@ -85,6 +106,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
     encoder: dict[str, Any] | None = None
+    canary: dict[str, Any] | None = None
+    checksum_version: int | None = None
     weights_sha256: str | None = None
 
     @property
@@ -95,6 +118,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
     def validate_encoder(self) -> None:
         """Raise `InputError` for a record of an encoder that no save would write."""
         EncoderRecord.from_dict(self.encoder, "encoder")
+        check_canary("canary", self.canary, self.num_anchors)
 
 
 @strict
@@ -119,6 +143,8 @@ class IRPConfig(AnchoredConfig):
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
         source_encoder: who encoded the source's anchors.
         target_encoder: who encoded the target's anchors.
+        source_canary, target_canary: of the two spaces, as in `AnchoredSpaceConfig`.
+        checksum_version: likewise.
         weights_sha256: checksum of the saved tensors.
     """
 
@@ -146,12 +172,17 @@ class IRPConfig(AnchoredConfig):
     anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None
     target_encoder: dict[str, Any] | None = None
+    source_canary: dict[str, Any] | None = None
+    target_canary: dict[str, Any] | None = None
+    checksum_version: int | None = None
     weights_sha256: str | None = None
 
     def validate_encoders(self) -> None:
         """Raise `InputError` for records of encoders that no save would write."""
         EncoderRecord.from_dict(self.source_encoder, "source_encoder")
         EncoderRecord.from_dict(self.target_encoder, "target_encoder")
+        check_canary("source_canary", self.source_canary, self.num_anchors)
+        check_canary("target_canary", self.target_canary, self.num_anchors)
 
     @property
     def source_record(self) -> EncoderRecord:

@@ -119,7 +119,7 @@ def encode(
         device_map=device_map,
         trust_remote_code=trust_remote_code,
     )
-    opened = open_encoder(encoder, options, items[:1][0])
+    opened = encoder if isinstance(encoder, Encoder) else open_encoder(encoder, options, items[:1][0])
     record = opened.full_record().to_dict()
     if place is None:
         return encode_all(opened, items, batch_size, progress), record
@@ -139,6 +139,22 @@ def encode(
                     bar.update(len(rows))
             blocks.join()
     return torch.from_numpy(blocks.results()[ONLY]), record
+
+
+def open_to_encode(
+    encoder: Any,
+    items: Sequence[Any],
+    options: Options,
+    batch_size: int = 32,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Encoder:
+    """Open an encoder for these items, once all that `encode` is asked for was checked; `encode` then takes it as it is."""
+    if out is not None:
+        check_out(out)
+    items = check_request(items, batch_size)
+    check_progress(progress)
+    return open_encoder(encoder, options, items[:1][0])
 
 
 @own_arithmetic()

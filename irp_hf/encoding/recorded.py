@@ -112,11 +112,11 @@ def mismatch(subject: str, expected: str, got: str, advice: str, on_mismatch: st
     if on_mismatch == "refuse":
         raise refusal(subject, expected, got, f"{advice} on_mismatch='warn' lets it pass.")
     if on_mismatch == "warn":
-        warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=_outside())
+        warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=outside())
 
 
-def _outside() -> int:
-    """How far up the user's own line is, from where a warning is given."""
+def outside() -> int:
+    """How far up the user's own line is, seen from the function that gives a warning."""
     depth, frame = 1, sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "irp_hf":
         depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]

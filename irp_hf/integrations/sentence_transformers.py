@@ -9,27 +9,33 @@ that is not its own, and then imports the installed irp_hf; the saved folder hol
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from irp_hf.data.canary import Canary
+from irp_hf.encoding.base import Encoder
+from irp_hf.encoding.canary import difference
 from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal
+from irp_hf.heads.head import evaluation_mode
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 
 try:
     from sentence_transformers.base.model import BaseModel
     from sentence_transformers.base.modules import Module
+    from sentence_transformers.util import batch_to_device
 except ImportError as error:
     raise missing("IRPTranslation", "sentence-transformers>=6", "irp_hf[sentence-transformers]") from error
 
 
 EMBEDDING = "sentence_embedding"
-COMPARED = ("prompt", "normalize", "pooling")
+COMPARED = ("prompt", "normalize", "pooling", "task", "max_length")
 
 
 class IRPTranslation(Module):
@@ -63,9 +69,18 @@ class IRPTranslation(Module):
         if embedding is None:
             expected, got = f"a {EMBEDDING} of the modules before it", f"only {', '.join(features) or 'nothing'}"
             raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
-        self._check_width(embedding.shape[-1])
-        features[EMBEDDING] = self.adapter(embeddings=embedding).translated
+        features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
         return features
+
+    def _as_recorded(self, embedding: Tensor) -> Tensor:
+        """Cut as the source's anchors were cut, whatever the model does behind this module."""
+        record, width = self.adapter.config.source_record, embedding.shape[-1]
+        if record.truncate_dim is None or record.truncate_dim > width:
+            self._check_width(width)
+            return embedding
+        cut = embedding[..., : record.truncate_dim]
+        self._check_width(cut.shape[-1])
+        return nn.functional.normalize(cut, dim=-1) if record.normalize else cut
 
     def on_model_ready(self, model: BaseModel) -> None:
         """Look at the finished model: refuse an encoder of another width, warn of one that encodes otherwise.
@@ -77,13 +92,32 @@ class IRPTranslation(Module):
         widths = [width for measure in measures if measure and (width := measure()) is not None]
         if not widths:
             return
-        self._check_width(widths[-1])
-        for difference in _differences(self.adapter.config.source_record, model, encoder):
-            warnings.warn(
-                f"The adapter's source anchors were encoded with {difference}. "
-                "Encode both alike, or the translations will be worse than reported.",
-                stacklevel=2,
+        record = self.adapter.config.source_record
+        self._check_width(min(widths[-1], record.truncate_dim or widths[-1]))
+        for told in _differences(record, model, self, encoder):
+            _warn(f"The adapter's source anchors were encoded with {told}. Encode both alike")
+        if got := self._unlike_the_anchors(model, encoder):
+            _warn(
+                f"The adapter's source anchors are of another encoder: of some of them, the model makes {got}. Take theirs"
             )
+
+    def _unlike_the_anchors(self, model: BaseModel, encoder: list[nn.Module]) -> str | None:
+        """How the model encodes the texts that the adapter has kept otherwise than they were; None where it cannot be told."""
+        config = self.adapter.config
+        canary = Canary.from_dict(config.source_canary, "source_canary")
+        if canary is None or not isinstance(canary.items[0], str) or not hasattr(encoder[0], "preprocess"):
+            return None
+        first: Any = encoder[0]
+        prompt = config.source_record.prompt or ""
+
+        def embed(texts: list[Any]) -> Tensor:
+            features = batch_to_device(first.preprocess(texts, prompt=prompt), model.device)
+            for module in encoder:
+                features = module(features)
+            return self._as_recorded(features[EMBEDDING])
+
+        with evaluation_mode(model):
+            return difference(canary, self.adapter.source_anchors, Encoder(embed, config.source_record))
 
     def _check_width(self, width: int) -> None:
         source_size, encoder = self.adapter.config.source_size, self.adapter.config.source_record.id
@@ -136,13 +170,34 @@ def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
     return iter(())
 
 
-def _differences(recorded: EncoderRecord, model: BaseModel, encoder: Iterable[nn.Module]) -> Iterator[str]:
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}, or the translations will be worse than reported.", stacklevel=3)
+
+
+def _route_of(module: nn.Module, model: nn.Module) -> str | None:
+    """The route of a `Router` that holds a module; None where there are no routes."""
+    for router in model.modules():
+        for name, route in getattr(router, "sub_modules", nn.ModuleDict()).items():
+            if any(part is module for part in route.modules()):
+                return str(name)
+    return None
+
+
+def _differences(
+    recorded: EncoderRecord, model: BaseModel, translation: nn.Module, encoder: list[nn.Module]
+) -> Iterator[str]:
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
     prompt = model.prompts.get(model.default_prompt_name or "")
     if recorded.prompt and recorded.prompt in model.prompts.values():
         prompt = recorded.prompt  # encode_query and encode(prompt_name=...) use it
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
-    its = EncoderRecord.of(prompt=prompt, normalize="Normalize" in kinds, pooling=pooling)
+    unit = "Normalize" in kinds or (recorded.truncate_dim is not None and recorded.normalize)
+    its = EncoderRecord.of(prompt=prompt, normalize=bool(unit), pooling=pooling)
+    if (route := _route_of(translation, model)) is not None:
+        its = its.with_values(task=route)
+    length = getattr(encoder[0], "max_seq_length", None)
+    if isinstance(length, int) and length < sys.maxsize:
+        its = its.with_values(max_length=length)
     for name, then, now in recorded.differences(its, COMPARED):
         yield f"{name}={then!r}, the model has {name}={now!r}"

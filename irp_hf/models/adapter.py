@@ -16,7 +16,7 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag
-from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
+from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.progress import check_progress
@@ -73,6 +73,7 @@ class IRPAdapter(AnchoredModel):
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
     checksum_fields_if_set = ("lift",)
+    checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
 
@@ -126,6 +127,8 @@ class IRPAdapter(AnchoredModel):
             "anchor_set": source.config.anchor_set or target.config.anchor_set,
             "source_encoder": source.config.encoder,
             "target_encoder": target.config.encoder,
+            "source_canary": source.config.canary,
+            "target_canary": target.config.canary,
         }
         with source.computing(), target.computing():
             return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
@@ -178,7 +181,7 @@ class IRPAdapter(AnchoredModel):
         adapter = cls(config)
         for name, tensor in tensors.items():
             adapter._set_tensor(name, tensor)
-        for name, value in recorded.items():
+        for name, value in {**recorded, "checksum_version": CHECKSUM_VERSION}.items():
             setattr(adapter.config, name, value)
         adapter.fitted = replace(fitted, checksum=adapter.checksum())
         return adapter
@@ -288,16 +291,17 @@ class IRPAdapter(AnchoredModel):
     def source(self) -> AnchoredSpace:
         """The source's anchors as a space of their own."""
         with self.computing():
-            return self._space(self.source_anchors, self.config.source_encoder)
+            return self._space(self.source_anchors, self.config.source_encoder, self.config.source_canary)
 
     @property
     def target(self) -> AnchoredSpace:
         """The target's anchors as a space of their own."""
         with self.computing():
-            return self._space(self.target_anchors, self.config.target_encoder)
+            return self._space(self.target_anchors, self.config.target_encoder, self.config.target_canary)
 
-    def _space(self, anchors: Tensor, encoder: dict[str, Any] | None) -> AnchoredSpace:
+    def _space(self, anchors: Tensor, encoder: dict[str, Any] | None, canary: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
+        space.config.canary = canary
         space.config.anchor_fingerprint = self.config.anchor_fingerprint
         space.config.anchor_set = self.config.anchor_set
         return space

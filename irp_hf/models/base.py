@@ -52,6 +52,8 @@ class AnchoredModel(PreTrainedModel):
     """Names of what the configuration adds to the translation: the checksum covers them too."""
     checksum_fields_if_set: tuple[str, ...] = ()
     """Such names that came later: what was saved before has no value for them, and keeps its checksum."""
+    checksum_records: tuple[str, ...] = ()
+    """Names of what the configuration tells of encoders and anchors, which a checksum covers from version 2 on."""
     card_options: tuple[str, ...] = ()
     """Keywords of `push_to_hub` about what the card tells."""
     device_map: Any = None
@@ -132,6 +134,9 @@ class AnchoredModel(PreTrainedModel):
         added = [name for name in self.config.added_names() if name not in vars(type(self.config))]
         values += [[name, value] for name in added if (value := getattr(self.config, name, None)) is not None]
         digest = hashlib.sha256(json.dumps(values).encode())
+        if self.config.checksum_version is not None:  # in what was saved before, they may have been changed by hand
+            records = {name: getattr(self.config, name) for name in ("checksum_version", *self.checksum_records)}
+            digest.update(json.dumps(records, sort_keys=True).encode())
         with self.computing():
             for name, tensor in sorted(self.state_dict().items()):
                 digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -66,6 +66,7 @@ def adapter_card(
         report=report and report.untimed().to_markdown().strip(),
         picture=picture and quote(PurePath(picture).name),
         making=[("inverse", inverse(config)), ("chosen by", choice(config)), *anchor_facts(config)],
+        canary=num_kept(config.source_canary, config.target_canary),
         citation=citation(),
     )
     return with_checksums(card)
@@ -80,8 +81,10 @@ def space_card(config: AnchoredSpaceConfig, repo_id: str) -> ModelCard:
         f"The space of {what}, {config.hidden_size} wide, as {config.num_anchors:,} anchors show it. Any other space of the "
         f"same anchors can be connected with it, and no encoder runs for that ({PAPER})."
     )
-    options = {name: getattr(encoder, name) for name in ("revision", "pooling", "prompt", "at", "modality")}
+    options = {name: getattr(encoder, name) for name in ("revision", "pooling", "prompt", "task", "at", "modality")}
     settings = [f"{name}={literal(value)}" for name, value in options.items() if value]
+    numbers = {name: getattr(encoder, name) for name in ("max_length", "truncate_dim")}
+    settings += [f"{name}={value}" for name, value in numbers.items() if value]
     if encoder.normalize and not at_head:
         settings.append("normalize=True")
     other = "you/another-space"
@@ -105,9 +108,15 @@ def space_card(config: AnchoredSpaceConfig, repo_id: str) -> ModelCard:
         size=config.hidden_size,
         items=ITEMS[modality or "text"],
         item=EXAMPLES[modality or "text"],
+        canary=num_kept(config.canary),
         citation=citation(),
     )
     return with_checksums(card)
+
+
+def num_kept(*canaries: dict[str, Any] | None) -> int:
+    """How many items stand in a configuration."""
+    return sum(len(canary["rows"]) for canary in canaries if canary)
 
 
 def _metadata(
@@ -166,6 +175,7 @@ def encoder_facts(encoder: EncoderRecord, width: int) -> Facts:
     poolings = (encoder.pooling,) if isinstance(encoder.pooling, str) else encoder.pooling or ()
     how = [f"{' and '.join(map(code, poolings))} pooling"] if any(poolings) else []
     how += ["what the classifier's head reads"] if encoder.at_head else []
+    how += [f"the first {encoder.truncate_dim} numbers"] if encoder.truncate_dim else []
     how += ["unit length"] if encoder.normalize else []
     return [
         ("encoder", linked(encoder)),
@@ -174,6 +184,7 @@ def encoder_facts(encoder: EncoderRecord, width: int) -> Facts:
         ("items", ", ".join(items)),
         ("vectors", ", ".join(how)),
         ("prompt", code(literal(encoder.prompt)) if encoder.prompt else ""),
+        ("route", code(literal(encoder.task)) if encoder.task else ""),
         ("dtype", code(encoder.dtype) if encoder.dtype else ""),
     ]
 

@@ -13,11 +13,15 @@ from typing_extensions import Self, Unpack
 
 from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.arithmetic import own_arithmetic
-from irp_hf.configuration_irp import AnchoredSpaceConfig
+from irp_hf.checks import check_flag
+from irp_hf.configuration_irp import CHECKSUM_VERSION, AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
+from irp_hf.data.canary import Canary
 from irp_hf.data.chunks import refuse_overflow
-from irp_hf.encoding.base import EncodeOptions
-from irp_hf.encoding.batches import encode
+from irp_hf.encoding.base import EncodeOptions, EncoderSettings, Options
+from irp_hf.encoding.batches import encode, open_to_encode
+from irp_hf.encoding.canary import keep, recognise
+from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.errors import AnchorMismatchError, InputError, kind_of, refusal
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
 from irp_hf.maths.request import InverseOptions, Method, inverse_of
@@ -25,6 +29,8 @@ from irp_hf.models.base import AnchoredModel
 from irp_hf.models.cards import space_card
 from irp_hf.models.checks import check_anchors
 from irp_hf.records import EncoderRecord
+
+RUN = ("batch_size", "out", "progress")  # what `encode` takes besides how the encoder is opened
 
 
 class AnchoredSpace(AnchoredModel):
@@ -36,6 +42,7 @@ class AnchoredSpace(AnchoredModel):
     config_class = AnchoredSpaceConfig
     config: AnchoredSpaceConfig
     checksum_fields = ("anchor_fingerprint",)
+    checksum_records = ("anchor_set", "encoder", "canary")
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
@@ -80,6 +87,7 @@ class AnchoredSpace(AnchoredModel):
             anchor_fingerprint=anchor_set.fingerprint if anchor_set is not None else None,
             anchor_set=anchor_set.record if anchor_set is not None else None,
             encoder=None if encoder is None else record.to_dict(),
+            checksum_version=CHECKSUM_VERSION,
         )
         return cls(config)._fill(anchors)
 
@@ -92,7 +100,13 @@ class AnchoredSpace(AnchoredModel):
 
     @classmethod
     def encode(
-        cls, encoder: Any, anchors: AnchorSet, view: str | None = None, **options: Unpack[EncodeOptions]
+        cls,
+        encoder: Any,
+        anchors: AnchorSet,
+        view: str | None = None,
+        *,
+        canary: bool = True,
+        **options: Unpack[EncodeOptions],
     ) -> Self:
         """Load an encoder and encode one view of `anchors` with it.
 
@@ -100,13 +114,46 @@ class AnchoredSpace(AnchoredModel):
         items to `(n, d)`. The options are those of `irp_hf.encoding.encode`: `pooling`, `prompt`, `normalize`, `at="head"`,
         `batch_size`, `device`, `out`, ... Of a two-tower model, the view tells the side.
 
+        `canary` keeps four of the items with the space, by which `check` and pipelines know the encoder again; they are
+        published with it. False keeps none.
+
         Raises `InputError` where the right pooling is not known and not given.
         """
         if not isinstance(anchors, AnchorSet):
             raise _no_anchor_set("anchors", anchors)
-        embeddings, record = encode(encoder, anchors.view(view), **options)
+        check_flag("canary", canary, "Give False to keep none of the items.")
+        items = anchors.view(view)
+        how: dict[str, Any] = {**options}
+        run: Any = {name: how.pop(name) for name in RUN if name in how}
+        opened = open_to_encode(encoder, items, Options(**how), **run)
+        embeddings, record = encode(opened, items, **run)
         record["view"] = view if view is not None else anchors.views[0]
-        return cls.from_embeddings(embeddings, anchors, record)
+        space = cls.from_embeddings(embeddings, anchors, record)
+        kept = keep(space.anchors, items, opened) if canary else None
+        space.config.canary = None if kept is None else kept.to_dict()
+        return space
+
+    def check(
+        self,
+        encoder: Any,
+        *,
+        on_mismatch: OnMismatch = "refuse",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        **settings: Unpack[EncoderSettings],
+    ) -> None:
+        """Refuse an encoder that is not the one of this space's anchors, or encodes otherwise than it did.
+
+        It is opened as the anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them. Where its weights
+        are not known by their digest, it encodes the few items that the space has kept. `on_mismatch="warn"` warns instead.
+
+        Raises `InputError` that says what differs.
+        """
+        check_on_mismatch(on_mismatch)
+        record, canary = self.config.encoder_record, Canary.from_dict(self.config.canary, "canary")
+        item = None if canary is None else canary.items[0]
+        opened = open_recorded(encoder, record, settings, revision, token, item)
+        recognise(record, canary, self.anchors, opened, on_mismatch, "space's")
 
     @property
     def unit_anchors(self) -> Tensor:

@@ -17,12 +17,14 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.checks import check_alias, check_batch_size, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
+from irp_hf.data.canary import Canary
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.progress import check_progress
 from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
+from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.inputs import read_items
-from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, compare_encoder
+from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch
 from irp_hf.errors import InputError, IRPError, first_line, refusal
 from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
@@ -78,8 +80,9 @@ class StitchedModel(nn.Module):
                 pooling, prompt and normalisation that the adapter's anchors were encoded with.
             adapter: an `IRPAdapter`, or where one lies; None connects two spaces, which `encoder` and `head` then are or name.
             head: as for `irp_hf.heads.open_head`; None takes the classifier that the adapter's target was encoded at.
-            on_mismatch: "refuse" or "warn", where the encoder now loaded encodes otherwise than the anchors were: with
-                another pooling, prompt, normalisation or revision.
+            on_mismatch: "refuse" or "warn", where the encoder now loaded is another than that of the anchors, or encodes
+                otherwise: with another pooling, prompt, route, cut, normalisation or revision. Where its weights are not known
+                by their digest, it encodes the few items that the source's space has kept. "ignore" looks at nothing.
             revision: branch, tag or commit of the encoder on the Hub.
             token: for all repositories on the Hub; by default the one that the adapter was fetched with.
             encoder_token: for the encoder's alone.
@@ -110,7 +113,9 @@ class StitchedModel(nn.Module):
             self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
         )
         self.encoder_module = self.encoder.module
-        compare_encoder(self.adapter.config.source_record, self.encoder, on_mismatch)
+        config, anchors = self.adapter.config, self.adapter.source_anchors
+        canary = Canary.from_dict(config.source_canary, "source_canary")
+        recognise(config.source_record, canary, anchors, self.encoder, on_mismatch)
         self.eval()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.recorded import OPEN_ALIKE, PLACES, Token, mismatch, open_recorded
 from irp_hf.errors import OtherModelError, kind_of, refusal, shown
@@ -102,8 +103,13 @@ def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     if recorded.knows("at") and not recorded.at_head and isinstance(head.scorer, HeadReplay):
         expected, got = "an adapter to what it reads", f"one to vectors of {recorded.name} as an encoder pools them"
         mismatch("The classifier's head", expected, got, "Encode the target's anchors with at='head'.", on_mismatch)
-    if head.record.id is None or head.record.id != recorded.id:
-        return
-    for _, then, now in recorded.differences(head.record, ["revision"]):
+    same = head.record.id is not None and head.record.id == recorded.id
+    for _, then, now in recorded.differences(head.record, ["revision"]) if same else []:
         expected, got = f"revision {then!r}, with which the target's anchors were encoded", repr(now)
         mismatch(f"The head of {head.record.id}", expected, got, OPEN_ALIKE, on_mismatch)
+    if recorded.head_sha256 is not None and isinstance(head.scorer, HeadReplay):
+        dtype = next((dtype_name(weight.dtype) for weight in head.scorer.parameters()), recorded.dtype)
+        if dtype == recorded.dtype and head.full_record().head_sha256 not in (None, recorded.head_sha256):
+            expected, got = f"the head of {recorded.name}, whose input the target's anchors are", "one of other weights"
+            advice = "Pass that classifier, or encode the target's anchors again."
+            mismatch(f"The head of {head.record.id or 'the classifier'}", expected, got, advice, on_mismatch)

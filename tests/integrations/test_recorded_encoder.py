@@ -1,0 +1,74 @@
+"""`IRPTranslation` behind an encoder that cuts, that has routes, or that is another one than the anchors'."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_encoders as tiny
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from tiny_encoders import LAYERS, VOCAB
+
+from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
+from irp_hf.integrations.sentence_transformers import IRPTranslation
+
+TEXTS, WIDTH = tiny.texts(40), LAYERS["hidden_size"]
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory) -> list[list[Any]]:
+    """The modules of two encoders of one width."""
+    made = []
+    for place in range(2):
+        model = tiny.model("bert", **LAYERS, **VOCAB)
+        with torch.no_grad():
+            model.embeddings.word_embeddings.weight.mul_(1 - 2 * place).add_(place)
+        folder = tiny.save(tmp_path_factory.mktemp("models") / str(place), model, tiny.tokenizer())
+        made.append([Transformer(str(folder)), Pooling(WIDTH, "mean")])
+    return made
+
+
+def adapter(encoder: SentenceTransformer, **asked: Any) -> IRPAdapter:
+    space = AnchoredSpace.encode(encoder, AnchorSet(TEXTS), **asked)
+    return IRPAdapter.connect(space, space, method="whitened", balance=1.0, ridge=1e-3)
+
+
+def quietly(modules: list[Any], **options: Any) -> SentenceTransformer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return SentenceTransformer(modules=modules, device="cpu", **options)
+
+
+def test_another_encoder_of_that_width(sides):
+    """If it fails, an index is filled with noise, and nothing says so."""
+    own, other = sides
+    made = adapter(SentenceTransformer(modules=own, device="cpu"))
+    quietly([*own, IRPTranslation(made)])
+    with pytest.warns(UserWarning, match="another encoder.*cosines of"):
+        SentenceTransformer(modules=[*other, IRPTranslation(made)], device="cpu")
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_anchors_that_were_cut(sides, normalize):
+    """The vectors are cut before they are translated, as the anchors were; a whole one would be refused for its width."""
+    encoder = SentenceTransformer(modules=sides[0], device="cpu")
+    made = adapter(encoder, truncate_dim=6, normalize=normalize)
+    found = quietly([*sides[0], IRPTranslation(made)]).encode(TEXTS)
+    wanted = made.translate(encoder.encode(TEXTS, truncate_dim=6, normalize_embeddings=normalize))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_the_other_route_and_shorter_texts(sides):
+    """Anchors of one route before a translation in the other: in words."""
+    routed = SentenceTransformer(modules=[Router.for_query_document(*sides)], device="cpu")
+    made = adapter(routed, task="query")
+    query, document = sides
+    quietly([Router.for_query_document([*query, IRPTranslation(made)], document)])
+    with pytest.warns(UserWarning, match="task='query', the model has task='document'"):
+        SentenceTransformer(modules=[Router.for_query_document(query, [*document, IRPTranslation(made)])], device="cpu")
+    short = adapter(SentenceTransformer(modules=query, device="cpu"), max_length=4)
+    with pytest.warns(UserWarning, match="max_length=4, the model has max_length=64"):
+        SentenceTransformer(modules=[*query, IRPTranslation(short)], device="cpu")
