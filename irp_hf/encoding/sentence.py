@@ -69,7 +69,8 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
     if asked not in (None, own):
         check_absent("pooling", options.pooling, f"{name} is a sentence-transformers model and pools in its own way")
     more: dict[str, Any] = {} if task is None else {"task": task}
-    if options.max_length is not None:
+    longest = _longest(path[0], task)
+    if options.max_length not in (None, longest):
         config = getattr(path[0], "config", None)
         check_fits(options.max_length, getattr(config, "max_position_embeddings", None))
         more["processing_kwargs"] = {"text": {"max_length": options.max_length}}
@@ -78,7 +79,7 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
         pooling=pooling,
         prompt=_prompt(model, name, options),
         prompt_name=None,
-        task=_recorded_task(model, task, modality, path),
+        task=_recorded_task(model, task, modality, path, name),
         truncate_dim=cut,
         normalize=options.normalize or unit_length,
     )
@@ -93,7 +94,7 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
 
     record = make_record(name, commit, model.dtype, options, modality)
     if modality == "text":
-        record = record.with_values(max_length=options.max_length or _longest(path[0], task))
+        record = record.with_values(max_length=options.max_length or longest)
     processors = tuple(_processor(part) for part in path)
     return Encoder(embed, record, modality, model, unit_length=unit_length, processors=processors)
 
@@ -133,16 +134,21 @@ def _prompt(model: Any, name: str, options: Options) -> str | None:
     return next((model.prompts[key] for key in names if key in model.prompts), None)
 
 
-def _recorded_task(model: Any, task: str | None, modality: str, path: list[Any]) -> str | None:
+def _recorded_task(model: Any, task: str | None, modality: str, path: list[Any], name: str) -> str | None:
     """The task where it changes a vector; of a model with routes, where none was asked for, the name of the default route."""
     routers = [module for module in model.modules() if _is_router(module)]
     if task is None and routers:
         route = routers[0]._resolve_route(task=None, modality=modality)
-        known: str | None = routers[0]._resolve_route_name(task=route, modality=modality)
-        return known if known == route else None
+        same: bool = routers[0]._resolve_route_name(task=route, modality=modality) == route
+        return str(route) if same else None
     lengths = ("query_length", "document_length", "query_expansion")
-    told = "task" in model.get_model_kwargs() or any(getattr(path[0], name, None) is not None for name in lengths)
-    return task if routers or told else None
+    told = "task" in model.get_model_kwargs() or any(getattr(path[0], length, None) is not None for length in lengths)
+    if routers or told:
+        return task
+    if task is not None and task not in PROMPTS and task not in model.prompts:
+        known = dict.fromkeys([*PROMPTS, *model.prompts])
+        raise refusal("task", f"one of {quoted(known)}, since {name} has no routes", shown(task), "Leave it out.")
+    return None
 
 
 def _longest(module: Any, task: str | None) -> int | None:

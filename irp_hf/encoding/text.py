@@ -106,7 +106,7 @@ def longest_text(tokenizer: Any, model: Any, asked: int | None) -> int | None:
     positions = getattr(model.config, "max_position_embeddings", None)
     own = _longest(tokenizer.model_max_length, positions)
     most = None if not positions or positions < 0 else max(own or 0, positions - 2)
-    return own if asked is None else check_fits(asked, most)
+    return own if asked in (None, own) else check_fits(asked, most)
 
 
 def check_fits(asked: int, most: int | None) -> int:

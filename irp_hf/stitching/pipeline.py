@@ -37,12 +37,20 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
-KEPT = ("device", "dtype", "device_map", "revision", "token", "trust_remote_code")  # which pipeline() has of its own
+KEPT = (
+    "device",
+    "dtype",
+    "device_map",
+    "revision",
+    "token",
+    "trust_remote_code",
+    "task",
+)  # which pipeline() has of its own
 PARTS = (
     *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
     *(name for name in EncoderOptions.__annotations__ if name not in (*KEPT, *PROCESSORS)),
 )
-ENCODER = ("revision", "device_map", "trust_remote_code")  # with encoder_
+ENCODER = ("revision", "device_map", "trust_remote_code", "task")  # with encoder_
 MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
 OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 
@@ -94,7 +102,8 @@ class IRPStitchPipeline(Pipeline):
             dtype: of the encoder's and the head's weights; the adapter stays float32.
             encoder_device: of the encoder alone.
             head_device: of the head alone.
-            **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `encoder_trust_remote_code`; `head_revision`,
+            **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `encoder_trust_remote_code`, `encoder_task`;
+                `head_revision`,
                 `head_token`, `head_trust_remote_code`; `on_mismatch`
                 and the encoder's `pooling`, `prompt`, `normalize`, `modality`, `tokenizer`, ... as for `StitchedModel`;
                 `batch_size`, `num_workers`, and all keywords of a call.

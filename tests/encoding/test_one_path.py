@@ -144,6 +144,10 @@ def test_what_differs_is_refused(unit, routed, refusal):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         StitchedModel(routed, query, head, task="document", on_mismatch="ignore")
+    text = refusal(
+        pipeline, "irp-stitch", model=query, encoder=routed, head=head, encoder_task="document", error=InputError
+    )
+    assert says(text, "task='query'", "task='document'")
     short = adapters(AnchoredSpace.encode(unit, AnchorSet(ANCHORS), max_length=4))
     text = refusal(StitchedModel, unit, short, head, max_length=5, error=InputError)
     assert says(text, "max_length=4", "max_length=5")
@@ -160,6 +164,20 @@ def test_another_dtype_is_a_warning_and_the_recorded_one_the_default(unit, tmp_p
     assert StitchedModel(folder, adapter, head, device="cpu").encoder.record.dtype == "bfloat16"
     with pytest.warns(UserWarning, match="dtype='float32'"):
         StitchedModel(folder, adapter, head, device="cpu", dtype="float32")
+
+
+def test_a_longest_text_of_the_users_own(unit, tmp_path_factory):
+    """The object reads fewer tokens, or more than its positions seem to allow: what was recorded is asked of it."""
+    space = AnchoredSpace.encode(unit, AnchorSet(ANCHORS))
+    short = SentenceTransformer(modules=[*modules(tmp_path_factory, "short"), Normalize()], device="cpu")
+    short.max_seq_length = 3
+    torch.testing.assert_close(vectors(adapters(space), short), space.anchors.data, atol=1e-5, rtol=1e-5)
+    assert short.max_seq_length == 3
+    far = SentenceTransformer(modules=modules(tmp_path_factory, "far"), device="cpu")
+    far.max_seq_length = 10_000
+    again = AnchoredSpace.encode(far, AnchorSet(ANCHORS))
+    assert again.config.encoder["max_length"] == 10_000
+    vectors(adapters(again), far)
 
 
 def test_functions_and_plain_models_are_cut_too(tmp_path):
@@ -207,6 +225,7 @@ def test_a_dense_layer_after_the_normalisation(tmp_path_factory):
         ({"prompt_name": "querry"}, ["prompt_name", "'querry'", "'passage', 'other'"]),
         ({"prompt_name": "query", "prompt": "w1"}, ["prompt_name", "prompt= is given"]),
         ({"task": 3}, ["task", "3"]),
+        ({"task": "querry"}, ["task", "'query', 'document'", "'querry'"]),
     ],
 )
 def test_what_cannot_be_asked(options, words, unit, refusal):

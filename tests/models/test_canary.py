@@ -21,6 +21,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 from irp_hf import AnchoredSpace, AnchorSet, DamagedFolderError, InputError, IRPAdapter, StitchedModel
 from irp_hf.data.canary import LARGEST_PICTURE, Canary
 from irp_hf.encoding import encode
+from irp_hf.models.cards import adapter_card, space_card
 
 TEXTS, WIDTH = tiny.texts(60), LAYERS["hidden_size"]
 HOW: dict[str, Any] = dict(pooling="mean", device="cpu")
@@ -97,6 +98,14 @@ def test_what_is_kept(space, adapter, tmp_path):
 
 def space_texts(space: AnchoredSpace) -> list[str]:
     return AnchorSet(TEXTS).view()
+
+
+def test_the_card_says_what_is_published(space, adapter, tmp_path):
+    """Whoever pushes a space should see that some of its items go with it."""
+    assert "holds 4 of the items" in str(space_card(space.config, "me/space"))
+    assert "holds 8 of the anchors' items" in str(adapter_card(adapter.config, "me/adapter"))
+    bare = AnchoredSpace.from_embeddings(space.anchors)
+    assert "known again" not in str(space_card(bare.config, "me/space"))
 
 
 def test_nothing_is_kept_where_nobody_wants_it(encoder, tmp_path):
