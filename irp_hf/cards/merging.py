@@ -13,6 +13,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 BLOCK = re.compile(r"(\s*---[ \t]*(?:\r\n|\r|\n))((?:[\S\s]*?(?:\r\n|\r|\n))??)(---[ \t]*(?:\r\n|\r|\n|$))")
 CHECKSUMS = re.compile(r"<!-- Written by irp_hf[^<>]* data (?P<data>[0-9a-f]{64}), text (?P<text>[0-9a-f]{64}) -->\s*$")
+LONGEST_BLOCK = 1_000_000  # characters of metadata: long lists of results have some hundred thousand
 UNITED = ("tags", "base_model", "datasets")
 ANCHORS_TAG = "irp-anchors:"  # how a tag of ours begins, of which a card has one
 
@@ -139,8 +140,19 @@ def _end(node: Any) -> int:
     return int(node.end_mark.index)
 
 
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Without aliases: nine lists of nine aliases, each of the list before, are some hundred bytes and 387 million entries."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("an alias")
+        return super().compose_node(parent, index)
+
+
 def _read(block: str) -> Any:
-    data = yaml.safe_load(block)
+    if len(block) > LONGEST_BLOCK:
+        raise ValueError(f"{len(block):,} characters")
+    data = yaml.load(block, _PlainLoader)
     return {} if data is None else data
 
 

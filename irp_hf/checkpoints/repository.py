@@ -12,7 +12,6 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RevisionNotFoundError
-from safetensors import SafetensorError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from irp_hf.checks import check_absent
@@ -80,7 +79,7 @@ def find(path: str, revision: str | None = None, token: str | bool | None = None
         check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
         found = Repository(path, None, (folder / "modules.json").is_file())
         if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
-            raise _pickled(found.name)
+            raise pickled(found.name)
         return found
     pinned = _pinned(path, revision, token)
     for name in ("modules.json", "config.json"):
@@ -127,8 +126,9 @@ def _fetched(path: str, name: str, commit: str, token: str | bool | None) -> Pat
         return None if file is None else Path(file)
 
 
-def _pickled(name: str) -> InputError:
-    got = "a pickle, which could run any code"
+def pickled(name: str, but: str = "") -> InputError:
+    """The error for weights that are no safetensors; `but` says what else may be."""
+    got = f"{but}a pickle, which could run any code"
     advice = "Load it where you trust it; its save_pretrained writes safetensors."
     return refusal(name, "weights as safetensors", got, advice)
 
@@ -145,14 +145,14 @@ def loading(name: str) -> Iterator[None]:
             yield
     except IRPError:
         raise
-    except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+    except Exception as error:  # what a stranger wrote makes these libraries raise almost anything
         if "trust_remote_code=True" in str(error):
             advice = "Pass trust_remote_code=True if you have read and trust it."
             raise refusal(
                 name, "a model of transformers itself", "code of its own, which is not run", advice
             ) from error
         if "use_safetensors" in str(error):
-            raise _pickled(name) from error
+            raise pickled(name) from error
         advice = (
             "Give a model that transformers knows, with its processor and safetensors, "
             "or load it yourself and pass a function from items to a matrix."

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from irp_hf.checkpoints.limits import check_modules
+from irp_hf.checkpoints.budget import budget_of
+from irp_hf.checkpoints.modules import check_modules
 from irp_hf.checkpoints.repository import Repository, loading
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding.base import Encoder, Options, RecordedOptions, make_record
@@ -29,8 +30,8 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
     except ImportError as error:
         subject = f"{name}, a sentence-transformers model"
         raise missing(subject, "sentence-transformers", "irp_hf[sentence-transformers]") from error
-    check_modules(repository, options.token)
-    with loading(name):
+    folders = check_modules(repository, options.token)
+    with loading(name), budget_of(repository, options.token, folders):
         model = SentenceTransformer(
             repository.path,
             device=None if options.device is None else str(torch.device(options.device)),

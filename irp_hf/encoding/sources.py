@@ -16,7 +16,8 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from irp_hf.arithmetic import check_evaluating
-from irp_hf.checkpoints.limits import check_sizes
+from irp_hf.checkpoints.budget import budget_of
+from irp_hf.checkpoints.limits import check_processor, check_sizes
 from irp_hf.checkpoints.repository import Repository, loading, remote_class
 from irp_hf.data.items import need_pillow
 from irp_hf.encoding.base import Options
@@ -65,6 +66,7 @@ class Stored:
         self.name, self.commit, self._path = repository.name, repository.commit, repository.path
         self._device, self._device_map, self._dtype = options.device, options.device_map, options.dtype or "auto"
         self._hub = repository.keywords(options.token, options.trust_remote_code)
+        self._repository, self._token = repository, options.token
         check_sizes(repository, options.token)
         with loading(self.name):
             self.config = AutoConfig.from_pretrained(self._path, **self._hub)
@@ -83,7 +85,7 @@ class Stored:
 
     def model(self, auto_class: Any = AutoModel, part: Callable[[Any], nn.Module] = _whole, unused: str = "") -> Any:
         """Load it, to its device; raise `InputError` where transformers would fill a part with random weights."""
-        with loading(self.name):
+        with loading(self.name), budget_of(self._repository, self._token):
             model, info = auto_class.from_pretrained(
                 self._path,
                 dtype=self._dtype,
@@ -106,6 +108,7 @@ class Stored:
         if kind == "tokenizer":
             with loading(self.name):
                 return AutoTokenizer.from_pretrained(self._path, **self._hub)
+        check_processor(self._repository, self._token)
         if kind == "image_processor":
             need_pillow()
             with loading(self.name):

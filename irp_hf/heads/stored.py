@@ -22,7 +22,8 @@ from transformers import (
 )
 from transformers.models.auto import modeling_auto
 
-from irp_hf.checkpoints.limits import check_sizes
+from irp_hf.checkpoints.budget import Budget, budget_of
+from irp_hf.checkpoints.limits import check_processor, check_sizes
 from irp_hf.checkpoints.repository import Repository, find, loading, remote_class
 from irp_hf.checkpoints.tensors import stored_tensors
 from irp_hf.errors import HeadCutError, refusal
@@ -62,6 +63,8 @@ def read_head(
     if getattr(config.get_text_config(), "pad_token_id", 0) is None:
         config.get_text_config().pad_token_id = 0  # else some decoders refuse batches; no head reads it
     model_class, kind = _remote(path, config, hub) or _classifier(repository.name, config.architectures)
+    if kind != "text":
+        check_processor(repository, token)
     processor = _processor(path, kind, hub)
     try:
         cut = _cut_without_weights(model_class, config, kind, processor)
@@ -113,7 +116,8 @@ def _remote(path: str, config: Any, hub: dict[str, Any]) -> tuple[Any, str] | No
 def _cut_without_weights(model_class: type[PreTrainedModel], config: Any, kind: str, processor: Any) -> HeadCut:
     """A cut of noise. The head must not remember anything of the backbone's, which is checked with other noise."""
     with own_errors(model_class.__name__, "a model that runs on noise", "Load it, and pass the model."):
-        model = model_without_weights(model_class, config)
+        with Budget(model_class.__name__, None):  # its weights take no memory
+            model = model_without_weights(model_class, config)
         cut = HeadCut(model, **dummy_inputs(model, kind, TRACED, processor))
         fill_with_noise(model, seed=1, keep=frozenset(_names(cut)))
         cut.verify(**dummy_inputs(model, kind, TRIED, processor))
@@ -129,7 +133,7 @@ def _whole_cut(
     hub: dict[str, Any],
 ) -> HeadCut:
     """A cut of the model with all of its weights."""
-    with loading(repository.name):
+    with loading(repository.name), budget_of(repository, hub["token"]):
         loaded: Any = model_class.from_pretrained(
             repository.path, config=config, dtype="auto", use_safetensors=True, output_loading_info=True, **hub
         )

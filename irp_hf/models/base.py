@@ -265,9 +265,28 @@ class AnchoredModel(PreTrainedModel):
             raise damaged(place, "tensors or a configuration that were changed since (the checksum differs)")
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._set_tensor(name, tensor)
+        model._check_values(place)
         model.config._name_or_path, model.config._commit_hash = place, commit
         model.device_map, model.hub_token = options.get("device_map"), token
         return (model, info) if wants_info else model  # type: ignore[return-value]
+
+    def _check_values(self, place: str) -> None:
+        """Raise `DamagedFolderError` for tensors that are as the checksum says, and that no save of ours would hold."""
+        if any(tensor.is_meta for tensor in self.parameters()):  # left on a disk, or never read
+            return
+        try:
+            wrong = self.what_is_wrong()
+        except Exception as error:  # of values that do not belong together
+            wrong = f"values that do not translate ({type(error).__name__}: {first_line(error)})"
+        if wrong:
+            raise damaged(place, wrong)
+
+    def what_is_wrong(self) -> str | None:
+        """What of the tensors makes no sense, as "NaN in anchors"; None where they do."""
+        for name, tensor in self.named_parameters():
+            if not bool(tensor.isfinite().all()):
+                return f"NaN or infinity in {name}"
+        return None
 
     @classmethod
     def _read(cls, folder: Path, config: AnchoredConfig) -> tuple[Self, dict[str, Any]]:

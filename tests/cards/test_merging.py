@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.test_cards import config
 
-from irp_hf.cards.merging import merged
+from irp_hf.cards.merging import merged, split
 from irp_hf.models.cards import adapter_card
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True)
@@ -103,3 +103,15 @@ def test_any_metadata_are_kept(data, text):
     for key, value in data.items():
         if key not in ("tags", "base_model", "datasets", "model-index") and value is not None:
             assert kept[key] == value
+
+
+def test_aliases_and_long_metadata_are_not_read():
+    """Some hundred bytes of aliases are millions of entries, once they are compared or written: a push would never end."""
+    lists = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lists += [f"a{row}: &a{row} [{', '.join([f'*a{row - 1}'] * 9)}]" for row in range(1, 12)]
+    long = "x: [" + "1, " * 400_000 + "1]"
+    for block in ("\n".join(lists), long, "[" * 50_000, "a: " + "{a: " * 50_000):
+        theirs = f"---\n{block}\n---\n# Mine\n"
+        assert split(theirs) is None
+        assert merged("---\nlicense: mit\n---\nours\n", theirs) == theirs
+    assert split("---\na: &a 1\n---\n").data == {"a": 1}

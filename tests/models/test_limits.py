@@ -109,7 +109,7 @@ def test_spaces_of_different_anchors(refusal):
     words = refusal(IRPAdapter.connect, cat, unknown, error=AnchorMismatchError)
     assert f"source {short[0]} (60 items) and target without fingerprint (50 items)" in words
     trusted = AnchoredSpace.from_embeddings(Y)
-    assert IRPAdapter.connect(trusted, cat, **QUICK).config.anchor_fingerprint == sets[0].fingerprint
+    assert IRPAdapter.connect(trusted, cat, **QUICK).config.anchor_fingerprint is None  # of the pair it is not known
 
 
 @pytest.mark.parametrize("thing", [X, None, 3, {"anchors": X}, AnchoredSpace])
