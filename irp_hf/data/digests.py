@@ -6,6 +6,8 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,16 @@ def digest(items: Sequence[Any], files: bool = False) -> str:
     Of a file it is what stands in it, wherever it lies: a path as `pathlib` has it, or where `files` says so any text. A column
     of `datasets` is read as it is stored, its pictures and sounds undecoded.
 
-    Raises `InputError` for items whose content cannot be told, such as objects of a class of your own.
+    Raises `InputError` for items whose content cannot be told, such as objects of a class of your own; a column of `datasets`
+    then goes by its fingerprint.
     """
     return digests(items, files)[0]
 
 
 def digests(items: Sequence[Any], files: bool = False) -> tuple[str, ...]:
     """`digest`, and behind it what earlier versions noted of the same items, where that was another."""
+    fingerprint = getattr(getattr(items, "source", None), "_fingerprint", None)
+    by_name = f"datasets:{fingerprint}:{getattr(items, 'column_name', None)}" if fingerprint else None
     hashed, before = hashlib.sha256(), None  # the older one where it differs
     for row, item in _stored(items):
         try:
@@ -39,14 +44,13 @@ def digests(items: Sequence[Any], files: bool = False) -> tuple[str, ...]:
         except IRPError:
             raise
         except Exception as error:  # items may be of any class, and a broken picture makes Pillow raise almost anything
+            if by_name is not None:  # a film, say, or a file inside an archive
+                return (by_name,)
             expected = "a text, a picture, an array or a file, whose content can be recorded"
             advice = "A run that is to be resumed needs that; encode without out= otherwise."
             got = f"{kind_of(item)} ({first_line(error)})"
             raise refusal(f"Item {row}", expected, got, advice) from error
-    found, older = f"sha256:{hashed.hexdigest()}", f"sha256:{(before or hashed).hexdigest()}"
-    source, column = getattr(items, "source", None), getattr(items, "column_name", None)
-    if source is not None and hasattr(source, "_fingerprint"):
-        older = f"datasets:{source._fingerprint}:{column}"
+    found, older = f"sha256:{hashed.hexdigest()}", by_name or f"sha256:{(before or hashed).hexdigest()}"
     return (found,) if older == found else (found, older)
 
 
@@ -113,7 +117,17 @@ def _content(item: Any) -> bytes:
     if is_picture(item):
         picture = open_picture(item)
         return f"{picture.mode} {picture.size} ".encode() + picture.tobytes()
-    array = np.asarray(item)
+    if isinstance(item, date | time | timedelta | Decimal):
+        return repr(item).encode()
+    try:
+        array = np.asarray(item)
+    except ValueError:  # rows of unequal length
+        array = np.empty(0, object)
     if array.dtype.hasobject:
-        raise TypeError("its content has no fixed form")
+        if isinstance(item, Mapping):
+            item = sorted(item.items())
+        if not isinstance(item, list | tuple):
+            raise TypeError("its content has no fixed form")
+        parts = [(type(part).__name__, _content(part)) for part in item]
+        return b"".join(f"{kind} {len(part)} ".encode() + part for kind, part in parts)
     return f"{array.dtype} {array.shape} ".encode() + array.tobytes()

@@ -1,12 +1,14 @@
 """The digest of items: equal content gives an equal one, and anything else another."""
 
 from collections import OrderedDict
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from datasets import Image as Pictures
 from PIL import Image
 from says import says
 
@@ -53,8 +55,33 @@ def test_what_does_not_count():
     assert digest(many) == digest(list(many)) != digest(many[:-1])
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        [[[1, 2], [3]], [[1], [2, 3]]],
+        [["a", None], ["a", "b"]],
+        [[{"a": 1}], [{"a": 2}]],
+        [datetime(2024, 1, 1), datetime(2024, 1, 2)],
+        [{"a": [1, 2]}, {"a": [1]}],
+        [True, False],
+    ],
+)
+def test_columns_of_any_type(column):
+    """If it fails, a run over lists of unequal length or over dates is refused, or takes one for another."""
+    one, other = (Dataset.from_dict({"a": rows})["a"] for rows in (column, column[::-1]))
+    assert digest(one) == digest(column) != digest(other)
+    numpy = Dataset.from_dict({"a": [[1.0, 2.0], [3.0, 4.0]]}).with_format("numpy")
+    assert digest(numpy["a"]).startswith("sha256:")
+
+
+def test_a_column_that_cannot_be_read_goes_by_its_fingerprint(tmp_path):
+    """A file that lies elsewhere, in an archive say: the run that it belongs to goes on as before."""
+    column = Dataset.from_dict({"a": [str(tmp_path / "missing.png")]}).cast_column("a", Pictures())["a"]
+    assert digest(column) == f"datasets:{column.source._fingerprint}:a"
+
+
 def test_a_column_of_datasets_has_its_own():
-    """No row is read: its fingerprint follows every change."""
+    """Of its content, whatever it is called."""
     dataset = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"]})
     assert digest(dataset["a"]) == digest(dataset["a"])
     assert len({digest(dataset["a"]), digest(dataset["b"]), digest(dataset.select([1, 0])["a"])}) == 3
