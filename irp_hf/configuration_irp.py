@@ -4,7 +4,10 @@ Without postponed annotations: `strict` cannot check types that are strings.
 """
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
 
 from huggingface_hub.dataclasses import strict, validated_field
 from transformers import PreTrainedConfig
@@ -15,6 +18,8 @@ from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.request import GENERAL, Objective, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
+
+Config = TypeVar("Config", bound=PreTrainedConfig)
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
@@ -36,6 +41,40 @@ def check_canary(name: str, values: Any, num_anchors: int) -> None:
         raise refusal(name, f"rows of {num_anchors} anchors", got, "Save the model again.")
 
 
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn whatever is raised for a value of the wrong type or size into `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        said = " ".join(str(error.__cause__ or error).split()).partition(". ")[0].rstrip(".")[:300]
+        got = f"others ({said})"
+        raise refusal("The configuration", "values as they are saved", got, "Save the model again.") from error
+
+
+def checked(config_class: type[Config]) -> type[Config]:
+    """`strict`, which checks every value when it is given and when it is set, and says in our words what is wrong."""
+    made: Any = strict(config_class)
+    begin, assign = made.__init__, made.__setattr__
+
+    @wraps(begin)
+    def __init__(self: Any, *args: Any, **values: Any) -> None:
+        with in_words():
+            begin(self, *args, **values)
+
+    @wraps(assign)
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        with in_words():
+            assign(self, name, value)
+
+    made.__init__, made.__setattr__ = __init__, __setattr__
+    return made  # type: ignore[no-any-return]
+
+
 class AnchoredConfig(PreTrainedConfig):
     """What both configurations share: values that are checked, and nothing in them that is not ours."""
 
@@ -48,14 +87,8 @@ class AnchoredConfig(PreTrainedConfig):
         Raises `InputError` for a value of the wrong type or size.
         """
         known = {*cls.__annotations__, *OF_TRANSFORMERS, *cls.added_names()}
-        try:
+        with in_words():  # a hostile file makes the base class raise almost anything
             return super().from_dict({key: value for key, value in config_dict.items() if key in known}, **kwargs)
-        except Exception as error:  # a hostile file makes the base class raise almost anything
-            if isinstance(error.__cause__, InputError):
-                raise error.__cause__ from None
-            said = " ".join(str(error.__cause__ or error).split()).partition(". ")[0].rstrip(".")[:300]
-            got = f"others ({said})"
-            raise refusal("The configuration", "values as they are saved", got, "Save the model again.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """As `PreTrainedConfig` has it, without what came later and is not set: an older file is saved again as it was."""
@@ -82,7 +115,7 @@ class AnchoredConfig(PreTrainedConfig):
             raise refusal("checksum_version", expected, got, "Install the irp_hf that wrote it, or a newer one.")
 
 
-@strict
+@checked
 class AnchoredSpaceConfig(AnchoredConfig):
     """Configuration of an `AnchoredSpace`.
 
@@ -121,7 +154,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
         check_canary("canary", self.canary, self.num_anchors)
 
 
-@strict
+@checked
 class IRPConfig(AnchoredConfig):
     """Configuration of an `IRPAdapter`: its shapes, the inverse that was chosen, and where both sides come from.
 

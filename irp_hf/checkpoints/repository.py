@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +15,17 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from irp_hf.checks import check_absent
-from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal
+from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats
+from irp_hf.checks import check_absent, check_text
+from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal, shown
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_revision
 from irp_hf.turns import Turns
 
 LOADING = Turns()
+
+VARIANT = re.compile(r"[\w-][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Repository:
     """Whether it is a sentence-transformers model."""
     online: bool = False
     """Whether the Hub may be asked for what the cache does not hold."""
+    subfolder: str = ""
+    """The folder of the repository on the Hub that it lies in; of a folder on the disk it is a part of the path."""
+    variant: str | None = None
+    """Which of several weights: "fp16" of `model.fp16.safetensors`."""
 
     @property
     def name(self) -> str:
@@ -50,46 +58,86 @@ class Repository:
             token=token,
             local_files_only=not self.online,
             trust_remote_code=trust_remote_code,
+            **({"subfolder": self.subfolder} if self.subfolder else {}),
         )
+
+    def weights_name(self, name: str) -> str:
+        """The name of a file of weights, `model.safetensors` or its index, of the variant."""
+        return name if self.variant is None else name.replace(".safetensors", f".{self.variant}.safetensors", 1)
+
+    def inside(self, name: str) -> str:
+        """A file by its name in the whole repository."""
+        return f"{self.subfolder}/{name}" if self.subfolder else name
 
     def cached(self, name: str) -> Path | None:
         """A file that is here already, whole."""
         if self.commit is None:
             file = Path(self.path, name)
             return file if file.is_file() else None
-        found = try_to_load_from_cache(self.path, name, revision=self.commit)
+        found = try_to_load_from_cache(self.path, self.inside(name), revision=self.commit)
         return Path(found) if isinstance(found, str) else None
 
     def file(self, name: str, token: str | bool | None) -> Path | None:
         """A file, fetched where need be; None where there is none. Raises `HubError`."""
         if self.commit is None or not self.online:
             return self.cached(name)
-        return _fetched(self.path, name, self.commit, token)
+        return _fetched(self.path, self.inside(name), self.commit, token)
 
 
-def find(path: str, revision: str | None = None, token: str | bool | None = None) -> Repository:
+def find(
+    path: str,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    subfolder: str | None = None,
+    variant: str | None = None,
+) -> Repository:
     """Look where a model lies: on the Hub it takes one request for the commit, and some for files that the cache lacks.
 
     Raises `InputError` for what is neither a folder nor an id, and for weights that only a pickle holds, and `HubError`
     where the Hub refuses, or cannot be reached and the cache knows nothing.
     """
     check_revision(revision)
-    folder = Path(path)
-    if path and folder.is_dir():
+    inner = check_subfolder(subfolder)
+    check_variant(variant)
+    folder = Path(path, inner)
+    if path and Path(path).is_dir():
         check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
-        found = Repository(path, None, (folder / "modules.json").is_file())
+        if not folder.is_dir():
+            raise refusal("subfolder", f"a folder of {Path(path).name}", shown(subfolder), "Check its name.")
+        found = Repository(str(folder), None, (folder / "modules.json").is_file(), variant=variant)
+        refuse_other_formats(folder, found.name)
         if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
             raise pickled(found.name)
         return found
     pinned = _pinned(path, revision, token)
     for name in ("modules.json", "config.json"):
-        if _has(path, name, pinned, token):
-            return Repository(path, pinned.commit, name == "modules.json", pinned.online)
+        if _has(path, f"{inner}/{name}" if inner else name, pinned, token):
+            return Repository(path, pinned.commit, name == "modules.json", pinned.online, inner, variant)
+    if not inner and _has(path, LORA, pinned, token):
+        file = _fetched(path, LORA, pinned.commit, token) if pinned.online else None
+        raise lora(path, "" if file is None else file.read_text(encoding="utf-8", errors="replace"))
     if pinned.online:
-        got = f"a repository without a config.json at commit {pinned.commit[:8]}…"
+        got = f"a repository without a {inner + '/' if inner else ''}config.json at commit {pinned.commit[:8]}…"
         raise refusal(repr(path), "a model of transformers", got, "Name another one.")
     got = f"none, nor does the cache hold commit {pinned.commit[:8]}… of it"
     raise refusal(repr(path), "a connection to the Hub", got, FETCH_ONCE, HubError)
+
+
+def check_subfolder(subfolder: Any) -> str:
+    """A folder inside a repository as the Hub writes it, "" for None; raises `InputError` for one that leads out of it."""
+    inner = "" if subfolder is None else check_text("subfolder", subfolder, "Name a folder, or leave it out.")
+    parts = inner.strip("/").split("/")
+    if inner and (inner.startswith("/") or "\\" in inner or "\0" in inner or not {"", ".", ".."}.isdisjoint(parts)):
+        raise refusal("subfolder", "a folder inside the repository", shown(subfolder), "Write it as in 'onnx/small'.")
+    return inner.strip("/")
+
+
+def check_variant(variant: Any) -> None:
+    """Raise `InputError` unless it is a part of a file's name, or None."""
+    if variant is not None and not (isinstance(variant, str) and VARIANT.fullmatch(variant)):
+        raise refusal(
+            "variant", "a part of a file's name", shown(variant), "Give 'fp16' for model.fp16.safetensors, say."
+        )
 
 
 def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned:

@@ -52,7 +52,7 @@ def stored_tensors(
     Of a file on the Hub their bytes alone are fetched, and kept. Raises `InputError` for a damaged file and for a tensor of
     another shape, `HubError` where the Hub does not give them.
     """
-    if repository.commit is None or repository.cached(WEIGHTS):
+    if repository.commit is None or repository.cached(repository.weights_name(WEIGHTS)):
         return _from_files(repository, shapes, token)
     kept = _kept_path(repository, list(shapes))
     with contextlib.suppress(SafetensorError, OSError):  # broken or not there: it is fetched again
@@ -67,7 +67,9 @@ def stored_tensors(
 def _from_files(
     repository: Repository, shapes: Mapping[str, Shape], token: str | bool | None
 ) -> dict[str, Tensor] | None:
-    whole = _from_file(repository, WEIGHTS, shapes, token)  # transformers looks in this order, too
+    whole = _from_file(
+        repository, repository.weights_name(WEIGHTS), shapes, token
+    )  # transformers looks in this order, too
     if whole is not None:
         return _complete(repository, whole, shapes)
     places = _places(repository, list(shapes), token)
@@ -108,21 +110,22 @@ def _complete(
 
 def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
     """The file of each tensor, as the index says; raises `InputError` where that names no file of the repository."""
-    index = repository.file(f"{WEIGHTS}.index.json", token)
+    weights = repository.weights_name(WEIGHTS)
+    index = repository.file(index_name(repository), token)
     if index is None:
         if repository.commit is not None and not repository.online:
             raise refusal(
                 f"Tensors of {repository.name}",
                 "them in the cache, since the Hub cannot be reached",
-                f"neither {WEIGHTS} nor its index there",
+                f"neither {weights} nor its index there",
                 CONNECT,
                 HubError,
             )
-        return dict.fromkeys(names, WEIGHTS)
+        return dict.fromkeys(names, weights)
     subject = f"{index.name} of {repository.name}"
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
-        places = {name: weight_map.get(name, WEIGHTS) for name in names}
+        places = {name: weight_map.get(name, weights) for name in names}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         got = f"{type(error).__name__} ({first_line(error)})"
         raise refusal(subject, "an index of safetensors, JSON with a weight_map", got, SAVE_AGAIN) from error
@@ -133,9 +136,16 @@ def _places(repository: Repository, names: list[str], token: str | bool | None) 
     return places
 
 
+def index_name(repository: Repository) -> str:
+    """The name of the file that says which tensor is in which file."""
+    variant = f".{repository.variant}" if repository.variant else ""
+    return f"{WEIGHTS}.index{variant}.json"
+
+
 def _kept_path(repository: Repository, names: list[str]) -> Path:
     """Where the tensors of these names are kept, once they were read, for when there is no connection."""
-    digest = hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
+    which = [*sorted(names), *filter(None, (repository.subfolder, repository.variant))]
+    digest = hashlib.sha256(json.dumps(which).encode()).hexdigest()[:16]
     folder = cached_assets_path("irp_hf", namespace=repository.path, subfolder=str(repository.commit))
     return folder / f"{digest}.safetensors"
 
@@ -149,7 +159,7 @@ class RemoteFile:
     def __init__(self, repository: Repository, name: str, token: str | bool | None) -> None:
         """Ask where it lies and how large it is; raises `EntryNotFoundError` where there is none, `HubError` otherwise."""
         self.repository, self.name = repository, name
-        url = hf_hub_url(repository.path, name, revision=repository.commit)
+        url = hf_hub_url(repository.path, repository.inside(name), revision=repository.commit)
         headers = build_hf_headers(token=token, library_name="irp_hf")
         metadata: Any = get_hf_file_metadata(url, token=token, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         self.url, self.size = metadata.location, int(metadata.size or 0)

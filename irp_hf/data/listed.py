@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from irp_hf.data.pictures import decoded_here
+from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.data.wrong import module_of
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
@@ -23,7 +23,7 @@ def in_order(items: Any, name: str = "items", least: int = 1) -> Sequence[Any]:
     Raises `InputError` for fewer than `least` items, and for what has no order or no end: sets, mappings, streams and
     whole tables.
     """
-    if isinstance(items, list | tuple):
+    if isinstance(items, list | tuple | ByPosition | PictureColumn):
         listed: Any = items
     elif (refused := _no_list(items, name)) is not None:
         raise refused

@@ -26,6 +26,10 @@ def check_path(name: str, path: Any) -> Path:
     place = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(place, str) or not place or "\0" in place:
         raise refusal(name, "a path", shown(path), "Name a place on the disk, as text or as a pathlib.Path.")
+    try:
+        os.fsencode(place)
+    except UnicodeEncodeError as error:
+        raise refusal(name, "a path that a disk can hold", shown(path), "Give it another name.") from error
     return Path(place)
 
 

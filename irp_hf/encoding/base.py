@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict, get_args
 import torch
 
 from irp_hf.checkpoints.digests import processors_digest, weights_digest
+from irp_hf.checkpoints.repository import check_subfolder, check_variant
 from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
 from irp_hf.data.wrong import dtype_name
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
@@ -25,6 +26,8 @@ from irp_hf.records import EncoderRecord
 Modality = Literal["text", "image", "audio"]
 At = Literal["head"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")  # what Accelerate knows
+Pair = tuple[str, str]  # of texts that a tokenizer puts together
 
 
 class EncoderSettings(TypedDict, total=False):
@@ -44,6 +47,8 @@ class EncoderSettings(TypedDict, total=False):
     processor: Any
     device_map: str | dict[str, Any] | None
     trust_remote_code: bool
+    subfolder: str | None
+    variant: str | None
 
 
 class EncoderOptions(EncoderSettings, total=False):
@@ -90,6 +95,10 @@ class Options:
     """How Accelerate spreads a model over devices: "auto", or the devices of its parts by name."""
     trust_remote_code: bool = False
     """Whether code that the repository brings may run."""
+    subfolder: str | None = None
+    """The folder inside the repository, or inside of a folder, that the encoder lies in."""
+    variant: str | None = None
+    """Which of several weights beside each other: "fp16" of `model.fp16.safetensors`."""
 
     def __post_init__(self) -> None:
         if self.pooling is not None and not isinstance(self.pooling, str):
@@ -104,6 +113,8 @@ class Options:
         check_device("device", self.device)
         check_dtype("dtype", self.dtype)
         check_revision(self.revision)
+        check_subfolder(self.subfolder)
+        check_variant(self.variant)
         if not isinstance(self.token, str | bool | None):  # which is a secret, and not shown
             advice = "Leave it out for the one that you are logged in with."
             raise refusal("token", "a token of the Hub, True or False", kind_of(self.token), advice)
@@ -111,8 +122,7 @@ class Options:
             check_choice("at", self.at, get_args(At), "Leave it out for the encoder's own vectors.")
         if self.modality is not None:
             check_choice("modality", self.modality, MODALITIES, "Leave it out where there is only one.")
-        if not isinstance(self.device_map, str | int | torch.device | Mapping | None):
-            raise refusal("device_map", "a name or a dictionary", shown(self.device_map), "Give 'auto', say.")
+        check_device_map("device_map", self.device_map)
         check_flag("trust_remote_code", self.trust_remote_code, "Give True only where you have read the code.")
         if self.device is not None and self.device_map is not None:
             got = f"{shown(str(self.device))} and device_map={shown(self.device_map)}"
@@ -163,6 +173,8 @@ class Encoder:
     """Its tokenizer or processor."""
     head: HeadCut | None = None
     """Of a classifier whose head's input is encoded: where it is cut."""
+    pairs: bool = False
+    """Whether a text may be a pair of texts."""
 
     @property
     def name(self) -> str:
@@ -200,6 +212,7 @@ def make_record(
         task=options.task,
     )
     more = {"modality": None if modality == "text" else modality, "at": options.at}
+    more |= {"subfolder": options.subfolder, "variant": options.variant}
     return record.with_values(**{key: value for key, value in more.items() if value})
 
 
@@ -220,6 +233,18 @@ def check_usable(name: str, device: Any) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:
         got = f"{shown(device)} ({first_line(error)})"
         raise refusal(name, "a device of this machine", got, "Leave it out, or give 'cpu'.") from error
+
+
+def check_device_map(name: str, value: Any) -> None:
+    """Raise `InputError` unless it is a way to spread a model that Accelerate knows, or devices of this machine, or None."""
+    if value is None or value in SPREADS:
+        return
+    if not isinstance(value, str | int | torch.device | Mapping) or isinstance(value, bool):
+        raise refusal(name, "a name or a dictionary", shown(value), "Give 'auto', say.")
+    for device in value.values() if isinstance(value, Mapping) else [value]:
+        if device != "disk":
+            check_device(name, device)
+            check_usable(name, device)
 
 
 def check_dtype(name: str, dtype: Any) -> None:

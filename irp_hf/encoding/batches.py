@@ -51,6 +51,8 @@ def encode(
     revision: str | None = None,
     token: str | bool | None = None,
     trust_remote_code: bool = False,
+    subfolder: str | None = None,
+    variant: str | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -82,6 +84,8 @@ def encode(
         revision: branch, tag or commit on the Hub.
         token: for private repositories on the Hub.
         trust_remote_code: run code that the repository of the encoder brings. Read it before.
+        subfolder: the folder inside the repository, or inside of a folder, that the encoder lies in.
+        variant: which of several weights beside each other: "fp16" of `model.fp16.safetensors`.
         out: a `.npy` file to write to, so that little memory is needed: what is returned is a map of it. On the way batches
             are kept in a folder `<out>.parts`, which takes as much room again. A run that was interrupted goes on from there,
             and one that was finished is returned at once. Beside it a file `<out>.json` says which run it is. An
@@ -118,6 +122,8 @@ def encode(
         processor=processor,
         device_map=device_map,
         trust_remote_code=trust_remote_code,
+        subfolder=subfolder,
+        variant=variant,
     )
     opened = encoder if isinstance(encoder, Encoder) else open_encoder(encoder, options, items[:1][0])
     record = opened.full_record().to_dict()
@@ -190,7 +196,7 @@ def embed_batches(
         order = list(range(len(window)))
         if at_once > 1:
             # Like lengths need little padding, and with the longest first memory runs out at once or never.
-            order.sort(key=lambda row: -len(window[row]))
+            order.sort(key=lambda row: -_length(window[row]))
         for batch in batches:
             rows = order[(batch - first) * batch_size : (batch - first + 1) * batch_size]
             vectors = _embed(encoder, [window[row] for row in rows], width)
@@ -206,6 +212,11 @@ def tolerance(encoder: Encoder) -> float:
 def reads_files(encoder: Encoder) -> bool:
     """Whether a text among the items is the path of a file."""
     return encoder.modality in ("image", "audio")
+
+
+def _length(item: Any) -> int:
+    """Of a text, of both texts of a pair, of a waveform."""
+    return sum(map(len, item)) if isinstance(item, tuple) else len(item)
 
 
 def _batches_sorted(encoder: Encoder) -> int:

@@ -31,16 +31,17 @@ def open_head_input(source: Source, options: Options) -> Encoder:
         if getattr(model.config, "pad_token_id", None) is None:
             model.config.pad_token_id = tokenizer.pad_token_id  # decoders look for the last token that is not this
         read: Callable[[list[Any]], Mapping[str, Any]] = text.reader(tokenizer, model, name, options.prompt, longest)
-        examples: list[Any] = ["one", "two and three and four"]
+        uncut = text.reader(tokenizer, model, name, None, text.longest_text(tokenizer, model, None))
+        batch: Mapping[str, Any] = uncut(["one", "two and three and four"])
     elif modality == "image":
         processor = source.processor("image_processor")
         read = pictures.reader(processor)
-        examples = [pictures.blank(0), pictures.blank(200)]
+        batch = read([pictures.blank(0), pictures.blank(200)])
     else:
         processor = source.processor("feature_extractor")
         read = audio.reader(processor)
-        examples = [audio.noise(processor), audio.noise(processor)[::-1].copy()]
-    cut = HeadCut(model, **inputs_of(model, read(examples)))
+        batch = read([audio.noise(processor), audio.noise(processor)[::-1].copy()])
+    cut = HeadCut(model, **inputs_of(model, batch))
 
     def embed(batch: Mapping[str, Any]) -> Tensor:
         return cut.features(**inputs_of(model, batch))
@@ -50,7 +51,15 @@ def open_head_input(source: Source, options: Options) -> Encoder:
         record = record.with_values(max_length=longest)
     if modality == "audio":
         return replace(audio.sound_encoder(model, processor, embed, record), head=cut)
-    return Encoder(lambda items: embed(read(items)), record, modality, model, processors=(processor,), head=cut)
+    return Encoder(
+        lambda items: embed(read(items)),
+        record,
+        modality,
+        model,
+        processors=(processor,),
+        head=cut,
+        pairs=modality == "text",
+    )
 
 
 def _modality(source: Source, options: Options) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from irp_hf.data.items import is_picture, open_picture
 from irp_hf.data.wrong import is_missing
-from irp_hf.encoding.base import Encoder
+from irp_hf.encoding.base import Encoder, Pair
 from irp_hf.errors import InputError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ MOST_SAMPLES = 1 << 27  # of one sound, over all channels: two hours at 16 kHz; 
 def read_items(encoder: Encoder, items: Sequence[Any], first: int = 0) -> list[Any]:
     """Items as `encoder.embed` takes them; `first` is the row of the first one, for errors.
 
-    Pictures: PIL images, the path or the bytes of a file, or uint8 `(h, w, 3)`. Audio: mono `(t,)` in floats at the encoder's
-    sampling rate, {"array", "sampling_rate"}, or the path or the bytes of a file.
+    Texts: strings, and for encoders that read pairs {"text", "text_pair"}, which become tuples. Pictures: PIL images, the path
+    or the bytes of a file, or uint8 `(h, w, 3)`. Audio: mono `(t,)` in floats at the encoder's sampling rate, {"array",
+    "sampling_rate"}, or the path or the bytes of a file.
 
     Raises `InputError` that names the row of an item that cannot be read.
     """
@@ -46,7 +47,15 @@ def modality_of_item(item: Any) -> str | None:
     return "audio" if getattr(item, "ndim", None) == 1 else None
 
 
-def _text(item: Any, row: int, encoder: Encoder) -> str:
+def _text(item: Any, row: int, encoder: Encoder) -> str | Pair:
+    if isinstance(item, Mapping) and "text" in item and set(item) <= {"text", "text_pair"}:
+        if item.get("text_pair") is None:
+            return _text(item["text"], row, encoder)
+        if not encoder.pairs:
+            expected, advice = f"one text, which {encoder.name} reads", "Join the two as the encoder wants it."
+            raise refusal(f"Item {row}", expected, "a pair of texts", advice)
+        first, second = (_text(item[name], row, encoder) for name in ("text", "text_pair"))
+        return str(first), str(second)
     if not isinstance(item, str):
         expected, advice = f"a text, which {encoder.name} reads", "Pass strings, or name the view that holds them."
         got = f"{shown(item)}, a missing value" if is_missing(item) else kind_of(item)

@@ -7,16 +7,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checkpoints.repository import Repository, find
+from irp_hf.checkpoints.wrapped import unwrapped
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding import audio, classifier, pictures, sentence, text, towers
 from irp_hf.encoding.base import Encoder, Options, check_usable, make_record
 from irp_hf.encoding.finish import finished
 from irp_hf.encoding.inputs import modality_of_item
+from irp_hf.encoding.others import refuse_others
 from irp_hf.encoding.sources import Loaded, Source, Stored
 from irp_hf.errors import kind_of, refusal, shown
 
@@ -35,13 +36,14 @@ def open_encoder(encoder: Any, options: Options, item: Any = None) -> Encoder:
 
 def _open(encoder: Any, options: Options, item: Any) -> Encoder:
     if isinstance(encoder, str | os.PathLike):
-        encoder = find(os.fspath(encoder), options.revision, options.token)
+        encoder = find(os.fspath(encoder), options.revision, options.token, options.subfolder, options.variant)
     if isinstance(encoder, Repository):
         return _load(encoder, options, item)
     why = f"the encoder is {kind_of(encoder)}, loaded already"
-    for option in ("device", "device_map", "dtype", "revision"):
+    for option in ("device", "device_map", "dtype", "revision", "subfolder", "variant"):
         check_absent(option, getattr(options, option), why)
     check_absent("token", options.token, why, show=kind_of)  # a secret
+    encoder = unwrapped(encoder)
     if isinstance(encoder, PreTrainedModel):
         return open_model(Loaded(encoder, options.processor), options, item)
     for option in ("pooling", "at"):
@@ -50,10 +52,7 @@ def _open(encoder: Any, options: Options, item: Any) -> Encoder:
     library = sys.modules.get("sentence_transformers")  # slow to import, and without it there is no such object
     if library and isinstance(encoder, library.SentenceTransformer):
         return sentence.open_loaded(encoder, options, item)
-    if isinstance(encoder, torch.nn.Module | type) or not callable(encoder):
-        expected = "a folder, an id, a transformers model, a SentenceTransformer or a function"
-        advice = "Pass a function from a list of items to a matrix with one row for each."
-        raise refusal("encoder", expected, kind_of(encoder), advice)
+    refuse_others(encoder)
     return _function(encoder, options)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from irp_hf.checkpoints.repository import Repository, find
+from irp_hf.checkpoints.wrapped import unwrapped
 from irp_hf.checks import check_choice
 from irp_hf.encoding.base import Encoder, EncoderSettings, Options, RecordedOptions
 from irp_hf.encoding.open import open_encoder
@@ -46,18 +47,27 @@ def open_recorded(
     """
     if isinstance(encoder, str) and encoder == record.id:
         revision = revision or record.revision
+        settings = {**places_of(record), **settings}  # type: ignore[typeddict-item]
     given: dict[str, Any] = {**settings}
     known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown[0]), "Leave it out.")
     asked = RecordedOptions(**settings, revision=revision, token=token)
-    if isinstance(encoder, PLACES):
-        encoder = find(os.fspath(encoder), revision, token)
+    encoder = _found(encoder, asked) if isinstance(encoder, PLACES) else unwrapped(encoder)
     recorded = _recorded(encoder, record)
     if given.get("prompt_name") is not None or given.get("task") is not None:
         recorded.pop("prompt", None)  # which they choose
     return open_encoder(encoder, replace(asked, **(recorded | given)), item)
+
+
+def places_of(record: EncoderRecord) -> dict[str, str]:
+    """Where in its repository the encoder lies, and which of several weights it has, as far as that is recorded."""
+    return {name: record.extra[name] for name in ("subfolder", "variant") if record.extra.get(name)}
+
+
+def _found(encoder: Any, asked: Options) -> Repository:
+    return find(os.fspath(encoder), asked.revision, asked.token, asked.subfolder, asked.variant)
 
 
 def _recorded(encoder: Any, record: EncoderRecord) -> dict[str, Any]:

@@ -30,6 +30,9 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
     except ImportError as error:
         subject = f"{name}, a sentence-transformers model"
         raise missing(subject, "sentence-transformers", "irp_hf[sentence-transformers]") from error
+    if repository.subfolder:
+        expected, got = "an encoder at the top of its repository", f"one in its folder {repository.subfolder!r}"
+        raise refusal(name, expected, got, "Fetch it by huggingface_hub.snapshot_download, and name that folder.")
     folders = check_modules(repository, options.token)
     with loading(name), budget_of(repository, options.token, folders):
         model = SentenceTransformer(
@@ -40,7 +43,8 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
             trust_remote_code=options.trust_remote_code,
             local_files_only=not repository.online,
             model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"}
-            | ({"device_map": options.device_map} if options.device_map else {}),
+            | ({"device_map": options.device_map} if options.device_map else {})
+            | ({"variant": options.variant} if options.variant else {}),
         )
     return _encoder(model, name, repository.commit, options, item)
 

@@ -65,6 +65,7 @@ class Stored:
     def __init__(self, repository: Repository, options: Options) -> None:
         self.name, self.commit, self._path = repository.name, repository.commit, repository.path
         self._device, self._device_map, self._dtype = options.device, options.device_map, options.dtype or "auto"
+        self._variant = repository.variant
         self._hub = repository.keywords(options.token, options.trust_remote_code)
         self._repository, self._token = repository, options.token
         check_sizes(repository, options.token)
@@ -91,6 +92,7 @@ class Stored:
                 dtype=self._dtype,
                 device_map=self._device_map,
                 use_safetensors=True,
+                variant=self._variant,
                 output_loading_info=True,
                 **self._hub,
             )

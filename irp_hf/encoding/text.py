@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
+from irp_hf.encoding.base import Encoder, Options, Pair, make_record, no_such_pooling
 from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run_model
 from irp_hf.encoding.sources import Source, encoder_part
-from irp_hf.errors import refusal
+from irp_hf.errors import refusal, shown
 
 POOLINGS = ("mean", "cls", "last", "pooler")
 
@@ -43,7 +43,7 @@ def open_text(source: Source, options: Options) -> Encoder:
     by_length = "attention_mask" not in inspect.signature(model.forward).parameters
     run_texts = one_length_at_a_time(read, embed) if by_length else lambda texts: embed(read(texts))
     record = make_record(name, source.commit, model.dtype, options).with_values(max_length=longest)
-    return Encoder(run_texts, record, "text", model, processors=(tokenizer,))
+    return Encoder(run_texts, record, "text", model, processors=(tokenizer,), pairs=True)
 
 
 def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -60,7 +60,7 @@ def pool(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 def reader(
     tokenizer: Any, model: Any, name: str, prompt: str | None, longest: int | None
-) -> Callable[[list[str]], dict[str, Tensor]]:
+) -> Callable[[list[Any]], dict[str, Tensor]]:
     """A function from texts to what `model` takes, on the CPU; what is longer than `longest` tokens is cut.
 
     With padding on the right, every kind of attention and of position sees a text as if it were alone.
@@ -69,18 +69,24 @@ def reader(
     fill = getattr(model.config, "pad_token_id", None)  # some models look for it, and some tokenizers pad with another
     cut: dict[str, Any] = dict(truncation=longest is not None, max_length=longest)
 
-    def read(texts: list[str]) -> dict[str, Tensor]:
-        prompted = [(prompt or "") + text for text in texts]
+    def read(texts: list[Any]) -> dict[str, Tensor]:
+        prompted = [with_prompt(prompt or "", text) for text in texts]
         batch = tokenizer(
             prompted, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=True, **cut
         )
-        if not batch["attention_mask"].any(1).all():
-            raise refusal("A text", f"at least one token of {name}'s", "none", "Leave out empty texts.")
+        if not (known := batch["attention_mask"].any(1)).all():
+            text = shown(texts[int((~known).nonzero()[0])])
+            raise refusal(f"The text {text}", f"at least one token of {name}'s", "none", "Leave out such texts.")
         if fill is not None and fill >= 0:
             batch["input_ids"].masked_fill_(batch["attention_mask"] == 0, fill)
         return dict(batch)
 
     return read
+
+
+def with_prompt(prompt: str, text: str | Pair) -> str | Pair:
+    """A text, or the first of a pair, behind a prompt."""
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def padding(tokenizer: Any, name: str) -> Any:

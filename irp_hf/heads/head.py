@@ -21,7 +21,9 @@ from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
 from irp_hf.turns import Turns
 
-PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+MULTI = "multi_label_classification"
+PROBLEMS = ("regression", "single_label_classification", MULTI)
+MOST_BITS = 62  # of an int64 that tells a set of labels
 NAMED = 12  # classes that an error names
 RESTING = Turns()
 _rests: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # parts to train, and how many threads let them rest
@@ -78,7 +80,7 @@ class Head(nn.Module):
         weight = next((p for p in self.parameters() if p.is_floating_point()), None)
         fitting = vectors.float() if weight is None else vectors.to(weight.device, weight.dtype)
         try:
-            logits = _tensor(self.scorer(fitting))
+            logits = logits_of(self.scorer(fitting))
         except IRPError:
             raise
         except Exception as error:  # whatever a foreign head may raise
@@ -94,14 +96,18 @@ class Head(nn.Module):
         if logits.dim() != 2 or len(logits) != rows or not logits.shape[1] or (count and logits.shape[1] != count):
             expected = f"logits of shape ({rows}, {count or 'num_labels'}) for {rows} vectors"
             got = f"shape {tuple(logits.shape)}"
-            raise refusal("The head", expected, got, "Give a head that returns one row of logits for each vector.")
+            advice = "Give a head that returns one row of logits for each vector."
+            if logits.shape == (rows,):
+                advice = "Of one score for each vector, give head(vectors)[:, None]; numbers of classes are no scores."
+            raise refusal("The head", expected, got, advice)
         return logits.float()
 
     @own_arithmetic()
     def predict(self, vectors: Tensor) -> Tensor:
         """The label of each of `vectors (n, d_Y)` as the number of its logit: `(n,)` int64, on the CPU.
 
-        It is the largest logit's; of a head with one logit it is 1 where that is above 0, and else 0. The head is asked in
+        It is the largest logit's; of a head with one logit it is 1 where that is above 0, and else 0. Of a head with several
+        labels at once it is a number that tells the set of those whose logits are above 0. The head is asked in
         evaluation mode, and left in the mode that it was in. Raises `InputError` for a regressor, which has no labels, for NaN
         among the logits, and where `forward` does.
         """
@@ -113,6 +119,8 @@ class Head(nn.Module):
             raise refusal(
                 "The head's logits", "numbers", f"NaN in row {row} of {len(logits)}", "Check the head's weights."
             )
+        if self.problem_type == MULTI:
+            return _numbered_sets(logits > 0).cpu()
         labels: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
         return labels.cpu()
 
@@ -126,8 +134,13 @@ class Head(nn.Module):
         """The true labels of `vectors (n, d_Y)` as `predict` numbers them: `(n,)` int64.
 
         `labels (n,)`, of any kind of array, are values among `classes` where the head has them, else names among `labels` or
-        numbers of logits. Raises `InputError` for other labels, and where `forward` does.
+        numbers of logits; of a head with several labels at once `(n, num_labels)`, 1 where a label is given and else 0. Raises
+        `InputError` for other labels, and where `forward` does.
         """
+        if self.problem_type == MULTI:
+            with torch.no_grad(), evaluation_mode(self):
+                count = self(vectors[:1]).shape[1]
+            return _numbered_sets(torch.from_numpy(_given(labels, len(vectors), count)))
         given = _one_each(labels, len(vectors))
         if self.classes is not None:
             return _places(given.tolist(), self.classes)
@@ -157,11 +170,6 @@ class Head(nn.Module):
         """What `print` shows."""
         name, count = printable(self.record.id or "given in memory"), len(self.labels or ())
         return f"{name}: {self.dim or 'any'} wide, {count or 'unknown'} labels"
-
-
-def _tensor(logits: Any) -> Tensor:
-    """What a head returned; the numbers of a list are not rounded to the default dtype of the process."""
-    return logits if isinstance(logits, Tensor) else torch.as_tensor(logits, dtype=torch.float64, device="cpu")
 
 
 @contextmanager
@@ -196,6 +204,54 @@ def of_config(
         dim=cut.dim,
         record={key: value for key, value in record.items() if value is not None},
     )
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a head returned: a tensor, an array, nested lists, or what holds one as "logits"."""
+    if isinstance(output, Mapping) and "logits" in output:
+        output = output["logits"]
+    elif hasattr(output, "logits"):
+        output = output.logits
+    if isinstance(output, tuple) and len(output) == 1:
+        output = output[0]
+    if isinstance(output, Mapping) or (isinstance(output, tuple) and any(np.ndim(part) for part in output[1:])):
+        held = quoted(output) if isinstance(output, Mapping) else f"{len(output)} values"
+        advice = "Pass a function that takes the logits out of it: lambda vectors: head(vectors)[0], say."
+        raise refusal("The head", "a tensor of logits", f"{kind_of(output)} of {held}", advice)
+    if hasattr(output, "toarray"):
+        output = output.toarray()
+    if not isinstance(output, Tensor):  # of lists numpy makes float64, whatever dtype is torch's default
+        output = torch.from_numpy(np.asarray(output))
+    logits: Tensor = output.to_dense() if output.layout is not torch.strided else output
+    if logits.is_complex() or logits.dtype == torch.bool or (logits.dim() < 2 and not logits.is_floating_point()):
+        got = f"{logits.dtype} of shape {tuple(logits.shape)}"
+        advice = "Pass the classifier itself, or a function that gives its scores."
+        raise refusal("The head", "logits, a score for each label", got, advice)
+    return logits
+
+
+def _numbered_sets(given: Tensor) -> Tensor:
+    """A number `(n,)` for the set of labels of each row of `given (n, num_labels)`, the same for the same sets."""
+    count = given.shape[1]
+    if count <= MOST_BITS:
+        worth = 2 ** torch.arange(count, dtype=torch.int64, device=given.device)
+    else:  # two sets of so many share a number once in 2^62
+        drawn = torch.Generator("cpu").manual_seed(0)
+        worth = torch.randint(2**62, (count,), generator=drawn, dtype=torch.int64, device="cpu").to(given.device)
+    return (given.long() * worth).sum(1)
+
+
+def _given(labels: Any, num_rows: int, num_labels: int) -> np.ndarray[Any, Any]:
+    """Which labels each row has, `(n, num_labels)` of booleans."""
+    try:
+        given = np.asarray(labels.toarray() if hasattr(labels, "toarray") else labels)
+    except ValueError:
+        given = np.empty(0)  # lists of unequal length
+    if given.shape != (num_rows, num_labels) or given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
+        expected = f"zeros and ones of shape ({num_rows}, {num_labels}), 1 where a vector has a label"
+        got = f"{given.dtype} of shape {given.shape}"
+        raise refusal("labels", expected, got, "sklearn.preprocessing.MultiLabelBinarizer makes them of lists.")
+    return given.astype(bool)
 
 
 def _one_each(labels: Any, num_rows: int) -> np.ndarray[Any, Any]:

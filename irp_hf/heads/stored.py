@@ -52,17 +52,23 @@ TRACED, TRIED = 3, 2  # rows of the batch that is traced and of another
 
 
 def read_head(
-    path: str, revision: str | None = None, token: str | bool | None = None, trust_remote_code: bool = False
+    path: str,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    trust_remote_code: bool = False,
+    subfolder: str | None = None,
+    variant: str | None = None,
 ) -> Head:
     """The head of the classifier at `path`; see `irp_hf.heads.open_head`."""
-    repository = find(path, revision, token)
+    repository = find(path, revision, token, subfolder, variant)
+    path = repository.path
     hub = repository.keywords(token, trust_remote_code)
     check_sizes(repository, token)
     with loading(repository.name):
         config = AutoConfig.from_pretrained(path, **hub)
     if getattr(config.get_text_config(), "pad_token_id", 0) is None:
         config.get_text_config().pad_token_id = 0  # else some decoders refuse batches; no head reads it
-    model_class, kind = _remote(path, config, hub) or _classifier(repository.name, config.architectures)
+    model_class, kind = _remote(path, config, hub) or _classifier(repository.name, config.architectures, config)
     if kind != "text":
         check_processor(repository, token)
     processor = _processor(path, kind, hub)
@@ -91,17 +97,26 @@ def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any =
     return HeadCut(model, **{name: value.to(model.device, dtypes[name]) for name, value in inputs.items()})
 
 
-def _classifier(name: str, architectures: Any) -> tuple[type[PreTrainedModel], str]:
-    """The class that a configuration names, and what it classifies; raises `InputError` where it names no classifier."""
+def _classifier(name: str, architectures: Any, config: Any = None) -> tuple[type[PreTrainedModel], str]:
+    """The class that a configuration names, or the only classifier of its type, and what it classifies.
+
+    Raises `InputError` where it names no classifier, or none at all and there are several.
+    """
     named = [entry for entry in architectures if isinstance(entry, str)] if isinstance(architectures, list) else []
     for architecture in named:
         if architecture in KINDS:
             return getattr(transformers, architecture), KINDS[architecture]
+    mappings = {kind: auto._model_mapping for kind, auto in CLASSIFIERS.items()} if config is not None else {}
+    known = [(mapping[type(config)], kind) for kind, mapping in mappings.items() if type(config) in mapping]
+    if not named and len(known) == 1 and isinstance(known[0][0], type):
+        return known[0]
     raise refusal(
         name,
         "a model with a sequence, image, audio or video classification head",
         f"a model of class {', '.join(named)}" if named else "a model of no named class",
-        "Name a classifier, or pass a function from vectors to logits.",
+        "Name a classifier, or pass a function from vectors to logits."
+        if named
+        else 'Write its class into config.json: "architectures": ["BertForSequenceClassification"], say.',
     )
 
 
@@ -135,7 +150,13 @@ def _whole_cut(
     """A cut of the model with all of its weights."""
     with loading(repository.name), budget_of(repository, hub["token"]):
         loaded: Any = model_class.from_pretrained(
-            repository.path, config=config, dtype="auto", use_safetensors=True, output_loading_info=True, **hub
+            repository.path,
+            config=config,
+            dtype="auto",
+            use_safetensors=True,
+            variant=repository.variant,
+            output_loading_info=True,
+            **hub,
         )
     model, info = loaded
     cut = cut_loaded(model, kind, processor)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.cards.merging import merged
 from irp_hf.checkpoints.limits import CONFIG, WEIGHTS
 from irp_hf.checkpoints.repository import LOADING
-from irp_hf.checks import check_text
+from irp_hf.checks import check_absent, check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
+from irp_hf.encoding.base import check_device_map
 from irp_hf.errors import DamagedFolderError, InputError, first_line, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
@@ -242,6 +243,7 @@ class AnchoredModel(PreTrainedModel):
         place = _place(pretrained_model_name_or_path)
         for name in OF_NO_USE:
             kwargs.pop(name, None)
+        _check_overrides(cls.config_class, kwargs)
         token, wants_info = kwargs.pop("token", None), kwargs.pop("output_loading_info", False)
         folder, commit = _folder(place, token, **{name: kwargs.pop(name) for name in OF_THE_HUB if name in kwargs})
         where = place if commit else str(folder)
@@ -306,6 +308,13 @@ class AnchoredModel(PreTrainedModel):
 UNKNOWN = re.compile(r"__init__\(\) got an unexpected keyword argument ('\w+')")
 
 
+def _check_overrides(config_class: Any, options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for what was saved and cannot be loaded as something else, and for devices that there are not."""
+    for name in {*config_class.__annotations__, *config_class.added_names()} & set(options):
+        check_absent(name, options[name], "a model is loaded as it was saved; another one is fitted")
+    check_device_map("device_map", options.get("device_map"))
+
+
 def _place(name: Any) -> str:
     """A folder that exists, or an id on the Hub."""
     if not isinstance(name, (str, os.PathLike)) or not str(name):
@@ -322,7 +331,7 @@ def _folder(
     place: str, token: str | bool | None, revision: str | None = None, subfolder: str | None = None, **options: Any
 ) -> tuple[Path, str | None]:
     """Where the files lie on this machine, and the commit that they are of."""
-    inner = Path(check_text("subfolder", subfolder or "", "Name a folder, or leave it out."))
+    inner = Path(check_text("subfolder", "" if subfolder is None else subfolder, "Name a folder, or leave it out."))
     if inner.is_absolute() or ".." in inner.parts:
         raise refusal(
             "subfolder", f"a folder inside {place}", shown(subfolder), "Name one that does not lead out of it."

@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
-from irp_hf.checks import check_alias, check_batch_size, check_flag
+from irp_hf.checks import check_absent, check_alias, check_batch_size, check_flag
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.data.columns import check_request, column_of
+from irp_hf.data.listed import in_order
 from irp_hf.data.progress import check_progress
-from irp_hf.encoding.base import EncoderSettings
+from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.inputs import read_items
-from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch
+from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.errors import InputError, IRPError, first_line, refusal
 from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
@@ -69,8 +70,11 @@ class StitchedModel(nn.Module):
         head_revision: str | None = None,
         head_token: str | bool | None = None,
         head_trust_remote_code: bool = False,
+        head_subfolder: str | None = None,
+        head_variant: str | None = None,
         adapter_revision: str | None = None,
         adapter_token: str | bool | None = None,
+        adapter_subfolder: str | None = None,
         **settings: Unpack[EncoderSettings],
     ) -> None:
         """Put the parts together; each is an id, a folder or an object.
@@ -89,10 +93,13 @@ class StitchedModel(nn.Module):
             head_revision: of the head's repository.
             head_token: for it alone.
             head_trust_remote_code: run code that the head's repository brings.
+            head_subfolder: of the head's repository or folder.
+            head_variant: of its weights: "fp16" of `model.fp16.safetensors`.
             adapter_revision: of the adapter's repository.
             adapter_token: for it alone.
+            adapter_subfolder: of the adapter's repository or folder.
             **settings: of the encoder: `pooling`, `prompt`, `normalize`, `device`, `dtype`, `device_map`, `processor`,
-                `trust_remote_code`, ...
+                `trust_remote_code`, `subfolder`, `variant`, ...
 
         Raises `InputError` for parts that do not fit each other, and what their own loading raises.
         """
@@ -103,16 +110,25 @@ class StitchedModel(nn.Module):
             self.adapter = connect_spaces(encoder, head, (revision, head_revision), token)
             encoder = head = revision = head_revision = None
         else:
-            self.adapter = open_adapter(adapter, adapter_revision, token_for(adapter, adapter_token, token))
+            self.adapter = open_adapter(
+                adapter, adapter_revision, token_for(adapter, adapter_token, token), adapter_subfolder
+            )
         token = self.adapter.hub_token if token is None else token
         self.head = named_head(
-            self.adapter, head, head_revision, token_for(head, head_token, token), head_trust_remote_code
+            self.adapter,
+            head,
+            head_revision,
+            token_for(head, head_token, token),
+            head_trust_remote_code,
+            head_subfolder,
+            head_variant,
         )
         compare_head(self.adapter.config.target_record, self.head, on_mismatch)
         self.encoder = named_encoder(
             self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
         )
         self.encoder_module = self.encoder.module
+        self._shorter: dict[int, Encoder] = {}
         config, anchors = self.adapter.config, self.adapter.source_anchors
         canary = Canary.from_dict(config.source_canary, "source_canary")
         recognise(config.source_record, canary, anchors, self.encoder, on_mismatch)
@@ -141,16 +157,17 @@ class StitchedModel(nn.Module):
         first: int = 0,
         *,
         confidence: bool | None = None,
+        max_length: int | None = None,
     ) -> StitchedOutput:
         """Classify a batch of items as the encoder's `embed` takes them; see `predict` for more and for other ones.
 
         `return_confidence` adds the adapter's confidence in each; `confidence` is another name for it. `first` is the row of
-        the first item, for errors.
+        the first item, for errors. `max_length` cuts texts to fewer tokens than the encoder reads by itself.
         """
         both = _asked(return_confidence, confidence)
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
-        vectors = self._embed(list(items)).to(torch.float32)
+        vectors = self._embed(list(in_order(items)), self._encoder(max_length)).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
@@ -226,29 +243,40 @@ class StitchedModel(nn.Module):
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for errors."""
-        read = read_items(self.encoder, items, first)
-        for row, item in enumerate(read, first):
-            if isinstance(item, str) and not item.strip():
-                raise refusal(f"Item {row}", "a text to classify", f"an empty one, {item!r}", "Leave it out.")
-        return read
+        return read_items(self.encoder, items, first)
 
-    def _embed(self, items: list[Any]) -> Tensor:
+    def _encoder(self, max_length: int | None) -> Encoder:
+        """The encoder, or the same one that cuts texts to fewer tokens."""
+        own = self.encoder.record.max_length
+        if max_length is None or (own is not None and max_length >= own):
+            return self.encoder
+        if self.encoder_module is None or self.modality != "text":
+            check_absent("max_length", max_length, f"{self.encoder.name} is a function, or reads no text")
+        if max_length not in self._shorter:
+            plain = isinstance(self.encoder_module, PreTrainedModel)
+            settings: EncoderSettings = {"max_length": max_length}
+            if plain:
+                settings["processor"] = self.encoder.processors[0]
+            self._shorter[max_length] = open_recorded(self.encoder_module, self.encoder.record, settings)
+        return self._shorter[max_length]
+
+    def _embed(self, items: list[Any], encoder: Encoder) -> Tensor:
         try:
-            given = self.encoder.embed(items)
+            given = encoder.embed(items)
         except (IRPError, torch.OutOfMemoryError):
             raise
         except (RuntimeError, TypeError, ValueError) as error:
             if self.encoder_module is None:  # a function of the user's own
                 raise
             expected, got = f"an encoder that reads these {len(items)} items", f"an error ({first_line(error)})"
-            raise refusal(self.encoder.name, expected, got, "Drop or replace what it cannot read.") from error
-        rows = Rows(given, f"vectors of {self.encoder.name}")
+            raise refusal(encoder.name, expected, got, "Drop or replace what it cannot read.") from error
+        rows = Rows(given, f"vectors of {encoder.name}")
         vectors = rows[0 : rows.num_rows]
         shape = (len(items), self.adapter.config.source_size)
         if tuple(vectors.shape) != shape:
             expected, got = f"shape {shape}, which the adapter reads", f"{tuple(vectors.shape)}"
             advice = "Pass the encoder that the adapter's anchors were encoded with."
-            raise refusal(f"vectors of {self.encoder.name}", expected, got, advice)
+            raise refusal(f"vectors of {encoder.name}", expected, got, advice)
         return vectors
 
     def train(self, mode: bool = True) -> Self:

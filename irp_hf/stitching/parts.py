@@ -7,7 +7,7 @@ from typing import Any
 
 from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.base import Encoder, EncoderSettings
-from irp_hf.encoding.recorded import OPEN_ALIKE, PLACES, Token, mismatch, open_recorded
+from irp_hf.encoding.recorded import OPEN_ALIKE, PLACES, Token, mismatch, open_recorded, places_of
 from irp_hf.errors import OtherModelError, kind_of, refusal, shown
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
@@ -22,10 +22,12 @@ def token_for(part: Any, own: Token, shared: Token) -> Token:
     return shared if own is None and (part is None or isinstance(part, PLACES)) else own
 
 
-def open_adapter(adapter: Any, revision: str | None = None, token: Token = None) -> IRPAdapter:
+def open_adapter(
+    adapter: Any, revision: str | None = None, token: Token = None, subfolder: str | None = None
+) -> IRPAdapter:
     """An adapter, or the one in a folder or on the Hub; raises `InputError` for anything else."""
     if isinstance(adapter, PLACES):
-        return IRPAdapter.from_pretrained(adapter, revision=revision, token=token)
+        return IRPAdapter.from_pretrained(adapter, revision=revision, token=token, subfolder=subfolder)
     if not isinstance(adapter, IRPAdapter):
         expected, advice = "an IRPAdapter, an id or a folder", "Make one with IRPAdapter.connect."
         raise refusal("adapter", expected, kind_of(adapter), advice)
@@ -61,7 +63,15 @@ def _space(part: str, side: Any, revision: str | None, token: Token) -> Anchored
         raise refusal(part, expected, shown(os.fspath(side)), advice) from error
 
 
-def named_head(adapter: IRPAdapter, head: Any, revision: str | None, token: Token, trust_remote_code: bool) -> Head:
+def named_head(
+    adapter: IRPAdapter,
+    head: Any,
+    revision: str | None,
+    token: Token,
+    trust_remote_code: bool,
+    subfolder: str | None = None,
+    variant: str | None = None,
+) -> Head:
     """The head that is given, or the one that the adapter's target was encoded at."""
     record = adapter.config.target_record
     if head is None:
@@ -71,8 +81,9 @@ def named_head(adapter: IRPAdapter, head: Any, revision: str | None, token: Toke
             raise refusal("head", "one, or an adapter to the space of a head", got, advice)
         head = _named("head", record)
     if isinstance(head, str) and head == record.id:
-        revision = revision or record.revision
-    opened = open_head(head, revision, token, trust_remote_code)
+        revision, places = revision or record.revision, places_of(record)
+        subfolder, variant = subfolder or places.get("subfolder"), variant or places.get("variant")
+    opened = open_head(head, revision, token, trust_remote_code, subfolder=subfolder, variant=variant)
     width = adapter.config.target_size
     if opened.dim not in (None, width):
         advice = "Connect the adapter to the space that this head reads: AnchoredSpace.encode(..., at='head')."

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -21,9 +23,12 @@ from irp_hf.checks import (
     check_count,
     check_flag,
     check_number,
+    check_text,
     check_workers,
 )
+from irp_hf.data.listed import LISTED, in_order
 from irp_hf.data.pictures import PictureColumn, decoded_here
+from irp_hf.data.wrong import module_of
 from irp_hf.encoding.base import EncoderOptions, check_device, check_usable
 from irp_hf.errors import IRPError, kind_of, refusal, shown
 from irp_hf.hub.fetching import SECONDS, fetch_url
@@ -34,23 +39,25 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "none": lambda logits: logits,
 }
+OF_TOKENIZERS: dict[str, tuple[Any, ...]] = {  # as text-classification hands them on, and what changes nothing here
+    "text_pair": (),
+    "truncation": (True, "longest_first", "only_first", "only_second"),
+    "padding": (True, False, "longest", "max_length", "do_not_pad"),
+    "max_length": (),
+}
 UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
 KEPT = (
-    "device",
-    "dtype",
-    "device_map",
-    "revision",
-    "token",
-    "trust_remote_code",
-    "task",
-)  # which pipeline() has of its own
+    *("device", "dtype", "device_map", "revision", "token", "trust_remote_code", "task"),
+    *("subfolder", "variant"),
+)  # which pipeline() has of its own, or mean the model's
 PARTS = (
     *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
+    *("head_subfolder", "head_variant"),
     *(name for name in EncoderOptions.__annotations__ if name not in (*KEPT, *PROCESSORS)),
 )
-ENCODER = ("revision", "device_map", "trust_remote_code", "task")  # with encoder_
+ENCODER = ("revision", "device_map", "trust_remote_code", "task", "subfolder", "variant")  # with encoder_
 MAKING = (*PARTS, *(f"encoder_{name}" for name in ENCODER), "encoder", "head", "encoder_device", "head_device")
 OF_ALL = (*PROCESSORS, "video_processor", "batch_size", "num_workers", "binary_output", "torch_dtype")  # any pipeline's
 
@@ -103,8 +110,8 @@ class IRPStitchPipeline(Pipeline):
             encoder_device: of the encoder alone.
             head_device: of the head alone.
             **kwargs: `encoder_revision`, `encoder_token`, `encoder_device_map`, `encoder_trust_remote_code`, `encoder_task`;
-                `head_revision`,
-                `head_token`, `head_trust_remote_code`; `on_mismatch`
+                `head_revision`, `head_token`, `head_trust_remote_code`; `encoder_subfolder`, `encoder_variant`,
+                `head_subfolder`, `head_variant`; `on_mismatch`
                 and the encoder's `pooling`, `prompt`, `normalize`, `modality`, `tokenizer`, ... as for `StitchedModel`;
                 `batch_size`, `num_workers`, and all keywords of a call.
         """
@@ -143,32 +150,37 @@ class IRPStitchPipeline(Pipeline):
         """Classify one input, a list, a generator or a data set (`KeyDataset`).
 
         Args:
-            inputs: texts; PIL images, paths, URLs; waveforms, {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
+            inputs: texts, and {"text", "text_pair"} for an encoder with a tokenizer; PIL images, paths, URLs; waveforms,
+                {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
             *args: none.
             **kwargs: `top_k`, how many labels, by default 1 of texts and 5 of pictures and sounds, None for all;
                 `function_to_apply`, "softmax", "sigmoid" or "none", by default what suits the head's problem type;
                 `return_confidence`, which adds the adapter's `confidence` for the input, the expected cosine with the vector
                 that the target's own encoder would have given; `timeout`, the seconds that a URL may take, by default 60, None
-                for any (its file may have 268 MB, packed or unpacked); `batch_size`, `num_workers`.
+                for any (its file may have 268 MB, packed or unpacked); `batch_size`, `num_workers`;
+                `text_pair`, a second text for each one; `truncation` and `padding` as tokenizers take them, which change
+                nothing, since texts are cut where the encoder ends and padding is no part of what it reads; `max_length`,
+                which cuts them to fewer tokens.
 
         Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
         where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
         """
-        inputs = decoded_here(inputs)
         if isinstance(inputs, KeyDataset) and inputs.key in (getattr(inputs.dataset, "column_names", None) or ()):
             column = decoded_here(inputs.dataset[inputs.key])
             inputs = _Items(column) if isinstance(column, PictureColumn) else inputs
-        listed = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
+        listed = _is_column(inputs) or (isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes))
+        inputs = in_order(inputs, "inputs", least=0) if listed else inputs
         if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
             raise refusal("inputs", "at least one", f"none, {shown(inputs)}", "Pass [item, ...].")
         if listed:  # a column of pictures is decoded piece by piece
             inputs = Subset(inputs, range(len(inputs)))
-        elif isinstance(inputs, Iterator):  # the base class streams generators alone
+        elif isinstance(inputs, Iterator) or module_of(inputs) == "datasets":  # the base class streams generators alone
             inputs = (item for item in inputs)
         result = super().__call__(inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
         if listed:
             return list(result)
-        return [result] if isinstance(result, dict) else result  # of one text, as text-classification does
+        alone = isinstance(result, dict) and isinstance(inputs, str)
+        return [result] if alone else result  # of one text, as text-classification does
 
     def get_iterator(
         self,
@@ -203,23 +215,27 @@ class IRPStitchPipeline(Pipeline):
             return {"items": [error], "row": row}
 
     def preprocess(  # type: ignore[override]
-        self, item: Any, timeout: float | None = SECONDS, row: int = 0
+        self, item: Any, timeout: float | None = SECONDS, text_pair: str | None = None, row: int = 0
     ) -> dict[str, Any]:
         """Read one item; `row` is its place, for errors."""
+        if text_pair is not None and isinstance(item, str):
+            item = {"text": item, "text_pair": text_pair}
         if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
             item = fetch_url(item, timeout)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
             item = {"array": item["raw"], **item}
         return {"items": self.stitched.read([item], row), "row": row}
 
-    def _forward(self, inputs: dict[str, Any], confidence: bool = False) -> dict[str, Tensor]:  # type: ignore[override]
+    def _forward(  # type: ignore[override]
+        self, inputs: dict[str, Any], confidence: bool = False, max_length: int | None = None
+    ) -> dict[str, Tensor]:
         items = inputs["items"]
         for item in items:
             if isinstance(item, IRPError):
                 raise item
         return {
-            **self.stitched(items, confidence, inputs["row"]),
-            "text": torch.tensor([isinstance(item, str) for item in items], dtype=torch.bool, device="cpu"),
+            **self.stitched(items, confidence, inputs["row"], max_length=max_length),
+            "text": torch.tensor([isinstance(item, str | tuple) for item in items], dtype=torch.bool, device="cpu"),
         }
 
     def postprocess(  # type: ignore[override]
@@ -243,7 +259,7 @@ class IRPStitchPipeline(Pipeline):
         return "sigmoid" if problem == "multi_label_classification" or num_labels == 1 else "softmax"
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        known = ("top_k", "function_to_apply", "return_confidence", "timeout")
+        known = ("top_k", "function_to_apply", "return_confidence", "timeout", *OF_TOKENIZERS)
         unknown = sorted(set(kwargs) - set(known))
         if unknown:
             meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1, 0.75)
@@ -258,11 +274,17 @@ class IRPStitchPipeline(Pipeline):
             check_choice("function_to_apply", function.lower() if isinstance(function, str) else function, FUNCTIONS)
         if timeout is not None:
             check_number("timeout", timeout, above=0, advice="Give seconds, or None to wait for any time.")
+        for name, choices in OF_TOKENIZERS.items():
+            _check_of_tokenizers(name, kwargs.get(name), choices)
         if "return_confidence" in kwargs:
             check_flag("return_confidence", kwargs["return_confidence"])
         return (
-            {name: kwargs[name] for name in kwargs if name == "timeout"},
-            {"confidence": kwargs["return_confidence"]} if "return_confidence" in kwargs else {},
+            {name: kwargs[name] for name in kwargs if name in ("timeout", "text_pair")},
+            {
+                name: kwargs[given]
+                for name, given in (("confidence", "return_confidence"), ("max_length", "max_length"))
+                if given in kwargs
+            },
             {name: kwargs[name] for name in kwargs if name in ("top_k", "function_to_apply")},
         )
 
@@ -292,6 +314,21 @@ class _Loader(DataLoader[Any]):
         return super().__iter__()
 
 
+def _check_of_tokenizers(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise `InputError` for a value that would change what the encoder reads, or that tokenizers do not know."""
+    if value is None:
+        return
+    if name == "max_length":
+        check_count(name, value, advice="Leave it out for as many tokens as the encoder reads.")
+    elif name == "text_pair":
+        check_text(name, value, "Give a second text; of several, give dictionaries with text and text_pair.")
+    else:
+        choice = value.value if isinstance(value, Enum) else value
+        check_choice(
+            name, choice, choices, "Leave it out: texts are cut where the encoder ends, and padded as it wants."
+        )
+
+
 class _Numbered(Dataset[tuple[int, Any]]):
     """Items with their rows."""
 
@@ -303,6 +340,13 @@ class _Numbered(Dataset[tuple[int, Any]]):
 
     def __getitem__(self, row: int) -> tuple[int, Any]:
         return row, self.items[row]
+
+
+def _is_column(inputs: Any) -> bool:
+    """Whether it holds several items, in the way of a table or of numpy."""
+    if isinstance(inputs, np.ndarray):
+        return inputs.ndim > 0 and inputs.dtype.kind in "OUT"
+    return module_of(inputs) in LISTED and hasattr(inputs, "__len__")
 
 
 def _check_devices(**devices: Any) -> None:

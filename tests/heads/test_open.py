@@ -15,10 +15,8 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, OneClassSVM
@@ -33,7 +31,6 @@ from irp_hf.stitching.parts import compare_head
 FLOWERS, SPECIES = load_iris(return_X_y=True)
 FLOWERS = FLOWERS.astype(np.float32)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
-SEVERAL = np.stack([SPECIES > 0, SPECIES == 2], 1).astype(int)
 
 PROBABILISTIC = (
     LogisticRegression(max_iter=500),
@@ -92,18 +89,6 @@ class TestEstimators:
     )
     def test_unfitted(self, estimator: Any, refusal: Any) -> None:
         assert says(refusal(open_head, estimator, error=InputError), kind(estimator), "never fitted")
-
-    @pytest.mark.parametrize(
-        "estimator",
-        [RandomForestClassifier(5), OneVsRestClassifier(LogisticRegression()), MLPClassifier(max_iter=20)],
-        ids=kind,
-    )
-    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    def test_several_outputs(self, estimator: Any, refusal: Any) -> None:
-        """Their probabilities are no distribution over classes: a softmax would make one up."""
-        text = refusal(open_head, estimator.fit(FLOWERS, SEVERAL), error=InputError)
-        assert kind(estimator) in text
-        assert "one output" in text
 
     @pytest.mark.parametrize(
         "estimator", [KMeans(3, n_init=1), IsolationForest(n_estimators=5), OneClassSVM()], ids=kind

@@ -209,8 +209,6 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("architectures", "named"),
         [
-            (None, "of no named class"),
-            ([], "of no named class"),
             (["Bert"], "class Bert. "),
             (["BertModel"], "class BertModel. "),
         ],
@@ -220,6 +218,12 @@ class TestConfiguration:
         text = refusal(open_head, copy(architectures=architectures), error=InputError)
         assert text.startswith("topics: ")
         assert named in text
+
+    def test_no_class_where_the_type_has_no_classifier(self, copy: Copy, refusal: Any) -> None:
+        """Nothing says what the head reads."""
+        text = refusal(open_head, copy(architectures=None, model_type="marian"), error=InputError)
+        assert "of no named class" in text
+        assert '"architectures"' in text
 
 
 class TestDamage:

@@ -174,4 +174,7 @@ def test_code_beside_the_weights_never_runs(saved, tmp_path, digits, adapters):
 
 def test_an_override_cannot_change_the_translation(saved, refusal):
     """`from_pretrained(folder, gamma=7.0)` would load something else than was saved."""
-    assert "checksum" in refusal(IRPAdapter.from_pretrained, saved(), gamma=7.0, error=DamagedFolderError)
+    folder = saved()
+    for name, value in {"gamma": 7.0, "method": "nonsense", "num_anchors": 3, "seed": 1, "ridge": 0.5}.items():
+        text = refusal(IRPAdapter.from_pretrained, folder, error=InputError, **{name: value})
+        assert text.startswith(f"{name}: expected nothing")  # and the folder is not to blame

@@ -153,7 +153,7 @@ def test_a_bar_shows_the_progress(progress, shown, plain, adapter, head, capsys)
 def test_rows_that_cannot_be_classified(plain, adapter, head, refusal):
     """Each is named by its row among all, not in its batch."""
     predict = partial(refusal, StitchedModel(plain, adapter, head).predict, error=InputError)
-    assert says(predict([*TEXTS, " "], batch_size=2), "Item 9", "' '")
+    assert says(predict([*TEXTS, None], batch_size=2), "Item 9", "None")
     assert says(predict([*TEXTS[:5], 0.5], batch_size=2), "Item 5", "a float", "plain")
     for nothing in ([], "w1", b"w1", ()):
         assert says(predict(nothing), "items", repr(nothing))

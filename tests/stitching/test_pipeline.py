@@ -9,6 +9,9 @@ from datasets import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
+from irp_hf.encoding import encode
+from irp_hf.errors import InputError
+
 MODALITIES = ("text", "image", "audio")
 
 
@@ -181,3 +184,78 @@ def test_confidence_at_construction(classifiers):
     )  # fmt: skip
     assert "confidence" in made("w1 w2")[0]
     assert "confidence" not in made("w1 w2", return_confidence=False)[0]
+
+
+PAIRS = [{"text": "w1 w2", "text_pair": "w3"}, {"text": "w4", "text_pair": "w5 w6 w7"}, {"text": "w8"}]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_pairs_of_texts(batch_size, pairs):
+    """Premise and hypothesis, question and passage: the second text would be refused, or lost."""
+    native, ours = pairs["text"]
+    options = {"batch_size": batch_size}
+    wanted = [native(pair) for pair in PAIRS]
+    assert len({answer["score"] for answer in (*wanted, native("w1 w2")[0])}) == 4
+    assert same([ours(pair) for pair in PAIRS], wanted)
+    assert same(ours([*PAIRS, "w9"], **options), [*wanted, native("w9")[0]])
+    assert same(ours(PAIRS[0], top_k=None), native(PAIRS[0], top_k=None))
+    assert same(ours("w1", text_pair="w2"), native("w1", text_pair="w2"))
+    assert same(ours(["w1", "w3 w4"], text_pair="w2", **options), native(["w1", "w3 w4"], text_pair="w2"))
+
+
+def test_pairs_by_the_encoder_alone(classifiers):
+    """Anchors of pairs could not be encoded, and a batch be sorted by the number of its texts."""
+    vectors, _ = encode(classifiers["text"], PAIRS, at="head", batch_size=2)
+    for row, pair in enumerate(PAIRS):
+        torch.testing.assert_close(vectors[row], encode(classifiers["text"], [pair], at="head")[0][0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_an_empty_text_among_others(batch_size, pairs):
+    """One of a thousand would lose the others' answers."""
+    native, ours = pairs["text"]
+    texts = ["w1 w2", "", "w3", " ", "\n"]
+    assert same(ours(texts, batch_size=batch_size), native(texts))
+    assert same(ours(""), native(""))
+
+
+@pytest.mark.parametrize(
+    "options", [{"truncation": True}, {"truncation": "longest_first", "padding": True}, {"padding": "max_length"}]
+)
+def test_keywords_of_tokenizers(options, pairs):
+    """Calls that work with text-classification would be refused."""
+    native, ours = pairs["text"]
+    texts = [*stitched.items("text"), "w1 " * 60]
+    assert same(ours(texts, **options), native(texts, **options))
+    assert same(ours(texts, batch_size=3, **options), native(texts, batch_size=3, **{"padding": True} | options))
+
+
+@pytest.mark.parametrize("max_length", [2, 5, 64, 500])
+def test_texts_that_are_cut_shorter(max_length, pairs):
+    """`truncation=True, max_length=...` is in many a call; other tokens would be read than were asked for."""
+    native, ours = pairs["text"]
+    texts = [*stitched.items("text"), "w1 " * 70]
+    wanted = native(texts, truncation=True, max_length=min(max_length, 64))
+    assert same(ours(texts, truncation=True, max_length=max_length, batch_size=2), wanted)
+    assert same(ours(texts), native(texts, truncation=True))  # the next call is as before
+
+
+def test_a_sentence_transformer_cuts_shorter(sentence):
+    """The same of a model with a tokenizer of its own."""
+    head = torch.nn.Linear(stitched.WIDTH, 3)
+    pipe = pipeline("irp-stitch", model=stitched.identity(), encoder=sentence, head=head)
+    assert pipe("w1 w2 w3", max_length=3) == pipe("w1 w2 w9", max_length=3) != pipe("w1 w2 w3")
+
+
+def test_keywords_of_tokenizers_that_would_change_something(pairs, refusal):
+    """A text that is not cut is more than the model reads; a typing error would change nothing without a word."""
+    _, ours = pairs["text"]
+    for options in (
+        {"truncation": False},
+        {"truncation": "do_not_truncate"},
+        {"padding": "longst"},
+        {"text_pair": ["w1"]},
+        {"max_length": 0},
+    ):
+        text = refusal(ours, "w1", error=InputError, **options)
+        assert next(iter(options)) in text

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
+import pyarrow as pa
 import pytest
 import soundfile
 import stitched
 import tiny_encoders as tiny
 import torch
+from datasets import Dataset
 from says import says
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
@@ -92,8 +95,6 @@ def test_texts_that_cannot_be_classified(pipes, refusal):
     """Each in words, with its row, in every way of calling."""
     pipe = pipes["text"]
     refused = partial(refusal, error=InputError)
-    for text in ("", " \n"):
-        assert says(refused(pipe, text), "Item 0", repr(text))
     for options in ({}, {"batch_size": 2}, {"batch_size": 4}):
         assert says(refused(pipe, ["w1", "w2", 3, "w4"], **options), "Item 2", "an int")
     stream = pipe((item for item in ["w1", "w2", 3, "w4"]), batch_size=2)
@@ -102,15 +103,39 @@ def test_texts_that_cannot_be_classified(pipes, refusal):
     for kind, item in kinds.items():
         assert says(refused(pipe, [item]), "Item 0", kind)
     chat = {"role": "user", "content": "w1"}
-    for item in (chat, {"text": "w1"}, {"text": "w1", "text_pair": "w2"}):
-        assert says(refused(pipe, [item]), "Item 0", "a dict")
+    assert says(refused(pipe, [chat]), "Item 0", "a dict")
+    for item in ({"text": 3}, {"text": "w1", "text_pair": 3}):
+        assert says(refused(pipe, [item]), "Item 0", "an int")
     assert says(refused(pipe, "w1 \ud800"), "Item 0", r"'\ud800'")
+
+
+def test_columns_are_classified_by_position(pipes):
+    """A column of a table would be one item, and one that was shuffled be answered in the order of its labels."""
+    texts = tiny.texts(6)
+    wanted = pipes["text"](texts, batch_size=4)
+    series = pandas.Series(texts, index=[3, 1, 5, 0, 2, 4])
+    for column in (series, series[::-1][::-1], np.array(texts), np.array(texts, object), pa.array(texts)):
+        assert pipes["text"](column, batch_size=4) == wanted
+    stream = Dataset.from_dict({"text": texts}).to_iterable_dataset()
+    assert list(pipes["text"](stream["text"], batch_size=4)) == list(pipes["text"](stream, batch_size=4)) == wanted
+    model = pipes["text"].stitched
+    assert torch.equal(model.predict(series, batch_size=4).logits, model.predict(texts, batch_size=4).logits)
+
+
+def test_pairs_that_nobody_can_put_together(refusal):
+    """A function, or a sentence-transformers model, has no tokenizer of ours: the second text would be lost."""
+    pipe = pipeline(
+        "irp-stitch", model=stitched.identity(), encoder=stitched.embed, head=torch.nn.Linear(16, 2), modality="text"
+    )
+    text = refusal(pipe, [{"text": "w1", "text_pair": "w2"}], error=InputError)
+    assert says(text, "Item 0", "a pair of texts")
+    assert says(refusal(pipe, "w1", text_pair="w2", error=InputError), "Item 0", "a pair of texts")
 
 
 @pytest.mark.slow
 def test_what_a_worker_process_cannot_read(pipes, refusal):
     """Is told as if there were none, without the traceback that torch would wrap it in; to end the process takes 5 s."""
-    assert says(refusal(pipes["text"], ["w1", "", "w2"], num_workers=1, error=InputError), "Item 1", "''")
+    assert says(refusal(pipes["text"], ["w1", 3, "w2"], num_workers=1, error=InputError), "Item 1", "an int")
 
 
 def test_nothing_at_all(pipes, refusal):
@@ -122,7 +147,7 @@ def test_nothing_at_all(pipes, refusal):
 
 def test_answers_come_before_the_item_that_cannot_be_read(pipes):
     """A stream is classified batch by batch, and goes on to the error."""
-    answers = iter(pipes["text"](item for item in ["w1", "w2", "w3", ""]))
+    answers = iter(pipes["text"](item for item in ["w1", "w2", "w3", None]))
     assert [next(answers)["label"] for _ in range(3)]
     with pytest.raises(InputError, match="Item 3"):
         next(answers)
@@ -167,8 +192,8 @@ def test_sounds_that_cannot_be_read(pipes, place, refusal):
 def test_keywords_that_do_not_fit(pipes, refusal):
     """Before anything is classified."""
     call = partial(refusal, pipes["text"], ["w1"], error=InputError)
-    known = "top_k, function_to_apply, return_confidence, timeout"
-    assert says(call(truncation=True), "'truncation'", "irp-stitch", known)
+    known = "top_k, function_to_apply, return_confidence, timeout, text_pair, truncation, padding, max_length"
+    assert says(call(stride=3), "'stride'", "irp-stitch", known)
     for name, values in {
         "top_k": (0, -1, True, 1.5, "2"),
         "function_to_apply": ("argmax", [], 3),
