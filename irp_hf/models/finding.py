@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import HfApi, constants, get_session
 
 from irp_hf.anchors.anchor_set import AnchorSet
-from irp_hf.anchors.files import MANIFEST
+from irp_hf.anchors.files import LARGEST_MANIFEST, MANIFEST
 from irp_hf.cards.card import SPACE_TAG
 from irp_hf.cards.merging import anchors_tag
 from irp_hf.errors import HubError, kind_of, refusal, shown
@@ -89,6 +89,8 @@ def _of_repository(repo_id: str, token: str | bool | None) -> str:
     if not folder.is_dir():
         folder, _ = fetch(repo_id, (MANIFEST,), None, token, repo_type="dataset")
     try:
+        if (size := (folder / MANIFEST).stat().st_size) > LARGEST_MANIFEST:
+            raise ValueError(f"{size:,} bytes")
         fingerprint = json.loads((folder / MANIFEST).read_bytes())["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         got = f"none that can be read ({type(error).__name__})"
