@@ -23,7 +23,7 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
-CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version")
+CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given")
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
@@ -171,6 +171,7 @@ class IRPConfig(AnchoredConfig):
         condition_numbers: of each anchor subspace of the pruned inverse.
         seed: of folds, starts and samples.
         score: the objective, out of fold.
+        method_given: True where the user chose the inverse; None where the objective did, or where it is not known.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
@@ -201,6 +202,7 @@ class IRPConfig(AnchoredConfig):
     seed: int = 0
     score: float | None = None
     given: list[str] | None = None
+    method_given: bool | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any, TypeVar
 
 
@@ -37,6 +39,10 @@ class HeadCutError(IRPError, ValueError):
     """A classification model that cannot be cut at the input of its head."""
 
 
+class FitWarning(UserWarning):
+    """A fit whose use is in doubt: rows that do not belong together, or anchors that tell too little."""
+
+
 Refusal = TypeVar("Refusal", bound=IRPError)
 
 LONGEST = 120  # characters of a value that an error shows
@@ -45,6 +51,7 @@ LONGEST_PART = (
     1_000  # characters of what was expected, say: a list of names may be long, a stranger's megabytes may not
 )
 INSTALL = "Run: pip install {}"
+OURS = ("irp_hf", "torch", "transformers", "contextlib", "functools")  # whose lines tell a user nothing
 
 
 def refusal(subject: str, expected: str, got: str, advice: str, kind: type[Refusal] = InputError) -> Refusal:  # type: ignore[assignment]
@@ -107,3 +114,11 @@ def reason_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Of an error's text, printable and without its full stop; the error's class where it has no text."""
     return printable(str(error).strip().partition("\n")[0].rstrip("."), LONGEST_LINE) or type(error).__name__
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's own that led here, however many calls of irp_hf and of torch lie between."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)

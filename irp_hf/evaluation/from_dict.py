@@ -22,6 +22,7 @@ TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     ),
     int: ("a whole number", is_count),
     float: ("a number", is_number),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
 }
 
 

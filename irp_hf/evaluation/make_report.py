@@ -59,6 +59,7 @@ def build_report(
         )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
     reliability, groups = None, pairs.groups
+    sources, targets, whole = (len(numbers.unique()) for numbers in (groups.sources, groups.targets, groups.labels))
     if expected is not None:
         reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
     return Report(
@@ -72,7 +73,7 @@ def build_report(
         rows=rows,
         learning_curve=curve,
         reliability=reliability,
-        shared=Shared(num_given or len(pairs), groups.num_sources, groups.num_targets, groups.num_groups, groups.by),
+        shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
     )
 
 

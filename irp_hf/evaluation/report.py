@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irp_hf.checks import quoted
 from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.measures import MEASURES, among, titles
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
-UNRELATED = 0.05  # of cosine about the mean, out of fold: unrelated rows have 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,10 @@ class Report(Printed):
     reliability: Reliability | None = None
     shared: Shared | None = None
     """How many anchors are independent; None in a report that is older than this count."""
+    doubts: tuple[Doubt, ...] = ()
+    """What speaks against the fit."""
+    method_given: bool | None = None
+    """Whether the user chose the method; None where the objective did, or where that is not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -168,13 +172,16 @@ class Report(Printed):
 
     def parts(self) -> list[Part]:
         """The learning curve stands between what follows from the first table and what follows from itself."""
-        return [self.caption(), self._methods(), *self._findings()]
+        return [self.caption(), *self._against(), self._methods(), *self._findings()]
 
     def terminal_parts(self) -> list[Part]:
         """Settings would make the table too wide for a terminal, so they are a paragraph."""
         narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
         settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
-        return [self.caption(), narrow, f"Settings: {settings}.", *self._findings()]
+        return [self.caption(), *self._against(), narrow, f"Settings: {settings}.", *self._findings()]
+
+    def _against(self) -> list[Part]:
+        return [doubt.words for doubt in self.doubts]
 
     def _findings(self) -> list[Part]:
         parts: list[Part] = [self._choice()]
@@ -188,9 +195,9 @@ class Report(Printed):
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.chosen), Inverse)
         by = among(self.objective, self.num_anchors)
         text = f"Chosen by {by}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
+        if self.method_given:
+            text = f"The method was given: {self.chosen}, {by} {number(self.score)} by {inverse.held_out}."
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
-        if by_angle and self.finalists[0].score < UNRELATED:
-            text += f" {_unrelated(self.finalists[0].score)}"
         if len(self.finalists) == 1:
             return text
         best, other = self.finalists
@@ -199,6 +206,11 @@ class Report(Printed):
             f"{text} How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
             f"the others, {other.words}, {number(other.score)}."
         )
+
+    def _falls(self) -> bool:
+        """Whether the most anchors are surely worse than fewer."""
+        *fewer, most = (point.evaluation.cosine for point in self.learning_curve)
+        return any(point.low > most.high for point in fewer)
 
     def _anchors_needed(self) -> str:
         num_rows = self.learning_curve[0].evaluation.num_rows
@@ -210,6 +222,10 @@ class Report(Printed):
         if not gains:
             return held
         more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
+        if any(doubt.of_pairing for doubt in self.doubts):
+            more = "help only once the rows of both sides belong together"
+        elif self._falls():
+            more = "made it worse, as rows that do not belong together do: look at the last ones"
         return (
             f"The last doubling of the anchors, read off this curve, brought {signed(gains['cosine'])} cosine and "
             f"{signed(gains['neighbors'])} {among('neighbors', num_rows)}: more of them {more}. {held}"
@@ -237,13 +253,6 @@ class Report(Printed):
             [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
         ]
         return [["anchors", *titles(names, self.learning_curve[0].evaluation.num_rows)], *lines]
-
-
-def _unrelated(cosine: float) -> str:
-    return (
-        f"The two sides look unrelated: about the mean, the cosine is {number(cosine)}. Check that row i of both is the "
-        "same item."
-    )
 
 
 def _confidence(reliability: Reliability) -> str:

@@ -34,18 +34,13 @@ class Groups:
 
     labels: Tensor
     """The number of every row's group, shape (k,)."""
-    num_sources: int
-    """How many sources are distinct."""
-    num_targets: int
-    """How many targets are distinct."""
+    sources: Tensor
+    """The number of every row's source, shape (k,): copies have the same."""
+    targets: Tensor
+    """The number of every row's target, shape (k,)."""
     by: str = "both"
     """"both": rows that share a source or a target are one group; "source": a source alone makes one, since so few targets
     are distinct; "row": nothing does, since too little would be left."""
-
-    @cached_property
-    def num_groups(self) -> int:
-        """How many there are."""
-        return len(self.labels.unique())
 
     @cached_property
     def copies(self) -> list[Tensor]:
@@ -61,14 +56,13 @@ def group_rows(source: Tensor, target: Tensor) -> Groups:
     """
     by_source, by_target = same_rows(source), same_rows(target)
     sources, targets = (components(edges, len(source)) for edges in (by_source, by_target))
-    num_sources, num_targets = len(sources.unique()), len(targets.unique())
     both = components(torch.cat([by_source, by_target]), len(source))
-    if can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, num_sources / 2):
-        return Groups(both, num_sources, num_targets)
+    if can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, len(sources.unique()) / 2):
+        return Groups(both, sources, targets)
     if can_hold_out(sources):
-        return Groups(sources, num_sources, num_targets, "source")
+        return Groups(sources, sources, targets, "source")
     rows = torch.arange(len(source), device=source.device)
-    return Groups(rows, num_sources, num_targets, "row")
+    return Groups(rows, sources, targets, "row")
 
 
 def can_hold_out(labels: Tensor) -> bool:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.data.progress import progress_bar
+from irp_hf.errors import FitWarning, warn
+from irp_hf.evaluation.doubts import Doubt, doubts
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
@@ -26,6 +28,8 @@ class Fitted:
     """By method, without what only the fit itself needed."""
     expected: Tensor
     """Confidences `(k,)` of the chosen translations, out of fold."""
+    doubts: tuple[Doubt, ...] = ()
+    """What speaks against the fit."""
     checksum: str = ""
     """Of the adapter that came of it: where the adapter is another one now, this tells nothing of it."""
 
@@ -35,11 +39,15 @@ def fit(
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
     """Configuration and tensors of the adapter from `source (k, d_X)` to `target (k, d_Y)`, parallel anchors.
 
-    `labels` are those that a head gives. Raises `InputError` for options that do not exist or fit, before any work begins.
+    `labels` are those that a head gives. Raises `InputError` for options that do not exist or fit, before any work begins, and
+    gives a `FitWarning` for each thing that speaks against the fit.
     """
     methods = methods_of(method)
     given = check_given(method, **options)
     goal = check_objective(objective, labels is not None)
+    if labels is not None and goal != "agreement":
+        words = f"head= has no part in objective={goal!r}: choose 'agreement', or leave it out; report(head=) measures with it."
+        warn(words, FitWarning)
     pairs = distinct_pairs(source, target)
     steps = progress_bar("Choosing the inverse", None, methods)
     choices = {name: select(pairs, (name,), goal, given, labels)[0] for name in steps}
@@ -50,7 +58,11 @@ def fit(
     config.objective = goal
     config.seed = given.seed
     config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
-    fitted = Fitted({name: found.kept() for name, found in choices.items()}, expected)
+    config.method_given = True if method == choice.method else None
+    against = doubts(source, target, pairs, choice.directions, goal, labels)
+    for doubt in against:
+        warn(doubt.words, FitWarning)
+    fitted = Fitted({name: found.kept() for name, found in choices.items()}, expected, against)
     return config, {"source_anchors": source, "target_anchors": target, **tensors}, fitted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import ModelCard
@@ -14,6 +15,7 @@ from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.progress import progress_bar
 from irp_hf.errors import MissingDependencyError, refusal
 from irp_hf.evaluation.comparison import Baselines, named_baselines
+from irp_hf.evaluation.doubts import doubts
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.confidence import calibrate
@@ -59,10 +61,12 @@ def make_report(
         for name in steps
     ]
     if fitted is not None and chosen.method in known:
-        confidences = fitted.expected
+        confidences, against = fitted.expected, fitted.doubts
     else:
-        _, confidences = calibrate(chosen, pairs)
-    return build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source))
+        confidences = calibrate(chosen, pairs)[1]
+        against = doubts(source, target, pairs, chosen.directions, objective, labels)
+    report = build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source))
+    return replace(report, doubts=against, method_given=config.method_given)
 
 
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:

@@ -1,0 +1,152 @@
+"""What speaks against a fit, in words: rows that lost their step, sides that look unrelated, anchors that tell too little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.evaluation.printed import number
+from irp_hf.maths.alignment import UNRELATED, Run, misaligned_runs
+from irp_hf.maths.chance import chance_of
+from irp_hf.maths.metrics import NEIGHBORS, Labels
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import statistics
+
+FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
+MOST_RUNS = 3  # that are named
+MOSTLY = 0.5  # of the rows of one side: so many copies of one vector are said
+ONE_DIRECTION = 0.95  # of one side's variance
+HARDLY_APART = 1e-4  # of the length of a side's mean: what its rows differ by
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason not to trust a fit."""
+
+    kind: str
+    """"misaligned", "unrelated", "few", "copies", "direction", "apart", "labels" or "neighbors"."""
+    words: str
+    """A sentence or more, with the numbers."""
+
+    @property
+    def of_pairing(self) -> bool:
+        """Whether the rows of both sides do not belong together: then no number of them helps."""
+        return self.kind in ("misaligned", "unrelated")
+
+
+def doubts(
+    source: Tensor, target: Tensor, pairs: Pairs, directions: Tensor, objective: str, labels: Labels | None
+) -> tuple[Doubt, ...]:
+    """What speaks against a fit on `source (k, d_X)` and `target (k, d_Y)`, the most telling first.
+
+    `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
+    """
+    found = _misaligned(misaligned_runs(source, target), len(source))
+    found = found or _by_chance(pairs, directions)
+    found += _of_side("sources", pairs.source, pairs.groups.sources) + _of_side(
+        "targets", pairs.target, pairs.groups.targets
+    )
+    if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
+        words = (
+            f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
+            f"with fewer than {NEIGHBORS + 2} nearly all are neighbours. Give more anchors, or choose 'cosine'."
+        )
+        found.append(Doubt("neighbors", words))
+    if objective == "agreement" and labels is not None:
+        found += _of_labels(labels(pairs.target))
+    return tuple(found)
+
+
+def _misaligned(runs: list[Run], count: int) -> list[Doubt]:
+    if not runs:
+        return []
+    sentences = [_of_run(run, count) for run in runs[:MOST_RUNS]]
+    if len(runs) > MOST_RUNS:
+        sentences.append(f"There are {len(runs) - MOST_RUNS} more such runs.")
+    if any(run.reverse for run in runs):
+        sentences.append("One side is in reverse order: turn it.")
+    elif all(abs(run.offset) == 1 for run in runs):
+        sentences.append("A row was inserted or lost on one side: encode the same items in the same order.")
+    else:
+        sentences.append("Rows were moved, inserted or lost on one side: encode the same items in the same order.")
+    return [Doubt("misaligned", " ".join(sentences))]
+
+
+def _of_run(run: Run, count: int) -> str:
+    rows = run.stop - run.first
+    where = f"From row {run.first} on" if run.stop == count else f"From row {run.first} to row {run.stop - 1}"
+    if run.reverse:
+        there = f"in reverse order, that of row {run.offset - run.first} first"
+    else:
+        steps = f"{abs(run.offset)} {'row' if abs(run.offset) == 1 else 'rows'}"
+        there = f"{steps} {'later' if run.offset > 0 else 'earlier'}"
+    return (
+        f"{where} ({rows:,} {'row' if rows == 1 else 'rows'}), sources fit the targets {there}: held out, with a cosine about "
+        f"the mean of {number(run.found)}, and of {number(run.own)} with their own."
+    )
+
+
+def _by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
+    chance = chance_of(directions, pairs.target_rows, pairs.labels)
+    if chance.cosine > max(chance.most, UNRELATED):
+        return []
+    independent = len(pairs.labels.unique())
+    if independent < FEW:
+        words = (
+            f"{independent} independent anchors are too few to tell whether this translation is better than chance: held out, "
+            f"the cosine about the mean is {number(chance.cosine)}, and targets in any order reach {number(chance.most)}. Give "
+            "some hundred."
+        )
+        return [Doubt("few", words)]
+    words = (
+        f"The two sides look unrelated: about the mean, the cosine is {number(chance.cosine)}, held out, and targets in any "
+        f"order reach {number(chance.most)}. Check that row i of both is the same item."
+    )
+    return [Doubt("unrelated", words)]
+
+
+def _of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:
+    found, k = [], len(side)
+    largest = int(items.unique(return_counts=True)[1].max())
+    if k >= FEW and largest > MOSTLY * k:
+        words = (
+            f"{largest:,} of {k:,} {name} are the same vector: what is translated from or to it tells nothing apart."
+        )
+        found.append(Doubt("copies", words))
+    stats = statistics(side)
+    share = _share_of_longest(side - stats.mean)
+    if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION:
+        words = (
+            f"{share:.0%} of the variance of the {name} lies along one direction, so that angles about the mean hardly tell "
+            "more than on which side of it a row lies. Check how they were encoded, or scale their dimensions."
+        )
+        found.append(Doubt("direction", words))
+    apart = float(stats.scale / torch.linalg.vector_norm(stats.mean).clamp(min=torch.finfo(side.dtype).tiny))
+    if apart < HARDLY_APART:
+        words = (
+            f"The {name} differ by {apart:.1g} of their length, hardly more than what rounding changes. Check what the encoder "
+            "was given, or take their mean off before they are rounded."
+        )
+        found.append(Doubt("apart", words))
+    return found
+
+
+def _share_of_longest(centred: Tensor) -> float:
+    """The share of the variance of `centred (k, d)` along its longest direction."""
+    direction = centred[torch.linalg.vector_norm(centred, dim=1).argmax()]
+    for _ in range(3):
+        direction = centred.T @ (centred @ direction)
+        direction = direction / torch.linalg.vector_norm(direction).clamp(min=torch.finfo(centred.dtype).tiny)
+    return float((centred @ direction).square().sum() / centred.square().sum())
+
+
+def _of_labels(native: Tensor) -> list[Doubt]:
+    if len(native.unique(dim=0)) > 1:
+        return []
+    words = (
+        f"The head gives all {len(native):,} anchors the same label, so that it agrees with itself whatever the translation. "
+        "Give anchors of several labels, or choose objective='cosine'."
+    )
+    return [Doubt("labels", words)]

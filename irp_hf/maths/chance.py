@@ -1,0 +1,46 @@
+"""What chance gives: the mean cosine of translations with targets in any order."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.projection import unit_rows
+
+QUANTILE = 2.326  # of the normal distribution: 99 % of all orders stay below
+
+
+class Chance(NamedTuple):
+    """A mean cosine, and what chance gives."""
+
+    cosine: float
+    """Of translations with their own targets, about the mean."""
+    most: float
+    """What 99 % of all orders of the targets stay below."""
+
+
+def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
+    """The mean cosine of out-of-fold `directions (k, d)` with unit rows `target (k, d)`, and its 99 % quantile in any order.
+
+    Over all permutations of n groups, which come as wholes (`groups (k,)` numbers them), the mean of `u_i · t_i` has the mean
+    `ū · t̄` and, with both sides centred, the variance `|U Tᵀ|² / (n² (n - 1))`.
+    """
+    translated, true = (_group_means(rows, groups) for rows in (unit_rows(directions), target))
+    n, d = true.shape
+    cosine = float((translated * true).sum(1).mean())
+    middle = float(translated.mean(0) @ true.mean(0))
+    left, right = translated - translated.mean(0), true - true.mean(0)
+    products = (left.T @ left) * (right.T @ right) if d < n else (left @ right.T).square()
+    deviation = math.sqrt(max(float(products.sum()), 0.0) / (n * n * max(n - 1, 1)))
+    return Chance(cosine, middle + QUANTILE * deviation)
+
+
+def _group_means(rows: Tensor, groups: Tensor) -> Tensor:
+    """The mean of each group's rows `(k, d)`, shape (n, d)."""
+    _, group, count = groups.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(count), rows.shape[1], dtype=rows.dtype, device=rows.device).index_add_(0, group, rows)
+    means: Tensor = sums / count[:, None]
+    return means

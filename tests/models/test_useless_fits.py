@@ -1,0 +1,136 @@
+"""A fit that is of no use says so when it is made, at the user's own line, and in its report."""
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.errors import FitWarning
+from irp_hf.evaluation.report import Report
+
+RANDOM = np.random.RandomState(0)
+MAP = RANDOM.randn(16, 12)
+X = RANDOM.randn(241, 16)
+Y = np.tanh(X @ MAP / 4) + 0.1 * RANDOM.randn(241, 12)
+K = 240
+
+
+def fit(source, target, **options):
+    """The adapter, and the sentences of its warnings; each must point at the line of this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        adapter = IRPAdapter.from_anchors(source, target, **{"method": "whitened", **options})
+    assert {(one.category, one.filename) for one in caught} <= {(FitWarning, __file__)}
+    return adapter, [str(one.message) for one in caught]
+
+
+def test_a_fit_in_order_says_nothing():
+    """A warning that always comes is never read."""
+    for method in ("kernel", "whitened", "pruned"):
+        assert fit(X, Y, method=method)[1] == []
+    assert fit(X[:40], Y[:40], objective="neighbors")[1] == []
+
+
+@pytest.mark.parametrize("method", ["kernel", "whitened", "pruned"])
+@pytest.mark.parametrize("objective", ["cosine", "neighbors"])
+def test_shuffled_rows_are_told(method: str, objective: str):
+    """Anchors in another order, the commonest mistake, would give an adapter like any other."""
+    _, said = fit(X, RANDOM.permutation(Y), method=method, objective=objective)
+    assert len(said) == 1
+    assert "look unrelated: about the mean, the cosine is" in said[0]
+    assert "Check that row i of both is the same item." in said[0]
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 9])
+def test_too_few_anchors_are_told(k: int):
+    """Five anchors would give an adapter whose score, below zero, nobody reads."""
+    _, said = fit(RANDOM.randn(k, 16), RANDOM.randn(k, 12))
+    assert any(f"{k} independent anchors are too few to tell" in one for one in said)
+
+
+def test_a_shared_mean_is_no_use():
+    """The cosine of vectors that all have a large mean in common is near 1, whatever the translation."""
+    adapter, said = fit(X, RANDOM.permutation(Y) + 9)
+    assert adapter.config.score > 0.9
+    assert "look unrelated" in said[0]
+
+
+def test_a_row_that_was_inserted_is_named(tmp_path):
+    """Half of the pairs would be of other items, and the report look like that of encoders that are hard to translate."""
+    shifted = np.concatenate([Y[:120], Y[K:], Y[120 : K - 1]])
+    adapter, said = fit(X[:K], shifted)
+    assert len(said) == 1
+    assert "From row 120 on (120 rows), sources fit the targets 1 row later" in said[0]
+    assert "inserted or lost" in said[0]
+    adapter.save_pretrained(tmp_path)
+    for one in (adapter, IRPAdapter.from_pretrained(tmp_path)):
+        report = one.report(progress=False, baselines=[])
+        assert [doubt.words for doubt in report.doubts] == said
+        text = " ".join(str(report).split())
+        assert said[0] in text
+        assert "help only once the rows of both sides belong together" in text
+        assert report.method_given
+        assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (Y[:K][::-1], "in reverse order, that of row 239 first"),
+        (np.roll(Y[:K], 1, 0), "1 row later"),
+        (np.roll(Y[:K], -2, 0), "2 rows earlier"),
+        (np.concatenate([Y[120:K], Y[:120]]), "120 rows later"),
+    ],
+    ids=["reverse", "later", "earlier", "halves swapped"],
+)
+def test_other_orders_are_named(target: np.ndarray, expected: str):
+    """A user would look for what is wrong in the encoders."""
+    _, said = fit(X[:K], np.ascontiguousarray(target))
+    assert expected in said[0]
+
+
+def test_every_way_to_a_fit_warns_at_the_users_line():
+    """The warning would name a line of the library, and be shown once for all callers."""
+    spaces = AnchoredSpace.from_embeddings(X), AnchoredSpace.from_embeddings(np.roll(Y, 1, 0))
+    with pytest.warns(FitWarning, match="1 row later") as caught:
+        adapter = IRPAdapter.connect(*spaces, method="whitened")
+    assert caught[0].filename == __file__
+    with pytest.warns(FitWarning, match="1 row earlier") as caught:
+        adapter.reverse(method="whitened")
+    assert caught[0].filename == __file__
+
+
+def test_a_side_that_hardly_differs_is_told():
+    """What rounding left would be translated as if it were content."""
+    assert "sources differ by" in fit(1 + 1e-5 * X, Y)[1][-1]
+    many = Y.copy()
+    many[:160] = Y[0]
+    assert any("160 of 241 targets are the same vector" in one for one in fit(X, many)[1])
+    line = np.outer(Y[:, 0], np.ones(12)) + 0.01 * Y
+    assert any("variance of the targets lies along one direction" in one for one in fit(X, line)[1])
+
+
+def test_objectives_that_cannot_tell_are_told():
+    """An agreement of 1 with a head that has one answer, or neighbours among five, would look like a success."""
+    _, said = fit(X, Y, objective="agreement", head=lambda y: np.eye(3)[np.zeros(len(y), int)])
+    assert "all 241 anchors the same label" in said[-1]
+    assert fit(X, Y, objective="agreement", head=lambda y: y[:, :3])[1] == []
+    _, said = fit(X[:11], Y[:11], objective="neighbors")
+    assert "objective='neighbors' was asked of 11 anchors" in said[-1]
+
+
+def test_a_head_that_is_not_asked_is_told():
+    """A user who gives a head would take the choice for that head's."""
+    _, said = fit(X, Y, head=lambda y: y[:, :3])
+    assert len(said) == 1
+    assert "head= has no part in objective='cosine'" in said[0]
+
+
+def test_the_report_says_who_chose_the_method():
+    """A method that was given would be told as the best of all."""
+    report = fit(X[:40], Y[:40])[0].report(progress=False, baselines=[])
+    assert "The method was given: whitened, cosine " in str(report)
+    assert "Chosen by cosine: whitened" in str(replace(report, method_given=None))
