@@ -24,6 +24,7 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
 CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given")
+JUDGED = ("num_errors", "typical_rank")  # sizes that what was saved before the confidence had them has not
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
@@ -231,8 +232,14 @@ class IRPConfig(AnchoredConfig):
 
     @classmethod
     def added_names(cls) -> tuple[str, ...]:
-        """Hyper-parameters of any inverse, and γ of a confidence whose inverse has another γ."""
-        return (*hyperparameters(), CONFIDENCE_GAMMA)
+        """Hyper-parameters of any inverse, γ of a confidence whose inverse has another γ, and sizes of what it judges by."""
+        return (*hyperparameters(), CONFIDENCE_GAMMA, *JUDGED)
+
+    @property
+    def judged(self) -> tuple[int, int]:
+        """Columns of the directions in which the source's anchors spread, and number of errors, that a confidence stores."""
+        errors, rank = (getattr(self, name, None) or 0 for name in JUDGED)
+        return rank, errors
 
     def validate_inverse(self) -> None:
         """Raise `InputError` for a number or a name that no save would write."""
@@ -244,6 +251,8 @@ class IRPConfig(AnchoredConfig):
             if value is not None and name in known and name not in self.sizes:
                 owners = known[name]
                 (owners.get(self.method) or next(iter(owners.values()))).check(value)
+        for name in JUDGED:
+            check_count(name, getattr(self, name, None) or 0, 0, MOST, "Save the model again.")
         for name, parameter in GENERAL.items():
             parameter.check(getattr(self, name))
         for name in self.given or ():

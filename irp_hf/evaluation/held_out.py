@@ -15,15 +15,18 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
 from irp_hf.evaluation.measures import among
+from irp_hf.maths.confidence import calibrate, error_at
 from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
+from irp_hf.maths.translation import Translation
 from irp_hf.maths.tuning import NUM_FOLDS
 
 NUM_BINS = 10
+COVERAGE = 0.9  # of the lower bounds that reports check
 CURVE_FOLDS = 5  # one of them is held out from the learning curve, whose last point is all others
 PARTS = (16, 8, 4, 2)  # of the anchors: its other points
 LEAST_FOR_CURVE = 20  # anchors that are worth a point in the learning curve
@@ -42,6 +45,8 @@ class Evaluation(Measured):
     num_rows: int
     agreement: Measure | None = None
     """Share of rows whose label by the head stays the same; None without a head."""
+    coverage: Measure | None = None
+    """Share of rows whose cosine is not below the lower bound at `COVERAGE`; None where no bound is known."""
 
     def __str__(self) -> str:
         """One measure a line."""
@@ -56,6 +61,8 @@ class Reliability:
 
     expected: tuple[float, ...]
     true: tuple[float, ...]
+    coverage: Measure | None = None
+    """How often lower bounds at `COVERAGE` held on the fold that the learning curve holds out; None of too few anchors."""
 
     @own_arithmetic()
     def bins(self) -> list[tuple[float, Measure]]:
@@ -164,6 +171,23 @@ def learning_curve(
         translate = fit(pairs.take(few))
         evaluation = evaluate(translate(pairs.source[held]), pairs.target[held], labels, pairs.labels[held])
         yield CurvePoint(len(few), evaluation)
+
+
+def bound_coverage(choice: Choice, train: Pairs, pairs: Pairs, seed: int) -> Measure | None:
+    """How often lower bounds at `COVERAGE` hold on the fold that the learning curve holds out; None of too few anchors.
+
+    `choice` was made on `train`, the other folds of `pairs`, and so are its confidence and its errors.
+    """
+    held = pairs.folds(CURVE_FOLDS, seed)[-1]
+    confidence, _ = calibrate(choice, train)
+    error = None if confidence.errors is None else error_at(confidence.errors, COVERAGE)
+    if error is None:
+        return None
+    lift = choice.inverse.lift * train.source_stats.scale if choice.inverse.lift else None
+    translation = Translation(choice.fold(train), confidence, train.source_stats.mean, lift, train.target_stats)
+    source, target = pairs.source[held], pairs.target[held]
+    holds = cosines(translation.translate(source), target) >= translation.expected_cosine(source, error=error)
+    return bootstrap(holds.to(target)[None], pairs.labels[held])[0]
 
 
 def _ranks(values: Tensor) -> Tensor:

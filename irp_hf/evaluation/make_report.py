@@ -12,7 +12,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.registry import DEFAULT, Fit
 from irp_hf.data.progress import progress_bar
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
-from irp_hf.evaluation.held_out import Reliability, curve_sizes, inverse_rows, learning_curve
+from irp_hf.evaluation.held_out import Reliability, bound_coverage, curve_sizes, inverse_rows, learning_curve
 from irp_hf.evaluation.report import Report, Setting, Shared
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
@@ -47,8 +47,11 @@ def build_report(
     given = given or Given()
     fits = named_baselines(DEFAULT) if fits is None else fits
 
+    fitted: list[tuple[Choice, Pairs]] = []
+
     def fit(few: Pairs) -> Translator:
         (choice,) = select(few, (chosen.method,), objective, given, labels)
+        fitted.append((choice, few))
         return choice.translator(few)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
@@ -58,10 +61,12 @@ def build_report(
             chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
-    reliability, groups = None, pairs.groups
+    confidences, groups = None, pairs.groups
     sources, targets, whole = (len(numbers.unique()) for numbers in (groups.sources, groups.targets, groups.labels))
     if expected is not None:
-        reliability = Reliability(tuple(expected.tolist()), tuple(cosines(chosen.translated, pairs.target).tolist()))
+        true = cosines(chosen.translated, pairs.target)
+        coverage = bound_coverage(*fitted[-1], pairs, given.seed) if fitted else None
+        confidences = Reliability(tuple(expected.tolist()), tuple(true.tolist()), coverage)
     return Report(
         num_anchors=len(pairs),
         source_width=pairs.source.shape[1],
@@ -72,7 +77,7 @@ def build_report(
         finalists=tuple(Setting(describe(c.inverse, c.restoration), c.score) for c in chosen.tried[:2]),
         rows=rows,
         learning_curve=curve,
-        reliability=reliability,
+        reliability=confidences,
         shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
     )
 

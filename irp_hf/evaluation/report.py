@@ -13,7 +13,7 @@ from irp_hf.checks import quoted
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
-from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
+from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row
 from irp_hf.evaluation.measures import MEASURES, among, titles
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
@@ -258,7 +258,11 @@ class Report(Printed):
 def _confidence(reliability: Reliability) -> str:
     expected, true = (number(sum(side) / len(side)) for side in (reliability.expected, reliability.true))
     correlation = number(reliability.rank_correlation())
-    return f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
+    text = f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
+    if reliability.coverage is None:
+        return text
+    held = f"held for {reliability.coverage} of the fifth of the anchors that a fit on the others had not seen"
+    return f"{text} Lower bounds at {100 * COVERAGE:.0f} % {held}."
 
 
 def _short(count: float) -> str:

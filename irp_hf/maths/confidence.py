@@ -1,12 +1,15 @@
-"""Expected cosine of a translation to the vector that the target encoder would have given.
+"""Expected cosine of a translation to the vector that the target encoder would have given, and a lower bound of it.
 
 Two things tell how well a vector is translated: the norm of the inverse's output, which a regression shrinks where it knows
 little, and how well its neighbours among the anchors were translated out of fold. The latter is a kernel regression of
-those cosines: one more column for a kernel inverse. Both are combined by least squares on the anchors, out of fold.
+those cosines: one more column for a kernel inverse. Both are multiplied by the typicality, which is 0 for what the source's
+encoder does not give, and combined by least squares on the anchors, out of fold. What is beyond the best that held-out
+anchors reached is bent to below it. The errors that are left on held-out anchors give lower bounds (split conformal).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,11 +20,14 @@ from irp_hf.maths.inverses.base import KernelMap
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.tuning import climb
+from irp_hf.maths.typicality import FEW, Typicality, learn_typicality
 
 NUM_LANDMARKS = 1000  # for inverses that have no kernel of their own
+BEST = 0.01  # share of the anchors, those of whom most was expected, whose mean cosine is the ceiling; but at least FEW
+BEND = 0.05  # below the ceiling from which on what is expected bends
+NUM_ERRORS = 999  # that are kept: lower bounds to a thousandth of coverage
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-6, 7))
 
 
@@ -38,15 +44,71 @@ class Confidence:
     """Shape ()."""
     norm_slope: Tensor
     """Shape ()."""
+    typicality: Typicality | None = None
+    """None of adapters that were saved before there was one; so are the other two."""
+    ceiling: Tensor | None = None
+    """The most that held-out anchors let expect, shape ()."""
+    errors: Tensor | None = None
+    """What true cosines were above the expected ones, rising, shape (e,): all anchors', or as many quantiles."""
 
-    def __call__(self, rows: Tensor, norms: Tensor) -> Tensor:
-        """Expected cosine `(n,)` of unit `rows (n, d_X)` whose translation had `norms (n,)` before the row norm."""
-        return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma), norms)
+    def of_similarities(self, similar: Tensor, norms: Tensor, typical: Tensor | float = 1.0) -> Tensor:
+        """Expected cosine `(n,)` of rows whose similarities with the landmarks are `similar (n, m)`.
 
-    def of_similarities(self, similar: Tensor, norms: Tensor) -> Tensor:
-        """The same `(n,)` of rows whose similarities with the landmarks are `similar (n, m)`."""
-        nearby = similar @ self.coefficients
-        return (self.bias + self.norm_slope * norms + nearby).clamp(-1, 1)
+        Their translations had `norms (n,)` before the row norm, and their typicality is `typical (n,)`.
+        """
+        expected = self.bias + self.norm_slope * norms + similar @ self.coefficients
+        if self.ceiling is not None:
+            expected = bent(expected * typical, self.ceiling)
+        return expected.clamp(-1, 1)
+
+    @staticmethod
+    def shapes(num_landmarks: int, source: int, lifted: int, rank: int, num_errors: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that an adapter stores of it; without errors, of one that was saved before."""
+        first = {
+            "landmarks": (num_landmarks, lifted),
+            "confidence_coefficients": (num_landmarks,),
+            "confidence_bias": (),
+            "confidence_norm_slope": (),
+        }
+        later = {
+            "confidence_ceiling": (),
+            "confidence_errors": (num_errors,),
+            "typical_directions": (source, rank),
+            "typical_lengths": (2, 2),
+            "typical_planes": (2, 3),
+        }
+        return {**first, **(later if num_errors else {})}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those tensors."""
+        stored = {
+            "landmarks": self.landmarks,
+            "confidence_coefficients": self.coefficients,
+            "confidence_bias": self.bias,
+            "confidence_norm_slope": self.norm_slope,
+        }
+        if self.typicality is not None and self.ceiling is not None and self.errors is not None:
+            stored |= {"confidence_ceiling": self.ceiling, "confidence_errors": self.errors}
+            stored |= {f"typical_{name}": tensor for name, tensor in vars(self.typicality).items()}
+        return stored
+
+    @classmethod
+    def stored(cls, get: Callable[[str], Tensor], gamma: float, judged: bool) -> Confidence:
+        """The confidence of the tensors that `get` gives by name; `judged` where there are those that came later."""
+        names = ("landmarks", "confidence_coefficients", "confidence_bias", "confidence_norm_slope")
+        landmarks, coefficients, bias, slope = map(get, names)
+        if not judged:
+            return cls(landmarks, coefficients, gamma, bias, slope)
+        typicality = Typicality(get("typical_directions"), get("typical_lengths"), get("typical_planes"))
+        bounds = get("confidence_ceiling"), get("confidence_errors")
+        return cls(landmarks, coefficients, gamma, bias, slope, typicality, *bounds)
+
+
+def bent(expected: Tensor, ceiling: Tensor) -> Tensor:
+    """Values `(n,)`, those near `ceiling ()` and beyond it bent so that they stay in their order and below it."""
+    width = (1 - ceiling).clamp(torch.finfo(expected.dtype).eps, BEND)
+    over = (expected - ceiling + width).clamp(min=0)
+    return expected - over + width * (1 - (-over / width).exp())
 
 
 def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
@@ -61,8 +123,12 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     ridge = next(iter(climb(negative_error, RIDGES, RIDGES.index(1.0))))
     nearby = path.leave_one_out(wanted, ridge)[:, 0]
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
-    features = torch.stack([torch.ones_like(true), norms, nearby], dim=1)
-    bias, slope, weight = torch.linalg.lstsq(features, true[:, None], driver="gelsd").solution[:, 0]
+    typicality, typical = learn_typicality(pairs, choice.inverse.lift, path.landmarks, path.gamma)
+    features = torch.stack([torch.ones_like(true), norms, nearby], dim=1) * typical[:, None]
+    weights, expected = _least_squares(features, true)
+    bias, slope, weight = weights
+    ceiling = true[expected.argsort(descending=True)[: max(FEW, round(BEST * len(pairs)))]].mean()
+    expected = bent(expected, ceiling).clamp(-1, 1)
 
     column = path.fold(wanted, ridge)
     confidence = Confidence(
@@ -71,8 +137,42 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
         gamma=path.gamma,
         bias=bias + weight * column.intercept[0],
         norm_slope=slope,
+        typicality=typicality,
+        ceiling=ceiling,
+        errors=kept_errors(true - expected),
     )
-    return confidence, (features @ torch.stack([bias, slope, weight])).clamp(-1, 1)
+    return confidence, expected
+
+
+def _least_squares(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights `(3,)` of `features (k, 3)` for `wanted (k,)`, and the fit `(k,)` of each row by the others, closed form."""
+    if len(features) < FEW:  # which tell a mean, and no slopes
+        mean = wanted.mean()
+        return torch.stack([mean, *mean.new_zeros(2)]), (len(wanted) * mean - wanted) / (len(wanted) - 1)
+    basis, values, _ = torch.linalg.svd(features, full_matrices=False)
+    basis = basis[:, values > values[0] * len(features) * torch.finfo(features.dtype).eps]
+    residual = wanted - basis @ (basis.T @ wanted)
+    left_out = wanted - residual / (1 - basis.square().sum(1)).clamp(min=1 / len(features))
+    return torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0], left_out
+
+
+def kept_errors(errors: Tensor) -> Tensor:
+    """`errors (k,)` rising; of more than `NUM_ERRORS` those at equal shares, each not above its share."""
+    errors, count = errors.sort().values, len(errors)
+    if count <= NUM_ERRORS:
+        return errors
+    shares = torch.arange(1, NUM_ERRORS + 1, dtype=torch.int64, device=errors.device)
+    return errors[shares * (count + 1) // (NUM_ERRORS + 1) - 1]
+
+
+def error_at(errors: Tensor, coverage: float) -> Tensor | None:
+    """The error `()` that a new one is above with probability `coverage`; None where `errors (e,)` are too few to tell.
+
+    Of e held-out errors and a new one, each is as likely as any other to have any rank: the j-th smallest lies below the
+    new one with probability 1 - j / (e + 1).
+    """
+    rank = int((1 - coverage) * (len(errors) + 1) + 1e-9)
+    return errors[rank - 1] if rank else None
 
 
 def _path(choice: Choice, pairs: Pairs) -> KernelPath:

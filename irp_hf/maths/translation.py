@@ -10,6 +10,7 @@ from torch import Tensor
 from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses.base import Folded, KernelMap
 from irp_hf.maths.projection import Statistics, centre, relative_projection, unit_rows
+from irp_hf.maths.typicality import nearest_of
 
 TINY = 1e-20  # a direction of norm 0 gives the target's mean
 
@@ -29,9 +30,14 @@ class Translation:
         """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
         return self._at_scale(self.folded.of_centred(centre(x, self.source_mean, self.source_lift)), out)
 
-    def expected_cosine(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given."""
+    def expected_cosine(self, x: Tensor, out: Tensor | None = None, error: Tensor | None = None) -> Tensor:
+        """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given.
+
+        With an `error ()` that cosines are rarely below, the bound that it gives.
+        """
         _, _, expected = self._both(x)
+        if error is not None:
+            expected = (expected + error).clamp(-1, 1)
         return expected if out is None else out.copy_(expected)
 
     def with_confidence(self, x: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -47,11 +53,15 @@ class Translation:
         rows = unit_rows(centred)
         similar = relative_projection(rows, self.confidence.landmarks, self.confidence.gamma)
         directions = self.folded.of_similarities(similar) if isinstance(self.folded, KernelMap) else self.folded(rows)
-        return (
-            centred,
-            directions,
-            self.confidence.of_similarities(similar, torch.linalg.vector_norm(directions, dim=1)),
-        )
+        norms, typical = torch.linalg.vector_norm(directions, dim=1), self._typicality(x, similar)
+        return centred, directions, self.confidence.of_similarities(similar, norms, typical)
+
+    def _typicality(self, x: Tensor, similar: Tensor) -> Tensor | float:
+        """How like the anchors each of `x (n, d_X)` is, shape (n,); 1 of adapters that were saved without knowing it."""
+        typicality = self.confidence.typicality
+        if typicality is None:
+            return 1.0
+        return typicality(x, self.source_mean, nearest_of(similar, self.confidence.gamma))
 
     def _at_scale(self, directions: Tensor, out: Tensor | None) -> Tensor:
         """Directions `(n, d_Y)` at the target's mean scale and about its mean."""

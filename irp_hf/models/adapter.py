@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -15,20 +16,22 @@ from typing_extensions import Self, Unpack
 
 from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
-from irp_hf.checks import check_alias, check_flag
+from irp_hf.checks import check_alias, check_flag, check_number
 from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, AnchoredSpaceConfig, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.progress import check_progress
-from irp_hf.errors import AnchorMismatchError, kind_of, refusal
+from irp_hf.errors import AnchorMismatchError, kind_of, refusal, shown
 from irp_hf.evaluation.comparison import Baselines
-from irp_hf.evaluation.held_out import Evaluation, evaluate
+from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
+from irp_hf.evaluation.intervals import bootstrap
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
-from irp_hf.maths.confidence import Confidence
+from irp_hf.maths.confidence import Confidence, error_at
 from irp_hf.maths.groups import group_rows
 from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.metrics import cosines
 from irp_hf.maths.projection import Statistics
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.maths.translation import Translation
@@ -62,6 +65,8 @@ class IRPAdapter(AnchoredModel):
     the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`; and the
     confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`. Where the configuration
     has a lift, d_X of landmarks and weight is one more, and `source_lift ()` is what that coordinate of every row is.
+    Unless it was saved before there were any, also `confidence_ceiling ()`, `confidence_errors (e,)`, and of the typicality
+    `typical_directions (d_X, r)`, `typical_lengths (2, 2)`, `typical_planes (2, 3)`.
     """
 
     config_class = IRPConfig
@@ -71,6 +76,8 @@ class IRPAdapter(AnchoredModel):
     target_anchors: Tensor
     target_mean: Tensor
     target_scale: Tensor
+    typical_lengths: Tensor
+    confidence_errors: Tensor
     checksum_fields = (  # in the order in which the first adapters were saved
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
@@ -91,12 +98,9 @@ class IRPAdapter(AnchoredModel):
             "source_mean": (source,),
             "target_mean": (target,),
             "target_scale": (),
-            "landmarks": (m, lifted),
             **({"source_lift": ()} if config.lift else {}),
             **INVERSES[config.method].folds_to.shapes(m, lifted, target),
-            "confidence_coefficients": (m,),
-            "confidence_bias": (),
-            "confidence_norm_slope": (),
+            **Confidence.shapes(m, source, lifted, *config.judged),
         }
 
     @classmethod
@@ -200,6 +204,10 @@ class IRPAdapter(AnchoredModel):
             return f"landmarks {longest:.3g} long, which have unit length"
         if wrong := wrong_scale("target_scale", self.target_scale) or wrong_anchors(sides):
             return wrong
+        if self.config.judged[1] and not bool((self.typical_lengths[1] > 0).all()):
+            return "typical lengths that do not deviate"
+        if self.config.judged[1] and bool((self.confidence_errors.diff() < 0).any()):
+            return "errors of the confidence that do not rise"
         translated, confidence = self.translate(self.source_anchors[:TRIED], return_confidence=True)
         finite = bool(translated.isfinite().all()) and bool(confidence.isfinite().all())
         return None if finite else "coefficients that make NaN or infinity of its own anchors"
@@ -250,16 +258,37 @@ class IRPAdapter(AnchoredModel):
             translated = rows.wrap(result) if out is None else out
             return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
 
-    def confidence(self, x: Any, chunk_size: int | None = None) -> Any:
+    def confidence(self, x: Any, chunk_size: int | None = None, *, coverage: float | None = None) -> Any:
         """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
 
-        `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; low where the input is unlike the anchors.
+        `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; lower where the input is unlike the anchors,
+        and near 0 for what the source's encoder would never give: noise, or another encoder's vectors.
+
+        With `coverage`, above 0 and below 1, a lower bound instead: of vectors like the anchors, that share has a true cosine
+        above its own bound (split conformal prediction). k anchors allow a coverage of up to k / (k + 1), and up to .999.
+
+        Raises `InputError` for a coverage that the anchors do not allow.
         """
         rows = Rows(x, width=self.config.source_size)
         with self.computing():
+            translation = self._translation(rows.dtype)
+            error = None if coverage is None else self._error(translation.confidence, coverage)
             expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
-            run(rows, self._translation(rows.dtype).expected_cosine, expected, self.device, chunk_size)
+            run(rows, partial(translation.expected_cosine, error=error), expected, self.device, chunk_size)
             return rows.wrap(expected)
+
+    def _error(self, confidence: Confidence, coverage: float) -> Tensor:
+        """The error `()` that true cosines are above, with probability `coverage`."""
+        coverage = check_number("coverage", coverage, above=0, below=1, advice="0.9, say.")
+        if confidence.errors is None:
+            got, advice = "one that was saved before bounds were kept", "Fit it again, from its .source and .target."
+            raise refusal("coverage", "an adapter that knows its errors", got, advice)
+        error = error_at(confidence.errors, coverage)
+        if error is None:
+            count = len(confidence.errors)
+            expected = f"at most {count}/{count + 1}, as {self.config.num_anchors:,} anchors allow"
+            raise refusal("coverage", expected, shown(coverage), "Ask for less, or give more anchors.")
+        return error
 
     def forward(self, embeddings: Tensor, return_confidence: bool = False) -> IRPOutput:
         """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`.
@@ -290,12 +319,8 @@ class IRPAdapter(AnchoredModel):
             return tensor.to(dtype)
 
         gamma = cast(float, self.config.gamma)
-        confidence = Confidence(
-            get("landmarks"),
-            get("confidence_coefficients"),
-            getattr(self.config, CONFIDENCE_GAMMA, None) or gamma,
-            get("confidence_bias"),
-            get("confidence_norm_slope"),
+        confidence = Confidence.stored(
+            get, getattr(self.config, CONFIDENCE_GAMMA, None) or gamma, bool(self.config.judged[1])
         )
         return Translation(
             INVERSES[self.config.method].folds_to.stored(get, gamma),
@@ -338,7 +363,8 @@ class IRPAdapter(AnchoredModel):
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
-        With a head of the target also how often it says the same of both.
+        With a head of the target also how often it says the same of both; where the adapter knows its errors, also how often
+        the lower bound of the confidence at 90 % held.
         """
         source = as_matrix(x, "x", self.config.source_size)
         true = as_matrix(y, "y", self.config.target_size)
@@ -350,9 +376,13 @@ class IRPAdapter(AnchoredModel):
                 "Give the vectors of the same items in the same order.",
                 AnchorMismatchError,
             )
-        translated = self.translate(source).double()
+        translated, errors = self.translate(source).double(), self._translation(torch.float32).confidence.errors
         groups = group_rows(source.double(), true.double()).labels
-        return evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
+        found = evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
+        if errors is None or error_at(errors, COVERAGE) is None:
+            return found
+        held = cosines(translated, true.double()) >= self.confidence(source.double(), coverage=COVERAGE)
+        return replace(found, coverage=bootstrap(held[None].double(), groups)[0])
 
     def report(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from irp_hf.configuration_irp import CONFIDENCE_GAMMA, IRPConfig
+from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.progress import progress_bar
 from irp_hf.errors import FitWarning, warn
 from irp_hf.evaluation.doubts import Doubt, doubts
@@ -69,9 +69,12 @@ def fit(
 def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor], Tensor]:
     folded, inverse = choice.fold(pairs), choice.inverse
     confidence, expected = calibrate(choice, pairs)
+    judged = confidence.tensors()
     values: dict[str, Any] = {name: getattr(inverse, name) for name in hyperparameters_of(inverse)}
     if values.setdefault("gamma", confidence.gamma) != confidence.gamma:
         values[CONFIDENCE_GAMMA] = confidence.gamma
+    sizes = (len(judged["confidence_errors"]), judged["typical_directions"].shape[1])
+    values |= dict(zip(JUDGED, sizes, strict=True))
     config = IRPConfig(
         **values | {"num_landmarks": len(confidence.landmarks)},
         source_size=pairs.source.shape[1],
@@ -85,10 +88,7 @@ def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tenso
         "source_mean": pairs.source_stats.mean,
         "target_mean": pairs.target_stats.mean,
         "target_scale": pairs.target_stats.scale,
-        "landmarks": confidence.landmarks,
-        "confidence_coefficients": confidence.coefficients,
-        "confidence_bias": confidence.bias,
-        "confidence_norm_slope": confidence.norm_slope,
+        **judged,
         **folded.tensors(),
     }
     if inverse.lift:

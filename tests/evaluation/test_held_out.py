@@ -11,7 +11,7 @@ from irp_hf.baselines import least_squares, procrustes
 from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate
 from irp_hf.evaluation.costs import inverse_cost
-from irp_hf.evaluation.held_out import curve_sizes, learning_curve, out_of_fold
+from irp_hf.evaluation.held_out import bound_coverage, curve_sizes, learning_curve, out_of_fold
 from irp_hf.evaluation.intervals import RESAMPLES, SEED, two_way_bootstrap
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import translator
@@ -20,6 +20,8 @@ from irp_hf.maths.inverses.pruned import PrunedInverse
 from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import denormalize, normalize
+from irp_hf.maths.request import Given
+from irp_hf.maths.selection import select
 
 
 def vectors(n: int, d: int, seed: int = 0) -> torch.Tensor:
@@ -241,3 +243,21 @@ def test_rank_correlation_is_scipys():
     assert Reliability(*(tuple(side.tolist()) for side in sides)).rank_correlation() == pytest.approx(
         spearmanr(*sides.numpy()).statistic
     )
+
+
+def test_bounds_are_checked_on_rows_that_nothing_saw():
+    """Bounds would be held against the rows that made them, and so be right by construction."""
+    x = vectors(400, 6)
+    y = torch.tanh(x @ vectors(6, 5, seed=1)) + 0.3 * vectors(400, 5, seed=2)
+    pairs = Pairs(x, y)
+    *train, held = pairs.folds(5, seed=0)
+    few = pairs.take(torch.cat(train))
+    (choice,) = select(few, ("kernel",), "cosine", Given(gamma=1.0, ridge=0.1, lift=0.0))
+    found = bound_coverage(choice, few, pairs, seed=0)
+    assert abs(found.mean - 0.9) < 0.08
+    worse = y.clone()
+    worse[held] = -y[held]  # only where nothing was fitted
+    assert bound_coverage(choice, few, Pairs(x, worse), seed=0).mean < 0.5
+    tiny = pairs.take(torch.arange(8))
+    (choice,) = select(tiny, ("kernel",), "cosine", Given(gamma=1.0, ridge=0.1, lift=0.0))
+    assert bound_coverage(choice, tiny, pairs, seed=0) is None

@@ -245,6 +245,7 @@ def test_a_built_report_has_everything(built: Report):
         assert row.settings or row.method == "Procrustes"
     assert [point.num_anchors for point in built.learning_curve] == [37, 75, 150, 240]
     assert len(built.finalists) == 2
+    assert any("Lower bounds at 90 % held for " in text for text in built.conclusions())
     assert built.reliability is not None
     assert len(built.reliability.true) == 300
     assert all(len(line) <= WIDTH for line in str(built).splitlines())

@@ -37,6 +37,15 @@ def test_an_adapter(kind):
     np.testing.assert_allclose(adapter.translate(ROWS.astype(np.float32)), wanted["single"], rtol=2e-6, atol=2e-6)
     assert adapter.config.source_encoder == SOURCE
     assert adapter.config.target_encoder == TARGET
+    if len(bound := wanted.get("bound", ())):
+        same_bits(adapter.confidence(ROWS, coverage=0.9), bound)
+
+
+def test_an_adapter_that_knows_no_errors(refusal):
+    """If it fails, an adapter that was saved before there were bounds gives one out of nothing, or dies."""
+    adapter = IRPAdapter.from_pretrained(HERE / "kernel")
+    assert "saved before" in refusal(adapter.confidence, ROWS, coverage=0.9)
+    assert adapter.evaluate(ROWS, adapter.translate(ROWS)).coverage is None
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)

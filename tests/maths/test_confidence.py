@@ -1,5 +1,7 @@
 """The confidence is the cosine to expect: right on average, rising with the true one, low for strangers."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,12 +9,15 @@ import torch
 from scipy.stats import spearmanr
 
 from irp_hf import IRPAdapter
-from irp_hf.maths.confidence import RIDGES, calibrate
+from irp_hf.errors import InputError
+from irp_hf.maths.confidence import RIDGES, bent, calibrate, error_at, kept_errors
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
+from irp_hf.maths.typicality import learn_typicality
 
 
 def true_cosines(adapter: IRPAdapter, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -79,12 +84,12 @@ def test_copies_in_the_anchors_do_not_make_it_sure(digits):
     np.testing.assert_array_equal(twice.confidence(digits.held_source), once.confidence(digits.held_source))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1e3])
-def test_it_ignores_the_size_of_the_input(adapter, digits, scale):
-    """The confidence would depend on how far from the centre a vector lies, which the translation ignores."""
+@pytest.mark.parametrize("scale", [1e-2, 1e2])
+def test_another_length_is_no_vector_of_the_encoder(adapter, digits, scale):
+    """Vectors that somebody scaled, or forgot to scale, would pass as well translated."""
     mean = adapter.source_mean.double().numpy()
     far = (digits.held_source - mean) * scale + mean
-    np.testing.assert_allclose(adapter.confidence(far), adapter.confidence(digits.held_source), atol=1e-4)
+    assert adapter.confidence(far).max() < 0.01 < adapter.confidence(digits.held_source).min()
 
 
 def test_it_is_the_regression_that_was_calibrated(digits):
@@ -96,13 +101,109 @@ def test_it_is_the_regression_that_was_calibrated(digits):
     path = KernelInverse(1.0, 1e-3).path(rows)
     true = cosines(choice.translated, pairs.target)
     wanted = (true - true.mean())[:, None]
-    norms, inside = torch.linalg.vector_norm(choice.directions, dim=1), expected.abs() < 1
+    norms = torch.linalg.vector_norm(choice.directions, dim=1)
+    _, typical = learn_typicality(pairs, 0.5, rows, 1.0)
     fits = []
     for ridge in RIDGES:
-        features = torch.stack([torch.ones_like(norms), norms, path.leave_one_out(wanted, ridge)[:, 0]], dim=1)
-        weights = torch.linalg.lstsq(features[inside], expected[inside, None], driver="gelsd").solution[:, 0]
-        fits.append((float((features @ weights - expected)[inside].abs().max()), ridge, weights))
-    error, ridge, (bias, slope, weight) = min(fits, key=lambda fit: fit[0])
+        nearby = path.leave_one_out(wanted, ridge)[:, 0]
+        features = torch.stack([torch.ones_like(norms), norms, nearby], 1) * typical[:, None]
+        weights, left_out = by_the_others(features, true)
+        best = true[left_out.argsort(descending=True)[:10]].mean()
+        fits.append((float((bent(left_out, best) - expected).abs().max()), ridge, weights, best))
+    error, ridge, (bias, slope, weight), best = min(fits, key=lambda fit: fit[0])
     assert error < 1e-9
-    by_hand = bias + slope * norms + weight * path.fold(wanted, ridge)(rows)[:, 0]
-    torch.testing.assert_close(confidence(rows, norms), by_hand.clamp(-1, 1))
+    linear = bias + slope * norms + weight * path.fold(wanted, ridge)(rows)[:, 0]
+    similar = relative_projection(rows, confidence.landmarks, 1.0)
+    torch.testing.assert_close(
+        confidence.of_similarities(similar, norms, typical), bent(linear * typical, best).clamp(-1, 1)
+    )
+
+
+def by_the_others(features, wanted):
+    """Least squares over all rows, and for each row what least squares over the others give it."""
+    left_out = torch.empty_like(wanted)
+    for row in range(len(wanted)):
+        others = torch.arange(len(wanted)) != row
+        weights = torch.linalg.lstsq(features[others], wanted[others, None], driver="gelsd").solution[:, 0]
+        left_out[row] = features[row] @ weights
+    return torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0], left_out
+
+
+def test_no_more_is_expected_than_held_out_anchors_reached():
+    """A question that is no anchor would be promised a cosine of 1.000, and all good ones the same."""
+    expected, ceiling = torch.linspace(-1, 3, 200, dtype=torch.float64), torch.tensor(0.9, dtype=torch.float64)
+    found = bent(expected, ceiling)
+    assert (found.diff() >= 0).all()
+    assert found[expected < 1.2].diff().min() > 0
+    assert found.max() <= 0.9 + 1e-12
+    torch.testing.assert_close(found[expected < 0.85], expected[expected < 0.85])
+    perfect = bent(torch.tensor([0.5, 1.0, 1.5]), torch.tensor(1.0))
+    torch.testing.assert_close(perfect, torch.tensor([0.5, 1.0, 1.0]))
+
+
+def test_an_anchor_itself_is_not_certain(adapter, digits):
+    """The value for an anchor would be that of the row that was fitted, not of one that is met later."""
+    reached = true_cosines(adapter, digits.held_source, digits.held_target)
+    assert adapter.confidence(digits.source).max() < 1
+    assert adapter.confidence(digits.held_source).max() < reached.max() + 0.01
+
+
+@pytest.mark.parametrize("count", [1, 9, 500, 999, 1000, 7777])
+def test_errors_are_kept_by_their_ranks(count):
+    """A bound would hold less often than it says, as soon as there are more anchors than numbers that are kept."""
+    errors = torch.randn(count, dtype=torch.float64, generator=torch.Generator().manual_seed(count))
+    kept = kept_errors(errors)
+    assert len(kept) == min(count, 999)
+    assert (kept.diff() >= 0).all()
+    for coverage in (0.05, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
+        rank = int((1 - coverage) * (count + 1) + 1e-9)
+        found = error_at(kept, coverage)
+        if not rank:
+            assert found is None
+        elif count <= 999:
+            assert found == errors.sort().values[rank - 1]
+        else:  # and not far below
+            assert coverage - 1e-3 <= (errors > found).double().mean() <= coverage + 2e-3
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
+def test_a_bound_holds_as_often_as_it_says(coverage):
+    """Who relies on the lower bound is let down more often than was promised, or it is needlessly low."""
+    random = np.random.RandomState(3)
+    mix = random.randn(12, 9) / 3
+    source = (random.randn(2300, 12) * np.linspace(2, 0.3, 12)).astype(np.float32)
+    target = (np.tanh(source @ mix) + 0.3 * random.randn(2300, 9)).astype(np.float32)
+    adapter = IRPAdapter.from_anchors(source[:300], target[:300], "kernel", gamma=1.0, ridge=0.1, lift=0.0)
+    true = true_cosines(adapter, source[300:], target[300:])
+    assert abs((true >= adapter.confidence(source[300:], coverage=coverage)).mean() - coverage) < 0.04
+    found = adapter.evaluate(source[300:], target[300:]).coverage
+    assert abs(found.mean - 0.9) < 0.04
+
+
+def test_a_higher_coverage_is_a_lower_bound(adapter, digits):
+    """Bounds would cross, or be above what is expected."""
+    x = digits.held_source
+    bounds = [adapter.confidence(x, coverage=coverage) for coverage in (0.2, 0.5, 0.9, 0.99)]
+    assert all((high >= low).all() for high, low in itertools.pairwise(bounds))
+    assert (bounds[2] <= adapter.confidence(x)).all()
+    assert (bounds[3] >= -1).all()
+    half = adapter.confidence(torch.from_numpy(x[:4]).half(), coverage=0.9)
+    assert half.dtype == torch.float16
+    np.testing.assert_allclose(half, bounds[2][:4], atol=2e-3)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, 1.5, -0.1, float("nan"), True, "0.9", [0.9]])
+def test_what_is_no_coverage_is_refused(adapter, digits, coverage, refusal):
+    """A bound would be made of nonsense."""
+    words = refusal(adapter.confidence, digits.held_source, coverage=coverage, error=InputError)
+    assert words.startswith("coverage: expected a number above 0 and below 1, got ")
+
+
+def test_few_anchors_allow_little_coverage(digits, refusal):
+    """Five anchors would promise what only ten can show."""
+    adapter = IRPAdapter.from_anchors(digits.source[:5], digits.target[:5], "kernel")
+    assert (adapter.confidence(digits.held_source, coverage=0.8) <= adapter.confidence(digits.held_source)).all()
+    words = refusal(adapter.confidence, digits.held_source, coverage=0.9, error=InputError)
+    assert "at most 5/6" in words
+    assert "got 0.9" in words
+    assert adapter.evaluate(digits.held_source, digits.held_target).coverage is None

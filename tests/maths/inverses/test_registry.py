@@ -18,6 +18,7 @@ from irp_hf.maths.projection import normalize, relative_projection
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
 from irp_hf.maths.tuning import NUM_FOLDS, mean_cosine, tune
+from irp_hf.maths.typicality import nearest_of
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,10 @@ def test_confidence_and_map_do_not_take_each_others_place(kind, sides, digits, m
     confidence, _ = calibrate(choice, pairs)
     x = torch.from_numpy(digits.held_source[:9]).double()
     rows = normalize(x, pairs.source_stats, choice.inverse.lift)
-    expected = confidence(rows, torch.linalg.vector_norm(choice.fold(pairs)(rows), dim=1))
+    similar = relative_projection(rows, confidence.landmarks, confidence.gamma)
+    typical = confidence.typicality(x, pairs.source_stats.mean, nearest_of(similar, confidence.gamma))
+    norms = torch.linalg.vector_norm(choice.fold(pairs)(rows), dim=1)
+    expected = confidence.of_similarities(similar, norms, typical)
     adapter.save_pretrained(tmp_path)
     for one in (adapter, IRPAdapter.from_pretrained(tmp_path)):
         torch.testing.assert_close(one.translate(x), choice.translator(pairs)(x), rtol=1e-4, atol=1e-5)

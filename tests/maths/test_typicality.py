@@ -1,0 +1,154 @@
+"""What the source's encoder would never give is told from what it gives, by the source's anchors alone."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata
+
+from irp_hf import IRPAdapter
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import normalize, relative_projection
+from irp_hf.maths.typicality import ITSELF, learn_typicality, log_lengths, nearest_of, shrunk_directions, spread
+
+
+def auroc(real, strange):
+    ranks = rankdata(np.concatenate([real, strange]))
+    return (ranks[: len(real)].sum() - len(real) * (len(real) + 1) / 2) / (len(real) * len(strange))
+
+
+def strangers(anchors, x):
+    """Vectors that no encoder gave, as many as `x`."""
+    random = np.random.RandomState(5)
+    mean, deviation, width = anchors.mean(0), anchors.std(0), anchors.shape[1]
+    noise, length = random.randn(*x.shape), np.linalg.norm(anchors - mean, axis=1).mean()
+    directions = noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    turned, _ = np.linalg.qr(random.randn(width, width))
+    return {
+        "noise": mean + length * directions,
+        "noise of unit length": directions,
+        "noise by coordinate": mean + deviation * noise,
+        "uniform": random.uniform(anchors.min(0), anchors.max(0), x.shape),
+        "zeros": np.zeros_like(x),
+        "constants": np.ones_like(x) * random.uniform(size=(len(x), 1)),
+        "the mean": np.repeat(mean[None], len(x), 0),
+        "another order": x[:, random.permutation(width)],
+        "orders of their own": np.stack([random.permutation(row) for row in x]),
+        "turned": x @ turned,
+        "ten times": 10 * x,
+        "a tenth": x / 10,
+        "the other sign": -x,
+    }
+
+
+def encodings(kind, count=900):
+    """What three kinds of encoders give, 32 wide: of unit length, of many lengths, and no value below zero."""
+    random = np.random.RandomState(2)
+    inner = random.randn(count, 8) * np.linspace(1.5, 0.5, 8)
+    outer = np.tanh(inner @ random.randn(8, 32)) + 0.1 * random.randn(count, 32) + 0.3 * random.randn(32)
+    if kind == "unit":
+        return outer / np.linalg.norm(outer, axis=1, keepdims=True)
+    return outer * np.exp(random.randn(count, 1) / 2) if kind == "lengths" else np.maximum(outer, 0)
+
+
+@pytest.mark.parametrize("kind", ["unit", "lengths", "above zero"])
+def test_what_no_encoder_gives_is_flagged(kind):
+    """Noise, zeros, shuffled or foreign vectors would be translated with the confidence of good ones."""
+    x = encodings(kind)
+    y = np.tanh(x @ np.random.RandomState(3).randn(32, 16))
+    adapter = IRPAdapter.from_anchors(x[:300], y[:300], "kernel", gamma=0.5, ridge=1e-2)
+    real = adapter.confidence(x[300:])
+    loose = {"noise of unit length", "ten times", "a tenth"} if kind == "lengths" else set()
+    kinds = strangers(x[:300], x[300:])
+    if kind == "lengths":  # vectors spread about the origin, and a mirrored one could be another of them
+        del kinds["the other sign"]
+    for name, rows in kinds.items():
+        assert auroc(real, adapter.confidence(rows)) > (0.85 if name in loose else 0.95), name
+
+
+@pytest.mark.parametrize("kind", ["unit", "lengths", "above zero"])
+def test_held_out_anchors_are_judged_as_rows_that_come_later(kind):
+    """Real rows would be less typical than those that the typicality was learnt on, and their confidence too low."""
+    x = torch.from_numpy(encodings(kind))
+    for k in (30, 200):
+        pairs = Pairs(x[:k], x[:k])
+        typicality, held_out = learn_typicality(pairs, 0.0, pairs.source_rows, 1.0)
+        rows = normalize(x[200:], pairs.source_stats)
+        nearest = nearest_of(relative_projection(rows, pairs.source_rows, 1.0), 1.0)
+        later = typicality(x[200:], pairs.source_stats.mean, nearest)
+        assert abs(float(later.mean() - held_out.mean())) < 0.06
+        assert later.median() > 0.95
+
+
+@pytest.mark.parametrize(("k", "d"), [(40, 6), (12, 30), (60, 40)])
+def test_each_anchor_is_judged_by_the_others(k, d):
+    """The typicality of a held-out anchor would know that anchor: rows that come later would look stranger than it."""
+    random = np.random.RandomState(1)
+    x = torch.from_numpy(random.randn(k, d) * np.linspace(2, 0.2, d) + 1)
+    pairs = Pairs(x, x)
+    directions, held_out = shrunk_directions(pairs.source_rows)
+    refitted = []
+    for row in range(k):
+        few = pairs.without(torch.tensor([row]))
+        fresh, _ = shrunk_directions(few.source_rows)
+        refitted.append(spread(normalize(x[row : row + 1], few.source_stats), fresh)[0])
+    wanted = torch.stack(refitted).mean()
+    inside = spread(pairs.source_rows, directions).mean()
+    assert abs(held_out.mean() - wanted) < 0.3 * abs(inside - wanted)
+
+
+def test_a_landmark_is_not_its_own_neighbour():
+    """With a landmark for every anchor, all anchors would look as near as can be, and later rows far."""
+    x = torch.from_numpy(encodings("unit", 100))
+    pairs = Pairs(x, x)
+    cosines = pairs.source_rows @ pairs.source_rows.T
+    assert (cosines.diagonal() > ITSELF).all()
+    few, _ = learn_typicality(pairs, 0.0, pairs.source_rows[:20], 1.0)
+    assert few.planes.isfinite().all()
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 9, 10, 30])
+@pytest.mark.parametrize("d", [1, 2, 20])
+def test_few_anchors_of_any_width(k, d):
+    """Small or narrow spaces would give NaN, or nothing but zeros for their own vectors."""
+    random = np.random.RandomState(k + d)
+    x, y = random.randn(k + 50, d) + 1, random.randn(k + 50, 3)
+    adapter = IRPAdapter.from_anchors(x[:k], y[:k], "kernel")
+    found = adapter.confidence(np.concatenate([x, 0 * x, 1e6 * x]).astype(np.float32))
+    assert np.isfinite(found).all()
+    assert (np.abs(found) <= 1).all()
+    typicality, _ = learn_typicality(
+        Pairs(torch.from_numpy(x[:k]), torch.from_numpy(y[:k])), 0.0, torch.from_numpy(x[:k]), 1.0
+    )
+    assert all(tensor.isfinite().all() for tensor in vars(typicality).values())
+
+
+def test_anchors_that_span_little():
+    """Anchors in a plane, or with dead coordinates, would make every other vector infinitely strange."""
+    random = np.random.RandomState(0)
+    x = np.zeros((250, 24))
+    x[:, :2] = random.randn(250, 2) + 1
+    adapter = IRPAdapter.from_anchors(x[:200], np.tanh(x[:200, :2] @ random.randn(2, 5)), "kernel")
+    real = adapter.confidence(x[200:])
+    out_of_plane = x[200:].copy()
+    out_of_plane[:, 7] = 3.0
+    assert np.isfinite(real).all()
+    assert np.median(real) > 0.9
+    assert auroc(real, adapter.confidence(out_of_plane)) > 0.95
+
+
+def test_half_precision_is_no_other_encoder():
+    """Vectors of one length that were stored in half precision would be taken for another encoder's."""
+    x = encodings("unit")
+    y = np.tanh(x @ np.random.RandomState(3).randn(32, 16))
+    adapter = IRPAdapter.from_anchors(x[:300], y[:300], "kernel", gamma=0.5, ridge=1e-2)
+    whole = adapter.confidence(x[300:])
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = adapter.confidence(torch.from_numpy(x[300:]).to(dtype).float())
+        np.testing.assert_allclose(rounded, whole, atol=0.02)
+
+
+def test_lengths_are_looked_at_about_both_origins():
+    """Unit vectors whose mean was taken away would pass, though no encoder of unit vectors gives them."""
+    logs = log_lengths(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([3.0, 0.0]))
+    torch.testing.assert_close(logs[0].exp(), torch.tensor([5.0, 4.0]))
+    assert logs.isfinite().all()
