@@ -111,12 +111,12 @@ def check_given(method: str, **options: Any) -> Given:
     return Given(**given)
 
 
-def inverse_of(method: str, **options: Any) -> Inverse:
-    """The inverse of that name with the given hyper-parameters and defaults for the others; "auto" names none."""
+def half_given(method: str, **options: Any) -> Given:
+    """What the user fixed of one half of an inverse; "auto" names none, and a restoration takes both sides."""
     method = check_choice("method", method, INVERSES)
     given = check_given(method, **options)
     check_absent("restoration", given.restoration, "it takes the anchors of both sides")
-    return make_inverse(method, given)
+    return given
 
 
 def make_inverse(method: str, given: Given) -> Inverse:

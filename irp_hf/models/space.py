@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,8 +25,10 @@ from irp_hf.encoding.batches import encode, open_to_encode
 from irp_hf.encoding.canary import keep, recognise
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.errors import AnchorMismatchError, InputError, kind_of, refusal
+from irp_hf.maths.halves import Side, half
+from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
-from irp_hf.maths.request import InverseOptions, Method, inverse_of
+from irp_hf.maths.request import Given, InverseOptions, Method, half_given
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.cards import space_card
 from irp_hf.models.checks import check_anchors, wrong_anchors, wrong_scale
@@ -47,6 +51,8 @@ class AnchoredSpace(AnchoredModel):
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
+    halves: Mapping[str, Inverse] = MappingProxyType({})
+    """What was chosen for this side until now, by what was asked; kept in memory, and saved nowhere."""
 
     @classmethod
     def shapes(cls, config: AnchoredSpaceConfig) -> dict[str, tuple[int, ...]]:
@@ -184,19 +190,24 @@ class AnchoredSpace(AnchoredModel):
     def to_relative(self, x: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
         """Relative coordinates `(n, k)` of `x (n, d)`: the source half of an inverse, from this space's anchors alone.
 
-        `options` are the hyper-parameters of the inverse (`gamma`, `ridge`, `balance`, ...); what is not given has a default
-        that suits most spaces. Returns the kind that `x` is.
+        `options` are the hyper-parameters of the inverse (`gamma`, `ridge`, `balance`, ...). What is not given has a default
+        that suits most spaces; λ of `whitened` is chosen from this space's anchors, once. Returns the kind that `x` is.
         """
-        inverse = inverse_of(method, **options)
+        given = half_given(method, **options)
         rows = Rows(x, width=self.config.hidden_size)
         with self.computing():
+            inverse = self._half(method, given, "source")
             vectors = normalize(self._double(rows), self.statistics, inverse.lift)
             anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
             return rows.wrap(inverse.relative(vectors, anchors).to(rows.dtype))
 
     def to_absolute(self, z: Any, method: Method = "kernel", **options: Unpack[InverseOptions]) -> Any:
-        """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone."""
-        inverse = inverse_of(method, **options)
+        """Vectors `(n, d)` of this space from relative coordinates `z (n, k)`: the target half, from its anchors alone.
+
+        `options` as for `to_relative`, and a `balance` must be the same there. What is not given of `pruned` and `whitened`, δ
+        and λ, is chosen from this space's anchors, once.
+        """
+        given = half_given(method, **options)
         rows = Rows(z, "relative coordinates")
         if rows.width != self.config.num_anchors:
             advice = "Make them with to_relative of a space of the same anchors."
@@ -204,8 +215,16 @@ class AnchoredSpace(AnchoredModel):
             raise refusal(rows.name, expected, f"width {rows.width}", advice)
         with self.computing():
             refuse_overflow(rows, self.mean, self.mean_scale)
+            inverse = self._half(method, given, "target")
             directions = inverse.absolute(self._double(rows), self.unit_anchors)
             return rows.wrap(denormalize(directions, self.statistics).to(rows.dtype))
+
+    def _half(self, method: str, given: Given, side: Side) -> Inverse:
+        """The half of an inverse for this side, which is chosen once for the same anchors and options."""
+        asked = repr((method, given, side, self.checksum()))
+        if asked not in self.halves:
+            self.halves = {**self.halves, asked: half(method, given, self.anchors, side)}
+        return self.halves[asked]
 
     def _double(self, rows: Rows) -> Tensor:
         rows.check_finite()

@@ -18,8 +18,9 @@ from irp_hf.maths.request import (
     MethodOrAuto,
     check_given,
     check_objective,
+    half_given,
     hyperparameters,
-    inverse_of,
+    make_inverse,
     methods_of,
 )
 
@@ -159,12 +160,12 @@ def test_what_is_given_can_be_asked_by_name_alone():
 )
 def test_an_inverse_by_name_has_defaults(method, kind):
     """The two halves of an inverse, made on two machines, would have other hyper-parameters."""
-    assert inverse_of(method) == kind()
-    assert inverse_of(method, **({"seed": 3} if method != "whitened" else {})) == (
+    assert make_inverse(method, half_given(method)) == kind()
+    assert make_inverse(method, half_given(method, **({"seed": 3} if method != "whitened" else {}))) == (
         kind(seed=3) if method != "whitened" else kind()
     )
 
 
 def test_auto_names_no_inverse(refusal):
     """Halves that stand alone would each choose another."""
-    assert "'auto'" in refusal(inverse_of, "auto", error=InputError)
+    assert "'auto'" in refusal(half_given, "auto", error=InputError)

@@ -1,5 +1,8 @@
 """An anchored space holds one side's anchors; its two halves make a translation with anybody else's."""
 
+import copy
+import pickle
+
 import datasets
 import numpy as np
 import pyarrow as pa
@@ -9,8 +12,12 @@ from transformers import AutoConfig, AutoModel
 
 from irp_hf import AnchoredSpace, AnchoredSpaceConfig, AnchorSet, IRPAdapter
 from irp_hf.errors import AnchorMismatchError, InputError
+from irp_hf.maths import halves
+from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.inverses.pruned import PrunedInverse
-from irp_hf.models.space import inverse_of
+from irp_hf.maths.metrics import cosines
+from irp_hf.maths.projection import denormalize
+from irp_hf.maths.request import Given
 
 X = np.random.RandomState(0).randn(30, 4).astype(np.float32)
 
@@ -192,8 +199,50 @@ def test_half_precision_that_cannot_hold_the_space_is_refused(refusal):
 
 def test_defaults_and_options_reach_the_inverse():
     """What the user gave would be replaced by a default."""
-    assert inverse_of("pruned") == PrunedInverse()
-    assert inverse_of("pruned", pruning_threshold=0.3, seed=4) == PrunedInverse(pruning_threshold=0.3, seed=4)
+    made = space()
+    coordinates = made.to_relative(X, "pruned")
+    given = made.to_absolute(coordinates, "pruned", pruning_threshold=0.3, seed=4, num_subspaces=2)
+    inverse = PrunedInverse(pruning_threshold=0.3, seed=4, num_subspaces=2)
+    directions = inverse.absolute(torch.from_numpy(coordinates).double(), made.unit_anchors)
+    np.testing.assert_array_equal(given, denormalize(directions, made.statistics).float())
+    assert made._half("kernel", Given(), "target") == KernelInverse()
+
+
+def test_a_half_chooses_once(spaces, digits, monkeypatch, tmp_path):
+    """Every call would choose again, or a space would go on with what was chosen for other anchors."""
+    made = space(digits.target)
+    calls, choose = [], halves.half
+    monkeypatch.setattr("irp_hf.models.space.half", lambda *args: (calls.append(args), choose(*args))[1])
+    z = made.to_relative(digits.target[:4], "whitened")
+    first = made.to_absolute(z, "whitened")
+    np.testing.assert_array_equal(made.to_absolute(z, "whitened"), first)
+    assert [args[3] for args in calls] == ["source", "target"]
+    twin = copy.deepcopy(pickle.loads(pickle.dumps(made)))
+    np.testing.assert_array_equal(twin.to_absolute(z, "whitened"), first)
+    made.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(AnchoredSpace.from_pretrained(tmp_path).to_absolute(z, "whitened"), first)
+    calls.clear()
+    made.load_state_dict(space(digits.target[::-1].copy()).state_dict())
+    made.to_absolute(z, "whitened")
+    made.to_absolute(z, "whitened", seed=1)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("method", ["kernel", "whitened", "pruned"])
+def test_halves_keep_most_of_what_a_tuned_pair_reaches(method, spaces, digits):
+    """Each side needs itself alone; translations by halves would be far worse than those that were tuned on both."""
+    source, target = spaces
+    for one, other, x, y in (
+        (source, target, digits.held_source, digits.held_target),
+        (target, source, digits.held_target, digits.held_source),
+    ):
+        made = other.to_absolute(one.to_relative(x, method), method)
+        tuned = IRPAdapter.connect(one, other, method).translate(x)
+        mean = other.mean.numpy()
+        by_halves, by_both = (
+            float(cosines(torch.from_numpy(found - mean), torch.from_numpy(y - mean)).mean()) for found in (made, tuned)
+        )
+        assert by_halves > 0.9 * by_both, (by_halves, by_both)
 
 
 def test_a_saved_space_is_the_same(tmp_path, spaces, digits):
