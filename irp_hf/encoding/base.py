@@ -237,12 +237,12 @@ def check_usable(name: str, device: Any) -> None:
 
 def check_device_map(name: str, value: Any) -> None:
     """Raise `InputError` unless it is a way to spread a model that Accelerate knows, or devices of this machine, or None."""
-    if value is None or value in SPREADS:
+    if value is None or (isinstance(value, str) and value in SPREADS):
         return
     if not isinstance(value, str | int | torch.device | Mapping) or isinstance(value, bool):
         raise refusal(name, "a name or a dictionary", shown(value), "Give 'auto', say.")
     for device in value.values() if isinstance(value, Mapping) else [value]:
-        if device != "disk":
+        if not (isinstance(device, str) and device == "disk"):
             check_device(name, device)
             check_usable(name, device)
 
