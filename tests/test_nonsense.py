@@ -123,6 +123,7 @@ def at_a_desk(tmp_path, monkeypatch):
     SET.save_pretrained("anchors")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CALLS)
 def test_nonsense_is_refused_in_words(name):
