@@ -221,7 +221,10 @@ def logits_of(output: Any) -> Tensor:
     if hasattr(output, "toarray"):
         output = output.toarray()
     if not isinstance(output, Tensor):  # of lists numpy makes float64, whatever dtype is torch's default
-        output = torch.from_numpy(np.asarray(output))
+        array = np.asarray(output)
+        if array.dtype.hasobject:
+            raise TypeError(f"it returned {kind_of(output)}")
+        output = torch.from_numpy(array)
     logits: Tensor = output.to_dense() if output.layout is not torch.strided else output
     if logits.is_complex() or logits.dtype == torch.bool or (logits.dim() < 2 and not logits.is_floating_point()):
         got = f"{logits.dtype} of shape {tuple(logits.shape)}"

@@ -28,6 +28,7 @@ ORDINARY = 2.5  # deviations of a length from the mean that say nothing
 LEAST_DEVIATION = 0.005  # of the logarithm of a length: to be rounded to half precision is no other encoder
 NUM_STRANGERS = 512  # vectors of each kind that no encoder gave
 ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or as good as that
+A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
 SMALLEST = 1e-30  # length and similarity whose logarithm is taken, in float32 too
 
 
@@ -92,7 +93,8 @@ def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float)
     lengths, far = _lengths(logs, doubt)
     directions, held_out = shrunk_directions(pairs.source_rows)
     cosines = pairs.lifted(lift) @ landmarks.T
-    own = Looks(far, held_out, _nearest(cosines.masked_fill(cosines > ITSELF, -1), gamma))
+    itself = cosines > (A_COPY if pairs.copies else ITSELF)
+    own = Looks(far, held_out, _nearest(cosines.masked_fill(itself, -1), gamma))
 
     generator = torch.Generator("cpu").manual_seed(0)
     picked = (
