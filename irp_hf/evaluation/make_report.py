@@ -13,6 +13,7 @@ from irp_hf.baselines.registry import DEFAULT, Fit
 from irp_hf.data.progress import progress_bar
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
 from irp_hf.evaluation.held_out import Reliability, bound_coverage, curve_sizes, inverse_rows, learning_curve
+from irp_hf.evaluation.index import IndexQuestion, index_report
 from irp_hf.evaluation.report import Report, Setting, Shared
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
@@ -36,13 +37,14 @@ def build_report(
     fits: Mapping[str, Fit] | None = None,
     progress: bool | None = None,
     num_given: int | None = None,
+    question: IndexQuestion | None = None,
 ) -> Report:
     """Measure all that a report says, on `pairs` and on what `select` chose from them.
 
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
     `expected (k,)` are the confidences of `chosen.translated`, and `fits` the baselines. `progress` shows a bar
     on standard error, or does not; by default on a terminal. `num_given` is how many anchors there were before copies were left
-    out.
+    out. `question` is what was asked about an index.
     """
     given = given or Given()
     fits = named_baselines(DEFAULT) if fits is None else fits
@@ -55,12 +57,14 @@ def build_report(
         return choice.translator(few)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
-    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs)))
+    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs))) + (question is not None)
     with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
             chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
+        index = None if question is None else index_report(chosen, pairs, question, given.seed)
+        bar.update(question is not None)
     confidences, groups = None, pairs.groups
     sources, targets, whole = (len(numbers.unique()) for numbers in (groups.sources, groups.targets, groups.labels))
     if expected is not None:
@@ -79,6 +83,7 @@ def build_report(
         learning_curve=curve,
         reliability=confidences,
         shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
+        index=index,
     )
 
 

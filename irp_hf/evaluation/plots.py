@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from irp_hf.errors import first_line, missing, printable, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
+from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import among
 from irp_hf.evaluation.printed import POOL, number
 from irp_hf.turns import Turns
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 COLORS = {"cosine": "#1f5a85", "neighbors": "#c65f2c"}
+USES = {"queries": (COLORS["cosine"], "queries translated"), "moved": (COLORS["neighbors"], "index translated")}
 SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
 INK, MUTED, BAND = "#222831", "#68717d", "#eef3f7"
 STYLE: dict[Any, Any] = {
@@ -51,6 +53,7 @@ def plot_report(
     num_anchors: int,
     curve: Sequence[CurvePoint],
     reliability: Reliability | None,
+    index: IndexReport | None = None,
     path: str | Path | None = None,
 ) -> Figure:
     """Draw the panels of a report for which there is data; save them if `path` is given, in the format of its suffix.
@@ -62,6 +65,8 @@ def plot_report(
         panels.append(partial(_learning_curve, curve=curve, method=chosen))
     if reliability is not None:
         panels.append(partial(_reliability, reliability=reliability, method=chosen))
+    if index is not None:
+        panels.append(partial(_index, index=index))
     return draw(panels, path, what="a report")
 
 
@@ -161,6 +166,30 @@ def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
 def drawn(name: str, longest: int = LONGEST_NAME) -> str:
     """A name as a picture shows it: on one line, and no formula, whatever a stranger called it."""
     return printable(name, longest).replace("$", r"\$")
+
+
+def _index(axes: Axes, index: IndexReport) -> None:
+    """Both uses over the size of the index, dashed where it is extrapolated."""
+    title(axes, "What does an index keep?", "of the ten nearest neighbours")
+    sizes = [share.num_rows for share in index.curve]
+    for name, (color, label) in USES.items():
+        measures = [getattr(share, name) for share in index.curve]
+        bounds = [one.low for one in measures], [one.high for one in measures]
+        axes.fill_between(sizes, *bounds, color=color, alpha=0.14, linewidth=0)
+        reach = 10 * (index.gallery if index.gallery and name == "queries" else index.searched)
+        known = sum(size <= reach for size in sizes)
+        means = [one.mean for one in measures]
+        axes.plot(sizes[:known], means[:known], color=color, linewidth=2.2, label=label)
+        axes.plot(
+            sizes[max(known - 1, 0) :], means[max(known - 1, 0) :], color=color, linewidth=2.2, linestyle=(0, (4, 3))
+        )
+        asked = [share for share in index.shares if share.num_rows >= sizes[0]]
+        axes.plot([share.num_rows for share in asked], [getattr(share, name).mean for share in asked], "o", color=color)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_ylim(0, None)
+    axes.set_xlabel("rows of the index (dashed: extrapolated)")
+    axes.legend(frameon=False, fontsize=9.5, labelcolor=MUTED)
 
 
 def title(axes: Axes, text: str, subtitle: str) -> None:

@@ -14,6 +14,7 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
 from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row
+from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import MEASURES, among, titles
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
+LARGER = "A larger index keeps fewer: report(index_size=) says how many."
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Report(Printed):
     """What speaks against the fit."""
     method_given: bool | None = None
     """Whether the user chose the method; None where the objective did, or where that is not known."""
+    index: IndexReport | None = None
+    """What an index of any size keeps; None where it was not asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -121,6 +125,7 @@ class Report(Printed):
             ),
             (len(kinds) <= 1, "learning_curve", "the same measures at every point", sorted(kinds)),
             (0 < counts[0] == counts[1], "reliability", "as many expected as true cosines", counts),
+            *(report.index.checks() if report.index is not None else ()),
         ):
             if not fits:
                 raise refusal(f"report.{place}", expected, shown(got), ADVICE)
@@ -132,11 +137,11 @@ class Report(Printed):
         return replace(self, rows=tuple(rows))
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Draw the methods, the learning curve and, if known, the reliability; also into the file `path`.
+        """Draw the methods, the learning curve and, if known, the reliability and what an index keeps; also into `path`.
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        parts = (self.rows, self.chosen, self.num_anchors, self.learning_curve, self.reliability)
+        parts = (self.rows, self.chosen, self.num_anchors, self.learning_curve, self.reliability, self.index)
         return plot_report(*parts, path)
 
     def caption(self) -> str:
@@ -163,8 +168,9 @@ class Report(Printed):
         return {name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean for name in most}
 
     def tables(self) -> list[Table]:
-        """A line for each method with its settings; then the learning curve, where there is one."""
-        return [self._methods(), *([self._curve()] if self.learning_curve else [])]
+        """A line for each method with its settings; then the learning curve and what an index keeps, where they are there."""
+        curve = [self._curve()] if self.learning_curve else []
+        return [self._methods(), *curve, *([] if self.index is None else [self.index.table()])]
 
     def conclusions(self) -> list[str]:
         """How the method was chosen, whether more anchors would help, and how right the confidences are."""
@@ -189,6 +195,8 @@ class Report(Printed):
             parts += [self._curve(), self._anchors_needed()]
         if self.reliability is not None:
             parts.append(_confidence(self.reliability))
+        if self.index is not None:
+            parts += [self.index.words(), self.index.table()]
         return parts
 
     def _choice(self) -> str:
@@ -197,6 +205,8 @@ class Report(Printed):
         text = f"Chosen by {by}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
         if self.method_given:
             text = f"The method was given: {self.chosen}, {by} {number(self.score)} by {inverse.held_out}."
+        if self.objective == "neighbors" and self.index is None:
+            text += f" {LARGER}"
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
         if len(self.finalists) == 1:
             return text
@@ -216,8 +226,10 @@ class Report(Printed):
         num_rows = self.learning_curve[0].evaluation.num_rows
         held = (
             f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors; neighbours and MRR are "
-            "searched among these alone, and so are higher than in the first table, and higher than in a larger index."
+            "searched among these alone, and so are higher than in the first table."
         )
+        if self.objective != "neighbors" and self.index is None:
+            held += f" {LARGER}"
         gains = self.doubling()
         if not gains:
             return held

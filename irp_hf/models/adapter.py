@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -391,10 +392,15 @@ class IRPAdapter(AnchoredModel):
         *,
         baselines: Baselines | None = None,
         against: Baselines | None = None,
+        index_size: int | Sequence[int] | None = None,
+        gallery: Any = None,
     ) -> Report:
         """What to expect, from held-out anchors: this inverse, the others and baselines; the learning curve.
 
         With a head of the target also how often it agrees. Prints as a table, shows in notebooks, and `.plot()` draws it.
+
+        Neighbours are kept the less, the more rows are searched. What the tables say of them holds for as many rows as stand
+        beside the figure; `index_size` and `gallery` say what an index keeps, with translated queries and translated itself.
 
         Args:
             head: as for `connect`.
@@ -402,6 +408,12 @@ class IRPAdapter(AnchoredModel):
             baselines: "all", names of `irp_hf.baselines.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
                 give an object with `translate`, as a list or by name; by default "Procrustes" and "ridge".
             against: another name for `baselines`.
+            index_size: numbers of rows of an index, one or several, from 12 on. What it keeps of the ten nearest neighbours is
+                measured on held-out anchors, and extrapolated over the size beyond ten times as many as are searched.
+            gallery: rows of that index which exist already, vectors of the target `(n, d_Y)` of any kind that `translate`
+                takes, of memory maps a block at a time. Translated queries then search these.
+
+        Raises `InputError` for what is none of these, and with `index_size` or `gallery` for fewer than 48 anchors.
         """
         check_progress(progress)
         named = check_alias("baselines", baselines, "against", against)
@@ -409,7 +421,16 @@ class IRPAdapter(AnchoredModel):
         with self.computing():
             anchors = (self.source_anchors, self.target_anchors)
             fitted = self.fitted if self.fitted is not None and self.fitted.checksum == self.checksum() else None
-            return make_report(self.config, *anchors, fitted, labels, progress, DEFAULT if named is None else named)
+            return make_report(
+                self.config,
+                *anchors,
+                fitted,
+                labels,
+                progress,
+                DEFAULT if named is None else named,
+                index_size,
+                gallery,
+            )
 
     def push_to_hub(  # type: ignore[override]
         self, repo_id: str, *, report: Report | bool = True, **options: Unpack[PushOptions]

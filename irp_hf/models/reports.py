@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard
 from torch import Tensor
@@ -16,6 +17,7 @@ from irp_hf.data.progress import progress_bar
 from irp_hf.errors import MissingDependencyError, refusal
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.doubts import doubts
+from irp_hf.evaluation.index import check_index
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.confidence import calibrate
@@ -39,6 +41,8 @@ def make_report(
     labels: Labels | None,
     progress: bool | None,
     baselines: Baselines,
+    index_size: Any = None,
+    gallery: Any = None,
 ) -> Report:
     """What to expect of an adapter of this configuration and these anchors; see `IRPAdapter.report`.
 
@@ -52,6 +56,7 @@ def make_report(
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
         raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
+    question = check_index(index_size, gallery, config.target_size, len(pairs))
     known = _known(fitted, config, source)
     names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = progress_bar("Trying the inverses", progress, names)
@@ -65,7 +70,9 @@ def make_report(
     else:
         confidences = calibrate(chosen, pairs)[1]
         against = doubts(source, target, pairs, chosen.directions, objective, labels)
-    report = build_report(pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source))
+    report = build_report(
+        pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
+    )
     return replace(report, doubts=against, method_given=config.method_given)
 
 

@@ -1,0 +1,170 @@
+"""What an index of any size keeps of the ten nearest neighbours, whichever of its sides is translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.checks import check_count, check_list, is_count
+from irp_hf.data.arrays import Rows
+from irp_hf.errors import refusal
+from irp_hf.evaluation.intervals import Measure
+from irp_hf.evaluation.printed import Table, number
+from irp_hf.maths.extrapolation import Pools, extrapolate
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.pools import SMALLEST, gallery_pools, held_out_pools
+from irp_hf.maths.selection import Choice
+
+LEAST_ANCHORS = 4 * SMALLEST  # a quarter is held out, and searched
+LARGEST = 10**12
+BLOCK = 8192  # rows of a gallery at a time
+TOO_WIDE = 0.2  # an interval that is wider tells hardly anything
+POINTS = 12  # of the curve that is drawn
+
+
+@dataclass(frozen=True)
+class IndexShare:
+    """The share of the ten nearest that an index of `num_rows` keeps."""
+
+    num_rows: int
+    queries: Measure
+    """Translated queries search the target's own vectors."""
+    moved: Measure
+    """The target's own queries search translated vectors."""
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index keeps, by its size, with 95 % intervals."""
+
+    shares: tuple[IndexShare, ...]
+    """Of the sizes that were asked for, ascending."""
+    curve: tuple[IndexShare, ...]
+    """Of sizes from few rows to the most that were asked for."""
+    searched: int
+    """So many held-out anchors were searched at once; what is said of more than ten times as many is extrapolated."""
+    gallery: int | None = None
+    """So many rows of the target were given and searched by translated queries."""
+
+    def table(self) -> Table:
+        """A line for each size."""
+        lines = [[f"{share.num_rows:,}", interval(share.queries), interval(share.moved)] for share in self.shares]
+        return [["rows of the index", "queries translated", "index translated"], *lines]
+
+    def checks(self) -> list[tuple[bool, str, str, Any]]:
+        """Whether what was read can be true: does it fit, where, what was expected, what came."""
+        sizes = {name: [share.num_rows for share in getattr(self, name)] for name in ("shares", "curve")}
+        measures = [one for share in (*self.shares, *self.curve) for one in (share.queries, share.moved)]
+        bounds = [(one.low, one.mean, one.high) for one in measures]
+        wrong = [one for one in bounds if not 0 <= one[0] <= one[1] <= one[2] <= 1]
+        return [
+            *(
+                (
+                    found == sorted({size for size in found if size > 0}) != [],
+                    f"index.{name}",
+                    "rising numbers of rows",
+                    found,
+                )
+                for name, found in sizes.items()
+            ),
+            (not wrong, "index", "shares from 0 to 1, each between its bounds", wrong[:1]),
+            (self.searched > 0, "index.searched", "a number of rows", self.searched),
+            (self.gallery is None or self.gallery > 0, "index.gallery", "a number of rows", self.gallery),
+        ]
+
+    def words(self) -> str:
+        """How it was measured, and what it is not good for."""
+        most = self.shares[-1].num_rows
+        text = [
+            "What an index keeps of the ten nearest neighbours, with the 95 % interval: where queries are translated and "
+            "search the target's own vectors, and where the index is translated and the target's own queries search it."
+        ]
+        if self.gallery is not None:
+            beyond = f"; for more than {10 * self.gallery:,} it is extrapolated" if most > 10 * self.gallery else ""
+            text += [
+                f"Translated queries were held-out anchors and searched the {self.gallery:,} rows that were given{beyond}.",
+                "What a translated index keeps cannot be measured on rows of the target alone, and is told from the anchors.",
+            ]
+        beyond = "; more is extrapolated over the index's size" if most > 10 * self.searched else ""
+        text.append(
+            f"Held-out anchors searched up to {self.searched:,} of themselves, which tells of {10 * self.searched:,} "
+            f"rows{beyond}."
+        )
+        measures = [(share, measure) for share in self.shares for measure in (share.queries, share.moved)]
+        wide = [share.num_rows for share, measure in measures if measure.high - measure.low > TOO_WIDE]
+        if wide:
+            rows = "" if self.gallery is not None else ", and so do rows of the index itself, gallery="
+            text.append(f"From {min(wide):,} rows on an interval is too wide to plan by: more anchors narrow it{rows}.")
+        return " ".join(text)
+
+
+def interval(measure: Measure) -> str:
+    """As `.281 (.240 to .315)`: near 0 and 1 the bounds are not symmetric."""
+    return f"{number(measure.mean)} ({number(measure.low)} to {number(measure.high)})"
+
+
+@dataclass(frozen=True)
+class IndexQuestion:
+    """The sizes of an index and, where they exist already, rows of it."""
+
+    sizes: tuple[int, ...]
+    gallery: Rows | None
+
+
+def check_index(index_size: Any, gallery: Any, width: int, num_anchors: int) -> IndexQuestion | None:
+    """What is asked about an index, checked before any work; None where nothing is.
+
+    Raises `InputError` for sizes that are no whole numbers from 12 on, for a gallery that is no matrix of `width` with finite
+    numbers and as many rows, and where there are too few anchors to hold some out.
+    """
+    if index_size is None and gallery is None:
+        return None
+    advice = f"Give the number of rows of your index, or a list of such numbers, each at least {SMALLEST}."
+    given = [] if index_size is None else [index_size]
+    if not is_count(index_size) and isinstance(index_size, Iterable):
+        given = check_list("index_size", index_size, least=1, advice=advice)
+    sizes = {check_count("index_size", size, SMALLEST, LARGEST, advice) for size in given}
+    rows = None
+    if gallery is not None:
+        rows = Rows(gallery, "gallery", width)
+        if rows.num_rows < SMALLEST:
+            expected = f"at least {SMALLEST} rows"
+            raise refusal("gallery", expected, f"{rows.num_rows}", "Give rows of the index, or leave gallery out.")
+        rows.check_finite()
+        sizes.add(rows.num_rows)
+    if num_anchors < LEAST_ANCHORS:
+        subject = "index_size" if gallery is None else "gallery"
+        expected = f"at least {LEAST_ANCHORS} different anchors, to hold some out and search them"
+        raise refusal(subject, expected, f"{num_anchors}", f"Give more anchors, or leave {subject} out.")
+    return IndexQuestion(tuple(sorted(sizes)), rows)
+
+
+def index_report(choice: Choice, pairs: Pairs, question: IndexQuestion, seed: int) -> IndexReport:
+    """What indexes of these sizes keep, from pairs that no fit had; see `irp_hf.maths.pools`."""
+    queries, moved = held_out_pools(choice, pairs, seed)
+    searched = round(float(queries.rows.max()))
+    if question.gallery is not None:
+        rows = question.gallery
+        queries = gallery_pools(choice, pairs, rows.chunks(BLOCK), rows.num_rows, seed)
+    most = max(question.sizes[-1], 10 * SMALLEST)
+    steps = torch.logspace(0, 1, POINTS, base=most / (4 * SMALLEST), dtype=torch.float64, device="cpu") * 4 * SMALLEST
+    curve = sorted({*map(round, steps.tolist()), *(size for size in question.sizes if size >= 4 * SMALLEST)})
+    return IndexReport(
+        _shares(queries, moved, question.sizes),
+        _shares(queries, moved, curve),
+        searched,
+        None if question.gallery is None else question.gallery.num_rows,
+    )
+
+
+def _shares(queries: Pools, moved: Pools, sizes: Iterable[int]) -> tuple[IndexShare, ...]:
+    sizes = list(sizes)
+    bounds: list[Tensor] = [extrapolate(pools, sizes) for pools in (queries, moved)]
+    return tuple(
+        IndexShare(size, Measure(*one), Measure(*two))
+        for size, one, two in zip(sizes, bounds[0].tolist(), bounds[1].tolist(), strict=True)
+    )

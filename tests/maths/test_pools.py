@@ -1,0 +1,65 @@
+"""Pools of many sizes: their rows are searched whole, whatever the blocks in which they come."""
+
+import pytest
+import torch
+
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.pools import _Nearest, gallery_pools, held_out_pools
+from irp_hf.maths.selection import Choice, select
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Pairs:
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn(160, 12, generator=draws, dtype=torch.float64)
+    return Pairs(x, torch.tanh(x @ torch.randn(12, 20, generator=draws, dtype=torch.float64)))
+
+
+@pytest.fixture(scope="module")
+def choice(pairs: Pairs) -> Choice:
+    return select(pairs, ("whitened",))[0]
+
+
+def test_the_nearest_of_blocks_are_the_nearest_of_all():
+    """What stands at the end of a large index would never be found."""
+    similarity = torch.rand(7, 100, generator=torch.Generator().manual_seed(1))
+    nearest = _Nearest(7, similarity.device)
+    for part in torch.arange(100).split(3):
+        nearest.show(similarity[:, part], part)
+    assert torch.equal(nearest.rows, similarity.topk(10).indices)
+    other = _Nearest(7, similarity.device)
+    other.show(similarity.flip(1), torch.arange(100))
+    kept = [len({*a.tolist()} & {*b.tolist()}) / 10 for a, b in zip(other.rows, nearest.rows, strict=True)]
+    assert other.share_of(nearest, 10).tolist() == pytest.approx(kept)
+    assert nearest.share_of(nearest, 3).tolist() == [1.0] * 7
+
+
+def test_blocks_of_a_gallery_are_one_gallery(pairs: Pairs, choice: Choice):
+    """A memory map would be told as so many small indexes."""
+    rows = torch.randn(500, 20, generator=torch.Generator().manual_seed(2))
+    whole, parts = (
+        gallery_pools(choice, pairs, ((slice(i, i + size), rows[i : i + size]) for i in range(0, 500, size)), 500, 0)
+        for size in (500, 7)
+    )
+    level = whole.rows == 500
+    assert int(level.sum()) == 6
+    assert torch.equal(whole.kept[level], parts.kept[parts.rows == 500])
+    assert whole.rows.min() < 200  # smaller pools tell how the share falls
+
+
+def test_a_query_never_meets_itself(pairs: Pairs, choice: Choice):
+    """Its own row would be its nearest neighbour before and after, and count as kept."""
+    once = gallery_pools(choice, pairs, [(slice(0, 160), pairs.target.half())], 160, 0)
+    assert once.rows.max() == 159
+    queries, moved = held_out_pools(choice, pairs, 0)
+    assert {round(rows) for rows in queries.rows.tolist()} >= {79, 39}
+    assert torch.equal(queries.rows, moved.rows)
+
+
+def test_a_perfect_translation_keeps_everything():
+    """Queries, pool and truth would be of different rows."""
+    x = torch.randn(120, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)).Q
+    same = Pairs(x, x @ turn)
+    for pools in held_out_pools(select(same, ("whitened",))[0], same, 0):
+        assert float(pools.kept.nanmean()) > 0.97
