@@ -23,6 +23,10 @@ class DamagedFolderError(IRPError, OSError):
     """A saved folder that is incomplete, altered or not ours."""
 
 
+class MissingFolderError(DamagedFolderError, InputError):
+    """A saved folder that is not there."""
+
+
 class OtherModelError(DamagedFolderError):
     """A saved folder of another kind of model than is to be loaded."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,9 @@ from irp_hf.cards.merging import merged
 from irp_hf.checks import check_choice, check_text
 from irp_hf.data.columns import Columns, as_views, origin, read_labels, read_views
 from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set_fingerprint
-from irp_hf.disk.atomic import check_path, replaced_folder
+from irp_hf.disk.atomic import replaced_folder
+from irp_hf.disk.leftovers import temporary_folder
+from irp_hf.disk.reading import check_place, is_saved, read_folder
 from irp_hf.errors import InputError, first_line, printable, refusal
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import PushOptions, check_keywords, full_id, push
@@ -132,10 +133,17 @@ class AnchorSet:
         Raises `DamagedFolderError` where a file is missing, broken or altered: the items must give the saved
         fingerprint again; `HubError` where the Hub does not give it.
         """
-        path, commit = check_path("folder", folder), None
-        place = os.fspath(folder)
-        if not path.is_dir():
-            path, commit = fetch(place, (MANIFEST, TABLE), revision, token, repo_type="dataset", **options)
+        place = check_place(folder)
+        if is_saved(Path(place)):
+            return read_folder(Path(place), cls._read)
+        path, commit = fetch(place, (MANIFEST, TABLE), revision, token, repo_type="dataset", **options)
+        loaded = cls._read(path)
+        loaded._repository = {"id": place, "revision": commit}
+        return loaded
+
+    @classmethod
+    def _read(cls, path: Path) -> AnchorSet:
+        """The set in a folder."""
         manifest, columns = read_files(path)
         try:
             digests = distinct_rows(columns)
@@ -154,8 +162,6 @@ class AnchorSet:
         loaded._indices = tuple(manifest["indices"])
         loaded._num_duplicates = manifest["num_duplicates"]
         loaded._dataset_id, loaded._license = (manifest.get(name) for name in ADDED)
-        if commit is not None:
-            loaded._repository = {"id": place, "revision": commit}
         return loaded
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -176,8 +182,8 @@ class AnchorSet:
         _check_origin(None, license)
         repo_id = full_id(repo_id, options.get("token"))
         self._license = license or self._license
-        with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
-            folder = Path(temporary, "anchors")
+        with temporary_folder() as temporary:
+            folder = temporary / "anchors"
             self.save_pretrained(folder)
             card = anchor_card(self._manifest(), repo_id)
             commit = push(folder, repo_id, lambda theirs: merged(card, theirs), repo_type="dataset", **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def write_files(folder: Path, manifest: Mapping[str, Any], table: Any) -> None:
 def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """The manifest and the columns of the table, by view; raises `DamagedFolderError` where one is missing or broken."""
     for path in (folder / MANIFEST, folder / TABLE):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise damaged(path, "a file of an anchor set", "none")
     manifest = _read_manifest(folder / MANIFEST)
     return manifest, _read_table(folder / TABLE, manifest)

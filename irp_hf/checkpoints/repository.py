@@ -17,7 +17,8 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats
 from irp_hf.checks import check_absent, check_text
-from irp_hf.errors import HubError, InputError, IRPError, first_line, refusal, shown
+from irp_hf.disk.places import is_folder
+from irp_hf.errors import HubError, InputError, IRPError, MissingFolderError, first_line, refusal, shown
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_revision
@@ -100,7 +101,7 @@ def find(
     inner = check_subfolder(subfolder)
     check_variant(variant)
     folder = Path(path, inner)
-    if path and Path(path).is_dir():
+    if path and is_folder(path):
         check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
         if not folder.is_dir():
             raise refusal("subfolder", f"a folder of {Path(path).name}", shown(subfolder), "Check its name.")
@@ -145,7 +146,8 @@ def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned
         return pin(path, revision, token)
     except InputError as error:
         advice = "Name a folder that is there, or an id as in user/name."
-        raise refusal(repr(path), "a folder here, or an id on the Hub", "neither", advice) from error
+        expected = "a folder here, or an id on the Hub"
+        raise refusal(shown(path), expected, "neither", advice, MissingFolderError) from error
     except HubError as error:
         commit = revision or ""
         if COMMIT.fullmatch(commit) and isinstance(error.__cause__, RevisionNotFoundError):

@@ -26,6 +26,7 @@ from torch import Tensor
 from irp_hf.checkpoints.limits import WEIGHTS
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.disk.atomic import written_file
+from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.errors import HubError, InputError, first_line, kind_of, refusal, shown
 from irp_hf.hub.errors import CONNECT, hub_errors, none_if_missing
 
@@ -59,6 +60,7 @@ def stored_tensors(
         return _complete(repository, load_file(kept), shapes)
     tensors = _from_files(repository, shapes, token)
     if tensors is not None:
+        remove_leftovers(kept)
         with contextlib.suppress(OSError), written_file(kept) as file:  # on a read-only disk nothing is kept
             file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     return tensors

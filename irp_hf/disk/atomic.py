@@ -4,71 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
-import re
-import secrets
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from irp_hf.errors import InputError, reason_of, refusal, shown
+from irp_hf.disk.in_place import finish, put_in_place
+from irp_hf.disk.leftovers import claimed, old_folders, old_name, remove_leftovers, temporary_name
+from irp_hf.disk.modes import hidden, inherit, inherit_all
+from irp_hf.disk.places import check_path, sync, written_in_words
+from irp_hf.errors import refusal
 
-STALE_SECONDS = 3600.0  # a temporary file or folder that nobody touched for so long was left by a killed save
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def check_path(name: str, path: Any) -> Path:
-    """A path that a user names; raises `InputError` for what is none, and for one that is empty."""
-    place = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    if not isinstance(place, str) or not place or "\0" in place:
-        raise refusal(name, "a path", shown(path), "Name a place on the disk, as text or as a pathlib.Path.")
-    try:
-        os.fsencode(place)
-    except UnicodeEncodeError as error:
-        raise refusal(name, "a path that a disk can hold", shown(path), "Give it another name.") from error
-    return Path(place)
+BINARY = getattr(os, "O_BINARY", 0)
 
 
 @contextlib.contextmanager
 def written_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write to, which takes the name `path` in one step once it is on the disk."""
-    fresh = path.with_name(f".{path.name}.irp-{secrets.token_hex(4)}")
+    """Yield a file to write to, which takes the name `path` in one step once it is on the disk.
+
+    A link is followed. What is replaced hands on its mode and, where that is allowed, its owner; until then nobody else may
+    read more than of the result.
+    """
+    place = Path(os.path.realpath(path)) if os.path.islink(path) else path
+    fresh = temporary_name(place)
+    mode = 0o600 if os.path.exists(place) else 0o666  # of which the umask takes its part
     try:
-        with open(fresh, "wb") as file:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode)
+        with os.fdopen(descriptor, "wb") as file, claimed(descriptor):
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync(path.parent)
+            inherit(place, fresh)
+            os.fsync(descriptor)
+            if sys.platform != "win32":  # which renames no open file
+                fresh.replace(place)
+        if sys.platform == "win32":
+            fresh.replace(place)
+        sync(place.parent)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of writes of `path` that were killed: those that nobody touched for an hour."""
-    ours = re.compile(re.escape(f".{path.name}.irp-") + "[0-9a-f]{8}")
-    with contextlib.suppress(OSError):
-        for left in path.parent.iterdir():
-            if ours.fullmatch(left.name) and left.is_file() and time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk; Windows offers that to neither folders nor readers."""
-    if sys.platform == "win32" or path.is_symlink():
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -78,55 +53,53 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     What stands in the old folder and was not written anew (README.md, .git, ...) is carried over. After an
     exception the old folder is as it was. A symbolic link is followed, and missing parents are made. Some
     folders cannot be swapped: the working directory or one above it, a mount point, a folder whose parent is
-    read-only. There the files are put in place one by one, the largest first and config.json last.
+    read-only. There `irp_hf.disk.in_place` commits the new files in one step and then moves them; `read_folder` knows.
+
+    What is replaced hands on its mode and, where that is allowed, its owner; what is new is as the umask has it, and nobody
+    else can read anything before.
 
     Raises `InputError` where `path` is no path or cannot be written, where the disk is full, where a file stands at it or at
     one of its parents, and where a file that is to be written meets a folder of the same name, or the other way round.
     """
-    try:
-        fresh, target, in_place = _prepare(check_path("The folder to save to", path))
-    except InputError:
-        raise
-    except (FileExistsError, NotADirectoryError) as error:
-        raise refusal(str(error.filename), "a folder", "a file", "Name another place, or move the file.") from error
-    except (OSError, ValueError) as error:
-        raise _cannot_be_written(path, error) from error
-    try:
-        yield fresh
-        _refuse_clashes(fresh, target)
-        for item in (*fresh.rglob("*"), fresh):
-            sync(item)
-        if in_place:
-            _move_files(fresh, target)
-        else:
-            _swap(fresh, target)
-        sync(target.parent)
-    except OSError as error:
-        if error.errno in FULL:
-            raise _cannot_be_written(path, error) from error
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    place = check_path("The folder to save to", path)
+    with written_in_words(place, "a folder"):
+        fresh, target, in_place = _prepare(place)
+        try:
+            with claimed(fresh):
+                mode = hidden(fresh)
+                yield fresh
+                _refuse_clashes(fresh, target)
+                if not in_place and target.exists():
+                    _carry_over(target, fresh)
+                inherit_all(target, fresh, mode)
+                for item in (*fresh.rglob("*"), fresh):
+                    sync(item)
+                if in_place:
+                    put_in_place(fresh, target)
+                else:
+                    _swap(fresh, target)
+                sync(target.parent)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _prepare(path: Path) -> tuple[Path, Path, bool]:
     """An empty folder to write into, the folder that it shall replace, and whether that must be done file by file."""
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_dir():
-        raise refusal(str(path), "a folder", "a file", "Name another place, or move the file.")
+    for above in (target, *target.parents):
+        if os.path.lexists(above):
+            if not above.is_dir():
+                raise refusal(str(above), "a folder", "a file", "Name another place, or move the file.")
+            break
     in_place = _cannot_be_swapped(target)
     home = target if in_place else target.parent
     home.mkdir(parents=True, exist_ok=True)
-    _tidy(home, target)
-    fresh = home / f".{target.name}.irp-{secrets.token_hex(4)}"
+    _put_back(target)
+    remove_leftovers(home / target.name)
+    finish(target)
+    fresh = temporary_name(home / target.name)
     fresh.mkdir()
     return fresh, target, in_place
-
-
-def _cannot_be_written(path: str | os.PathLike[str], error: Exception) -> InputError:
-    return refusal(
-        str(path), "a folder that can be written", f"the error: {reason_of(error)}", "Make room, or name another place."
-    )
 
 
 def _refuse_clashes(fresh: Path, target: Path) -> None:
@@ -149,36 +122,15 @@ def _cannot_be_swapped(target: Path) -> bool:
     return os.path.ismount(target) or not os.access(target.parent, os.W_OK)
 
 
-def _tidy(home: Path, target: Path) -> None:
-    """Remove what killed saves left; put the old folder back where a save died between two renames."""
-    ours = re.compile(re.escape(f".{target.name}.irp-") + "(old-)?[0-9a-f]{8}")
-    for left in home.iterdir():
-        if match := ours.fullmatch(left.name):
-            if match[1] and not target.exists():
-                left.rename(target)
-            elif time.time() - _last_touched(left) > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _last_touched(folder: Path) -> float:
-    try:
-        return max(item.lstat().st_mtime for item in (folder, *folder.rglob("*")))
-    except FileNotFoundError:  # its owner is at work in it
-        return time.time()
-
-
-def _move_files(fresh: Path, target: Path) -> None:
-    files = [item for item in fresh.rglob("*") if item.is_symlink() or not item.is_dir()]
-    for file in sorted(files, key=lambda file: (file == fresh / "config.json", -file.lstat().st_size)):
-        place = target / file.relative_to(fresh)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(place)
+def _put_back(target: Path) -> None:
+    """Put the old folder back where a save died between two renames."""
+    for old in old_folders(target):
+        if not target.exists():
+            with contextlib.suppress(OSError):
+                old.rename(target)
 
 
 def _swap(fresh: Path, target: Path) -> None:
-    if target.exists():
-        _carry_over(target, fresh)
-        shutil.copymode(target, fresh)
     try:
         fresh.rename(target)
     except OSError:  # a folder with something in it stands there
@@ -222,7 +174,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _rename_twice(fresh: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.irp-old-{secrets.token_hex(4)}")
+    old = old_name(target)
     try:
         target.rename(old)
         fresh.rename(target)

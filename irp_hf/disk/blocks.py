@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from typing_extensions import Self
 
-from irp_hf.disk.atomic import check_path, remove_leftovers, sync
 from irp_hf.disk.journal import Run
+from irp_hf.disk.leftovers import remove_leftovers
+from irp_hf.disk.modes import inherit
 from irp_hf.disk.parts import NAME, TEMPORARY, Part, find_parts, read_part, read_rows, write_part
+from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
 from irp_hf.disk.results import ONLY, Array, Arrays, errors, layout, map_array, named_arrays, reserve, row_kinds
-from irp_hf.errors import InputError, IRPError, reason_of, refusal, shown
+from irp_hf.errors import InputError, IRPError, refusal, shown
 
 LOCK = "lock"  # the file that a run at work locks, beside its parts
 
@@ -180,6 +183,7 @@ class Blocks:
             # From now on, what has a final name is ours.
             self.run.write(self.journal, names=list(first), arrays=layouts)
             for name in first:
+                inherit(self._final(name), self._fresh(name))
                 self._fresh(name).replace(self._final(name))
                 sync(self._final(name).parent)
 
@@ -376,13 +380,13 @@ class Blocks:
 def check_out(out: Any) -> Path:
     """The path of a file to write to; raises `InputError` where it is no `.npy` file in a folder that is there."""
     path = check_path("out", out)
+    if os.path.islink(
+        path
+    ):  # the arrays go where it leads, and so do the parts: a file system moves no file to another
+        path = Path(os.path.realpath(path))
     if path.suffix != ".npy":
         raise refusal("out", "the path of a .npy file", shown(str(path)), "Name one: embeddings.npy, say.")
-    try:
-        there = path.parent.is_dir()
-    except OSError:  # a name that is too long
-        there = False
-    if not there:
+    if not is_folder(path.parent):
         raise refusal("out", "a file in a folder that is there", shown(str(path)), "Make its folder first.")
     return path
 
@@ -402,16 +406,10 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def _refused_in_words(place: Path) -> Iterator[None]:
+def _refused_in_words(place: Path) -> AbstractContextManager[None]:
     """Raise `InputError` for what the disk does not give: room, permission, so long a name."""
-    try:
-        yield
-    except IRPError:
-        raise
-    except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
-        advice = "Make room or name another place; a run that is begun again goes on from what it has kept."
-        raise refusal(str(place), "a place that can be written", f"the error: {reason_of(error)}", advice) from error
+    advice = "Make room or name another place; a run that is begun again goes on from what it has kept."
+    return written_in_words(place, advice=advice)
 
 
 def _shape(noted: Mapping[str, Any]) -> str:

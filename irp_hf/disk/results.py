@@ -14,6 +14,7 @@ from numpy.lib.format import open_memmap
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
 ONLY = "values"  # the name of a result that is one array
+PIECE = 2**20  # bytes that are written at once to give a file its space
 NUMBERS = "biufc"  # kinds of numpy's dtypes
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -90,8 +91,7 @@ def reserve(files: Mapping[str, Path], like: Arrays, num_rows: int) -> dict[str,
         for name, array in like.items():
             path = files[name]
             matrices[name] = open_memmap(path, "w+", array.dtype, (num_rows, *array.shape[1:]))
-            if hasattr(os, "posix_fallocate"):
-                _allocate(path)
+            _allocate(path)
     except BaseException:
         matrices.clear()  # Windows removes no mapped file
         for name in like:
@@ -101,12 +101,21 @@ def reserve(files: Mapping[str, Path], like: Arrays, num_rows: int) -> dict[str,
 
 
 def _allocate(path: Path) -> None:
+    size = path.stat().st_size
     with open(path, "r+b") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except AttributeError:  # macOS
+            pass
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
+        # A file system without such a call: what is written has its space. The header is there, and all else is zero yet.
+        header = file.read(min(size, PIECE))
+        file.seek(0)
+        for start in range(0, size, PIECE):
+            file.write(bytes(min(PIECE, size - start)) if start else header)
 
 
 def errors(kept: Array, again: Array) -> Array:

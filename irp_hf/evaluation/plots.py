@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from irp_hf.errors import first_line, missing, printable, refusal
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.leftovers import remove_leftovers
+from irp_hf.disk.places import check_path
+from irp_hf.errors import missing, printable, reason_of, refusal
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import among
@@ -89,16 +92,28 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
         for panel, axes in zip(panels, places[0], strict=True):
             panel(axes)
         if path is not None:
-            try:
-                figure.savefig(path)
-            except (OSError, ValueError, TypeError, AttributeError) as error:
-                raise refusal(
-                    f"The picture of {what}",
-                    f"a file that can be written, in a folder that exists and ending in {', '.join(SUFFIXES)}",
-                    f"{str(path)!r} ({first_line(error)})",
-                    "Choose another path.",
-                ) from error
+            _save(figure, path, what)
     return figure
+
+
+def _save(figure: Figure, path: str | Path, what: str) -> None:
+    """Write a picture, whole or not at all."""
+    from matplotlib import rcParams
+
+    place = check_path(f"The picture of {what}", path)
+    if not place.suffix:
+        place = place.with_name(f"{place.name}.{rcParams['savefig.format']}")  # as matplotlib names it
+    remove_leftovers(place)
+    try:
+        with written_file(place) as file:
+            figure.savefig(file, format=place.suffix[1:])
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise refusal(
+            f"The picture of {what}",
+            f"a file that can be written, in a folder that exists and ending in {', '.join(SUFFIXES)}",
+            f"{str(path)!r} ({reason_of(error)})",
+            "Choose another path.",
+        ) from error
 
 
 def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> None:

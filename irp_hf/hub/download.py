@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -126,11 +128,14 @@ class _Cached:
         reference = self._reference(revision)
         if revision == commit or (reference.is_file() and reference.read_text() == commit):
             return
-        try:
+        with contextlib.suppress(OSError):
             reference.parent.mkdir(parents=True, exist_ok=True)
-            reference.write_text(commit)
-        except OSError:
-            pass
+            fresh = reference.with_name(f".{reference.name}.irp-{secrets.token_hex(4)}")
+            try:
+                fresh.write_text(commit)
+                fresh.replace(reference)  # in one step: another process may read it now
+            finally:
+                fresh.unlink(missing_ok=True)
 
     def complete(self, files: Sequence[str], commit: str, others: bool) -> str:
         """`commit`, or the newest other one of which all files are there."""

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from irp_hf.data.canary import Canary
+from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
 from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal
 from irp_hf.heads.head import evaluation_mode
+from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 
@@ -151,11 +153,13 @@ class IRPTranslation(Module):
     ) -> Self:
         """Load the adapter from the module's folder, here or on the Hub, without a refit.
 
-        Raises `DamagedFolderError` where it is missing, incomplete or altered.
+        Raises `DamagedFolderError` where it is missing, incomplete or altered, `HubError` where the Hub does not give it.
         """
-        folder = cls.load_dir_path(
-            model_name_or_path, subfolder, token, cache_folder, revision=revision, local_files_only=local_files_only
-        )
+        place = check_place(model_name_or_path)
+        with hub_errors(place, revision):
+            folder = cls.load_dir_path(
+                place, subfolder, token, cache_folder, revision=revision, local_files_only=local_files_only
+            )
         if folder is None:
             expected, got = f"a folder {subfolder!r} with the adapter", "none"
             raise refusal(model_name_or_path, expected, got, "Save or download it again.", DamagedFolderError)

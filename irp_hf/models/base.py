@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +26,10 @@ from irp_hf.checkpoints.repository import LOADING
 from irp_hf.checks import check_absent, check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
+from irp_hf.disk.leftovers import temporary_folder
+from irp_hf.disk.reading import check_place, is_saved, read_folder
 from irp_hf.encoding.base import check_device_map
-from irp_hf.errors import DamagedFolderError, InputError, first_line, refusal, shown
+from irp_hf.errors import InputError, IRPError, first_line, reason_of, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import check_tensors, damaged, read_config
@@ -204,8 +205,8 @@ class AnchoredModel(PreTrainedModel):
         """
         check_keywords(about, *self.card_options)
         repo_id = full_id(repo_id, token)
-        with tempfile.TemporaryDirectory(prefix="irp_hf-") as temporary:
-            folder = Path(temporary, "model")
+        with temporary_folder() as temporary:
+            folder = temporary / "model"
             self.save_pretrained(folder)
             card = self._card(repo_id, folder, **about)
             return push(
@@ -240,13 +241,33 @@ class AnchoredModel(PreTrainedModel):
         Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file, before memory is taken
         for its tensors, `HubError` where the Hub does not give it, and `InputError` for a keyword that there is not.
         """
-        place = _place(pretrained_model_name_or_path)
+        place = check_place(pretrained_model_name_or_path)
         for name in OF_NO_USE:
             kwargs.pop(name, None)
         _check_overrides(cls.config_class, kwargs)
         token, wants_info = kwargs.pop("token", None), kwargs.pop("output_loading_info", False)
         folder, commit = _folder(place, token, **{name: kwargs.pop(name) for name in OF_THE_HUB if name in kwargs})
         where = place if commit else str(folder)
+
+        def load(folder: Path) -> tuple[Self, dict[str, Any]]:
+            return cls._load(folder, where, args, kwargs)
+
+        model: Self
+        try:
+            model, info = load(folder) if commit else read_folder(folder, load)
+        except OSError as error:
+            if isinstance(error, IRPError):
+                raise
+            raise damaged(where, f"files that cannot be read ({reason_of(error)})") from error
+        model.config._name_or_path, model.config._commit_hash = place, commit
+        model.device_map, model.hub_token = kwargs.get("device_map"), token
+        return (model, info) if wants_info else model  # type: ignore[return-value]
+
+    @classmethod
+    def _load(
+        cls, folder: Path, where: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Self, dict[str, Any]]:
+        """The model in a folder, and what transformers tells of its loading; `where` is said in errors."""
         config, options = read_config(folder, where, cls.config_class, **kwargs)  # type: ignore[arg-type]
         check_tensors(folder, where, cls.shapes(config))
         options = {name: value for name, value in options.items() if value is not None and name not in NO_MATTER}
@@ -261,16 +282,14 @@ class AnchoredModel(PreTrainedModel):
             if unknown := UNKNOWN.search(first_line(error)):
                 advice = "Leave it out, or fix its name."
                 raise refusal("options", "keywords of from_pretrained", f"also {unknown[1]}", advice) from error
-            raise damaged(place, f"one that its loader refuses ({first_line(error)[:300]})") from error
+            raise damaged(where, f"one that its loader refuses ({first_line(error)[:300]})") from error
         model, info = loaded
         if model.config.weights_sha256 != model.checksum():
-            raise damaged(place, "tensors or a configuration that were changed since (the checksum differs)")
+            raise damaged(where, "tensors or a configuration that were changed since (the checksum differs)")
         for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
             model._set_tensor(name, tensor)
-        model._check_values(place)
-        model.config._name_or_path, model.config._commit_hash = place, commit
-        model.device_map, model.hub_token = options.get("device_map"), token
-        return (model, info) if wants_info else model  # type: ignore[return-value]
+        model._check_values(where)
+        return model, info
 
     def _check_values(self, place: str) -> None:
         """Raise `DamagedFolderError` for tensors that are as the checksum says, and that no save of ours would hold."""
@@ -315,18 +334,6 @@ def _check_overrides(config_class: Any, options: Mapping[str, Any]) -> None:
     check_device_map("device_map", options.get("device_map"))
 
 
-def _place(name: Any) -> str:
-    """A folder that exists, or an id on the Hub."""
-    if not isinstance(name, (str, os.PathLike)) or not str(name):
-        raise refusal("The place to load from", "a folder or an id on the Hub", shown(name), "Name one of them.")
-    place = str(name)
-    folder = Path(place)
-    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2):
-        advice = "Name one, or an id on the Hub, user/name."
-        raise refusal(place, "a folder that exists", "none of that name", advice, DamagedFolderError)
-    return place
-
-
 def _folder(
     place: str, token: str | bool | None, revision: str | None = None, subfolder: str | None = None, **options: Any
 ) -> tuple[Path, str | None]:
@@ -336,7 +343,7 @@ def _folder(
         raise refusal(
             "subfolder", f"a folder inside {place}", shown(subfolder), "Name one that does not lead out of it."
         )
-    if Path(place).is_dir():
+    if is_saved(Path(place)):
         return Path(place, inner), None
     files = [(inner / name).as_posix() for name in (CONFIG, WEIGHTS)]
     asked = getattr(revision, "initial", revision)  # transformers resolves a revision before all files of it are there

@@ -13,7 +13,8 @@ from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.anchors.files import LARGEST_MANIFEST, MANIFEST
 from irp_hf.cards.card import SPACE_TAG
 from irp_hf.cards.merging import anchors_tag
-from irp_hf.errors import HubError, kind_of, refusal, shown
+from irp_hf.disk.reading import check_place, is_saved, read_folder
+from irp_hf.errors import HubError, IRPError, kind_of, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
@@ -85,13 +86,13 @@ def _fingerprint(anchors: Any, token: str | bool | None) -> str:
 
 def _of_repository(repo_id: str, token: str | bool | None) -> str:
     """The fingerprint in the manifest of an anchor set, whose items are not fetched."""
-    folder = Path(repo_id)
-    if not folder.is_dir():
-        folder, _ = fetch(repo_id, (MANIFEST,), None, token, repo_type="dataset")
+    folder = Path(check_place(repo_id))
     try:
-        if (size := (folder / MANIFEST).stat().st_size) > LARGEST_MANIFEST:
-            raise ValueError(f"{size:,} bytes")
-        fingerprint = json.loads((folder / MANIFEST).read_bytes())["fingerprint"]
+        if not is_saved(folder):
+            folder, _ = fetch(repo_id, (MANIFEST,), None, token, repo_type="dataset")
+        fingerprint = json.loads(read_folder(folder, _manifest))["fingerprint"]
+    except IRPError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         got = f"none that can be read ({type(error).__name__})"
         raise refusal(f"{repo_id!r}", "an anchor set", got, "Name one, or pass the set itself.") from error
@@ -99,6 +100,13 @@ def _of_repository(repo_id: str, token: str | bool | None) -> str:
         advice = "Load it, and pass the set."
         raise refusal(f"The fingerprint of {repo_id!r}", "64 hex digits", shown(fingerprint), advice)
     return fingerprint
+
+
+def _manifest(folder: Path) -> bytes:
+    """The bytes of a manifest that is not too large."""
+    if (size := (folder / MANIFEST).stat().st_size) > LARGEST_MANIFEST:
+        raise ValueError(f"{size:,} bytes")
+    return (folder / MANIFEST).read_bytes()
 
 
 def _encoder(card: Any) -> str | None:

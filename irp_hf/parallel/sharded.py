@@ -21,9 +21,9 @@ from irp_hf.checks import check_count
 from irp_hf.data.digests import digests
 from irp_hf.data.listed import in_order
 from irp_hf.data.progress import check_progress, progress_bar
-from irp_hf.disk.atomic import check_path
 from irp_hf.disk.blocks import Blocks
 from irp_hf.disk.journal import Run
+from irp_hf.disk.places import check_path
 from irp_hf.errors import IRPError, kind_of, refusal, shown
 from irp_hf.turns import Turns
 

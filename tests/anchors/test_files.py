@@ -95,7 +95,7 @@ def test_a_damaged_folder_is_refused_in_words(tmp_path, case, refusal):
 @pytest.mark.parametrize("place", [None, 5, "", ["a"]])
 def test_a_place_that_is_none(place, refusal):
     """If it fails, a slip ends in a bare TypeError."""
-    assert refusal(AnchorSet.from_pretrained, place, error=InputError).startswith("folder: ")
+    assert refusal(AnchorSet.from_pretrained, place, error=InputError).startswith("The place to load from: ")
 
 
 def test_a_path_in_a_saved_table_is_not_followed(tmp_path, refusal):

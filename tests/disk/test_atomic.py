@@ -12,6 +12,7 @@ import pytest
 
 import irp_hf.disk.atomic
 from irp_hf.disk.atomic import replaced_folder
+from irp_hf.disk.leftovers import STALE_SECONDS
 from irp_hf.errors import InputError
 
 # The child knows the module alone: importing the whole package would cost seconds for each child.
@@ -22,6 +23,12 @@ package.__path__ = [{str(Path(irp_hf.disk.atomic.__file__).parents[1])!r}]
 sys.modules["irp_hf"] = package
 from pathlib import Path
 from irp_hf.disk import atomic as saving
+from irp_hf.disk.reading import read_folder
+
+def state(folder):
+    text = (folder / "config.json").read_text()
+    weights = (folder / "weights" / "model.bin").read_text()
+    return text, weights == text * 1000, (folder / "README.md").read_text()
 
 def save(folder, generation):
     with saving.replaced_folder(folder) as fresh:
@@ -38,7 +45,7 @@ def kill_at(moment):
     seen = 0
     def trace(frame, event, argument):
         nonlocal seen
-        if frame.f_code.co_filename != saving.__file__:
+        if os.path.dirname(frame.f_code.co_filename) != os.path.dirname(saving.__file__):
             return None
         seen += event == "line"
         if seen == moment:
@@ -51,6 +58,9 @@ if sys.argv[2] == "two renames":
     saving._exchange = lambda first, second: False
 save(folder, "0")
 (folder / "README.md").write_text("by hand")
+if sys.argv[2] == "in place":
+    os.chdir(folder)
+    folder = Path.cwd()
 for moment in range(1, 10_000):
     child = os.fork()
     if not child:
@@ -60,14 +70,13 @@ for moment in range(1, 10_000):
     killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     if not folder.exists():
         print("missing", flush=True)
-        with saving.replaced_folder(folder):
-            pass
-    text = (folder / "config.json").read_text()
-    weights = (folder / "weights" / "model.bin").read_text()
-    print(text, weights == text * 1000, (folder / "README.md").read_text(), killed, flush=True)
+    print(*read_folder(folder, state), killed, flush=True)
     if not killed:
         break
-    for left in folder.parent.glob(".model.irp-*"):  # each would lengthen the next save by some lines
+    if not folder.exists():  # read where it was left
+        with saving.replaced_folder(folder):
+            pass
+    for left in (*folder.parent.glob(".model.irp-*"), *folder.glob(".model.irp-*")):  # each would lengthen the next save
         shutil.rmtree(left)
 """
 )
@@ -182,7 +191,7 @@ def test_a_file_is_refused_in_words(tmp_path):
     assert contents(tmp_path) == {"file": b"mine"}
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS])
 def test_a_full_disk_is_refused_in_words(tmp_path, number):
     """If it fails, a save to a full disk ends in a bare OSError, and perhaps without the old folder."""
     save(tmp_path / "model", config="old")
@@ -226,7 +235,7 @@ def test_in_place_the_weights_come_first_and_the_configuration_last(tmp_path, mo
 
 def test_only_old_leftovers_of_this_folder_are_removed(tmp_path):
     """Killed saves would fill the disk, or a save would delete what a concurrent one writes."""
-    old = time.time() - 2 * irp_hf.disk.atomic.STALE_SECONDS
+    old = time.time() - 2 * STALE_SECONDS
     for name in (".model.irp-00000000", ".model.irp-11111111", ".model.irp-mine", ".other.irp-00000000"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("half")
@@ -255,7 +264,7 @@ def test_without_an_exchange_a_failed_second_rename_is_undone(tmp_path, monkeypa
         return rename(path, place)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(InputError, match="the error: no"):
         save(tmp_path / "model", config="newer")
     assert contents(tmp_path) == {"model/config.json": b"new"}
     assert os.listdir(tmp_path) == ["model"]
@@ -279,7 +288,7 @@ def test_concurrent_saves_leave_one_of_them(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("way", ["exchange", "two renames"])
+@pytest.mark.parametrize("way", ["exchange", "two renames", "in place"])
 def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, way):
     """A save that is killed would leave a mixture, or lose what was written by hand."""
     run = subprocess.run(
@@ -292,7 +301,7 @@ def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, way):
     lines = run.stdout.splitlines()
     assert len(lines) > 60, "the saver ran too few lines to have been killed at many moments"
     missing = lines.count("missing")
-    assert missing == 0 if way == "exchange" else missing <= 2  # between two renames, repaired by the next save
+    assert missing == 0 if way != "two renames" else 0 < missing <= 4  # between two renames, where it is read beside
     states = [line.split(" ", 1) for line in lines if line != "missing"]
     assert {state for _, state in states[:-1]} == {"True by hand True"}
     assert states[-1][1] == "True by hand False"

@@ -82,7 +82,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_no_path_is_refused(refusal):
     """A raw TypeError of matplotlib's would say nothing of what to do."""
-    assert "'3'" in refusal(draw, [lambda axes: None], 3, what="a figure", error=InputError)
+    assert "got 3" in refusal(draw, [lambda axes: None], 3, what="a figure", error=InputError)
 
 
 @pytest.mark.parametrize("name", ["no-folder/x.png", "x.quux"])

@@ -156,10 +156,10 @@ def test_an_interrupted_save_leaves_the_old_folder(error, saved, adapters, digit
         raise error
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", broken)
-    other = copy.deepcopy(adapters["whitened"])
-    with pytest.raises(error):
+    other, seen = copy.deepcopy(adapters["whitened"]), InputError if error is OSError else error
+    with pytest.raises(seen):
         other.save_pretrained(folder)
-    with pytest.raises(error):
+    with pytest.raises(seen):
         other.save_pretrained(folder.with_name("new"))
     monkeypatch.undo()
     assert same(IRPAdapter.from_pretrained(folder), adapters["kernel"], digits.held_source)
