@@ -28,9 +28,8 @@ def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     """
     seed = check_given("auto", seed=seed).seed
     sides = _Standardized(source, target)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        linear = nn.Linear(sides.source.shape[1], sides.target.shape[1], **PLAIN)
+    with torch.enable_grad():
+        linear = _layer(sides.source.shape[1], sides.target.shape[1], torch.Generator("cpu").manual_seed(seed))
         optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
         for _ in range(STEPS):
             optimizer.zero_grad()
@@ -44,16 +43,17 @@ def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
 class ResidualMLP(nn.Module, Baseline):
     """Ridge regression plus a network of one hidden layer, `(n, d_X) -> (n, d_Y)`."""
 
-    def __init__(self, sides: _Standardized, linear: DirectMap) -> None:
+    def __init__(self, sides: _Standardized, linear: DirectMap, chance: torch.Generator) -> None:
         super().__init__()
         self.linear = linear
         self.source_size, width = sides.source.shape[1], sides.target.shape[1]
         self.source_mean, self.source_deviation = sides.source_mean.float(), sides.source_deviation.float()
         self.target_deviation = sides.target_deviation.float()
-        last = nn.Linear(HIDDEN, width, **PLAIN)
+        last = _layer(HIDDEN, width, chance)
         nn.init.zeros_(last.weight)  # it begins as the ridge regression
         nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(nn.Linear(self.source_size, HIDDEN, **PLAIN), nn.GELU(), nn.Dropout(DROPOUT), last)
+        first = _layer(self.source_size, HIDDEN, chance)
+        self.network = nn.Sequential(first, nn.GELU(), _Dropout(DROPOUT, chance), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
@@ -77,11 +77,34 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     linear = ridge(source[kept], target[kept])
     residual = ((target - linear(source)) / sides.target_deviation).float()
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        mlp = ResidualMLP(sides, ridge(source, target))
+    with torch.enable_grad():
+        mlp = ResidualMLP(sides, ridge(source, target), torch.Generator("cpu").manual_seed(seed))
         _train(mlp.network, sides.source, residual, kept, held, generator)
+    mlp.network[2] = nn.Identity()  # only training drops, and the generator is not kept
     return mlp.eval().requires_grad_(False)
+
+
+class _Dropout(nn.Module):
+    """torch's own draws from the random state of the process, which other threads share."""
+
+    def __init__(self, share: float, chance: torch.Generator) -> None:
+        super().__init__()
+        self.share, self.chance = share, chance
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Some of `x` are zero, and the others larger by as much."""
+        if not self.training:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.chance)
+        return x * kept.div_(1 - self.share)
+
+
+def _layer(width: int, outputs: int, chance: torch.Generator) -> nn.Linear:
+    """A linear layer as torch begins one, of chance that is not the process's."""
+    layer = nn.utils.skip_init(nn.Linear, width, outputs, **PLAIN)
+    nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=chance)
+    nn.init.uniform_(layer.bias, -(width**-0.5), width**-0.5, generator=chance)
+    return layer  # type: ignore[no-any-return]
 
 
 def _train(

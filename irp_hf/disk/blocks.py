@@ -72,6 +72,7 @@ class Blocks:
         self._begun = self._written = time.monotonic()
         self._kinds: str | None = None  # of the rows of all blocks
         self._has_room = False  # for the joined arrays
+        self._made_home = False  # the folder that holds journal and parts
         self._kept: Array | None = None  # (num_rows,): whether a part that was there at the begin holds the row
         self._lock: contextlib.ExitStack | None = None  # in the process that begins and joins
 
@@ -98,9 +99,12 @@ class Blocks:
         remove_leftovers(self.journal)
         with _refused_in_words(self.parts), contextlib.ExitStack() as stack:
             if not self._is_finished():
+                self._made_home = not self.parts.parent.exists()
+                stack.callback(self._remove_folder)  # where nothing can be written, nothing is left
                 self.parts.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(_lock(self.parts))
                 if not self._is_finished():  # nor by another process just now
+                    stack.callback(self._remove_unbegun)
                     if not self.journal.exists():
                         self.run.write(self.journal)
                     self._kept = self._rows_kept()
@@ -274,12 +278,19 @@ class Blocks:
         with contextlib.suppress(OSError):  # Windows removes no open file
             (self.parts / LOCK).unlink(missing_ok=True)
 
+    def _remove_unbegun(self) -> None:
+        """Remove what there is of a run that has kept nothing."""
+        if self._lock is None and not find_parts(self.parts):
+            self._remove_parts(journal=True)
+
     def _remove_folder(self) -> None:
-        """Remove the folder of the parts where it is empty."""
+        """Remove the folder of the parts where it is empty, and the one around it where this run has made it."""
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
                 (self.parts / LOCK).unlink(missing_ok=True)
             self.parts.rmdir()
+            if self._made_home:
+                self.parts.parent.rmdir()
 
     def _is_finished(self) -> bool:
         """Whether all is joined; raises `InputError` where a file stands in the way that is not this run's."""

@@ -100,6 +100,9 @@ def _save(figure: Figure, path: str | Path, what: str) -> None:
     """Write a picture, whole or not at all."""
     from matplotlib import rcParams
 
+    if hasattr(path, "write"):  # a file that is open
+        figure.savefig(path)
+        return
     place = check_path(f"The picture of {what}", path)
     if not place.suffix:
         place = place.with_name(f"{place.name}.{rcParams['savefig.format']}")  # as matplotlib names it

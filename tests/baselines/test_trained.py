@@ -1,10 +1,12 @@
 """The trained translators learn what they are there to learn, the same each time, and disturb nothing."""
 
+import pickle
+
 import pytest
 import torch
 from baselines.test_closed_form import parallel
 
-from irp_hf.baselines import ridge
+from irp_hf.baselines import ridge, trained
 from irp_hf.baselines.trained import affine_sgd, residual_mlp
 from irp_hf.errors import InputError
 from irp_hf.maths.metrics import cosines
@@ -42,6 +44,22 @@ def test_where_nothing_is_left_the_network_stays_out_of_the_way():
     source, target = parallel(300, 6, 4, noise=0)
     error = (residual_mlp(source[:250], target[:250])(source[250:]) - target[250:]).abs().max()
     assert error < 0.05 * target.std()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_training_never_seeds_the_process(fit, monkeypatch):
+    """If it fails, what another thread draws meanwhile begins at our seed, and is drawn again afterwards."""
+    states, state = [], torch.get_rng_state()
+    loss = trained.mse_loss
+
+    def watched(*args):
+        states.append(torch.get_rng_state())
+        return loss(*args)
+
+    monkeypatch.setattr(trained, "mse_loss", watched)
+    pickle.dumps(fit(*parallel(40, 5, 3)))
+    assert len(states) > 5
+    assert all(torch.equal(state, seen) for seen in states)
 
 
 @pytest.mark.parametrize("fit", FITS)

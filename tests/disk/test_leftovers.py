@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from disk.bare import BARE
 
 from irp_hf.disk.atomic import replaced_folder, written_file
 from irp_hf.disk.leftovers import (
@@ -22,7 +23,9 @@ from irp_hf.disk.leftovers import (
 from irp_hf.evaluation.plots import draw
 
 OLD = 2 * STALE_SECONDS
-CLAIM = """
+CLAIM = (
+    BARE
+    + """
 import sys, time
 from pathlib import Path
 from irp_hf.disk.leftovers import claimed
@@ -30,6 +33,7 @@ with claimed(Path(sys.argv[1])):
     print("claimed", flush=True)
     time.sleep(60)
 """
+)
 
 
 def age(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disk.bare import BARE
 
 from irp_hf import AnchorSet
 from irp_hf.disk.atomic import replaced_folder, written_file
@@ -16,7 +17,9 @@ from irp_hf.disk.journal import Run
 from irp_hf.disk.results import ONLY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes of another kind")
-BY_UMASK = """
+BY_UMASK = (
+    BARE
+    + """
 import os, sys
 from pathlib import Path
 from irp_hf.disk.atomic import replaced_folder, written_file
@@ -27,6 +30,7 @@ with replaced_folder(sys.argv[1]) as fresh:
 with written_file(Path(sys.argv[2])) as file:
     file.write(b"new")
 """
+)
 
 
 def mode(path: Path) -> int:

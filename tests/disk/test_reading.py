@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from disk.bare import BARE
 
 from irp_hf.disk.atomic import replaced_folder
 from irp_hf.disk.in_place import committed_in
@@ -94,7 +95,9 @@ def test_the_next_save_finishes_it_too(tmp_path):
     assert sorted(os.listdir(tmp_path / "model")) == ["README.md", "config.json", "data", "weights"]
 
 
-READ_ONLY = """
+READ_ONLY = (
+    BARE
+    + """
 import os, sys
 from pathlib import Path
 from irp_hf.disk.reading import read_folder
@@ -103,6 +106,7 @@ names = sys.argv[2:]
 print(*sorted(read_folder(Path(sys.argv[1]), lambda place: {(place / name).read_text() for name in names})))
 print(read_folder(Path(sys.argv[1]), lambda place: (place / "README.md").read_text()))
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")

@@ -13,7 +13,7 @@ import tiny_encoders as tiny
 import torch
 import transformers
 from torch import nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, pipeline
 
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.encoding import encode
@@ -64,6 +64,10 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, adapters: dict[str, I
     read = HeadCut(shared, **batch).features(**batch)
     rows, _ = encode(tmp_path / "bert", tiny.texts(9), pooling="mean", device="cpu")
     wanted = adapters["kernel"].translate(digits.held_source)
+    stitched.identity(stitched.record("text"), stitched.record("text")).save_pretrained(tmp_path / "identity")
+    classify = pipeline("irp-stitch", model=str(tmp_path / "identity"), encoder=str(text), head=str(text), device="cpu")
+    texts = tiny.texts(5)
+    answers = [classify([one], top_k=3)[0] for one in texts]
 
     def opens(folder: Path) -> None:
         assert torch.equal(open_head(folder)(vectors), heads[folder])
@@ -76,6 +80,11 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, adapters: dict[str, I
     def encodes() -> None:
         assert torch.equal(encode(tmp_path / "bert", tiny.texts(9), pooling="mean", device="cpu")[0], rows)
 
+    def classifies() -> None:
+        count = random.choice((2, 3))
+        for told, wanted_labels in zip(classify(texts, batch_size=1, top_k=count), answers, strict=True):
+            assert told == wanted_labels[:count]
+
     def cuts() -> None:
         assert torch.equal(HeadCut(shared, **batch).features(**batch), read)
         assert torch.equal(shared(**batch).logits, logits)
@@ -83,14 +92,25 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, adapters: dict[str, I
     works: list[Callable[[], None]] = [
         lambda: opens(text),
         lambda: opens(picture),
-        lambda: opens(text),
+        classifies,
         loads,
         encodes,
         cuts,
         cuts,
         lambda: check_layer(random.choice((32, 100, 256))),
     ]
-    before, wrong, done = state_of_the_process(), list[BaseException](), [0] * len(works)
+    before = state_of_the_process()
+    wrong, done = at_once(works)
+    assert len(wrong) == 0, f"{len(wrong)} of {sum(done) + len(wrong)}, the first: {wrong[0]!r}"
+    assert min(done) > 0, done
+    after = state_of_the_process()
+    assert [name for name in before if before[name] != after[name]] == []
+    check_layer(64)
+
+
+def at_once(works: list[Callable[[], None]]) -> tuple[list[BaseException], list[int]]:
+    """Do each again and again in a thread of its own; what went wrong, and how often each was done."""
+    wrong, done = list[BaseException](), [0] * len(works)
     chance, end = random.Random(SEED), time.monotonic() + SECONDS
     begins = [chance.random() / 50 for _ in works]
 
@@ -108,8 +128,4 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, adapters: dict[str, I
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(wrong) == 0, f"{len(wrong)} of {sum(done) + len(wrong)}, the first: {wrong[0]!r}"
-    assert min(done) > 0, done
-    after = state_of_the_process()
-    assert [name for name in before if before[name] != after[name]] == []
-    check_layer(64)
+    return wrong, done
