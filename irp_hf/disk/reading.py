@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from irp_hf.disk.in_place import finish, overlay
 from irp_hf.disk.leftovers import old_folders, temporary_folder
 from irp_hf.disk.places import is_folder, no_folder
-from irp_hf.errors import IRPError, refusal, shown
+from irp_hf.errors import refusal, shown
 
 Found = TypeVar("Found")
 ATTEMPTS = 200  # at a folder that is saved again and again
@@ -52,7 +52,7 @@ def read_folder(folder: Path, read: Callable[[Path], Found]) -> Found:
         try:
             with _settled(folder) as place:
                 return read(place)
-        except (IRPError, OSError):
+        except Exception:  # of a file that grows meanwhile, libraries say almost anything
             if attempt == ATTEMPTS - 1 or _state(folder) == before:
                 raise
     raise AssertionError  # the last attempt returns or raises

@@ -50,7 +50,7 @@ def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # the last where it shrinks meanwhile
         raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({_line(error)})") from error
     for what, names in (
         ("missing", wanted.keys() - stored.keys()),

@@ -1,22 +1,37 @@
 """Kill a piece of work at moments that are spread over its duration, and look what is left each time."""
 
 import multiprocessing
+import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 KILLS, SEED, LONGEST = 30, 0, 120  # the last in seconds
-# Processes are forked from one that has imported all and has no threads.
 CONTEXT: Any = multiprocessing.get_context("forkserver") if hasattr(signal, "SIGKILL") else None
-if CONTEXT:
-    CONTEXT.set_forkserver_preload(["trials.works"])
+
+
+def begin() -> None:
+    """Start the process from which all others are forked: it has imported all, and has no threads."""
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *([path] if path else [])])
+    try:
+        CONTEXT.set_forkserver_preload(["trials.works"])
+        forkserver.ensure_running()
+    finally:
+        if path is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = path
 
 
 def started(work: Callable[..., None], *args: Any) -> BaseProcess:
+    begin()
     process: BaseProcess = CONTEXT.Process(target=work, args=args)
     process.start()
     return process

@@ -15,10 +15,6 @@ from irp_hf.stitching import StitchedModel
 TEXTS = 120
 
 
-def nothing() -> None:
-    """Shows that a process can be started."""
-
-
 def save(folder: Path, models: list, inside: bool = False) -> None:
     """One after the other; `inside`: the folder is the working directory, and cannot be swapped."""
     if inside:
