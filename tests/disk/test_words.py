@@ -128,7 +128,7 @@ def small_disk(tmp_path_factory):
     if done.returncode:
         pytest.skip("no disk may be mounted here")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts as Linux has them")
