@@ -4,7 +4,7 @@ Two things tell how well a vector is translated: the norm of the inverse's outpu
 little, and how well its neighbours among the anchors were translated out of fold. The latter is a kernel regression of
 those cosines: one more column for a kernel inverse. Both are multiplied by the typicality, which is 0 for what the source's
 encoder does not give, and combined by least squares on the anchors, out of fold. What is beyond the best that held-out
-anchors reached is bent to below it. The errors that are left on held-out anchors give lower bounds (split conformal).
+anchors reached is bent. The errors that are left on held-out anchors give lower bounds (split conformal).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from irp_hf.maths.typicality import FEW, Typicality, learn_typicality
 
 NUM_LANDMARKS = 1000  # for inverses that have no kernel of their own
 BEST = 0.01  # share of the anchors, those of whom most was expected, whose mean cosine is the ceiling; but at least FEW
-BEND = 0.05  # below the ceiling from which on what is expected bends
+BEND = 0.05  # above the ceiling to which what is expected comes at most
 NUM_ERRORS = 999  # that are kept: lower bounds to a thousandth of coverage
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-6, 7))
 
@@ -47,7 +47,7 @@ class Confidence:
     typicality: Typicality | None = None
     """None of adapters that were saved before there was one; so are the other two."""
     ceiling: Tensor | None = None
-    """The most that held-out anchors let expect, shape ()."""
+    """What the best of the held-out anchors reached, shape (): what is expected above it is bent."""
     errors: Tensor | None = None
     """What true cosines were above the expected ones, rising, shape (e,): all anchors', or as many quantiles."""
 
@@ -105,9 +105,9 @@ class Confidence:
 
 
 def bent(expected: Tensor, ceiling: Tensor) -> Tensor:
-    """Values `(n,)`, those near `ceiling ()` and beyond it bent so that they stay in their order and below it."""
-    width = (1 - ceiling).clamp(torch.finfo(expected.dtype).eps, BEND)
-    over = (expected - ceiling + width).clamp(min=0)
+    """Values `(n,)`, those above `ceiling ()` bent: they keep their order, and end a little above it and below 1."""
+    width = ((1 - ceiling) / 2).clamp(torch.finfo(expected.dtype).eps, BEND)
+    over = (expected - ceiling).clamp(min=0)
     return expected - over + width * (1 - (-over / width).exp())
 
 
