@@ -31,7 +31,8 @@ def own_arithmetic(gradients: bool = False) -> Iterator[None]:
         wanted = gradients and torch.is_grad_enabled()
         for mode in _to_end():
             modes.enter_context(mode)
-        modes.enter_context(torch.set_grad_enabled(wanted))  # last: the end of inference mode sets it too
+        if torch.is_grad_enabled() != wanted:  # the end of inference mode sets it too
+            modes.enter_context(torch.set_grad_enabled(wanted))
         yield
 
 
@@ -48,6 +49,7 @@ def _to_end() -> Iterator[AbstractContextManager[Any]]:
         yield CPU
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def keeps_products(device: torch.device) -> bool:
     """Whether the process multiplies float32 as float32 there, and not rounded first to save time.
 

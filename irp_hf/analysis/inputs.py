@@ -56,6 +56,6 @@ def _open(name: str, space: Any) -> tuple[AnchorsOf, Tensor]:
         opened = open_space(space, name)
         with opened.computing():
             return AnchorsOf.space(name, opened.config), opened.anchors
-    anchors = as_matrix(space, name).float()
+    anchors = as_matrix(space, name)
     check_anchors(anchors, name)
-    return AnchorsOf(name, len(anchors)), anchors
+    return AnchorsOf(name, len(anchors)), anchors.float()

@@ -6,6 +6,7 @@ is one more file that makes one.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from irp_hf.checkpoints.digests import processors_digest, weights_digest
 from irp_hf.checkpoints.repository import check_subfolder, check_variant
 from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
 from irp_hf.data.wrong import dtype_name
+from irp_hf.encoding.closures import foreign, packed, unpacked
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.digests import head_digest
@@ -180,6 +182,31 @@ class Encoder:
     def name(self) -> str:
         """The name in its record."""
         return self.record.name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As pickle can carry it, without any token; raises `InputError` for a function of the user's own that it cannot."""
+        state = self._state()
+        for function in foreign(state["embed"]):
+            expected, got = (
+                "a function that pickle finds by its name",
+                f"{function.__qualname__} of {function.__module__}",
+            )
+            raise refusal(f"The encoder {self.name}", expected, got, "Define it at the top of a module.")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, unpacked(value))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Encoder:
+        """A copy whose `embed` runs the copy of the module, and not the module itself."""
+        twin = object.__new__(Encoder)
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self._state(), memo))
+        return twin
+
+    def _state(self) -> dict[str, Any]:
+        return {**vars(self), "embed": packed(self.embed)}
 
     def full_record(self) -> EncoderRecord:
         """Its record with the digests of what encodes, as far as they can be told: of a function they cannot.

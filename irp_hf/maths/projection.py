@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SHORT = 128  # square roots of the least normal number: up to a width of 4,096 nothing shorter comes out too long
+
 
 class Statistics(NamedTuple):
     """What one side must know of its own anchors to leave, and to return to, its absolute space."""
@@ -28,15 +30,18 @@ def statistics(anchors: Tensor) -> Statistics:
 
 
 def unit_rows(x: Tensor) -> Tensor:
-    """Rows of `x (n, d)` at unit length, shape (n, d); a zero row has no direction and stays zero."""
+    """Rows of `x (n, d)` at unit length, shape (n, d); a zero row has no direction and stays zero.
+
+    So does, by degrees, one that is so short that the squares of its numbers are lost (1e-17 in float32).
+    """
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x / norms.clamp(min=torch.finfo(x.dtype).tiny)
+    return x / norms.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
 
 
 def centre(x: Tensor, mean: Tensor, height: Tensor | None = None) -> Tensor:
     """`x (n, d)` less the anchor mean `(d,)`; with a `height ()` that as one more coordinate, shape (n, d + 1)."""
     centred = x - mean
-    return centred if height is None else torch.cat([centred, height.expand(len(x), 1)], dim=1)
+    return centred if height is None else torch.cat([centred, height.expand(x.shape[0], 1)], dim=1)
 
 
 def normalize(x: Tensor, stats: Statistics, lift: float = 0.0) -> Tensor:

@@ -157,8 +157,8 @@ class IRPAdapter(AnchoredModel):
 
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors or options that cannot be used.
         """
-        source = as_matrix(source_embeddings, "source embeddings").float()
-        target = as_matrix(target_embeddings, "target embeddings").float()
+        source = as_matrix(source_embeddings, "source embeddings")
+        target = as_matrix(target_embeddings, "target embeddings")
         if len(source) != len(target):
             raise refusal(
                 "anchors",
@@ -169,7 +169,7 @@ class IRPAdapter(AnchoredModel):
             )
         check_anchors(source, "source embeddings")
         check_anchors(target, "target embeddings")
-        return cls._fit(source, target, method, objective, head, options, recorded={})
+        return cls._fit(source.float(), target.float(), method, objective, head, options, recorded={})
 
     @classmethod
     def _fit(

@@ -109,7 +109,7 @@ class AnchoredModel(PreTrainedModel):
         Raises `InputError` where they lie on the device "meta" and nothing fetches them.
         """
         with own_arithmetic(gradients):
-            if not any(tensor.is_meta for tensor in self.parameters(recurse=False)):
+            if not any(tensor is not None and tensor.is_meta for tensor in self._parameters.values()):
                 yield
                 return
             hook: Any = getattr(self, "_hf_hook", None)

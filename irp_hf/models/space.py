@@ -78,7 +78,7 @@ class AnchoredSpace(AnchoredModel):
         record = EncoderRecord.from_dict({"id": encoder} if isinstance(encoder, str) else encoder, "encoder")
         if anchor_set is not None and not isinstance(anchor_set, AnchorSet):
             raise _no_anchor_set("anchor_set", anchor_set)
-        anchors = as_matrix(embeddings).detach().float()
+        anchors = as_matrix(embeddings).detach()
         if anchor_set is not None and len(anchor_set) != len(anchors):
             raise refusal(
                 "embeddings",
@@ -88,6 +88,7 @@ class AnchoredSpace(AnchoredModel):
                 AnchorMismatchError,
             )
         check_anchors(anchors)
+        anchors = anchors.float()
         config = AnchoredSpaceConfig(
             num_anchors=anchors.shape[0],
             hidden_size=anchors.shape[1],

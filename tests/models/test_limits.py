@@ -246,3 +246,18 @@ def test_every_refusal_is_one_family():
     assert issubclass(InputError, (IRPError, ValueError))
     assert issubclass(AnchorMismatchError, IRPError)
     assert issubclass(AnchorMismatchError, ValueError)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [AnchoredSpace.from_embeddings, lambda x: IRPAdapter.from_anchors(x, Y), lambda x: IRPAdapter.from_anchors(Y, x)],
+)
+def test_anchors_that_float32_cannot_tell_apart_are_not_called_the_same(make, refusal):
+    """Float64 anchors of mean 1e6 and spread 1 differ; it is the float32 in which they are kept that loses it."""
+    x = X.astype(np.float64) / np.abs(X).max() / 4 + 1e6
+    words = refusal(make, x, error=InputError)
+    assert "same vector" not in words
+    assert "1e+06" in words
+    assert "float32" in words
+    assert "Subtract" in words
+    make(x - x.mean(0))

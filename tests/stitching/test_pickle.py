@@ -1,0 +1,74 @@
+"""A pipeline goes to another process as transformers' own do: by pickle, without tokens, and answers there as it did here."""
+
+import copy
+import multiprocessing
+import pickle
+from typing import Any
+
+import pytest
+import stitched
+import tiny_encoders as tiny
+import torch
+from says import says
+from sklearn.linear_model import LogisticRegression
+
+from irp_hf import IRPStitchPipeline, StitchedModel
+from irp_hf.errors import InputError
+
+MADE = {
+    "text": lambda classifiers, plain, sentence: same(classifiers["text"], "text"),
+    "image": lambda classifiers, plain, sentence: same(classifiers["image"], "image"),
+    "audio": lambda classifiers, plain, sentence: same(classifiers["audio"], "audio"),
+    "pooled": lambda classifiers, plain, sentence: other(str(plain), pooling="mean", normalize=True, prompt="w1 "),
+    "sentence": lambda classifiers, plain, sentence: other(sentence),
+    "function": lambda classifiers, plain, sentence: other(stitched.embed, prompt="w2 "),
+}
+
+
+def same(folder: Any, modality: str) -> StitchedModel:
+    record = stitched.record(str(folder), modality)
+    return StitchedModel(str(folder), stitched.identity(record, record), str(folder), token="hf_secret")
+
+
+def other(encoder: Any, **settings: Any) -> StitchedModel:
+    head = LogisticRegression().fit(stitched.rows(), [row % 3 for row in range(200)])
+    return StitchedModel(encoder, stitched.rough(), head, on_mismatch="warn", **settings)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", MADE)
+def test_what_comes_out_of_a_pickle_answers_alike(kind, classifiers, plain, sentence):
+    model = MADE[kind](classifiers, plain, sentence)
+    items = stitched.items(kind if kind in ("image", "audio") else "text", 4)
+    want = model.predict(items, return_confidence=True)
+    saved = pickle.dumps(model)
+    assert b"hf_secret" not in saved
+    for twin in (
+        pickle.loads(saved),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(IRPStitchPipeline(model))).stitched,
+    ):
+        got = twin.predict(items, return_confidence=True)
+        assert torch.equal(got.logits, want.logits)
+        assert torch.equal(got.confidence, want.confidence)
+        if twin.encoder_module is not None:
+            assert twin.encoder_module is not model.encoder_module
+            assert twin.encoder.module is twin.encoder_module  # the one that runs is the one that moves
+            for weight in twin.encoder_module.parameters():
+                weight.data.zero_()
+            changed = twin.predict(items).logits
+            assert not torch.equal(changed, want.logits)
+    assert torch.equal(model.predict(items).logits, want.logits)
+
+
+@pytest.mark.slow
+def test_a_spawned_process_answers_alike(classifiers):
+    classify, texts = IRPStitchPipeline(same(classifiers["text"], "text")), tiny.texts(4)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(classify, (texts,)) == classify(texts)
+
+
+def test_a_function_of_the_user_that_pickle_cannot_find_is_named(refusal):
+    model = StitchedModel(lambda texts: stitched.embed(texts), stitched.rough(), torch.nn.Linear(stitched.WIDTH, 3))
+    assert says(refusal(pickle.dumps, model, error=InputError), "<lambda>", "test_pickle")
+    assert copy.deepcopy(model).predict(tiny.texts(2)).logits.shape == (2, 3)
