@@ -212,7 +212,7 @@ class TestOutputs:
             (lambda v: v.argmax(1), ["torch.int64", "(3,)"]),
             (lambda v: v > 0, ["torch.bool"]),
             (lambda v: v.to(torch.complex64), ["torch.complex64"]),
-            (lambda v: None, ["object"]),
+            (lambda v: None, ["it returned None"]),
             (lambda v: v[:, 0], ["(3,)", "[:, None]"]),
             (lambda v: v[0], ["(4,)"]),
         ],
