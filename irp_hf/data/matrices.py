@@ -145,7 +145,7 @@ OPENERS: dict[str, Callable[[Any, str], Opened]] = {
 
 def _any(x: Any, name: str) -> Opened:
     """A list of rows, or what becomes an array: of jax, xarray, h5py; or a tensor, as what lies on a device does."""
-    if isinstance(x, Sequence):
+    if isinstance(x, Sequence) and not isinstance(x, memoryview):
         return _listed(list(x), name)
     try:
         array = np.asarray(x)

@@ -21,13 +21,18 @@ MAKE_ROOM = "Make room, or name another place."
 def check_path(name: str, path: Any) -> Path:
     """A path that a user names; raises `InputError` for what is none, and for one that is empty."""
     place = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    try:
-        written = os.fsencode(place) if isinstance(place, str) else b""
-    except UnicodeEncodeError:  # half of a character that takes two
-        written = b""
-    if not written or b"\0" in written:
+    if not is_path(place) or not Path(os.path.realpath(place)).name:  # the root cannot be replaced
         raise refusal(name, "a path", shown(path), "Name a place on the disk, as text or as a pathlib.Path.")
     return Path(place)
+
+
+def is_path(place: Any) -> bool:
+    """Whether a text can name a place on the disk: none is empty, or holds NUL or half of a character that takes two."""
+    try:
+        written = os.fsencode(place) if isinstance(place, str) else b""
+    except UnicodeEncodeError:
+        return False
+    return bool(written) and b"\0" not in written
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:

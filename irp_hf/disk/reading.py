@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from irp_hf.disk.in_place import finish, overlay
 from irp_hf.disk.leftovers import old_folders, temporary_folder
-from irp_hf.disk.places import is_folder, no_folder
+from irp_hf.disk.places import is_folder, is_path, no_folder
 from irp_hf.errors import refusal, shown
 
 Found = TypeVar("Found")
@@ -24,11 +24,10 @@ def check_place(name: Any) -> str:
 
     Raises `InputError` for what is neither text nor a path, and `MissingFolderError` for a folder that is not there.
     """
-    if not isinstance(name, str | os.PathLike) or not (place := os.fspath(name)) or not isinstance(place, str):
+    place = os.fspath(name) if isinstance(name, str | os.PathLike) else name
+    if not is_path(place):
         raise refusal("The place to load from", "a folder or an id on the Hub", shown(name), "Name one of them.")
     folder = Path(place)
-    if "\0" in place:
-        raise refusal("The place to load from", "a folder or an id on the Hub", shown(name), "Name one of them.")
     no_id = folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2 or os.path.lexists(folder)
     if not is_saved(folder) and no_id:
         raise no_folder(place)

@@ -59,7 +59,7 @@ def recognise(
 ) -> None:
     """Refuse an encoder that is another than the one that made `anchors (k, d)`, as far as it can be told, or warn.
 
-    First by how it encodes, then by its digest; where that is another, or not known, by the canary.
+    First by how it encodes, then by its digest and by the canary: equal weights may be computed with in another way.
     """
     compare_encoder(recorded, encoder, on_mismatch, side)
     if on_mismatch == "ignore":
@@ -68,8 +68,8 @@ def recognise(
     if recorded.weights_sha256 is not None and encoder.module is not None:
         full = encoder.full_record()
         changed = [name for name, _, _ in recorded.differences(full, ["weights_sha256", "processor_sha256"])]
-        if not changed and full.weights_sha256 is not None:
-            return
+    elif recorded.weights_sha256 is not None and canary is None:  # a function tells nothing of its weights
+        _warn(encoder, f"the encoder of the {side} anchors", "a function, which nothing that was kept can tell")
     same_dtype = not recorded.differences(encoder.record, ["dtype"])
     if canary is not None:
         passed = _try(canary, anchors, encoder, on_mismatch, _least(recorded, encoder), side)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.checks import is_number
 from irp_hf.encoding.base import Encoder, Options, Pair, make_record, no_such_pooling
 from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run_model
 from irp_hf.encoding.sources import Source, encoder_part
@@ -110,7 +111,11 @@ def padding(tokenizer: Any, name: str) -> Any:
 def longest_text(tokenizer: Any, model: Any, asked: int | None) -> int | None:
     """How many tokens of a text are read, None for any number; raises `InputError` for more than the model has places for."""
     positions = getattr(model.config, "max_position_embeddings", None)
-    own = _longest(tokenizer.model_max_length, positions)
+    limit = tokenizer.model_max_length
+    if not is_number(limit) or limit < 1:
+        advice = "Save the tokenizer again with the number of tokens that the model reads."
+        raise refusal("model_max_length of the tokenizer", "a number of tokens", shown(limit), advice)
+    own = _longest(limit, positions)
     most = None if not positions or positions < 0 else max(own or 0, positions - 2)
     return own if asked in (None, own) else check_fits(asked, most)
 

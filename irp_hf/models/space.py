@@ -165,8 +165,8 @@ class AnchoredSpace(AnchoredModel):
     ) -> None:
         """Refuse an encoder that is not the one of this space's anchors, or encodes otherwise than it did.
 
-        It is opened as the anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them. Where its weights
-        are not known by their digest, it encodes the few items that the space has kept. `on_mismatch="warn"` warns instead.
+        It is opened as the anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them. Its weights are
+        compared by their digest, and it encodes the few items that the space has kept. `on_mismatch="warn"` warns instead.
 
         Raises `InputError` that says what differs.
         """

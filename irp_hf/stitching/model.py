@@ -85,8 +85,8 @@ class StitchedModel(nn.Module):
             adapter: an `IRPAdapter`, or where one lies; None connects two spaces, which `encoder` and `head` then are or name.
             head: as for `irp_hf.heads.open_head`; None takes the classifier that the adapter's target was encoded at.
             on_mismatch: "refuse" or "warn", where the encoder now loaded is another than that of the anchors, or encodes
-                otherwise: with another pooling, prompt, route, cut, normalisation or revision. Where its weights are not known
-                by their digest, it encodes the few items that the source's space has kept. "ignore" looks at nothing.
+                otherwise: with another pooling, prompt, route, cut, normalisation or revision. Its weights are compared
+                by their digest, and it encodes the few items that the source's space has kept. "ignore" looks at nothing.
             revision: branch, tag or commit of the encoder on the Hub.
             token: for all repositories on the Hub; by default the one that the adapter was fetched with.
             encoder_token: for the encoder's alone.

@@ -29,7 +29,7 @@ from irp_hf.checks import (
 from irp_hf.data.listed import LISTED, in_order
 from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.data.wrong import module_of
-from irp_hf.encoding.base import EncoderOptions, check_device, check_usable
+from irp_hf.encoding.base import EncoderOptions, check_device, check_dtype, check_usable
 from irp_hf.errors import IRPError, kind_of, refusal, shown
 from irp_hf.hub.fetching import SECONDS, fetch_url
 from irp_hf.stitching.model import StitchedModel
@@ -121,7 +121,8 @@ class IRPStitchPipeline(Pipeline):
             if kwargs.get(name) is not None:
                 parts["processor"] = kwargs.pop(name)
         if dtype not in (None, "auto"):
-            parts["dtype"] = dtype
+            check_dtype("dtype", dtype)
+            parts["dtype"] = getattr(torch, dtype) if isinstance(dtype, str) else dtype
         self._sanitize_parameters(
             **{name: kwargs[name] for name in kwargs if name not in OF_ALL}
         )  # before anything loads

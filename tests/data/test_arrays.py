@@ -61,6 +61,7 @@ ALIKE = {
     "list of rows": list(X),
     "tuple": tuple(X),
     "deque": deque(X),
+    "memoryview": memoryview(X),
     "Arrow's own values": list(pa.array(X.tolist(), pa.list_(pa.float32()))),
 }
 if find_spec("polars"):

@@ -92,6 +92,18 @@ def test_a_place_that_cannot_be(tmp_path, writers, refusal, name, place):
     assert entries(tmp_path) == ["file", "loop"]
 
 
+@pytest.mark.parametrize("name", ["adapter", "space", "anchors", "translation", "run_sharded"])
+def test_the_root_is_no_place_for_a_save(writers, refusal, name):
+    """If it fails, a slip in a variable ends in a bare error of pathlib."""
+    refusal(writers[name], Path("/"), error=InputError)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_half_a_character_names_no_place(refusal, name):
+    """If it fails, a damaged name ends in a bare UnicodeEncodeError, which cannot even be printed."""
+    refusal(READERS[name], "a/\ud800b", error=IRPError).encode()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_something_else_stands_there(tmp_path, writers, refusal, name):
     """If it fails, what a user has there is lost, or the refusal says nothing."""

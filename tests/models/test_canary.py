@@ -1,6 +1,7 @@
 """A space knows its encoder again, by a digest and by a few items that it has kept; a config that was changed is refused."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -151,11 +152,21 @@ def test_another_encoder_of_that_width_is_refused(other, space, adapter, refusal
 
 
 def test_without_a_canary_the_digest_tells(encoder, other, refusal):
-    """Weights in memory or in a folder; a function cannot be told then."""
+    """Weights in memory or in a folder; of a function it is said that nothing can tell it then."""
     bare = AnchoredSpace.encode(encoder, AnchorSet(TEXTS), canary=False, **HOW)
     quietly(bare.check, encoder, device="cpu")
     assert says(refusal(bare.check, other, device="cpu", error=InputError), "weights", "digest")
-    quietly(bare.check, mean_of(other))
+    with pytest.warns(UserWarning, match="a function, which nothing that was kept can tell"):
+        bare.check(mean_of(other))
+
+
+def test_equal_weights_that_are_computed_with_in_another_way(encoder, space, tmp_path, refusal):
+    """A digest of weights knows no activation and no hook: the items that were kept do."""
+    folder = tmp_path / "enc"
+    shutil.copytree(encoder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.5}))
+    assert "cosines of" in refusal(space.check, folder, device="cpu", error=InputError)
 
 
 @pytest.mark.parametrize(("step", "passes"), [(1e-5, True), (2.0, False)])
