@@ -242,6 +242,11 @@ class IRPAdapter(AnchoredModel):
         Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
         """
         check_flag("return_confidence", return_confidence)
+        # A trace forgets what is written into a buffer.
+        if isinstance(x, Tensor) and out is None and not values_known():
+            output = self.forward(x, return_confidence)
+            translated: Any = output.translated
+            return (translated, output.confidence) if return_confidence else translated
         rows = Rows(x, width=self.config.source_size)
         with self.computing():
             refuse_overflow(rows, self.target_mean, self.target_scale)
@@ -270,6 +275,8 @@ class IRPAdapter(AnchoredModel):
 
         Raises `InputError` for a coverage that the anchors do not allow.
         """
+        if isinstance(x, Tensor) and coverage is None and not values_known():
+            return self.forward(x, return_confidence=True).confidence
         rows = Rows(x, width=self.config.source_size)
         with self.computing():
             translation = self._translation(rows.dtype)

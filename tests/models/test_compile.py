@@ -67,6 +67,30 @@ def test_a_traced_adapter_gives_the_same(adapter):
         torch.testing.assert_close(traced(rows)["translated"], adapter(rows).translated, rtol=1e-4, atol=1e-4)
 
 
+class Translate(torch.nn.Module):
+    """A user's own model that calls `translate`, as a part of it."""
+
+    def __init__(self, adapter: IRPAdapter) -> None:
+        super().__init__()
+        self.adapter = adapter
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.adapter.translate(x), self.adapter.confidence(x)
+
+
+def test_translate_inside_of_another_model_is_traced_and_exported(adapter):
+    """It writes into a buffer, which a trace forgets: what is left would be other vectors, without a word."""
+    model = Translate(adapter)
+    exported = torch.export.export(model, (X,), dynamic_shapes={"x": {0: torch.export.Dim("rows")}}).module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, X)
+    for count in (1, 10):
+        for made in (exported, traced):
+            for found, wanted in zip(made(X[:count]), model(X[:count]), strict=True):
+                torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_values_are_checked_again_once_it_runs_by_itself(adapter, refusal):
     torch.export.export(adapter, (X,))
     broken = X.clone()
