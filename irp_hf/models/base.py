@@ -27,6 +27,7 @@ from irp_hf.checks import check_absent, check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
 from irp_hf.disk.leftovers import temporary_folder
+from irp_hf.disk.places import is_path
 from irp_hf.disk.reading import check_place, is_saved, read_folder
 from irp_hf.encoding.base import check_device_map
 from irp_hf.errors import InputError, IRPError, first_line, reason_of, refusal, shown
@@ -339,7 +340,7 @@ def _folder(
 ) -> tuple[Path, str | None]:
     """Where the files lie on this machine, and the commit that they are of."""
     inner = Path(check_text("subfolder", "" if subfolder is None else subfolder, "Name a folder, or leave it out."))
-    if inner.is_absolute() or ".." in inner.parts:
+    if inner.is_absolute() or ".." in inner.parts or not is_path(str(inner)):
         raise refusal(
             "subfolder", f"a folder inside {place}", shown(subfolder), "Name one that does not lead out of it."
         )
