@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,8 @@ from irp_hf.data.canary import LARGEST_PICTURE, LONGEST_TEXT, Canary
 from irp_hf.data.items import content, open_picture
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.batches import encode_all
-from irp_hf.encoding.recorded import compare_encoder, mismatch, outside
-from irp_hf.errors import InputError, refusal
+from irp_hf.encoding.recorded import compare_encoder, mismatch
+from irp_hf.errors import refusal, warn
 from irp_hf.maths.projection import statistics, unit_rows
 from irp_hf.records import EncoderRecord
 
@@ -89,7 +88,7 @@ def recognise(
 
 def _warn(encoder: Encoder, expected: str, got: str) -> None:
     advice = "Encode the anchors again where it was changed on purpose."
-    warnings.warn(str(refusal(encoder.name, expected, got, advice, InputError)), stacklevel=outside())
+    warn(str(refusal(encoder.name, expected, got, advice)))
 
 
 def _least(recorded: EncoderRecord, encoder: Encoder) -> float:
@@ -134,7 +133,8 @@ def difference(canary: Canary, anchors: Tensor, encoder: Encoder, least: float =
 
 def _spread(anchors: Tensor, items: Sequence[Any]) -> list[int]:
     """Rows of a few anchors whose directions are far apart, none of them near the mean, and whose items may be kept."""
-    centred = anchors.detach().cpu().double() - statistics(anchors.detach().cpu().double()).mean
+    vectors = anchors.detach().cpu().double()
+    centred = vectors - statistics(vectors).mean
     lengths = centred.norm(dim=1)
     usable = lengths >= lengths.median()
     for row in usable.nonzero().flatten().tolist():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from dataclasses import fields, replace
 from typing import Any, Literal, get_args
 
@@ -16,7 +14,7 @@ from irp_hf.checkpoints.wrapped import unwrapped
 from irp_hf.checks import check_choice
 from irp_hf.encoding.base import Encoder, EncoderSettings, Options, RecordedOptions
 from irp_hf.encoding.open import open_encoder
-from irp_hf.errors import InputError, refusal
+from irp_hf.errors import refusal, warn
 from irp_hf.records import Difference, EncoderRecord
 
 Token = str | bool | None
@@ -122,12 +120,4 @@ def mismatch(subject: str, expected: str, got: str, advice: str, on_mismatch: st
     if on_mismatch == "refuse":
         raise refusal(subject, expected, got, f"{advice} on_mismatch='warn' lets it pass.")
     if on_mismatch == "warn":
-        warnings.warn(str(refusal(subject, expected, got, advice, InputError)), stacklevel=outside())
-
-
-def outside() -> int:
-    """How far up the user's own line is, seen from the function that gives a warning."""
-    depth, frame = 1, sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "irp_hf":
-        depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
-    return depth + 1
+        warn(str(refusal(subject, expected, got, advice)))

@@ -18,7 +18,7 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag, check_number
-from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, AnchoredSpaceConfig, IRPConfig
+from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.progress import check_progress
@@ -37,12 +37,19 @@ from irp_hf.maths.projection import Statistics
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
-from irp_hf.models.checks import AnchorsOf, check_anchors, refuse_other_anchors, wrong_anchors, wrong_scale
+from irp_hf.models.checks import (
+    ROUNDING,
+    AnchorsOf,
+    anchors_of_both,
+    check_anchors,
+    refuse_other_anchors,
+    wrong_anchors,
+    wrong_scale,
+)
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
 
-ROUNDING = 1e-3
 TRIED = 8  # anchors that are translated where an adapter is loaded
 
 
@@ -131,7 +138,7 @@ class IRPAdapter(AnchoredModel):
         source, target = open_space(source, "source"), open_space(target, "target")
         refuse_other_anchors(AnchorsOf.space("source", source.config), AnchorsOf.space("target", target.config))
         recorded = {
-            **_anchors_of_both(source.config, target.config),
+            **anchors_of_both(source.config, target.config),
             "source_encoder": source.config.encoder,
             "target_encoder": target.config.encoder,
             "source_canary": source.config.canary,
@@ -463,14 +470,3 @@ class IRPAdapter(AnchoredModel):
         c = self.config
         names = [record.name for record in (c.source_record, c.target_record)]
         return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"
-
-
-def _anchors_of_both(source: AnchoredSpaceConfig, target: AnchoredSpaceConfig) -> dict[str, Any]:
-    """What is recorded of the anchors of a pair: what both sides say. One that says nothing was never checked against it."""
-    if source.anchor_fingerprint is None or source.anchor_fingerprint != target.anchor_fingerprint:
-        same = source.anchor_fingerprint == target.anchor_fingerprint and source.anchor_set == target.anchor_set
-        return {"anchor_fingerprint": None, "anchor_set": source.anchor_set if same else None}
-    return {
-        "anchor_fingerprint": source.anchor_fingerprint,
-        "anchor_set": source.anchor_set or target.anchor_set,
-    }

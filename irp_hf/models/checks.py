@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from irp_hf.maths.projection import statistics
 
 SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
 LARGEST = 1e18  # likewise
+ROUNDING = 1e-3  # of a length, that what is stored in float32 may be off
 APART = 1e-6  # of the largest number: ten times the rounding of float32
 
 
@@ -81,3 +82,14 @@ def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
             "Encode one side again with the anchor set of the other.",
             AnchorMismatchError,
         )
+
+
+def anchors_of_both(source: AnchoredSpaceConfig, target: AnchoredSpaceConfig) -> dict[str, Any]:
+    """What is recorded of the anchors of a pair: what both sides say. One that says nothing was never checked against it."""
+    if source.anchor_fingerprint is None or source.anchor_fingerprint != target.anchor_fingerprint:
+        same = source.anchor_fingerprint == target.anchor_fingerprint and source.anchor_set == target.anchor_set
+        return {"anchor_fingerprint": None, "anchor_set": source.anchor_set if same else None}
+    return {
+        "anchor_fingerprint": source.anchor_fingerprint,
+        "anchor_set": source.anchor_set or target.anchor_set,
+    }

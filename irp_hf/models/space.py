@@ -31,11 +31,10 @@ from irp_hf.maths.projection import Statistics, denormalize, normalize, statisti
 from irp_hf.maths.request import Given, InverseOptions, Method, half_given
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.cards import space_card
-from irp_hf.models.checks import check_anchors, wrong_anchors, wrong_scale
+from irp_hf.models.checks import ROUNDING, check_anchors, wrong_anchors, wrong_scale
 from irp_hf.records import EncoderRecord
 
 RUN = ("batch_size", "out", "progress")  # what `encode` takes besides how the encoder is opened
-ROUNDING = 1e-3
 
 
 class AnchoredSpace(AnchoredModel):

@@ -41,13 +41,7 @@ def save(folder: Path, seed: int = 0, step: float = 0.0) -> Path:
                 torch.randn_like(model.embeddings.word_embeddings.weight) * 0.1
             )
     if step:
-        model.train()
-        batch = tiny.tokenizer()(TEXTS[:8], padding=True, return_tensors="pt")
-        optimizer = torch.optim.SGD(model.parameters(), lr=step)
-        model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).last_hidden_state.square().mean().backward()
-        optimizer.step()
+        tiny.trained(model, TEXTS[:8], step)
     return tiny.save(folder, model.eval(), tiny.tokenizer())
 
 
