@@ -5,6 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,7 @@ def test_predicting_a_data_set(tmp_path: Path) -> None:
 
 def test_pushes(hub, spaces: tuple[AnchoredSpace, AnchoredSpace], tmp_path: Path, monkeypatch) -> None:
     """If it fails, half a model is on the Hub, or what was to be pushed stays in the temporary folder for ever."""
+    get_temp_dir()  # multiprocessing's own folder lies elsewhere
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (old, new), token = spaces, hub.token("me")
     states = []
