@@ -25,7 +25,7 @@ from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.modes import inherit
 from irp_hf.disk.parts import NAME, TEMPORARY, Part, find_parts, read_part, read_rows, write_part
 from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
-from irp_hf.disk.results import ONLY, Array, Arrays, errors, layout, map_array, named_arrays, reserve, row_kinds
+from irp_hf.disk.results import ONLY, Array, Arrays, layout, map_array, named_arrays, reserve, row_kinds
 from irp_hf.errors import InputError, IRPError, refusal, shown
 
 LOCK = "lock"  # the file that a run at work locks, beside its parts
@@ -190,56 +190,6 @@ class Blocks:
                 inherit(self._final(name), self._fresh(name))
                 self._fresh(name).replace(self._final(name))
                 sync(self._final(name).parent)
-
-    def to_check(self) -> list[int]:
-        """Two blocks that were done by an earlier call, or fewer: what makes the rows now must give them again."""
-        if self.joined():
-            done = list(range(self.run.num_blocks))
-        else:
-            done = [block for part in find_parts(self.parts) for block in part.blocks]
-        return sorted({done[0], done[len(done) // 2]}) if done else []
-
-    def check(self, rows: Sequence[int], result: Any, tolerance: float) -> None:
-        """Raise `InputError` where `result`, made now of some rows, is not what an earlier call kept of them.
-
-        `tolerance` is how far a row may be off, as a share of its length. Nothing is changed.
-        """
-        made, (places, kept) = named_arrays(result, len(rows), 0), self._kept_of(rows)
-        if not places:
-            return
-        rows, again = [rows[place] for place in places], {name: array[places] for name, array in made.items()}
-        if row_kinds(again) != row_kinds(kept):
-            raise self._changed(f"{row_kinds(kept)}, as it holds them", row_kinds(again))
-        for name, array in again.items():
-            off = errors(kept[name], array)
-            if not (off <= tolerance).all():
-                worst = int(np.nan_to_num(off, nan=np.inf).argmax())
-                what = "" if name == ONLY else f" of {name}"
-                expected = f"row {rows[worst]}{what} as it holds it, to {tolerance:g} of its length"
-                raise self._changed(expected, f"one that is off by {off[worst]:.2g}")
-
-    def _changed(self, expected: str, got: str) -> InputError:
-        advice = (
-            "Its rows are of another encoder, head or function, or of one that gives others each time. "
-            "Name another place, or remove what that run wrote."
-        )
-        return refusal(str(self.journal), expected, got, advice)
-
-    def _kept_of(self, rows: Sequence[int]) -> tuple[list[int], Arrays]:
-        """Which of some rows are kept, joined or in parts, as places among them; and what is kept of these."""
-        if self.joined():
-            return list(range(len(rows))), {
-                name: np.asarray(array[list(rows)]) for name, array in self.results().items()
-            }
-        wanted, places, found = {row: place for place, row in enumerate(rows)}, list[int](), dict[str, list[Array]]()
-        for part in find_parts(self.parts):
-            part_rows = read_rows(self.run, part)
-            theirs = [place for place, row in enumerate(part_rows) if row in wanted]
-            if theirs:
-                places += [wanted[row] for row in part_rows[theirs]]
-                for name, array in read_part(self.run, part)[1].items():
-                    found.setdefault(name, []).append(array[theirs])
-        return places, {name: np.concatenate(arrays) for name, arrays in found.items()}
 
     def results(self) -> Arrays:
         """The joined arrays, mapped from their files; changing them does not change the files.

@@ -14,6 +14,7 @@ from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.digests import digests
 from irp_hf.data.progress import check_progress, progress_bar
+from irp_hf.disk.again import blocks_to_check, check_again
 from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
 from irp_hf.disk.results import ONLY
@@ -134,9 +135,9 @@ def encode(
     run = Run(record, len(items), int(batch_size), content, batches_sorted=order, older_items=tuple(older))
     with Blocks.for_file(place, run, gather=True) as blocks:
         left = blocks.begin()
-        if again := blocks.to_check():  # by name it may be the same, and another by now
+        if again := blocks_to_check(blocks):  # by name it may be the same, and another by now
             for _, rows, vectors in embed_batches(opened, items, batch_size, frozenset(again)):
-                blocks.check(rows, vectors, tolerance(opened))
+                check_again(blocks, rows, vectors, tolerance(opened))
         if left is not None:
             done = len(items) - sum(len(blocks.rows(batch)) for batch in left)
             with batches_bar(f"Encoding by {opened.name}", len(items), batch_size, progress, done) as bar:

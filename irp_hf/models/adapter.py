@@ -37,20 +37,11 @@ from irp_hf.maths.projection import Statistics
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
-from irp_hf.models.checks import (
-    ROUNDING,
-    AnchorsOf,
-    anchors_of_both,
-    check_anchors,
-    refuse_other_anchors,
-    wrong_anchors,
-    wrong_scale,
-)
+from irp_hf.models.checks import AnchorsOf, anchors_of_both, check_anchors, refuse_other_anchors
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
-
-TRIED = 8  # anchors that are translated where an adapter is loaded
+from irp_hf.models.stored import wrong_adapter
 
 
 @dataclass
@@ -84,8 +75,6 @@ class IRPAdapter(AnchoredModel):
     target_anchors: Tensor
     target_mean: Tensor
     target_scale: Tensor
-    typical_lengths: Tensor
-    confidence_errors: Tensor
     checksum_fields = (  # in the order in which the first adapters were saved
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
@@ -202,23 +191,9 @@ class IRPAdapter(AnchoredModel):
 
     def what_is_wrong(self) -> str | None:
         """What no fit gives: besides what `AnchoredModel` says, anchors of one place, or a map that leads to no numbers."""
-        if wrong := super().what_is_wrong():
-            return wrong
-        if self.config.method == "kernel" and self.config.gamma is None:
-            return "no gamma for its kernel"
-        sides = {"source_anchors": self.source_anchors, "target_anchors": self.target_anchors}
-        longest = float(torch.linalg.vector_norm(self.landmarks.double(), dim=1).max())
-        if longest > 1 + ROUNDING:
-            return f"landmarks {longest:.3g} long, which have unit length"
-        if wrong := wrong_scale("target_scale", self.target_scale) or wrong_anchors(sides):
-            return wrong
-        if self.config.judged[1] and not bool((self.typical_lengths[1] > 0).all()):
-            return "typical lengths that do not deviate"
-        if self.config.judged[1] and bool((self.confidence_errors.diff() < 0).any()):
-            return "errors of the confidence that do not rise"
-        translated, confidence = self.translate(self.source_anchors[:TRIED], return_confidence=True)
-        finite = bool(translated.isfinite().all()) and bool(confidence.isfinite().all())
-        return None if finite else "coefficients that make NaN or infinity of its own anchors"
+        return super().what_is_wrong() or wrong_adapter(
+            self.config, dict(self.named_parameters()), partial(self.translate, return_confidence=True)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from irp_hf.configuration_irp import AnchoredSpaceConfig
-from irp_hf.errors import AnchorMismatchError, InputError, refusal
+from irp_hf.errors import AnchorMismatchError, refusal
 from irp_hf.maths.projection import statistics
 
 SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
-LARGEST = 1e18  # likewise
-ROUNDING = 1e-3  # of a length, that what is stored in float32 may be off
 APART = 1e-6  # of the largest number: ten times the rounding of float32
 
 
@@ -36,22 +33,6 @@ def check_anchors(anchors: Tensor, name: str = "embeddings") -> None:
     scale = float(statistics(anchors.double()).scale)
     if scale < SMALLEST:
         raise refusal(name, f"a mean scale of at least {SMALLEST:g}", f"{scale:.3g}", "Multiply them by a constant.")
-
-
-def wrong_scale(name: str, scale: Tensor) -> str | None:
-    """What is wrong with a stored mean scale; None where it can be one."""
-    value = float(scale)
-    return None if SMALLEST <= value < LARGEST else f"{name} {value:.3g}, which is a mean length"
-
-
-def wrong_anchors(sides: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with stored anchors, by their names; None where they can describe a space."""
-    for name, anchors in sides.items():
-        try:
-            check_anchors(anchors, name)
-        except InputError as error:
-            return str(error).partition(". ")[0]
-    return None
 
 
 class AnchorsOf(NamedTuple):

@@ -31,7 +31,8 @@ from irp_hf.maths.projection import Statistics, denormalize, normalize, statisti
 from irp_hf.maths.request import Given, InverseOptions, Method, half_given
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.cards import space_card
-from irp_hf.models.checks import ROUNDING, check_anchors, wrong_anchors, wrong_scale
+from irp_hf.models.checks import check_anchors
+from irp_hf.models.stored import wrong_space
 from irp_hf.records import EncoderRecord
 
 RUN = ("batch_size", "out", "progress")  # what `encode` takes besides how the encoder is opened
@@ -107,16 +108,7 @@ class AnchoredSpace(AnchoredModel):
 
     def what_is_wrong(self) -> str | None:
         """What no save gives: besides what `AnchoredModel` says, a mean and a scale that are not those of the anchors."""
-        if wrong := super().what_is_wrong():
-            return wrong
-        if wrong := wrong_scale("mean_scale", self.mean_scale) or wrong_anchors({"anchors": self.anchors}):
-            return wrong
-        own, scale = statistics(self.anchors.double()), float(self.mean_scale)
-        if not 0.5 < scale / float(own.scale) < 2:
-            return f"mean_scale {scale:.3g}, where that of its anchors is {float(own.scale):.3g}"
-        off = float(torch.linalg.vector_norm(self.mean.double() - own.mean))
-        near = float(own.scale) + ROUNDING * float(torch.linalg.vector_norm(own.mean))
-        return None if off < near else f"mean {off:.3g} away from that of its anchors"
+        return super().what_is_wrong() or wrong_space(dict(self.named_parameters()))
 
     @classmethod
     def encode(

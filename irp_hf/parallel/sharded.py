@@ -21,6 +21,7 @@ from irp_hf.checks import check_count
 from irp_hf.data.digests import digests
 from irp_hf.data.listed import in_order
 from irp_hf.data.progress import check_progress, progress_bar
+from irp_hf.disk.again import blocks_to_check, check_again
 from irp_hf.disk.blocks import Blocks
 from irp_hf.disk.journal import Run
 from irp_hf.disk.places import check_path
@@ -115,9 +116,9 @@ def _begin(
 ) -> list[int] | None:
     """The blocks that are left to do; raises `InputError` where the function does not make what is kept already."""
     left = blocks.begin()
-    for block in blocks.to_check():
+    for block in blocks_to_check(blocks):
         rows = blocks.rows(block)[: again.rows]
-        blocks.check(rows, function(items[rows.start : rows.stop]), again.tolerance)
+        check_again(blocks, rows, function(items[rows.start : rows.stop]), again.tolerance)
     return left
 
 
