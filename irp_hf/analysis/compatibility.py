@@ -16,7 +16,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_text
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
-from irp_hf.evaluation.held_out import Evaluation, evaluate
+from irp_hf.evaluation.held_out import Evaluation, evaluate, other_folds
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.measures import among
 from irp_hf.evaluation.plots import MUTED, draw, drawn, title
@@ -25,7 +25,6 @@ from irp_hf.heads.labels import head_labels
 from irp_hf.maths.pairs import distinct_pairs
 from irp_hf.maths.request import OBJECTIVES, MethodOrAuto, check_given, methods_of
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import NUM_FOLDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +101,7 @@ class Compatibility(Printed):
         """What was measured, and how."""
         return (
             f"{len(self.names)} spaces, {self.num_anchors:,} parallel anchors, {self.method}. Every anchor was translated by a "
-            f"fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds, from the space of its row to that of its column; ± is "
+            f"fit on {other_folds(self.num_anchors)}, from the space of its row to that of its column; ± is "
             "half the 95 % interval."
         )
 

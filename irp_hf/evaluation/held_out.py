@@ -50,7 +50,7 @@ class Evaluation(Measured):
 
     def __str__(self) -> str:
         """One measure a line."""
-        names = {name: among(name, self.num_rows, name) for name in self.measures()}
+        names = {name: among(name, self.num_rows) for name in self.measures()}
         lines = [f"{names[name]:<{max(map(len, names.values()))}} {value}" for name, value in self.measures().items()]
         return "\n".join([*lines, f"{self.num_rows:,} rows, ± half the 95 % interval"])
 
@@ -149,6 +149,12 @@ def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed:
         others = pairs.without(fold)
         translated[fold] = fit(others.source, others.target)(pairs.source[fold])
     return translated
+
+
+def other_folds(num_groups: int) -> str:
+    """What a fit of `out_of_fold` was made on, in words, where so many groups of rows can be held out: no fold is empty."""
+    count = min(NUM_FOLDS, num_groups)
+    return "the other of 2 folds" if count == 2 else f"the other {count - 1} of {count} folds"
 
 
 def curve_sizes(num_pairs: int) -> list[int]:

@@ -13,7 +13,7 @@ from irp_hf.checks import check_count, check_list, is_count
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.intervals import Measure
-from irp_hf.evaluation.printed import Table, number
+from irp_hf.evaluation.printed import Printed, Table, number, wrapped
 from irp_hf.maths.extrapolation import Pools, extrapolate
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.pools import SMALLEST, gallery_pools, held_out_pools
@@ -38,8 +38,8 @@ class IndexShare:
 
 
 @dataclass(frozen=True)
-class IndexReport:
-    """What an index keeps, by its size, with 95 % intervals."""
+class IndexReport(Printed):
+    """What an index keeps, by its size, with 95 % intervals. It prints as a paragraph and a table."""
 
     shares: tuple[IndexShare, ...]
     """Of the sizes that were asked for, ascending."""
@@ -76,8 +76,20 @@ class IndexReport:
             (self.gallery is None or self.gallery > 0, "index.gallery", "a number of rows", self.gallery),
         ]
 
+    def tables(self) -> list[Table]:
+        """A line for each size."""
+        return [self.table()]
+
+    def conclusions(self) -> list[str]:
+        """None: what follows depends on the index."""
+        return []
+
     def words(self) -> str:
-        """How it was measured, and what it is not good for."""
+        """How it was measured, and what it is not good for: in lines of at most 100 columns."""
+        return wrapped(self.caption())
+
+    def caption(self) -> str:
+        """The same in one line."""
         most = self.shares[-1].num_rows
         text = [
             "What an index keeps of the ten nearest neighbours, with the 95 % interval: where queries are translated and "

@@ -31,6 +31,7 @@ MEASURES = {
     "agreement": MeasureText(
         "agreement", "agreement of the head", "how often the head says the same as of the target's own vector"
     ),
+    "coverage": MeasureText("bounds held", "bounds held", "how often the true cosine is above the lower bound at 90 %"),
 }
 """In the order in which they are shown."""
 SEARCHED = ("neighbors", "mrr")  # measures that come of a search among so many rows

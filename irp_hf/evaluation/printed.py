@@ -115,13 +115,14 @@ def as_html(table: Table) -> str:
 
 
 def number(value: float) -> str:
-    """Three decimals, and no zero before the point: `.552`."""
+    """Three decimals, and no zero before the point: `.552`; what rounds to zero has no sign."""
+    value = round(value, 3) + 0.0  # which makes 0 of -0
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
 
 
 def signed(value: float) -> str:
     """A difference with its sign: `+.046`."""
-    return ("+" if value >= 0 else "") + number(value + 0.0)  # which makes 0 of -0
+    return ("+" if round(value, 3) >= 0 else "") + number(value)
 
 
 def rounded(value: float) -> str:

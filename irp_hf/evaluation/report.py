@@ -13,19 +13,20 @@ from irp_hf.checks import quoted
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
-from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row
+from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row, other_folds
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import MEASURES, among, titles
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
 from irp_hf.maths.inverses import INVERSES, Inverse
-from irp_hf.maths.tuning import NUM_FOLDS
+from irp_hf.maths.request import OBJECTIVES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
+COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
 
 
@@ -115,7 +116,7 @@ class Report(Printed):
         counts = [len(reliability.expected), len(reliability.true)]
         for fits, place, expected, got in (
             (report.chosen in [row.method for row in report.rows], "chosen", "the method of a row", report.chosen),
-            (report.objective in MEASURES, "objective", f"one of {quoted(MEASURES)}", report.objective),
+            (report.objective in OBJECTIVES, "objective", f"one of {quoted(OBJECTIVES)}", report.objective),
             (1 <= len(report.finalists) <= 2, "finalists", "1 or 2 of them", len(report.finalists)),
             (
                 sizes == sorted({size for size in sizes if size > 0}),
@@ -146,11 +147,11 @@ class Report(Printed):
 
     def caption(self) -> str:
         """What was compared, and how."""
+        groups = self.num_anchors if self.shared is None else self.shared.groups
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
-            f"Every anchor was translated by a fit on the other {NUM_FOLDS - 1} of {NUM_FOLDS} folds; "
-            "± is half the 95 % interval."
+            f"Every anchor was translated by a fit on {other_folds(groups)}; ± is half the 95 % interval."
         )
 
     def doubling(self) -> dict[str, float]:
@@ -190,13 +191,13 @@ class Report(Printed):
         return [doubt.words for doubt in self.doubts]
 
     def _findings(self) -> list[Part]:
-        parts: list[Part] = [self._choice()]
+        parts: list[Part] = [" ".join([self._choice(), *self._surpassed()])]
         if self.learning_curve:
             parts += [self._curve(), self._anchors_needed()]
         if self.reliability is not None:
             parts.append(_confidence(self.reliability))
         if self.index is not None:
-            parts += [self.index.words(), self.index.table()]
+            parts += [self.index.caption(), self.index.table()]
         return parts
 
     def _choice(self) -> str:
@@ -212,10 +213,48 @@ class Report(Printed):
             return text
         best, other = self.finalists
         measure = ", by the cosine about the mean and with nothing restored yet" if by_angle else ""
-        return (
-            f"{text} How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
+        text += (
+            f" How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
             f"the others, {other.words}, {number(other.score)}."
         )
+        less = round(other.score - best.score, 3)
+        return f"{text} The first was taken although it had {number(less)} less: {inverse.lower}." if less > 0 else text
+
+    def _surpassed(self) -> list[str]:
+        """Why the chosen method is not another that the table shows better: by what it was chosen, or by chance."""
+        chosen = next(row for row in self.rows if row.method == self.chosen)
+        titles = [inverse.title for inverse in INVERSES.values()]
+        rivals = [row for row in self.rows if row.method in titles and row is not chosen]
+        told = []
+        for name in (name for name in OBJECTIVES if name in chosen.evaluation.measures()):
+            sure = name != self.objective  # by which nothing was chosen: what may be chance is no news
+            if name == self.objective or not self.method_given:
+                told += self._better(name, chosen, rivals, sure, self._why(name))
+            if name == self.objective:
+                others = [row for row in self.rows if row.method not in titles]
+                told += self._better(name, chosen, others, sure, COMPARED)
+        return told
+
+    def _better(self, name: str, chosen: Row, rows: list[Row], sure: bool, why: str) -> list[str]:
+        """A sentence on the best of these rows by a measure, where that is above the chosen one's; `sure`: beyond chance."""
+        measured = [(row.evaluation.measures()[name], row.method) for row in rows if name in row.evaluation.measures()]
+        if not measured:
+            return []
+        (best, method), own = max(measured, key=lambda one: one[0].mean), chosen.evaluation.measures()[name]
+        chance = best.low <= own.high
+        if round(best.mean, 3) <= round(own.mean, 3) or (sure and chance):
+            return []
+        by, where = among(name, self.num_anchors), "within" if chance else "beyond"
+        figures = f"{method} reaches {number(best.mean)}, {chosen.method} {number(own.mean)}"
+        return [f"By {by}, {figures}, {where} the intervals: {why}."]
+
+    def _why(self, name: str) -> str:
+        """Why an inverse that is better by this measure was not chosen."""
+        if self.method_given:
+            return "the method was given"
+        if name == self.objective:
+            return "it was chosen with options that were given, or with a head that this report does not have"
+        return f"objective={name!r} chooses by that"
 
     def _falls(self) -> bool:
         """Whether the most anchors are surely worse than fewer."""
@@ -233,14 +272,15 @@ class Report(Printed):
         gains = self.doubling()
         if not gains:
             return held
-        more = "should still help" if max(gains["cosine"], gains["neighbors"]) >= WORTHWHILE else "would add little"
+        more = _more_of_them(gains)
         if any(doubt.of_pairing for doubt in self.doubts):
             more = "help only once the rows of both sides belong together"
         elif self._falls():
             more = "made it worse, as rows that do not belong together do: look at the last ones"
+        *first, last = (f"{signed(gains[name])} {among(name, num_rows)}" for name in _judged(gains))
         return (
-            f"The last doubling of the anchors, read off this curve, brought {signed(gains['cosine'])} cosine and "
-            f"{signed(gains['neighbors'])} {among('neighbors', num_rows)}: more of them {more}. {held}"
+            f"The last doubling of the anchors, read off this curve, brought {', '.join(first)} and {last}: "
+            f"more of them {more}. {held}"
         )
 
     def _methods(self) -> Table:
@@ -267,13 +307,36 @@ class Report(Printed):
         return [["anchors", *titles(names, self.learning_curve[0].evaluation.num_rows)], *lines]
 
 
+def _judged(gains: dict[str, float]) -> list[str]:
+    """The measures that tell whether more anchors help: MRR is 1 long before."""
+    return [name for name in gains if name in OBJECTIVES]
+
+
+def _more_of_them(gains: dict[str, float]) -> str:
+    """What more anchors will do, by what the last doubling brought to each measure: "should still help the cosine, ..."."""
+    does: dict[str, list[str]] = {}
+    for name in _judged(gains):
+        gain = round(gains[name], 3)  # as it is shown
+        verb = (
+            "should still help"
+            if gain >= WORTHWHILE
+            else "would cost"
+            if gain <= -WORTHWHILE
+            else "would add little to"
+        )
+        does.setdefault(verb, []).append(f"the {MEASURES[name].title}")
+    if len(does) == 1:
+        return next(iter(does)).removesuffix(" to") + ("" if "would cost" not in does else " some of each")
+    return " but ".join(f"{verb} {' and '.join(names)}" for verb, names in does.items())
+
+
 def _confidence(reliability: Reliability) -> str:
     expected, true = (number(sum(side) / len(side)) for side in (reliability.expected, reliability.true))
     correlation = number(reliability.rank_correlation())
     text = f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
     if reliability.coverage is None:
         return text
-    held = f"held for {reliability.coverage} of the fifth of the anchors that a fit on the others had not seen"
+    held = f"held for {reliability.coverage} of the anchors that were left out of such a fit"
     return f"{text} Lower bounds at {100 * COVERAGE:.0f} % {held}."
 
 

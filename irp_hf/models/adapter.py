@@ -253,7 +253,8 @@ class IRPAdapter(AnchoredModel):
         and near 0 for what the source's encoder would never give: noise, or another encoder's vectors.
 
         With `coverage`, above 0 and below 1, a lower bound instead: of vectors like the anchors, that share has a true cosine
-        above its own bound (split conformal prediction). k anchors allow a coverage of up to k / (k + 1), and up to .999.
+        above its own bound (split conformal prediction). A bound may be negative, where errors reach further than what is
+        expected: it then promises next to nothing. k anchors allow a coverage of up to k / (k + 1), and up to .999.
 
         Raises `InputError` for a coverage that the anchors do not allow.
         """

@@ -129,6 +129,33 @@ def test_no_code_is_left_out():
     assert set(HOLDS) == set(WITH_CODE)
 
 
+NUMBER = re.compile(r"(?<![a-z])[-+±]?[\d.,]*\d")
+
+
+@pytest.mark.slow
+def test_the_sample_report_comes_out_again(monkeypatch):
+    """If it fails, the report that the page shows is one that an older version printed."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import trec
+
+    anchors = trec.sample_anchors(trec.load_trec(), 1000)
+    source = irp_hf.AnchoredSpace.encode(trec.StaticEncoder(), anchors)
+    target = irp_hf.AnchoredSpace.encode(str(trec.minilm_folder()), anchors)
+    printed = str(irp_hf.IRPAdapter.connect(source, target).report(progress=False).untimed())
+    (shown,) = (text for _, text in FENCE.findall(TEXT["measure.md"]) if "1,000 parallel anchors" in text)
+    words, figures = ([pattern(text) for text in (shown, printed)] for pattern in (_words, _figures))
+    assert words[0] == words[1]
+    assert figures[1] == pytest.approx(figures[0], abs=0.004, rel=0.01)
+
+
+def _words(text):
+    return NUMBER.sub("#", " ".join(text.split()))
+
+
+def _figures(text):
+    return [float(number.strip("±+,").replace(",", "")) for number in NUMBER.findall(text)]
+
+
 NAMES = sorted(
     {name for text in TEXT.values() for name in re.findall(r"(?:\]\[|^::: )(irp_hf[\w.]*)", text, re.MULTILINE)}
 )

@@ -113,9 +113,9 @@ def test_an_evaluation_prints_one_measure_a_line():
     """`print(adapter.evaluate(x, y))` would show a repr of nested dataclasses."""
     true = vectors(40, 6)
     assert str(evaluate(true, true)) == (
-        "cosine             1.000 ±.000\n"
-        "neighbors among 40 1.000 ±.000\n"
-        "mrr among 40       1.000 ±.000\n"
+        "cosine              1.000 ±.000\n"
+        "neighbours among 40 1.000 ±.000\n"
+        "MRR among 40        1.000 ±.000\n"
         "40 rows, ± half the 95 % interval"
     )
     assert str(Measure(0.552, 0.54, 0.564)) == ".552 ±.012"

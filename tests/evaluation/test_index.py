@@ -84,8 +84,11 @@ def test_rows_that_exist_already_make_it_sharper(adapter: IRPAdapter, report: Re
     assert promised.queries.high - promised.queries.low < 0.6 * (blind.queries.high - blind.queries.low)
     assert promised.moved == blind.moved  # needs translated rows, which a gallery of the target does not give
     assert with_rows.index is not None
-    assert "4,000 rows that were given" in with_rows.index.words()
-    assert "cannot be measured on rows of the target alone" in with_rows.index.words()
+    assert "4,000 rows that were given" in with_rows.index.caption()
+    assert max(map(len, with_rows.index.words().splitlines())) <= WIDTH
+    assert str(with_rows.index).startswith(with_rows.index.words())
+    assert "index translated" in str(with_rows.index)
+    assert "cannot be measured on rows of the target alone" in with_rows.index.caption()
 
 
 def test_a_gallery_may_be_of_any_kind(adapter: IRPAdapter, tmp_path: Any):

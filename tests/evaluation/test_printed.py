@@ -14,6 +14,7 @@ from irp_hf.evaluation.printed import number, signed
         (0.9999, "1.000", "+1.000"),
         (-1.5, "-1.500", "-1.500"),
         (0, ".000", "+.000"),
+        (-0.0004, ".000", "+.000"),
     ],
 )
 def test_three_decimals_and_no_zero_before_the_point(value: float, plain: str, with_sign: str):

@@ -17,9 +17,10 @@ from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
 from irp_hf.evaluation.costs import Cost
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.printed import WIDTH
-from irp_hf.evaluation.report import Report, Setting
+from irp_hf.evaluation.report import Report, Setting, Shared
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import select
+from irp_hf.maths.tuning import NUM_FOLDS
 
 
 def evaluation(cosine: float, neighbors: float, num_rows: int = 1000, agreement: float | None = None) -> Evaluation:
@@ -154,6 +155,73 @@ def test_the_last_doubling_is_read_off_the_curve():
     assert replace(found, learning_curve=curve[2:]).doubling() == {}
     flat = tuple(CurvePoint(size, evaluation(0.5, 0.5)) for size in (100, 200))
     assert "more of them would add little" in replace(found, learning_curve=flat).to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("anchors", "folds"), [(3, "the other 2 of 3 folds"), (2, "the other of 2 folds"), (40, "9 of 10")]
+)
+def test_it_says_how_many_folds_there_were(anchors: int, folds: str):
+    """Of three anchors, it would speak of ten folds."""
+    assert folds in replace(report(), num_anchors=anchors).caption()
+    grouped = Shared(given=1000, sources=anchors, targets=1000, groups=anchors, by="both")
+    assert folds in replace(report(), shared=grouped).caption()
+    pairs = Pairs(torch.randn(anchors, 4).double(), torch.randn(anchors, 3).double())
+    assert f"of {len(pairs.folds(NUM_FOLDS, 0))} folds" in replace(report(), num_anchors=anchors).caption()
+
+
+def test_a_setting_that_scored_less_is_explained():
+    """A reader sees that what was taken is worse than "the best of the others", and thinks of a mistake."""
+    first, other = report().finalists
+    assert "although" not in str(report())
+    said = str(replace(report(), finalists=(first, replace(other, score=first.score + 0.004))))
+    assert "although it had .004 less: of settings so near each other" in " ".join(said.split())
+    paper = replace(report(), chosen="pruned (paper)", finalists=(first, replace(other, score=first.score + 0.004)))
+    assert "tried on fewer folds" in " ".join(str(paper).split())
+
+
+def with_cosines(kernel: float, paper: float, baseline: float) -> Report:
+    found = report()
+    cosines = {"kernel": kernel, "pruned (paper)": paper, "Procrustes": baseline}
+    rows = (replace(row, evaluation=evaluation(cosines[row.method], 0.3)) for row in found.rows)
+    return replace(found, rows=tuple(rows))
+
+
+def test_a_method_that_the_table_shows_worse_is_explained():
+    """The mark would stand beside a row that is worse than another, without a word on why."""
+
+    def said(found: Report) -> str:
+        return " ".join(str(found).split())
+
+    assert "reaches" not in said(with_cosines(0.5, 0.5, 0.49))
+    assert "By cosine, Procrustes reaches .510, kernel .500, within the intervals: it is shown for comparison" in said(
+        with_cosines(0.5, 0.4, 0.51)
+    )
+    better = with_cosines(0.5, 0.6, 0.4)
+    assert "By cosine, pruned (paper) reaches .600, kernel .500, beyond the intervals: it was chosen with" in said(
+        better
+    )
+    assert "beyond the intervals: the method was given." in said(replace(better, method_given=True))
+    kept = report()
+    rows = (kept.rows[0], replace(kept.rows[1], evaluation=evaluation(0.42, 0.5)), kept.rows[2])
+    text = "By neighbours among 1,000, pruned (paper) reaches .500, kernel .346, beyond the intervals: objective='neighbors'"
+    assert text in said(replace(kept, rows=rows))
+    assert text not in said(replace(kept, rows=rows, method_given=True))
+
+
+def test_what_more_anchors_do_is_said_of_each_measure():
+    """ "+.035 cosine and -.000 neighbours: more of them should still help" contradicts itself, and leaves the head out."""
+
+    def said(cosine: float, neighbors: float, agreement: float) -> str:
+        last = evaluation(0.4 + cosine, 0.3 + neighbors, 200, 0.5 + agreement)
+        curve = (CurvePoint(200, evaluation(0.4, 0.3, 200, 0.5)), CurvePoint(400, last))
+        return " ".join(str(replace(report(agreement=0.5), learning_curve=curve)).split())
+
+    mixed = said(0.035, -0.0004, 0.02)
+    assert "+.035 cosine, +.000 neighbours among 200 and +.020 agreement: more of them should still help" in mixed
+    assert "should still help the cosine and the agreement but would add little to the neighbours. Each" in mixed
+    assert "more of them should still help. Each" in said(0.03, 0.01, 0.02)
+    assert "more of them would add little. Each" in said(0.003, 0.001, -0.002)
+    assert "would add little to the cosine and the neighbours but would cost the agreement. Each" in said(0, 0, -0.03)
 
 
 def test_markdown_tables_are_rectangular():

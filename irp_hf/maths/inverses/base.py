@@ -105,6 +105,8 @@ class Inverse(ABC):
     """The map that `fold` gives: it tells which tensors an adapter stores."""
     held_out: ClassVar[str] = "the folds of the table"
     """How its own score is held out, in words."""
+    lower: ClassVar[str] = "where a step gains so little, the plainer setting stays"
+    """Why the setting that was taken may have scored less than another, in words."""
     restores: ClassVar[bool] = True
     """Whether a restoration of more than the mean scale is chosen for it where none is given."""
     lift: float = 0.0

@@ -31,6 +31,7 @@ class KernelInverse(Inverse):
     title = "kernel"
     folds_to = KernelMap
     held_out = "leave-one-out"
+    lower = "of settings so near each other, the one that smooths less is better for heads and neighbours"
 
     gamma: float = hyperparameter(
         2.0,
