@@ -120,6 +120,11 @@ def first_line(error: BaseException) -> str:
     return printable(str(error).strip().partition("\n")[0].rstrip("."), LONGEST_LINE) or type(error).__name__
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether it is what libraries in Rust raise where they gave up, which is no `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's own that led here, however many calls of irp_hf and of torch lie between."""
     depth, frame = 1, sys._getframe()

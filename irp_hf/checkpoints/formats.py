@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from irp_hf.errors import InputError, refusal, shown
 
-LORA = "adapter_config.json"
+LORA, LARGEST_LORA = "adapter_config.json", 10_000_000  # bytes
+READ = (".json", ".jsonl", ".txt", ".model", ".safetensors", ".jinja", ".py", ".md", ".vocab")  # ends of names
 OTHERS = {  # by the ends of names of files
     ".gguf": ("GGUF", "AutoModel.from_pretrained(folder, gguf_file=name), which needs the package gguf,"),
     ".onnx": ("ONNX", "The repository that it was exported from"),
@@ -18,11 +22,28 @@ OTHERS = {  # by the ends of names of files
 }
 
 
+def refuse_special(folder: Path, name: str) -> None:
+    """Raise `InputError` for a pipe, a device or the like under a name that is read: whoever opens it may wait for ever.
+
+    Links are followed, as the cache of the Hub is made of them.
+    """
+    for file in folder.rglob("*"):
+        if file.suffix not in READ:
+            continue
+        try:
+            mode = os.stat(file).st_mode
+        except OSError:  # a link that leads nowhere: for its reader to tell
+            continue
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            inside = file.relative_to(folder).as_posix()
+            raise refusal(f"{shown(inside)} of {name}", "a file", "a pipe, a device or the like", "Remove it.")
+
+
 def refuse_other_formats(folder: Path, name: str) -> None:
     """Raise `InputError` for a folder with a LoRA, or without safetensors and with weights for other libraries."""
-    if (folder / LORA).is_file():
-        raise lora(name, (folder / LORA).read_text(encoding="utf-8", errors="replace"))
-    files = [file.name for file in folder.rglob("*") if file.is_file()]
+    if os.path.isfile(folder / LORA):
+        raise lora(name, folder / LORA)
+    files = [file.name for file in folder.rglob("*") if os.path.isfile(file)]
     if any(file.endswith(".safetensors") for file in files):
         return
     for end, (kind, source) in OTHERS.items():
@@ -31,12 +52,12 @@ def refuse_other_formats(folder: Path, name: str) -> None:
             raise refusal(name, "weights as safetensors", got, advice)
 
 
-def lora(name: str, content: str) -> InputError:
-    """The error for weights of peft, whose `adapter_config.json` says which model they belong to."""
-    try:
-        config: Any = json.loads(content)
-    except ValueError:
-        config = None
+def lora(name: str, file: Path | None) -> InputError:
+    """The error for weights of peft, whose `adapter_config.json`, where it is here, says which model they belong to."""
+    config: Any = None
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError, RecursionError), file.open("rb") as content:
+            config = json.loads(content.read(LARGEST_LORA))
     base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     model = f"AutoModel.from_pretrained({shown(base) if isinstance(base, str) else 'its base model'})"
     advice = (

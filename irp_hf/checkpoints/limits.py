@@ -6,14 +6,15 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from irp_hf.checkpoints.repository import Repository
-from irp_hf.errors import InputError, refusal, shown
+from irp_hf.errors import InputError, reason_of, refusal, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # as transformers writes them
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # of pictures and of sound
+VIDEOS = "video_preprocessor_config.json"  # beside one of the others
 LARGEST_CONFIG = 10_000_000  # bytes
 MOST_LAYERS = 2_000  # in all, where they are counted by stages
 MOST_LABELS = 1 << 17  # a name is made for each
@@ -27,19 +28,28 @@ COUNTS = re.compile(
     r"num_.*|n_.*|.*_(size|sizes|dim|dims|channels|length|positions|layers|features|bins|multiplier|coefficient|ratio)"
     r"|d_model|d_ff|dim|max_position_embeddings|size|height|width|shortest_edge"
 )
+MOST_CHANNELS = 1 << 10  # of a picture
+RESAMPLINGS = range(6)  # as Pillow counts them
+PER_CHANNEL = ("image_mean", "image_std")
+LEAST_ONE = re.compile(r"sampling_rate|hop_length|feature_size|n_fft|num_mel_bins|patch_size|num_frames")
 EDGES = re.compile(r"(image|crop|max_image|min_image)_size|size|height|width|shortest_edge|longest_edge")
 FRAMES = re.compile(r"num_frames|frames_per_clip|nb_frames")
 BY_PIXELS = "merge_size"  # processors with it take longest_edge for the number of all pixels
 KEEP = "Give it the configuration that it was saved with."
 
 
-def check_sizes(repository: Repository, token: str | bool | None, folder: str = "") -> None:
-    """Raise `InputError` for a `config.json` whose numbers no model has: building it would take all memory.
+def check_sizes(repository: Repository, token: str | bool | None, folder: str = "", name: str = CONFIG) -> None:
+    """Raise `InputError` for a `config.json`, or a file of another `name`, whose numbers no model has.
 
-    A model that is small by each number can still be large by their product: see `irp_hf.checkpoints.budget`.
+    Building it would take all memory.    A model that is small by each number can still be large by their product: see
+    `irp_hf.checkpoints.budget`.
     """
-    file = (PurePosixPath(folder) / CONFIG).as_posix()
-    for name, value in _numbers(read_json(repository, file, token)):
+    file = (PurePosixPath(folder) / name).as_posix()
+    content = read_json(repository, file, token)
+    names = content.get("id2label") if isinstance(content, dict) else None
+    if isinstance(names, dict | list) and len(names) > MOST_LABELS:
+        raise _too_many(file, repository, MOST_LABELS, "number of id2label", len(names))
+    for name, value in _numbers(content):
         most = MOST_LAYERS if LAYERS.fullmatch(name) else MOST_LABELS if name == "num_labels" else MOST
         if re.fullmatch("(image|crop)_size", name):
             most = MOST_EDGE
@@ -51,25 +61,54 @@ def check_sizes(repository: Repository, token: str | bool | None, folder: str = 
 
 def check_processor(repository: Repository, token: str | bool | None, folder: str = "") -> None:
     """Raise `InputError` where the processor of pictures or of sound would make of one item what takes all memory."""
-    for name in PROCESSORS:
-        file = (PurePosixPath(folder) / name).as_posix()
-        content = read_json(repository, file, token)
-        numbers: dict[str, float] = {}
-        for name, value in _numbers(content):
-            numbers[name] = max(value, numbers.get(name, value))
-        for name, value in numbers.items():
-            most: float = MOST_SPECTRUM
-            if EDGES.fullmatch(name) and not (name == "longest_edge" and BY_PIXELS in numbers):
-                most = MOST_EDGE
-            elif name == "sampling_rate":
-                most = MOST_RATE
-            elif FRAMES.fullmatch(name):
-                most = MOST_FRAMES
-            elif not (COUNTS.fullmatch(name) or name.endswith(("_samples", "_fft", "chunk_length", "_s"))):
-                continue
-            if not value <= most:
-                raise _too_many(file, repository, most, name, value)
-        _check_sound(file, repository, numbers)
+    found = [name for name in PROCESSORS if _check_processor(repository, token, folder, name)]
+    if found:
+        _check_processor(repository, token, folder, VIDEOS)
+
+
+def _check_processor(repository: Repository, token: str | bool | None, folder: str, file_name: str) -> bool:
+    """Whether there is such a file, which is checked."""
+    file = (PurePosixPath(folder) / file_name).as_posix()
+    content = read_json(repository, file, token)
+    _check_values(f"The {file} of {repository.name}", content)
+    numbers: dict[str, float] = {}
+    for name, value in _numbers(content):
+        numbers[name] = max(value, numbers.get(name, value))
+    for name, value in numbers.items():
+        most: float = MOST_SPECTRUM
+        if EDGES.fullmatch(name) and not (name == "longest_edge" and BY_PIXELS in numbers):
+            most = MOST_EDGE
+        elif name == "sampling_rate":
+            most = MOST_RATE
+        elif FRAMES.fullmatch(name):
+            most = MOST_FRAMES
+        elif not (COUNTS.fullmatch(name) or name.endswith(("_samples", "_fft", "chunk_length", "_s"))):
+            continue
+        if not value <= most:
+            raise _too_many(file, repository, most, name, value)
+    _check_sound(file, repository, numbers)
+    return content is not None
+
+
+def _check_values(subject: str, content: Any, depth: int = 0) -> None:
+    """Raise `InputError` for sizes below 1, means and spreads that are no numbers, and unknown ways to resample."""
+    if not isinstance(content, dict) or depth > 8:
+        return
+    for name, value in content.items():
+        _check_values(subject, value, depth + 1)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and (EDGES.fullmatch(name) or LEAST_ONE.fullmatch(name)) and not value >= 1:
+            raise refusal(subject, f"at least 1 as its {name}", shown(value), KEEP)
+        if name == "resample" and number and value not in RESAMPLINGS:
+            raise refusal(subject, f"a number from 0 to {RESAMPLINGS[-1]} as its resample", shown(value), KEEP)
+        if name == "rescale_factor" and number and not 0 < abs(value) < math.inf:
+            raise refusal(subject, "a number as its rescale_factor", shown(value), KEEP)
+        if name in PER_CHANNEL and value is not None:
+            numbers = value if isinstance(value, list) else [value]
+            are_numbers = all(isinstance(one, int | float) and abs(one) < math.inf for one in numbers)
+            if len(numbers) > MOST_CHANNELS or not are_numbers or (name == "image_std" and 0 in numbers):
+                expected = f"a number for each channel as its {name}, {'none of them 0' if 0 in numbers else 'finite'}"
+                raise refusal(subject, expected, shown(value), KEEP)
 
 
 def _check_sound(file: str, repository: Repository, numbers: dict[str, float]) -> None:
@@ -101,13 +140,30 @@ def read_json(repository: Repository, name: str, token: str | bool | None) -> An
     file = repository.file(name, token)
     if file is None:
         return None
-    if file.stat().st_size > LARGEST_CONFIG:
-        expected, got = f"at most {LARGEST_CONFIG:,} bytes", f"{file.stat().st_size:,}"
-        raise refusal(f"The {name} of {repository.name}", expected, got, "Do not use it, or save the model again.")
+    subject = f"The {name} of {repository.name}"
+    check_size(subject, file, LARGEST_CONFIG)
     try:
         return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unreadable(subject, error) from error
     except (ValueError, RecursionError):
         return None
+
+
+def check_size(subject: str, file: Path, most: int) -> None:
+    """Raise `InputError` for a file of more than `most` bytes, and for one that the system does not let be seen."""
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise unreadable(subject, error) from error
+    if size > most:
+        got, advice = f"{size:,}", "Do not use it, or save the model again."
+        raise refusal(subject, f"at most {most:,} bytes", got, advice)
+
+
+def unreadable(subject: str, error: OSError) -> InputError:
+    """The error for a file that the system does not let be read."""
+    return refusal(subject, "a file that can be read", f"the error: {reason_of(error)}", "Look at who may read it.")
 
 
 def _too_many(file: str, repository: Repository, most: float, name: str, value: float) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats
+from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats, refuse_special
 from irp_hf.checks import check_absent, check_text
 from irp_hf.disk.places import is_folder
-from irp_hf.errors import HubError, InputError, IRPError, MissingFolderError, first_line, refusal, shown
+from irp_hf.errors import HubError, InputError, IRPError, MissingFolderError, first_line, is_panic, refusal, shown
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_revision
@@ -74,7 +75,7 @@ class Repository:
         """A file that is here already, whole."""
         if self.commit is None:
             file = Path(self.path, name)
-            return file if file.is_file() else None
+            return file if os.path.isfile(file) else None
         found = try_to_load_from_cache(self.path, self.inside(name), revision=self.commit)
         return Path(found) if isinstance(found, str) else None
 
@@ -106,6 +107,7 @@ def find(
         if not folder.is_dir():
             raise refusal("subfolder", f"a folder of {Path(path).name}", shown(subfolder), "Check its name.")
         found = Repository(str(folder), None, (folder / "modules.json").is_file(), variant=variant)
+        refuse_special(folder, found.name)
         refuse_other_formats(folder, found.name)
         if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
             raise pickled(found.name)
@@ -116,7 +118,7 @@ def find(
             return Repository(path, pinned.commit, name == "modules.json", pinned.online, inner, variant)
     if not inner and _has(path, LORA, pinned, token):
         file = _fetched(path, LORA, pinned.commit, token) if pinned.online else None
-        raise lora(path, "" if file is None else file.read_text(encoding="utf-8", errors="replace"))
+        raise lora(path, file)
     if pinned.online:
         got = f"a repository without a {inner + '/' if inner else ''}config.json at commit {pinned.commit[:8]}…"
         raise refusal(repr(path), "a model of transformers", got, "Name another one.")
@@ -195,7 +197,9 @@ def loading(name: str) -> Iterator[None]:
             yield
     except IRPError:
         raise
-    except Exception as error:  # what a stranger wrote makes these libraries raise almost anything
+    except BaseException as error:  # what a stranger wrote makes these libraries raise almost anything
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if "trust_remote_code=True" in str(error):
             advice = "Pass trust_remote_code=True if you have read and trust it."
             raise refusal(

@@ -23,11 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from irp_hf.checkpoints.limits import WEIGHTS
+from irp_hf.checkpoints.limits import LARGEST_CONFIG, WEIGHTS, check_size
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
-from irp_hf.errors import HubError, InputError, first_line, kind_of, refusal, shown
+from irp_hf.errors import HubError, InputError, first_line, kind_of, reason_of, refusal, shown
 from irp_hf.hub.errors import CONNECT, hub_errors, none_if_missing
 
 Shape = tuple[int, ...]
@@ -96,8 +96,8 @@ def _from_file(
         with safe_open(file, framework="pt") as stored:
             # Copies: else a window on the file, which may change.
             return {name: stored.get_tensor(name).clone() for name in shapes.keys() & set(stored.keys())}
-    except SafetensorError as error:
-        raise _damaged(repository, file_name, first_line(error)) from error
+    except (SafetensorError, OSError) as error:
+        raise _damaged(repository, file_name, reason_of(error)) from error
 
 
 def _complete(
@@ -125,10 +125,11 @@ def _places(repository: Repository, names: list[str], token: str | bool | None) 
             )
         return dict.fromkeys(names, weights)
     subject = f"{index.name} of {repository.name}"
+    check_size(subject, index, LARGEST_CONFIG)
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
         places = {name: weight_map.get(name, weights) for name in names}
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, RecursionError) as error:
         got = f"{type(error).__name__} ({first_line(error)})"
         raise refusal(subject, "an index of safetensors, JSON with a weight_map", got, SAVE_AGAIN) from error
     for name, file_name in places.items():

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, padding_matters, poolers_of, run_model
+from irp_hf.encoding.forward import (
+    hidden_of,
+    one_length_at_a_time,
+    padding_matters,
+    poolers_of,
+    reading,
+    run_model,
+)
 from irp_hf.encoding.sources import Source, encoder_part
 from irp_hf.errors import refusal
 from irp_hf.records import EncoderRecord
@@ -52,11 +59,9 @@ def reader(extractor: Any) -> Callable[[list[Any]], dict[str, Any]]:
     options = {"padding": True} if padding is not None and padding.default is False else {}
 
     def read(waves: list[Any]) -> dict[str, Any]:
-        return dict(
-            extractor(
-                waves, sampling_rate=extractor.sampling_rate, return_tensors="pt", return_attention_mask=True, **options
-            )
-        )
+        asked = dict(sampling_rate=extractor.sampling_rate, return_tensors="pt", return_attention_mask=True, **options)
+        with reading(extractor, "sounds", "preprocessor_config.json"):
+            return dict(extractor(waves, **asked))
 
     return read
 

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from irp_hf.errors import first_line, kind_of, refusal
+from irp_hf.errors import IRPError, first_line, is_panic, kind_of, refusal
+
+
+@contextmanager
+def reading(processor: Any, items: str, file: str) -> Iterator[None]:
+    """Turn whatever a processor or a tokenizer raises of items into `InputError`: its `file` may say almost anything."""
+    try:
+        yield
+    except IRPError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        expected, got = f"one that reads these {items}", f"an error ({first_line(error)})"
+        advice = f"Look at the items, and at the {file} that it was loaded from."
+        raise refusal(kind_of(processor), expected, got, advice) from error
 
 
 def run_model(model: Any, batch: Mapping[str, Any], name: str, items: str, method: str = "forward") -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, poolers_of, run_model
+from irp_hf.encoding.forward import hidden_of, poolers_of, reading, run_model
 from irp_hf.encoding.sources import Source
 
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")  # what the weights of a first token are called
@@ -41,7 +41,12 @@ def open_pictures(source: Source, options: Options) -> Encoder:
 
 def reader(processor: Any) -> Callable[[list[Any]], dict[str, Any]]:
     """A function from RGB pictures to what a model takes, on the CPU."""
-    return lambda pictures: dict(processor(pictures, return_tensors="pt"))
+
+    def read(pictures: list[Any]) -> dict[str, Any]:
+        with reading(processor, "pictures", "preprocessor_config.json"):
+            return dict(processor(pictures, return_tensors="pt"))
+
+    return read
 
 
 def blank(color: int = 0) -> Any:

@@ -11,8 +11,10 @@ import torch
 from irp_hf.checkpoints.budget import budget_of
 from irp_hf.checkpoints.modules import check_modules
 from irp_hf.checkpoints.repository import Repository, loading
+from irp_hf.checkpoints.tokenizers import check_loaded
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding.base import Encoder, Options, RecordedOptions, make_record
+from irp_hf.encoding.forward import reading
 from irp_hf.encoding.inputs import modality_of_item
 from irp_hf.encoding.text import check_fits
 from irp_hf.errors import missing, refusal, shown
@@ -33,7 +35,7 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
     if repository.subfolder:
         expected, got = "an encoder at the top of its repository", f"one in its folder {repository.subfolder!r}"
         raise refusal(name, expected, got, "Fetch it by huggingface_hub.snapshot_download, and name that folder.")
-    folders = check_modules(repository, options.token)
+    folders = check_modules(repository, options.token, options.trust_remote_code)
     with loading(name), budget_of(repository, options.token, folders):
         model = SentenceTransformer(
             repository.path,
@@ -46,6 +48,8 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
             | ({"device_map": options.device_map} if options.device_map else {})
             | ({"variant": options.variant} if options.variant else {}),
         )
+    for module in model.modules():
+        check_loaded(name, getattr(module, "tokenizer", None))
     return _encoder(model, name, repository.commit, options, item)
 
 
@@ -94,8 +98,9 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
 
     def embed(items: list[Any]) -> Any:
         # What `model.encode` does to one batch; its care for many batches costs a tenth of a small encoder's time.
-        features = batch_to_device(model.preprocess(items, prompt=options.prompt, **more), model.device)
-        return model(features, **routed)["sentence_embedding"]
+        with reading(model, f"items of {modality}", "files of its modules"):
+            features = batch_to_device(model.preprocess(items, prompt=options.prompt, **more), model.device)
+            return model(features, **routed)["sentence_embedding"]
 
     record = make_record(name, commit, model.dtype, options, modality)
     if modality == "text":

@@ -19,6 +19,7 @@ from irp_hf.arithmetic import check_evaluating
 from irp_hf.checkpoints.budget import budget_of
 from irp_hf.checkpoints.limits import check_processor, check_sizes
 from irp_hf.checkpoints.repository import Repository, loading, remote_class
+from irp_hf.checkpoints.tokenizers import check_loaded, check_tokenizer
 from irp_hf.data.items import need_pillow
 from irp_hf.encoding.base import Options
 from irp_hf.errors import kind_of, refusal
@@ -108,8 +109,12 @@ class Stored:
     def processor(self, kind: str) -> Any:
         """Load it; pictures by Pillow alone, which gives the same pixels everywhere."""
         if kind == "tokenizer":
+            known = check_tokenizer(self._repository, self._token)
             with loading(self.name):
-                return AutoTokenizer.from_pretrained(self._path, **self._hub)
+                tokenizer = AutoTokenizer.from_pretrained(self._path, **self._hub)
+            if not known:
+                check_loaded(self.name, tokenizer)
+            return tokenizer
         check_processor(self._repository, self._token)
         if kind == "image_processor":
             need_pillow()

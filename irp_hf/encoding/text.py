@@ -13,7 +13,7 @@ from torch import Tensor
 
 from irp_hf.checks import is_number
 from irp_hf.encoding.base import Encoder, Options, Pair, make_record, no_such_pooling
-from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, run_model
+from irp_hf.encoding.forward import hidden_of, one_length_at_a_time, reading, run_model
 from irp_hf.encoding.sources import Source, encoder_part
 from irp_hf.errors import refusal, shown
 
@@ -72,9 +72,10 @@ def reader(
 
     def read(texts: list[Any]) -> dict[str, Tensor]:
         prompted = [with_prompt(prompt or "", text) for text in texts]
-        batch = tokenizer(
-            prompted, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=True, **cut
-        )
+        with reading(tokenizer, "texts", "tokenizer.json"):
+            batch = tokenizer(
+                prompted, padding=True, padding_side="right", return_tensors="pt", return_attention_mask=True, **cut
+            )
         if not (known := batch["attention_mask"].any(1)).all():
             text = shown(texts[int((~known).nonzero()[0])])
             raise refusal(f"The text {text}", f"at least one token of {name}'s", "none", "Leave out such texts.")

@@ -10,7 +10,7 @@ from torch import Tensor
 from irp_hf.checks import check_absent
 from irp_hf.encoding import audio, pictures
 from irp_hf.encoding.base import MODALITIES, Encoder, Options, make_record
-from irp_hf.encoding.forward import padding_matters, run_model
+from irp_hf.encoding.forward import padding_matters, reading, run_model
 from irp_hf.encoding.sources import Source
 from irp_hf.encoding.text import check_fits, padding
 from irp_hf.errors import kind_of, refusal
@@ -63,7 +63,9 @@ def _text_reader(
     def reader(fill: bool | str) -> Callable[[list[str]], Mapping[str, Any]]:
         def read(texts: list[str]) -> Mapping[str, Any]:
             prompted = [(prompt or "") + text for text in texts]
-            return dict(tokenizer(prompted, padding=fill, truncation=True, max_length=longest, return_tensors="pt"))
+            cut: dict[str, Any] = dict(truncation=True, max_length=longest)
+            with reading(tokenizer, "texts", "tokenizer.json"):
+                return dict(tokenizer(prompted, padding=fill, return_tensors="pt", **cut))
 
         return read
 
