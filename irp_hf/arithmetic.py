@@ -27,12 +27,15 @@ def own_arithmetic(gradients: bool = False) -> Iterator[None]:
 
     No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
     """
-    with ExitStack() as modes:
-        wanted = gradients and torch.is_grad_enabled()
-        for mode in _to_end():
-            modes.enter_context(mode)
-        if torch.is_grad_enabled() != wanted:  # the end of inference mode sets it too
-            modes.enter_context(torch.set_grad_enabled(wanted))
+    wanted, modes = gradients and torch.is_grad_enabled(), list(_to_end())
+    if not modes:  # nearly always
+        with torch.set_grad_enabled(wanted):
+            yield
+        return
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        stack.enter_context(torch.set_grad_enabled(wanted))  # the end of inference mode sets it too
         yield
 
 

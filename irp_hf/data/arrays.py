@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.data.arrow import Stacked
-from irp_hf.data.matrices import open_matrix, tensor_of
+from irp_hf.data.matrices import FLOAT_ARRAYS, open_matrix, tensor_of
 from irp_hf.errors import refusal
 
 LARGEST = 1e15  # the square of a row's norm must stay far inside float32
@@ -48,6 +48,8 @@ class Rows:
         matrix = self._matrix[rows]
         if isinstance(matrix, Tensor):
             return matrix
+        if matrix.dtype in FLOAT_ARRAYS and matrix.flags.carray and min(matrix.strides) > 0:  # nothing to be done
+            return torch.from_numpy(matrix)
         array = np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
         usable = array.flags.writeable and min(array.strides) >= 0  # one row of a reversed array counts as contiguous
         return tensor_of(array if usable else array.copy())
@@ -76,7 +78,7 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
     The chunk begins at `first_row`.
     """
     low, high = chunk.aminmax()
-    if low >= -LARGEST and high <= LARGEST:  # NaN is neither
+    if low.item() >= -LARGEST and high.item() <= LARGEST:  # NaN is neither
         return
     row = int((~(chunk.abs() <= LARGEST)).any(1).nonzero()[0])
     place = f"Row {first_row + row} of {name}"

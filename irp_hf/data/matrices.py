@@ -15,6 +15,7 @@ from irp_hf.data.wrong import is_missing, missing_values, module_of, no_rows, no
 from irp_hf.errors import first_line, kind_of, refusal, shown
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOAT_ARRAYS = frozenset(map(np.dtype, (np.float16, np.float32, np.float64)))  # in this machine's order of bytes
 BFLOAT16 = "bfloat16"  # of ml_dtypes: numpy has none of its own
 Opened = tuple[Any, Callable[[Tensor], Any]]
 
@@ -74,7 +75,7 @@ def _array(x: np.ndarray[Any, Any], name: str) -> Opened:
 
 
 def _floating(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    if array.dtype.kind != "f" or array.dtype.newbyteorder("=") not in (np.float16, np.float32, np.float64):
+    if array.dtype not in FLOAT_ARRAYS and array.dtype.newbyteorder("=") not in FLOAT_ARRAYS:
         raise wrong_dtype(name, array.dtype)
     return array
 

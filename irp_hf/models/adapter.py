@@ -18,7 +18,7 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag, check_number
-from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, IRPConfig
+from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.progress import check_progress
@@ -42,6 +42,8 @@ from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
 from irp_hf.models.stored import wrong_adapter
+
+DECIDE = ("method", "gamma", "lift", CONFIDENCE_GAMMA, *JUDGED)  # values of the configuration which a translation needs
 
 
 @dataclass
@@ -83,6 +85,8 @@ class IRPAdapter(AnchoredModel):
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
+    _kept: tuple[Any, Translation] | None = None
+    """The translation of the last call, and what it was made of."""
 
     @classmethod
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
@@ -197,7 +201,7 @@ class IRPAdapter(AnchoredModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""
-        return {**super().__getstate__(), "fitted": None}
+        return {**super().__getstate__(), "fitted": None, "_kept": None}
 
     @overload
     def translate(
@@ -302,8 +306,20 @@ class IRPAdapter(AnchoredModel):
             return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
 
     def _translation(self, dtype: torch.dtype) -> Translation:
-        """The stored tensors in the dtype in which vectors of `dtype` are computed."""
+        """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
         dtype = working_dtype(dtype, self.device)
+        # A copy would not follow the tensors when they are changed, and what Accelerate puts elsewhere is not to be held.
+        if dtype != torch.float32 or not values_known() or "_hf_hook" in self.__dict__:
+            return self._translation_in(dtype)
+        state = list(map(vars(self.config).get, DECIDE))
+        state += [(id(tensor), tensor.data_ptr()) for tensor in self._parameters.values() if tensor is not None]
+        kept = self._kept
+        if kept is None or kept[0] != state:
+            kept = self._kept = state, self._translation_in(dtype)
+        return kept[1]
+
+    def _translation_in(self, dtype: torch.dtype) -> Translation:
+        """The stored tensors in `dtype`."""
 
         def get(name: str) -> Tensor:
             tensor: Tensor = self._parameters[name]  # type: ignore[assignment]

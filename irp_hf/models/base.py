@@ -103,6 +103,12 @@ class AnchoredModel(PreTrainedModel):
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         return self
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie: all in one place."""
+        first: Tensor = next(iter(self._parameters.values()))  # type: ignore[assignment]
+        return first.device
+
     @contextmanager
     def computing(self, gradients: bool = False) -> Iterator[None]:
         """Our own arithmetic on tensors that hold values: what Accelerate keeps in another place is there meanwhile.
