@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from irp_hf.errors import refusal, shown
 Choice = TypeVar("Choice")
 
 LARGEST_BATCH = 2**31 - 1  # what counts items further down has 32 bits
+ALIKE = 0.7  # how much of a misspelt keyword must be that of another
 MOST_WORKERS = 1024  # each is a process
 
 
@@ -74,6 +76,17 @@ def check_absent(option: str, value: Any, why: str, show: Callable[[Any], str] =
     """Raise `InputError` where an option was given that means nothing here; `show=kind_of` keeps a secret."""
     if value is not None:
         raise refusal(option, f"nothing, since {why}", show(value), f"Leave {option} out.")
+
+
+def check_names(subject: str, given: Iterable[str], known: Iterable[str], near: Iterable[str] = ()) -> None:
+    """Raise `InputError` for a keyword that is not `known`, naming the one that is most like it, of these or of `near`."""
+    names = list(dict.fromkeys(known))
+    for name in given:
+        if name not in names:
+            meant = difflib.get_close_matches(name, [*names, *near], 1, ALIKE)
+            if meant:
+                raise refusal(subject, f"the keyword {meant[0]!r}", repr(name), f"Write {meant[0]}=.")
+            raise refusal(subject, f"any of the keywords {', '.join(names)}", repr(name), "Leave it out.")
 
 
 def is_count(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from irp_hf.disk.in_place import finish, put_in_place
 from irp_hf.disk.leftovers import claimed, old_folders, old_name, remove_leftovers, temporary_name
 from irp_hf.disk.modes import hidden, inherit, inherit_all
-from irp_hf.disk.places import check_path, sync, written_in_words
+from irp_hf.disk.places import check_path, check_utf8, sync, written_in_words
 from irp_hf.errors import refusal
 
 BINARY = getattr(os, "O_BINARY", 0)
@@ -62,6 +62,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     one of its parents, and where a file that is to be written meets a folder of the same name, or the other way round.
     """
     place = check_path("The folder to save to", path)
+    check_utf8("The folder to save to", place)
     with written_in_words(place, "a folder"):
         fresh, target, in_place = _prepare(place)
         try:

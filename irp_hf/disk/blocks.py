@@ -263,7 +263,10 @@ class Blocks:
         whole = "batches_done" in journal and journal["batches_done"] * self.run.batch_size >= self.run.num_rows
         names: list[str] | None = journal.get("names", [ONLY] if whole else None)
         if self._only and names not in (None, [ONLY]):
-            expected, got = f"the journal of a run with names = ['{ONLY}']", f"one with names = {shown(names)}"
+            expected, got = (
+                "the journal of a run into one file",
+                f"that of one into a folder, with {', '.join(names or [])}",
+            )
             raise refusal(str(self.journal), expected, got, "Name another place, or move it.")
         return names
 

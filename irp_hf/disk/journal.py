@@ -16,6 +16,11 @@ FORMAT_VERSION = 1
 MOVE = "Move it, or name another place."
 DIGEST = "_sha256"  # what names of digests end with
 WHOSE = ("weights_sha256", "head_sha256")  # of what has an id
+CONTENTS = {  # what has a digest, in words
+    "weights_sha256": "the encoder's weights",
+    "processor_sha256": "the tokenizer or processor",
+    "head_sha256": "the head's weights",
+}
 LATER = ("truncate_dim", "task", "max_length")  # what older journals do not tell
 
 
@@ -85,13 +90,9 @@ class Run:
         of_no_matter |= _unknown(ours, theirs) | _same_by_content(ours, theirs)
         for name in ours | theirs:
             if name not in of_no_matter and theirs.get(name) != ours.get(name):
-                expected, got = (f"{name} = {shown(run.get(name))}" for run in (ours, theirs))
-                advice = "Name another place, or remove what that run wrote."
-                if name == "batches_sorted":
-                    advice = f"Give the modality that it was given. {advice}"
-                elif name.endswith(DIGEST):
-                    advice = f"It is another one than it was then, whatever its name. {advice}"
-                raise refusal(str(journal), f"the journal of a run with {expected}", f"one with {got}", advice)
+                expected, got, cure = _in_words(name, theirs.get(name), ours.get(name))
+                advice = f"{cure} Name another place, or remove what that run wrote.".lstrip()
+                raise refusal(str(journal), expected, got, advice)
         return found  # type: ignore[no-any-return]
 
     def _written(self) -> dict[str, Any]:
@@ -105,6 +106,32 @@ class Run:
             file.write(
                 json.dumps({"format_version": FORMAT_VERSION, "run": self._written(), **state}, indent=1).encode()
             )
+
+
+def _in_words(name: str, then: Any, now: Any) -> tuple[str, str, str]:
+    """What a run that goes on was expected to have, what it has, and what helps, in words: a digest tells a reader nothing."""
+    place, _, last = name.rpartition(".")
+    whose = "the head" if place.endswith("head") else "the encoder"
+    if name == "items":
+        return "the items that the earlier run had, in their order", "other items, or another order", ""
+    if name == "num_rows":
+        return f"{then} items, as many as the earlier run had", f"{now}", ""
+    if name == "batches_sorted":
+        expected = "items that are sorted by length as in the earlier run"
+        return expected, "items of another kind", "Give the modality that was given then."
+    if name.endswith(DIGEST):
+        what = CONTENTS.get(last, last.removesuffix(DIGEST))
+        return (
+            f"{what} of the earlier run, by the content",
+            "another of that name",
+            "It was changed since, whatever its name.",
+        )
+    if last in ("encoder", "adapter", "head"):
+        return f"the {last} of the earlier run", f"another {last}", ""
+    if last == "id":
+        return f"{whose} {shown(then)}, as in the earlier run", shown(now), ""
+    of = "" if whose == "the encoder" else f" of {whose}"
+    return f"{last}={shown(then)}{of}, as in the earlier run", f"{last}={shown(now)}", ""
 
 
 def _unknown(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:

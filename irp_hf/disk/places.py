@@ -35,6 +35,16 @@ def is_path(place: Any) -> bool:
     return bool(written) and b"\0" not in written
 
 
+def check_utf8(name: str, place: str | os.PathLike[str]) -> None:
+    """Raise `InputError` for a folder whose whole path is no UTF-8: Arrow and safetensors open no file in it."""
+    whole = os.path.realpath(place)
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        expected = "a path in UTF-8, which Arrow and safetensors can open"
+        raise refusal(name, expected, shown(whole), "Rename what is not, or name another place.") from error
+
+
 def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a folder is there; a path that the system refuses (too long a name, say) leads to none."""
     try:

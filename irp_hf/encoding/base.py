@@ -17,6 +17,7 @@ import torch
 from irp_hf.checkpoints.digests import processors_digest, weights_digest
 from irp_hf.checkpoints.repository import check_subfolder, check_variant
 from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
+from irp_hf.data.pickles import refuse_unpicklable
 from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.closures import foreign, packed, unpacked
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
@@ -192,6 +193,8 @@ class Encoder:
                 f"{function.__qualname__} of {function.__module__}",
             )
             raise refusal(f"The encoder {self.name}", expected, got, "Define it at the top of a module.")
+        if self.module is None:
+            refuse_unpicklable(f"The encoder {self.name}", state["embed"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import At, Encoder, Modality, Options
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.open import open_encoder
+from irp_hf.encoding.running import embedded
 from irp_hf.errors import refusal
 
 IN_SINGLE, IN_HALF = 2e-3, 0.05  # shares of a vector's length
@@ -200,9 +201,10 @@ def embed_batches(
             order.sort(key=lambda row: -_length(window[row]))
         for batch in batches:
             rows = order[(batch - first) * batch_size : (batch - first + 1) * batch_size]
-            vectors = _embed(encoder, [window[row] for row in rows], width)
+            batch_items, rows = [window[row] for row in rows], [start + row for row in rows]
+            vectors = _embed(encoder, batch_items, width, rows)
             width = vectors.shape[1]
-            yield batch, [start + row for row in rows], vectors
+            yield batch, rows, vectors
 
 
 def tolerance(encoder: Encoder) -> float:
@@ -233,9 +235,9 @@ def batches_bar(desc: str, num_items: int, batch_size: int, progress: bool | Non
 
 
 @own_arithmetic()
-def _embed(encoder: Encoder, batch: list[Any], width: int | None) -> Tensor:
+def _embed(encoder: Encoder, batch: list[Any], width: int | None, rows: list[int]) -> Tensor:
     check_evaluating(encoder.name, encoder.module)
-    vectors = as_matrix(encoder.embed(batch), f"The vectors of {encoder.name}").float().cpu()
+    vectors = as_matrix(embedded(encoder, batch, rows), f"The vectors of {encoder.name}").float().cpu()
     if len(vectors) != len(batch) or vectors.shape[1] != (width or vectors.shape[1]):
         expected = f"shape ({len(batch)}, {width or 'd'})"
         advice = "Return one row for each item, all of one width."

@@ -60,9 +60,16 @@ def recognise(
 
     First by how it encodes, then by its digest and by the canary: equal weights may be computed with in another way.
     """
-    compare_encoder(recorded, encoder, on_mismatch, side)
     if on_mismatch == "ignore":
         return
+    given = None if canary is None else encode_all(encoder, canary.items, len(canary.items), progress=False)
+    if given is not None and given.shape[1] != anchors.shape[1]:  # which is seen first, whatever else differs
+        expected = f"vectors {anchors.shape[1]} wide, as the {side} anchors are"
+        mismatch(
+            encoder.name, expected, f"ones {given.shape[1]} wide", "Pass the one that encoded the anchors.", on_mismatch
+        )
+        return
+    compare_encoder(recorded, encoder, on_mismatch, side)
     changed: list[str] = []
     if recorded.weights_sha256 is not None and encoder.module is not None:
         full = encoder.full_record()
@@ -70,8 +77,8 @@ def recognise(
     elif recorded.weights_sha256 is not None and canary is None:  # a function tells nothing of its weights
         _warn(encoder, f"the encoder of the {side} anchors", "a function, which nothing that was kept can tell")
     same_dtype = not recorded.differences(encoder.record, ["dtype"])
-    if canary is not None:
-        passed = _try(canary, anchors, encoder, on_mismatch, _least(recorded, encoder), side)
+    if canary is not None and given is not None:
+        passed = _try(canary, anchors, encoder, given, on_mismatch, _least(recorded, encoder), side)
         if passed and changed and same_dtype:
             what = "tokenizer or processor" if changed == ["processor_sha256"] else "weights"
             got = f"other ones, with which {len(canary.rows)} of the anchors come out alike"
@@ -96,13 +103,15 @@ def _least(recorded: EncoderRecord, encoder: Encoder) -> float:
     return SAME if recorded.dtype in SINGLE and encoder.record.dtype in SINGLE else SAME_IN_HALF
 
 
-def _try(canary: Canary, anchors: Tensor, encoder: Encoder, on_mismatch: str, least: float, side: str) -> bool:
+def _try(
+    canary: Canary, anchors: Tensor, encoder: Encoder, given: Tensor, on_mismatch: str, least: float, side: str
+) -> bool:
     """Whether the encoder makes of the canary's items what was kept; refuses it, or warns, otherwise."""
-    got = difference(canary, anchors, encoder, least)
+    got = _unlike(canary, anchors, given, least)
     if got is not None:
-        count = len(canary.rows)
         expected = (
-            f"the encoder of the {side} anchors, whose vectors of {count} of them come again with a cosine of {least:g}"
+            f"the encoder of the {side} anchors, which makes the same vectors of {len(canary.rows)} of their items again "
+            f"(cosines of at least {least:g})"
         )
         advice = f"{REASONS}. Pass the one that encoded the anchors, or encode them again."
         mismatch(encoder.name, expected, got, advice, on_mismatch)
@@ -115,9 +124,14 @@ def difference(canary: Canary, anchors: Tensor, encoder: Encoder, least: float =
 
     Directions are seen from the mean of `anchors (k, d)`, with a cosine of at least `least`, and lengths may be off as far.
     """
+    return _unlike(canary, anchors, encode_all(encoder, canary.items, len(canary.items), progress=False), least)
+
+
+@own_arithmetic()
+def _unlike(canary: Canary, anchors: Tensor, given: Tensor, least: float) -> str | None:
+    """How vectors `given (c, d)` of the canary's items are unlike what was kept of them, in words."""
     stats = statistics(anchors.detach().cpu().double())
     kept = anchors.detach().cpu()[canary.rows] if canary.vectors is None else torch.from_numpy(canary.vectors)
-    given = encode_all(encoder, canary.items, len(canary.items), progress=False)
     if given.shape[1] != kept.shape[1]:
         return f"vectors {given.shape[1]} wide where the anchors' are {kept.shape[1]}"
     one, other = kept.double() - stats.mean, given.double() - stats.mean

@@ -52,7 +52,8 @@ def _text(item: Any, row: int, encoder: Encoder) -> str | Pair:
         if item.get("text_pair") is None:
             return _text(item["text"], row, encoder)
         if not encoder.pairs:
-            expected, advice = f"one text, which {encoder.name} reads", "Join the two as the encoder wants it."
+            expected = f"one text, which {encoder.name}, a model of sentence-transformers or a function, reads"
+            advice = "Pass one text that holds both: first + ' ' + second, say; a plain transformers model reads pairs."
             raise refusal(f"Item {row}", expected, "a pair of texts", advice)
         first, second = (_text(item[name], row, encoder) for name in ("text", "text_pair"))
         return str(first), str(second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any, Literal, get_args
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 
 from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.checkpoints.wrapped import unwrapped
-from irp_hf.checks import check_choice
+from irp_hf.checks import check_choice, check_names
 from irp_hf.encoding.base import Encoder, EncoderSettings, Options, RecordedOptions
 from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import refusal, warn
@@ -37,20 +38,20 @@ def open_recorded(
     revision: str | None = None,
     token: Token = None,
     item: Any = None,
+    near: Iterable[str] = (),
 ) -> Encoder:
     """Open `encoder` with all that `record` tells, but for what `settings` say; nothing is compared.
 
-    A loaded model is left as it is: what it would do by default is asked of it otherwise. Raises `InputError` for settings that
-    there are not, and what opening raises.
+    A loaded model is left as it is: what it would do by default is asked of it otherwise. `near` are keywords that the caller
+    has besides: a misspelt setting may mean one of them. Raises `InputError` for settings that there are not, and what opening
+    raises.
     """
     if isinstance(encoder, str) and encoder == record.id:
         revision = revision or record.revision
         settings = {**places_of(record), **settings}  # type: ignore[typeddict-item]
     given: dict[str, Any] = {**settings}
     known = [field.name for field in fields(Options) if field.name not in ("revision", "token")]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise refusal("settings of the encoder", f"any of {', '.join(known)}", repr(unknown[0]), "Leave it out.")
+    check_names("settings of the encoder", given, known, near)
     asked = RecordedOptions(**settings, revision=revision, token=token)
     encoder = _found(encoder, asked) if isinstance(encoder, PLACES) else unwrapped(encoder)
     recorded = _recorded(encoder, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
+from typing_extensions import Self
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_count, check_list, quoted
+from irp_hf.data.pickles import refuse_unpicklable
 from irp_hf.errors import IRPError, first_line, kind_of, printable, refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.digests import head_digest
@@ -165,6 +168,18 @@ class Head(nn.Module):
     def names(self, num_labels: int) -> list[str]:
         """The labels' names, LABEL_0, ... where the head has none."""
         return self.labels or [f"LABEL_{i}" for i in range(num_labels)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As pickle can carry it; raises `InputError` for a function of the user's own that it cannot."""
+        refuse_unpicklable("The head", self.scorer)
+        return dict(vars(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy; a function need not have a name for that."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(dict(vars(self)), memo))  # type: ignore[no-untyped-call]
+        return twin
 
     def extra_repr(self) -> str:
         """What `print` shows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any, TypedDict
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from irp_hf.checks import check_flag, check_text
-from irp_hf.errors import refusal, shown
+from irp_hf.checks import check_flag, check_names, check_text
 from irp_hf.hub.errors import hub_errors, none_if_missing
 from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 
@@ -38,12 +36,7 @@ KEYWORDS = tuple(PushOptions.__annotations__)
 
 def check_keywords(given: Iterable[str], *more: str) -> None:
     """Raise `InputError` for a keyword that a push does not have."""
-    known = (*KEYWORDS, *more)
-    for name in given:
-        if name not in known:
-            meant = difflib.get_close_matches(name, known, 1)
-            advice = f"Write {meant[0]}=." if meant else "Leave it out."
-            raise refusal("A keyword of push_to_hub", f"one of {', '.join(known)}", shown(name), advice)
+    check_names("push_to_hub", given, (*KEYWORDS, *more))
 
 
 def full_id(repo_id: str, token: str | bool | None = None) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from irp_hf.checks import check_absent, check_choice, quoted
-from irp_hf.errors import refusal, shown
+from irp_hf.checks import check_absent, check_choice, check_names, quoted
+from irp_hf.errors import refusal
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameters_of
@@ -95,10 +95,8 @@ def check_given(method: str, **options: Any) -> Given:
     """Hyper-parameters that the user fixed; raises `InputError` for an unknown, ill-typed or out-of-range one."""
     asked, known = methods_of(method), hyperparameters()
     given: dict[str, Any] = {}
+    check_names("options", options, (*known, *GENERAL), ("method", "objective", "head"))
     for name, value in options.items():
-        if name not in known and name not in GENERAL:
-            expected = f"one of {', '.join((*known, *GENERAL))}"
-            raise refusal("options", expected, shown(name), "Fix its name, or leave it out.")
         if value is None:
             continue
         owners = known.get(name, {})

@@ -23,7 +23,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.cards.merging import merged
 from irp_hf.checkpoints.limits import CONFIG, WEIGHTS
 from irp_hf.checkpoints.repository import LOADING
-from irp_hf.checks import check_absent, check_text
+from irp_hf.checks import check_absent, check_names, check_text
 from irp_hf.configuration_irp import AnchoredConfig
 from irp_hf.disk.atomic import replaced_folder
 from irp_hf.disk.leftovers import temporary_folder
@@ -287,8 +287,9 @@ class AnchoredModel(PreTrainedModel):
                 loaded = cls._read(folder, config)
         except Exception as error:  # an altered file makes the loader raise almost anything
             if unknown := UNKNOWN.search(first_line(error)):
-                advice = "Leave it out, or fix its name."
-                raise refusal("options", "keywords of from_pretrained", f"also {unknown[1]}", advice) from error
+                check_names(
+                    "from_pretrained", [unknown[1]], (*OF_THE_HUB, "token", "device_map", "output_loading_info")
+                )
             raise damaged(where, f"one that its loader refuses ({first_line(error)[:300]})") from error
         model, info = loaded
         if model.config.weights_sha256 != model.checksum():
@@ -331,7 +332,7 @@ class AnchoredModel(PreTrainedModel):
         """Nothing: what is saved names irp_hf, and no file of it is copied."""
 
 
-UNKNOWN = re.compile(r"__init__\(\) got an unexpected keyword argument ('\w+')")
+UNKNOWN = re.compile(r"__init__\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def _check_overrides(config_class: Any, options: Mapping[str, Any]) -> None:

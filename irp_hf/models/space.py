@@ -15,7 +15,7 @@ from typing_extensions import Self, Unpack
 
 from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.arithmetic import own_arithmetic
-from irp_hf.checks import check_flag
+from irp_hf.checks import check_flag, check_names
 from irp_hf.configuration_irp import CHECKSUM_VERSION, AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.canary import Canary
@@ -133,6 +133,9 @@ class AnchoredSpace(AnchoredModel):
         """
         if not isinstance(anchors, AnchorSet):
             raise _no_anchor_set("anchors", anchors)
+        check_names(
+            "AnchoredSpace.encode", options, EncodeOptions.__annotations__, ("encoder", "anchors", "view", "canary")
+        )
         check_flag("canary", canary, "Give False to keep none of the items.")
         items = anchors.view(view)
         how: dict[str, Any] = {**options}
@@ -164,7 +167,7 @@ class AnchoredSpace(AnchoredModel):
         check_on_mismatch(on_mismatch)
         record, canary = self.config.encoder_record, Canary.from_dict(self.config.canary, "canary")
         item = None if canary is None else canary.items[0]
-        opened = open_recorded(encoder, record, settings, revision, token, item)
+        opened = open_recorded(encoder, record, settings, revision, token, item, ("on_mismatch", "revision", "token"))
         recognise(record, canary, self.anchors, opened, on_mismatch, "space's")
 
     @property

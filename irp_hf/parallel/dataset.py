@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from irp_hf.checks import check_names
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.digests import digests
 from irp_hf.data.progress import check_progress
@@ -44,6 +45,7 @@ def encode_dataset(
 
     Raises `InputError` as `encode` and `run_sharded` do.
     """
+    check_names("encode_dataset", options, EncoderOptions.__annotations__, ("batch_size", "block_size", "progress"))
     items, place, asked = column_of(dataset, column), check_out(out), Options(**options)
     items, rows_per_block = check_request(items, batch_size), check_block_size(block_size)
     check_progress(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
-from irp_hf.checks import check_absent, check_alias, check_batch_size, check_flag
+from irp_hf.checks import check_absent, check_alias, check_batch_size, check_flag, check_names
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.data.columns import check_request, column_of
@@ -26,7 +27,8 @@ from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
-from irp_hf.errors import InputError, IRPError, first_line, refusal
+from irp_hf.encoding.running import embedded
+from irp_hf.errors import InputError, refusal
 from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
     compare_head,
@@ -104,6 +106,8 @@ class StitchedModel(nn.Module):
         Raises `InputError` for parts that do not fit each other, and what their own loading raises.
         """
         super().__init__()
+        own = [name for name in inspect.signature(StitchedModel).parameters if name != "settings"]
+        check_names("StitchedModel", settings, EncoderSettings.__annotations__, own)
         check_on_mismatch(on_mismatch)
         check_flag("head_trust_remote_code", head_trust_remote_code, "Give True only where you have read the code.")
         if adapter is None:
@@ -122,6 +126,7 @@ class StitchedModel(nn.Module):
             head_trust_remote_code,
             head_subfolder,
             head_variant,
+            encoder is None,
         )
         compare_head(self.adapter.config.target_record, self.head, on_mismatch)
         self.encoder = named_encoder(
@@ -167,7 +172,7 @@ class StitchedModel(nn.Module):
         both = _asked(return_confidence, confidence)
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
-        vectors = self._embed(list(in_order(items)), self._encoder(max_length)).to(torch.float32)
+        vectors = self._embed(list(in_order(items)), self._encoder(max_length), first).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
@@ -260,16 +265,8 @@ class StitchedModel(nn.Module):
             self._shorter[max_length] = open_recorded(self.encoder_module, self.encoder.record, settings)
         return self._shorter[max_length]
 
-    def _embed(self, items: list[Any], encoder: Encoder) -> Tensor:
-        try:
-            given = encoder.embed(items)
-        except (IRPError, torch.OutOfMemoryError):
-            raise
-        except (RuntimeError, TypeError, ValueError) as error:
-            if self.encoder_module is None:  # a function of the user's own
-                raise
-            expected, got = f"an encoder that reads these {len(items)} items", f"an error ({first_line(error)})"
-            raise refusal(encoder.name, expected, got, "Drop or replace what it cannot read.") from error
+    def _embed(self, items: list[Any], encoder: Encoder, first: int) -> Tensor:
+        given = embedded(encoder, items, range(first, first + len(items)))
         rows = Rows(given, f"vectors of {encoder.name}")
         vectors = rows[0 : rows.num_rows]
         shape = (len(items), self.adapter.config.source_size)

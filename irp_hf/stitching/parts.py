@@ -42,7 +42,11 @@ def connect_spaces(source: Any, target: Any, revisions: tuple[str | None, str | 
     if source is None or target is None:
         given = "neither" if source is target else "encoder= alone" if target is None else "head= alone"
         expected = "an adapter, or two spaces as encoder= and head="
-        raise refusal("adapter", expected, given, "Pass an adapter as model=, or both spaces.")
+        advice = (
+            "Pass an adapter, a folder or an id of one as model= (adapter= of StitchedModel); with it encoder= and head= are "
+            "an encoder and a head. Without it they are two anchored spaces of the same anchors."
+        )
+        raise refusal("adapter", expected, given, advice)
     sides = zip(("encoder", "head"), (source, target), revisions, strict=True)
     first, second = (_space(part, side, revision, token) for part, side, revision in sides)
     adapter = IRPAdapter.connect(first, second)
@@ -71,13 +75,21 @@ def named_head(
     trust_remote_code: bool,
     subfolder: str | None = None,
     variant: str | None = None,
+    encoder_is_missing: bool = False,
 ) -> Head:
-    """The head that is given, or the one that the adapter's target was encoded at."""
+    """The head that is given, or the one that the adapter's target was encoded at.
+
+    `encoder_is_missing`: no encoder was given either, and an error says so where the adapter names none.
+    """
     record = adapter.config.target_record
     if head is None:
         if not record.at_head:
             got = f"the space of {record.name}, which names none"
             advice = "Pass head=, a classifier or a function from vectors to logits."
+            source = adapter.config.source_record
+            if encoder_is_missing and not source.on_hub:
+                got += f", and no encoder: the adapter names {source.name}, which is not on the Hub"
+                advice = f"{advice[:-1]}, and encoder=, the folder or the object."
             raise refusal("head", "one, or an adapter to the space of a head", got, advice)
         head = _named("head", record)
     if isinstance(head, str) and head == record.id:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -22,6 +21,7 @@ from irp_hf.checks import (
     check_choice,
     check_count,
     check_flag,
+    check_names,
     check_number,
     check_text,
     check_workers,
@@ -261,13 +261,7 @@ class IRPStitchPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = ("top_k", "function_to_apply", "return_confidence", "timeout", *OF_TOKENIZERS)
-        unknown = sorted(set(kwargs) - set(known))
-        if unknown:
-            meant = difflib.get_close_matches(unknown[0], (*known, *MAKING), 1, 0.75)
-            if meant:
-                raise refusal("irp-stitch", f"the keyword {meant[0]!r}", repr(unknown[0]), f"Write {meant[0]}=.")
-            expected = f"any of the keywords {', '.join(known)}"
-            raise refusal("irp-stitch", expected, repr(unknown[0]), "Leave it out.")
+        check_names("irp-stitch", kwargs, known, MAKING)
         top_k, function, timeout = (kwargs.get(name) for name in ("top_k", "function_to_apply", "timeout"))
         if top_k is not None:
             check_count("top_k", top_k, advice="Give a number of labels from 1, or None for all.")

@@ -50,7 +50,9 @@ def test_an_encoder_trained_further_in_its_folder(encoder, tmp_path, refusal):
     encode(encoder, TEXTS, out=out, **HOW)
     before = contents(out.parent)
     train(encoder, 1e-4)
-    assert says(refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW), "weights_sha256", f"{out}.json")
+    assert says(
+        refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW), "the encoder's weights", f"{out}.json"
+    )
     assert contents(out.parent) == before
     assert encode(encoder, TEXTS, out=tmp_path / "other.npy", **HOW)[0].shape == (24, WIDTH)
 
@@ -74,7 +76,7 @@ def test_an_interrupted_run_of_two_encoders(encoder, tmp_path, refusal, monkeypa
     train(encoder)
     parts = contents(tmp_path / "v.npy.parts")
     assert len(parts) >= 3
-    assert "weights_sha256" in refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW)
+    assert "the encoder's weights" in refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW)
     assert contents(tmp_path / "v.npy.parts") == parts
     torch.testing.assert_close(encode(kept, TEXTS, out=out, **HOW)[0], wanted)  # under another name
 
@@ -96,7 +98,7 @@ def test_another_vocabulary(encoder, tmp_path, refusal):
     encode(encoder, TEXTS, out=out, **HOW)
     file = encoder / "tokenizer.json"
     file.write_text(file.read_text().replace('"w1"', '"swap"').replace('"w2"', '"w1"').replace('"swap"', '"w2"'))
-    assert "processor_sha256" in refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW)
+    assert "the tokenizer or processor" in refusal(encode, encoder, TEXTS, out=out, error=InputError, **HOW)
 
 
 def scaled(factor: float) -> Any:
@@ -131,7 +133,7 @@ def test_another_head_in_memory(encoder, tmp_path, refusal):
     labels = [row % 3 for row in range(len(TEXTS))]
     vectors = rough().translate(encode(encoder, TEXTS, **HOW)[0])
     heads = [
-        (head, torch.nn.Linear(WIDTH, 3), "head_sha256"),
+        (head, torch.nn.Linear(WIDTH, 3), "the head's weights"),
         (lambda x: x[:, :3], lambda x: x[:, 1:4], "row"),
         (LogisticRegression().fit(vectors, labels), LogisticRegression(C=1e-3).fit(vectors, labels), "row"),
     ]
@@ -147,7 +149,7 @@ def test_another_head_in_memory(encoder, tmp_path, refusal):
         assert contents(tmp_path / str(place)) == before
     with torch.no_grad():
         head.weight.data.mul_(1.5)  # trained on in memory
-    assert "head_sha256" in refusal(
+    assert "the head's weights" in refusal(
         lambda: StitchedModel(encoder, rough(), head, pooling="mean", device="cpu").predict_dataset(
             dataset, "text", tmp_path / "0", block_size=8
         ),

@@ -161,7 +161,9 @@ def test_loads_from_the_cache_of_the_hub(encoder, tmp_path, refusal):
     model.save(str(snapshot))
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    place = {"cache_folder": str(tmp_path), "local_files_only": True}
+    # with peft installed, transformers looks for a LoRA on the Hub unless it is told otherwise
+    looked_for = {"local_files_only": True, "cache_dir": str(tmp_path)}
+    place = {"cache_folder": str(tmp_path), "local_files_only": True, "model_kwargs": {"adapter_kwargs": looked_for}}
     again = SentenceTransformer("me/stitched", trust_remote_code=True, device="cpu", **place)
     np.testing.assert_array_equal(again.encode(TEXTS), model.encode(TEXTS))
     text = refusal(IRPTranslation.load, str(snapshot), "4_IRPTranslation", error=DamagedFolderError)

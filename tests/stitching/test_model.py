@@ -215,7 +215,8 @@ def test_heads_that_do_not_fit(plain, adapter, classifier, refusal, tmp_path):
 
 def test_settings_that_do_not_exist(plain, adapter, head, refusal):
     stitch = partial(refusal, StitchedModel, plain, adapter, head, error=InputError)
-    assert says(stitch(poling="cls"), "'poling'", "pooling, prompt,")
+    assert says(stitch(poling="cls"), "'poling'", "Write pooling=.")
+    assert says(stitch(zzz=1), "'zzz'", "pooling, prompt,")
     assert says(stitch(on_mismatch="hide"), "on_mismatch", "'hide'", "'refuse', 'warn', 'ignore'")
     assert says(refusal(StitchedModel, "no/where/at/all", adapter, head, error=InputError), "no/where/at/all")
     assert says(refusal(StitchedModel, "mistyped", adapter, head, error=HubError), "'mistyped'", "a folder here")

@@ -1,6 +1,7 @@
 """A pipeline goes to another process as transformers' own do: by pickle, without tokens, and answers there as it did here."""
 
 import copy
+import functools
 import multiprocessing
 import pickle
 from typing import Any
@@ -11,8 +12,12 @@ import tiny_encoders as tiny
 import torch
 from says import says
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from irp_hf import IRPStitchPipeline, StitchedModel
+from irp_hf.encoding.base import Options
+from irp_hf.encoding.open import open_encoder
 from irp_hf.errors import InputError
 
 MADE = {
@@ -72,3 +77,32 @@ def test_a_function_of_the_user_that_pickle_cannot_find_is_named(refusal):
     model = StitchedModel(lambda texts: stitched.embed(texts), stitched.rough(), torch.nn.Linear(stitched.WIDTH, 3))
     assert says(refusal(pickle.dumps, model, error=InputError), "<lambda>", "test_pickle")
     assert copy.deepcopy(model).predict(tiny.texts(2)).logits.shape == (2, 3)
+
+
+def double(texts, times):
+    return times * stitched.embed(texts)
+
+
+def test_a_head_and_an_encoder_that_pickle_cannot_carry_are_named(refusal):
+    """Python says "Can't pickle local object", and nothing of which part it was."""
+
+    class Local(torch.nn.Linear):
+        pass
+
+    linear = torch.nn.Linear(stitched.WIDTH, 3)
+    scaled = make_pipeline(FunctionTransformer(lambda x: 2 * x), LogisticRegression())
+    scaled.fit(stitched.rows(), [row % 3 for row in range(200)])
+    for head in (lambda x: linear(x), Local(stitched.WIDTH, 3), scaled, functools.partial(lambda x: linear(x))):
+        model = StitchedModel(stitched.embed, stitched.rough(), head)
+        wanted = model.predict(tiny.texts(2)).logits
+        for part in (model, model.head, IRPStitchPipeline(model)):
+            assert says(refusal(pickle.dumps, part, error=InputError), "The head", "at the top of a module")
+        assert torch.equal(copy.deepcopy(model).predict(tiny.texts(2)).logits, wanted)
+    for encoder in (
+        functools.partial(lambda texts: stitched.embed(texts)),
+        functools.partial(double, times=Local(1, 1)),
+    ):
+        opened = open_encoder(encoder, Options())
+        assert says(refusal(pickle.dumps, opened, error=InputError), "The encoder partial", "at the top of a module")
+    carried = pickle.loads(pickle.dumps(StitchedModel(functools.partial(double, times=2), stitched.rough(), linear)))
+    assert carried.predict(tiny.texts(2)).logits.shape == (2, 3)
