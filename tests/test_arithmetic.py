@@ -76,6 +76,8 @@ MODES: dict[str, Callable[[], Any]] = {
     "other random numbers": lambda: torch.random.fork_rng(devices=[]),
 }
 
+LIKE = ("default dtype bfloat16", "device meta", "no gradients")  # another mode of the same kind is tried every day
+
 
 @pytest.fixture(scope="module")
 def entrances(tmp_path_factory) -> dict[str, Callable[[], Any]]:
@@ -147,7 +149,9 @@ def plain(entrances) -> dict[str, Any]:
     return {name: enter() for name, enter in entrances.items()}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [pytest.param(mode, marks=[pytest.mark.slow] if mode in LIKE else []) for mode in MODES]
+)
 def test_a_mode_of_the_caller_changes_no_result(entrances, plain, mode):
     for name, enter in entrances.items():
         with MODES[mode]():

@@ -27,6 +27,7 @@ from irp_hf.turns import Turns
 
 LOADING = Turns()
 
+GENERIC = ("model", "encoder", "checkpoint", "weights", "data")  # what many folders in packages are called
 VARIANT = re.compile(r"[\w-][\w.-]*", re.ASCII)
 
 
@@ -49,9 +50,21 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """An id as it is, and of a folder its name alone: the path to it is nobody else's business."""
+        """An id as it is, and of a folder its name alone: the path to it is nobody else's business.
+
+        Of a folder `model` or the like inside an installed package, the package's name with it, which is no secret.
+        """
         path = Path(self.path)
-        return path.resolve().name if path.is_dir() or path.is_absolute() else self.path
+        if not (path.is_dir() or path.is_absolute()):
+            return self.path
+        whole = path.resolve()
+        packaged = whole.name in GENERIC and (whole.parent / "__init__.py").is_file()
+        return f"{whole.parent.name}-{whole.name}" if packaged else whole.name
+
+    @property
+    def lora_kwargs(self) -> dict[str, Any]:
+        """What keeps transformers from asking the Hub for a LoRA, as it does where peft is installed."""
+        return {} if self.online or self.commit is None else {"adapter_kwargs": {"local_files_only": True}}
 
     def keywords(self, token: str | bool | None, trust_remote_code: bool = False) -> dict[str, Any]:
         """What `from_pretrained` of transformers takes to load from here, and from nowhere else."""

@@ -46,7 +46,8 @@ def load(repository: Repository, options: Options, item: Any) -> Encoder:
             local_files_only=not repository.online,
             model_kwargs={"use_safetensors": True, "dtype": options.dtype or "auto"}
             | ({"device_map": options.device_map} if options.device_map else {})
-            | ({"variant": options.variant} if options.variant else {}),
+            | ({"variant": options.variant} if options.variant else {})
+            | repository.lora_kwargs,
         )
     for module in model.modules():
         check_loaded(name, getattr(module, "tokenizer", None))

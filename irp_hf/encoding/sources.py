@@ -95,6 +95,7 @@ class Stored:
                 use_safetensors=True,
                 variant=self._variant,
                 output_loading_info=True,
+                **self._repository.lora_kwargs,
                 **self._hub,
             )
         used = {id(weight) for weight in part(model).parameters()}

@@ -156,6 +156,7 @@ def _whole_cut(
             use_safetensors=True,
             variant=repository.variant,
             output_loading_info=True,
+            **repository.lora_kwargs,
             **hub,
         )
     model, info = loaded

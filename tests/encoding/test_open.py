@@ -9,7 +9,7 @@ import torch
 from says import says
 
 from irp_hf import InputError
-from irp_hf.checkpoints.repository import find
+from irp_hf.checkpoints.repository import Repository, find
 from irp_hf.encoding import encode
 from irp_hf.encoding.base import Options
 from irp_hf.errors import kind_of
@@ -74,3 +74,13 @@ def test_a_repository_that_was_found_is_not_looked_for_again(tmp_path):
     wanted = encode(folder, ["w1"], pooling="mean", device="cpu")
     assert torch.equal(found[0], wanted[0])
     assert found[1] == wanted[1]
+
+
+def test_a_model_inside_a_package_is_called_after_the_package(tmp_path):
+    """Every message would speak of "model", whichever of several encoders it means."""
+    (tmp_path / "gt_small" / "model").mkdir(parents=True)
+    (tmp_path / "gt_small" / "__init__.py").touch()
+    (tmp_path / "private" / "model").mkdir(parents=True)
+    assert Repository(str(tmp_path / "gt_small" / "model"), None, False).name == "gt_small-model"
+    assert Repository(str(tmp_path / "private" / "model"), None, False).name == "model"  # where it lies stays a secret
+    assert Repository("me/model", None, False).name == "me/model"

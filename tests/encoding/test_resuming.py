@@ -100,6 +100,7 @@ def test_a_file_holds_what_memory_would(tmp_path, wanted):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["embeddings.npy", "embeddings.npy.json"]
 
 
+@pytest.mark.slow  # an error in the same place is tried below
 def test_a_killed_run_goes_on_from_its_last_batch(tmp_path, wanted):
     """After kill -9 in the fourth batch three are there, and seven of ten are left to do; two are looked at again."""
     out = tmp_path / "embeddings.npy"
