@@ -20,6 +20,7 @@ NAMES = (
 MAKERS = frozenset(getattr(torch, name) for name in NAMES)  # of new tensors
 SPARE = 1 << 28  # numbers besides the weights: masks and tables of positions, and weights that the files need not hold
 NUMBERS_PER_BYTE = 4  # of weights packed to four bits, twice
+MOST_SHARDS = 2_000  # files of one model
 # The largest mixtures of experts have some ten thousand tensors, small models a few hundred.
 MOST_TENSORS, TENSORS, BYTES_PER_TENSOR = 100_000, 5_000, 10_000
 
@@ -79,6 +80,9 @@ def _bytes(repository: Repository, name: str, token: str | bool | None) -> int:
     index = read_json(repository, f"{name}.index.json", token)
     places = index.get("weight_map") if isinstance(index, dict) else None
     shards = {place for place in places.values() if isinstance(place, str)} if isinstance(places, dict) else set()
+    if len(shards) > MOST_SHARDS:
+        subject = f"{name}.index.json of {repository.name}"
+        raise refusal(subject, f"at most {MOST_SHARDS:,} files", f"{len(shards):,}", "Do not use it.")
     beside = [PurePosixPath(name).with_name(shard).as_posix() for shard in shards if shard == PurePosixPath(shard).name]
     files = (repository.file(file, token) for file in sorted(beside) if file.endswith(".safetensors"))
     return sum(file.stat().st_size for file in files if file is not None)

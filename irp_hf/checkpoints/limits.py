@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
 from irp_hf.checkpoints.repository import Repository
+from irp_hf.checks import quoted
 from irp_hf.errors import InputError, reason_of, refusal, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # as transformers writes them
@@ -29,7 +33,7 @@ COUNTS = re.compile(
     r"|d_model|d_ff|dim|max_position_embeddings|size|height|width|shortest_edge"
 )
 MOST_CHANNELS = 1 << 10  # of a picture
-RESAMPLINGS = range(6)  # as Pillow counts them
+RESAMPLINGS = (*range(6), None, *("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"))  # as Pillow has them
 PER_CHANNEL = ("image_mean", "image_std")
 LEAST_ONE = re.compile(r"sampling_rate|hop_length|feature_size|n_fft|num_mel_bins|patch_size|num_frames")
 EDGES = re.compile(r"(image|crop|max_image|min_image)_size|size|height|width|shortest_edge|longest_edge")
@@ -46,17 +50,35 @@ def check_sizes(repository: Repository, token: str | bool | None, folder: str = 
     """
     file = (PurePosixPath(folder) / name).as_posix()
     content = read_json(repository, file, token)
-    names = content.get("id2label") if isinstance(content, dict) else None
-    if isinstance(names, dict | list) and len(names) > MOST_LABELS:
-        raise _too_many(file, repository, MOST_LABELS, "number of id2label", len(names))
+    if isinstance(content, dict):
+        _check_kinds(f"The {file} of {repository.name}", content)
+        names = content.get("id2label")
+        if isinstance(names, dict | list) and len(names) > MOST_LABELS:
+            raise _too_many(file, repository, MOST_LABELS, "number of id2label", len(names))
     for name, value in _numbers(content):
         most = MOST_LAYERS if LAYERS.fullmatch(name) else MOST_LABELS if name == "num_labels" else MOST
         if re.fullmatch("(image|crop)_size", name):
             most = MOST_EDGE
         if FRAMES.fullmatch(name):
             most = MOST_FRAMES
+        if LAYERS.fullmatch(name) and value < 0:
+            raise refusal(f"The {file} of {repository.name}", f"at least 0 as its {name}", shown(value), KEEP)
         if (LAYERS.fullmatch(name) or COUNTS.fullmatch(name)) and not value <= most:
             raise _too_many(file, repository, most, name, value)
+
+
+def _check_kinds(subject: str, content: dict[str, Any]) -> None:
+    """Raise `InputError` for numbers that the library would read as they are, packed in a way that it does not know."""
+    packed = content.get("quantization_config")
+    method = packed.get("quant_method") if isinstance(packed, dict) else packed
+    if packed is not None and not (isinstance(method, str) and method in AUTO_QUANTIZATION_CONFIG_MAPPING):
+        raise refusal(subject, "a quant_method that transformers knows", shown(method), "Save it unpacked.")
+    for name in ("dtype", "torch_dtype"):
+        asked = content.get(name)
+        found = getattr(torch, asked.removeprefix("torch."), None) if isinstance(asked, str) else None
+        floating = isinstance(found, torch.dtype) and found.is_floating_point
+        if not floating and asked not in (None, "auto") and not isinstance(asked, dict):
+            raise refusal(subject, f"a floating dtype of PyTorch as its {name}", shown(asked), KEEP)
 
 
 def check_processor(repository: Repository, token: str | bool | None, folder: str = "") -> None:
@@ -97,12 +119,16 @@ def _check_values(subject: str, content: Any, depth: int = 0) -> None:
     for name, value in content.items():
         _check_values(subject, value, depth + 1)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and (EDGES.fullmatch(name) or LEAST_ONE.fullmatch(name)) and not value >= 1:
+        if number and not abs(value) < math.inf:
+            raise refusal(subject, f"a finite number as its {name}", shown(value), KEEP)
+        if number and (EDGES.fullmatch(name) or LEAST_ONE.fullmatch(name)) and value < 1:
             raise refusal(subject, f"at least 1 as its {name}", shown(value), KEEP)
-        if name == "resample" and number and value not in RESAMPLINGS:
-            raise refusal(subject, f"a number from 0 to {RESAMPLINGS[-1]} as its resample", shown(value), KEEP)
-        if name == "rescale_factor" and number and not 0 < abs(value) < math.inf:
-            raise refusal(subject, "a number as its rescale_factor", shown(value), KEEP)
+        if name == "sampling_rate" and not number:
+            raise refusal(subject, "a number as its sampling_rate", shown(value), KEEP)
+        if name == "resample" and not any(value == known for known in RESAMPLINGS):
+            raise refusal(subject, f"one of {quoted(map(str, RESAMPLINGS))} as its resample", shown(value), KEEP)
+        if name == "rescale_factor" and value == 0:
+            raise refusal(subject, "a number other than 0 as its rescale_factor", shown(value), KEEP)
         if name in PER_CHANNEL and value is not None:
             numbers = value if isinstance(value, list) else [value]
             are_numbers = all(isinstance(one, int | float) and abs(one) < math.inf for one in numbers)

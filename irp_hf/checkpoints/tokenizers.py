@@ -32,6 +32,7 @@ LONGEST_PATTERN = 10_000  # characters; those of large models have a few hundred
 MOST_TOKENS = 4_000_000
 LONGEST_TOKEN = 10_000  # characters
 MOST_UNIGRAM = 10_000_000  # bytes of all tokens: the library keeps some 340 for each of them
+MOST_ADDED_TOKENS = 1 << 16
 MOST_ADDED = 1 << 20  # bytes of all tokens that are no part of the vocabulary
 MOST_PADDING = 1 << 17  # tokens
 MOST_TEMPLATE = 1_000  # tokens that are put around each text
@@ -66,6 +67,9 @@ def check_tokenizer(repository: Repository, token: str | bool | None, folder: st
         subject = f"The {SETTINGS} of {repository.name}"
         expected = f"at most {MOST_VERSIONS} files beside it, as tokenizer.4.0.0.json"
         raise refusal(subject, expected, shown(listed), SAVE_AGAIN)
+    if isinstance(settings, dict):
+        added = settings.get("added_tokens_decoder")
+        _check_added(f"The {SETTINGS} of {repository.name}", [*added.values()] if isinstance(added, dict) else None)
     checked = False
     for name in names:
         path = (PurePosixPath(folder) / name).as_posix()
@@ -200,6 +204,8 @@ def _longest_replacement(charsmap: Any) -> float:
 def _check_added(subject: str, added: Any) -> None:
     texts = [entry.get("content") for entry in added if isinstance(entry, dict)] if isinstance(added, list) else []
     total = sum(len(text.encode("utf-8", "replace")) for text in texts if isinstance(text, str))
+    if len(texts) > MOST_ADDED_TOKENS:
+        raise refusal(subject, f"at most {MOST_ADDED_TOKENS:,} added tokens", f"{len(texts):,}", SAVE_AGAIN)
     if total > MOST_ADDED:
         raise refusal(subject, f"at most {MOST_ADDED:,} bytes of added tokens", f"{total:,}", SAVE_AGAIN)
 

@@ -79,11 +79,20 @@ def read_head(
     except HeadCutError:
         tensors = None
     if tensors is not None:
+        _check_unpacked(repository, tensors, cut.head_only().model.state_dict())
         put_tensors(cut.head_only().model, tensors)
     else:  # stored under other names, or an architecture that does not run on noise
         cut = _whole_cut(repository, model_class, config, kind, processor, hub)
     cut.head_only().to(_dtype(cut.head_only()))
     return of_config(cut, config, repository.name, repository.commit, kind)
+
+
+def _check_unpacked(repository: Repository, stored: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Raise `InputError` for weights that are whole numbers, or of a byte each: they mean nothing without their scales."""
+    for name, tensor in stored.items():
+        if wanted[name].is_floating_point() and not (tensor.is_floating_point() and tensor.itemsize > 1):
+            subject, advice = f"{name} of {repository.name}", "Load it, and pass the model."
+            raise refusal(subject, "floating numbers of 16 bits or more", str(tensor.dtype), advice)
 
 
 def cut_loaded(model: PreTrainedModel, kind: str | None = None, processor: Any = None) -> HeadCut:

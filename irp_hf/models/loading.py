@@ -49,7 +49,9 @@ def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]
     """Raise `DamagedFolderError` unless the tensors in `folder` have these names and shapes; none of them is read."""
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            others = [name for name, part in slices.items() if part.get_dtype() != "F32"]
     except (SafetensorError, OSError, RuntimeError) as error:  # the last where it shrinks meanwhile
         raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({_line(error)})") from error
     for what, names in (
@@ -60,6 +62,8 @@ def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]
         if names:
             listed = ", ".join(f"{name:.80}" for name in sorted(names)[:8])
             raise damaged(place, f"tensors that do not fit its {CONFIG} ({what} keys: {listed})")
+    if others:
+        raise damaged(place, f"tensors that are no float32 ({', '.join(f'{name:.80}' for name in sorted(others)[:8])})")
 
 
 def damaged(place: str, what: str) -> DamagedFolderError:

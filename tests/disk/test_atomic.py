@@ -59,7 +59,7 @@ save(folder, "0")
 if sys.argv[2] == "in place":
     os.chdir(folder)
     folder = Path.cwd()
-for moment in range(1, 10_000, 3):  # a third of them, for time's sake
+for moment in range(1, 10_000, int(sys.argv[3])):
     child = os.fork()
     if not child:
         sys.settrace(kill_at(moment))
@@ -286,18 +286,19 @@ def test_concurrent_saves_leave_one_of_them(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.slow), 11])
 @pytest.mark.parametrize("way", ["exchange", "two renames", "in place"])
-def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, way):
+def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, way, step):
     """A save that is killed would leave a mixture, or lose what was written by hand."""
     run = subprocess.run(
-        [sys.executable, "-c", KILL_AT_EVERY_LINE, str(tmp_path / "model"), way],
+        [sys.executable, "-c", KILL_AT_EVERY_LINE, str(tmp_path / "model"), way, str(step)],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
     lines = run.stdout.splitlines()
-    assert len(lines) > 60, "the saver ran too few lines to have been killed at many moments"
+    assert len(lines) > 180 // step, "the saver ran too few lines to have been killed at many moments"
     missing = lines.count("missing")
     assert missing == 0 if way != "two renames" else missing <= 4  # between two renames, where it is read beside
     states = [line.split(" ", 1) for line in lines if line != "missing"]
@@ -306,11 +307,12 @@ def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, way):
     assert len({generation for generation, _ in states}) > 2, "no kill came after the swap"
 
 
-def test_a_kill_from_outside_leaves_the_old_folder_or_the_new_one(tmp_path):
+@pytest.mark.parametrize("kills", [pytest.param(12, marks=pytest.mark.slow), 3])
+def test_a_kill_from_outside_leaves_the_old_folder_or_the_new_one(tmp_path, kills):
     """The same at moments inside the system calls, which no line of Python marks."""
     loop = CHILD_HEAD + "\nfor number in range(10**9): save(sys.argv[1], str(number % 10)); print(flush=True)"
     save(tmp_path / "model", config="0")
-    for delay in range(12):
+    for delay in range(0, 12, 12 // kills):
         with subprocess.Popen([sys.executable, "-c", loop, str(tmp_path / "model")], stdout=subprocess.PIPE) as child:
             child.stdout.readline()
             time.sleep(delay * 0.0007)

@@ -55,9 +55,8 @@ sys.settrace(traced(lambda *line: lines.append(line)))
 run(Path(sys.argv[1], "whole"))
 sys.settrace(None)
 
-for moment, line in enumerate(lines):
-    if line in lines[:moment]:  # what a loop does again, it has done before
-        continue
+first = [moment for moment, line in enumerate(lines) if line not in lines[:moment]]  # a loop does again what it has done
+for moment in first[:: int(sys.argv[2])]:
     folder = Path(sys.argv[1], str(moment))
     child = os.fork()
     if not child:
@@ -121,17 +120,23 @@ def test_a_join_that_was_cut_short_is_done_again(tmp_path):
     assert np.array_equal(again.results()["b"], ITEMS)
 
 
-def test_a_kill_at_any_line_is_made_good_by_the_next_run(tmp_path):
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
+def test_a_kill_at_any_line_is_made_good_by_the_next_run(tmp_path, step):
     """If it fails, a run that was killed at an unlucky moment is refused for ever, or its result is wrong."""
     result = subprocess.run(
-        [sys.executable, "-c", KILL_AT_EVERY_LINE, tmp_path], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", KILL_AT_EVERY_LINE, tmp_path, str(step)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert len(lines) > 100, "it ran too few lines to have been killed at many moments"
+    assert len(lines) > 100 // step, "it ran too few lines to have been killed at many moments"
     assert {tuple(line[1:]) for line in lines} == {("True", "True", "True")}
     calls = [int(line[0]) for line in lines]
     assert calls == sorted(calls, reverse=True), "what was kept is made again"
-    assert set(calls) == {0, 1, 2}
+    assert {0, 2} <= set(calls) <= {0, 1, 2}
+    assert 1 in calls or step > 1
 
 
 def test_another_run_is_refused(tmp_path, refusal):
