@@ -24,7 +24,11 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
 CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given")
-JUDGED = ("num_errors", "typical_rank")  # sizes that what was saved before the confidence had them has not
+JUDGED = (
+    "num_errors",
+    "typical_rank",
+    "typical_kinds",
+)  # sizes that what was saved before the confidence had them has not
 MOST = 2**31  # of rows, of columns
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
@@ -236,10 +240,10 @@ class IRPConfig(AnchoredConfig):
         return (*hyperparameters(), CONFIDENCE_GAMMA, *JUDGED)
 
     @property
-    def judged(self) -> tuple[int, int]:
-        """Columns of the directions in which the source's anchors spread, and number of errors, that a confidence stores."""
-        errors, rank = (getattr(self, name, None) or 0 for name in JUDGED)
-        return rank, errors
+    def judged(self) -> tuple[int, int, int]:
+        """How many directions in which anchors spread, errors, and kinds of strangers a confidence stores."""
+        errors, rank, kinds = (getattr(self, name, None) or 0 for name in JUDGED)
+        return rank, errors, kinds
 
     def validate_inverse(self) -> None:
         """Raise `InputError` for a number or a name that no save would write."""

@@ -62,8 +62,10 @@ class Confidence:
         return expected.clamp(-1, 1)
 
     @staticmethod
-    def shapes(num_landmarks: int, source: int, lifted: int, rank: int, num_errors: int) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the tensors that an adapter stores of it; without errors, of one that was saved before."""
+    def shapes(
+        num_landmarks: int, source: int, lifted: int, rank: int, num_errors: int, kinds: int
+    ) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that an adapter stores of it; no errors or no kinds: of one saved before."""
         first = {
             "landmarks": (num_landmarks, lifted),
             "confidence_coefficients": (num_landmarks,),
@@ -75,7 +77,8 @@ class Confidence:
             "confidence_errors": (num_errors,),
             "typical_directions": (source, rank),
             "typical_lengths": (2, 2),
-            "typical_planes": (2, 3),
+            "typical_planes": (kinds, 4) if kinds else (2, 3),
+            **({"typical_sides": (source,)} if kinds else {}),
         }
         return {**first, **(later if num_errors else {})}
 
@@ -89,17 +92,19 @@ class Confidence:
         }
         if self.typicality is not None and self.ceiling is not None and self.errors is not None:
             stored |= {"confidence_ceiling": self.ceiling, "confidence_errors": self.errors}
-            stored |= {f"typical_{name}": tensor for name, tensor in vars(self.typicality).items()}
+            known = vars(self.typicality).items()
+            stored |= {f"typical_{name}": tensor for name, tensor in known if tensor is not None}
         return stored
 
     @classmethod
-    def stored(cls, get: Callable[[str], Tensor], gamma: float, judged: bool) -> Confidence:
-        """The confidence of the tensors that `get` gives by name; `judged` where there are those that came later."""
+    def stored(cls, get: Callable[[str], Tensor], gamma: float, judged: bool, sided: bool) -> Confidence:
+        """The confidence of the tensors that `get` gives by name; `judged` and then `sided` where there are later ones."""
         names = ("landmarks", "confidence_coefficients", "confidence_bias", "confidence_norm_slope")
         landmarks, coefficients, bias, slope = map(get, names)
         if not judged:
             return cls(landmarks, coefficients, gamma, bias, slope)
-        typicality = Typicality(get("typical_directions"), get("typical_lengths"), get("typical_planes"))
+        sides = get("typical_sides") if sided else None
+        typicality = Typicality(get("typical_directions"), get("typical_lengths"), get("typical_planes"), sides)
         bounds = get("confidence_ceiling"), get("confidence_errors")
         return cls(landmarks, coefficients, gamma, bias, slope, typicality, *bounds)
 

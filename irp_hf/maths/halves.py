@@ -25,7 +25,8 @@ from irp_hf.maths.request import Given, make_inverse
 
 Side = Literal["source", "target"]
 FEW = 10  # anchors: fewer are not worth holding any out
-NUM_FOLDS = 5  # one of them is held out
+NUM_FOLDS = 5  # held out one after the other
+ENOUGH = 200  # held-out rows tell: no more folds are needed
 Directions = Callable[[float], Tensor]  # of the held-out rows, `(n, d)`, for a value of the hyper-parameter
 
 
@@ -41,13 +42,16 @@ def half(method: str, given: Given, anchors: Tensor, side: Side) -> Inverse:
         return inverse  # type: ignore[no-any-return]
     own, other = anchors.double(), _stand_in(anchors.double(), given.seed)
     pairs = Pairs(own, other) if side == "source" else Pairs(other, own)
-    held = pairs.folds(NUM_FOLDS, given.seed)[-1]
-    train = pairs.without(held)
-    rows = normalize(pairs.source[held], train.source_stats, inverse.lift)
-    true = normalize(pairs.target[held], train.target_stats)
     grid = hyperparameters_of(inverse)[name].grid
-    of = directions(inverse, train, rows, grid)
-    scores = {value: float(cosines(of(value), true).mean()) for value in grid}
+    scores, num_held = dict.fromkeys(grid, 0.0), 0
+    for held in reversed(pairs.folds(NUM_FOLDS, given.seed)):
+        train = pairs.without(held)
+        rows = normalize(pairs.source[held], train.source_stats, inverse.lift)
+        true = normalize(pairs.target[held], train.target_stats)
+        of = directions(inverse, train, rows, grid)
+        scores = {value: score + float(cosines(of(value), true).sum()) for value, score in scores.items()}
+        if (num_held := num_held + len(held)) >= ENOUGH:
+            break
     best: Any = {name: max(scores, key=scores.__getitem__)}
     return replace(inverse, **best)  # type: ignore[no-any-return]
 

@@ -1,9 +1,9 @@
 """How like the source's anchors a vector is: noise is not, and neither is another encoder's vector.
 
-The anchors tell where the vectors of their encoder lie: how long they are, in which directions they spread, and how near
-the nearest anchor is. What held-out anchors have of these is compared with what vectors have that no encoder gave: noise of
-the anchors' lengths, and anchors whose coordinates were shuffled. A linear discriminant for each gives the odds. All of it
-comes from the source's anchors alone.
+The anchors tell where the vectors of their encoder lie: how long they are, in which directions they spread, on which side of
+the origin they lie, and how near the nearest anchor is. What held-out anchors have of these is compared with what vectors
+have that no encoder gave: noise of the anchors' lengths, and anchors whose coordinates were shuffled, or whose sign was
+turned. A linear discriminant for each gives the odds. All of it comes from the source's anchors alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, normalize, unit_rows
 
 RIDGE = 0.1  # of the anchors' covariance, in units of its mean variance: few anchors know little of small variances
+SIDE_RIDGE = 1.0  # the same, of the regression that tells the side of the origin: one direction alone is asked for
 NEGLIGIBLE = 0.05  # directions that the ridge shrinks to less than this share are left out
+OWN = 0.1  # of the anchors' scatter beside that of strangers: anchors lie in clusters, and far apart
 FEW = 10  # anchors: fewer tell lengths, and nothing of directions
-PRIOR = 0.98  # of a vector to be the encoder's own
+PRIOR = 0.95  # of a vector to be the encoder's own
 REACH = 3  # deviations up to which each kind reaches
 SURE = 4  # logarithm of the odds from which on there is no doubt
 ORDINARY = 2.5  # deviations of a length from the mean that say nothing
@@ -41,6 +43,12 @@ class Looks(NamedTuple):
     """Minus the logarithm of the Mahalanobis distance from the anchors' mean, up to a constant."""
     nearest: Tensor
     """Cosine with the nearest landmark."""
+    side: Tensor | None = None
+    """On which side of the origin: 1 is the anchors', 0 says nothing."""
+
+    def told(self) -> Tensor:
+        """All but `far`, shape (3, n); without sides (2, n)."""
+        return torch.stack([look for look in self[1:] if look is not None])
 
 
 @dataclass(frozen=True)
@@ -52,16 +60,21 @@ class Typicality:
     lengths: Tensor
     """Mean, and deviation, of the logarithm of the length: about the origin and about the mean, shape (2, 2)."""
     planes: Tensor
-    """Weights of spread and nearest, and an offset, against each kind of stranger, shape (2, 3)."""
+    """Weights of what is looked at, and an offset, against each kind of stranger, shape (3, 4); without sides (2, 3)."""
+    sides: Tensor | None = None
+    """Whose products with unit vectors about the origin tell their side, shape (d_X,); None of what was saved without."""
 
     def __call__(self, x: Tensor, mean: Tensor, nearest: Tensor) -> Tensor:
         """Typicality `(n,)`, 0 to 1, of `x (n, d_X)` with cosines `nearest (n,)` with the landmark that is nearest to each."""
         far = ((log_lengths(x, mean) - self.lengths[0]).abs() / self.lengths[1]).amax(1)
-        return self.of(Looks(far, spread(unit_rows(x - mean), self.directions), nearest))
+        looks = Looks(far, spread(unit_rows(x - mean), self.directions), nearest)
+        if self.sides is not None:
+            looks = looks._replace(side=unit_rows(x) @ self.sides)
+        return self.of(looks)
 
     def of(self, looks: Looks) -> Tensor:
         """The same of what was looked at already."""
-        odds = self.planes[:, :2] @ torch.stack([looks.spread, looks.nearest]) + self.planes[:, 2:]
+        odds = self.planes[:, :-1] @ looks.told() + self.planes[:, -1:]
         return odds.amin(0).sigmoid() * (-0.5 * (looks.far - ORDINARY).clamp(min=0).square()).exp()
 
 
@@ -73,7 +86,7 @@ def log_lengths(x: Tensor, mean: Tensor) -> Tensor:
 
 def spread(rows: Tensor, directions: Tensor) -> Tensor:
     """Spread `(n,)` of unit `rows (n, d)`: with the shrunk directions, `1 - |row directions|²` is a Mahalanobis distance."""
-    return -(1 - (rows @ directions).square().sum(1)).clamp(min=SMALLEST).log()
+    return _spread(1 - (rows @ directions).square().sum(1))
 
 
 def nearest_of(similar: Tensor, gamma: float) -> Tensor:
@@ -91,10 +104,16 @@ def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float)
     logs = log_lengths(pairs.source, stats.mean)
     logs[:, 1] += math.log(k / (k - 1))  # about the mean of the others
     lengths, far = _lengths(logs, doubt)
-    directions, held_out = shrunk_directions(pairs.source_rows)
+    first, alike = _first_of_each(pairs)
+    spreads, sides = Spreads(pairs.source_rows[first]), Sides(unit_rows(pairs.source[first]))
     cosines = pairs.lifted(lift) @ landmarks.T
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
-    own = Looks(far, held_out, _nearest(cosines.masked_fill(itself, -1), gamma))
+    own = Looks(
+        far,
+        spreads.without(pairs.source_rows, alike),
+        _nearest(cosines.masked_fill(itself, -1), gamma),
+        sides.without(unit_rows(pairs.source), alike),
+    )
 
     generator = torch.Generator("cpu").manual_seed(0)
     picked = (
@@ -103,13 +122,26 @@ def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float)
         .to(cosines.device)
     )
     planes = []
-    for strangers in (_noise, _shuffled):
+    for strangers, looks in STRANGERS:
         found = strangers(pairs.source[picked], stats, generator)
-        nearest = _nearest(normalize(found, stats, lift) @ landmarks.T, gamma)
-        kind = Looks(far, spread(normalize(found, stats), directions), nearest)
-        planes.append(_plane(own, kind, doubt))
-    typicality = Typicality(directions, lengths, torch.stack(planes))
+        similar = (normalize(found, stats, lift) @ landmarks.T).masked_fill(itself[picked], -1)
+        kind = [
+            spreads.without(normalize(found, stats), alike[picked]),
+            _nearest(similar, gamma),
+            sides.without(unit_rows(found), alike[picked]),
+        ]
+        plane = _plane(own.told()[:looks], torch.stack(kind[:looks]), doubt)
+        planes.append(torch.cat([plane[:-1], plane.new_zeros(3 - looks), plane[-1:]]))
+    typicality = Typicality(spreads.directions, lengths, torch.stack(planes), sides.towards)
     return typicality, typicality.of(own)
+
+
+def _first_of_each(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Row numbers `(g,)` of one of each group of rows that share something, and which of these each row goes with `(k,)`."""
+    labels, alike = torch.unique(pairs.labels, return_inverse=True)
+    first = torch.full_like(labels, len(pairs))
+    rows = torch.arange(len(pairs), dtype=labels.dtype, device=labels.device)
+    return first.scatter_reduce(0, alike, rows, "amin"), alike
 
 
 def _lengths(logs: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
@@ -121,21 +153,63 @@ def _lengths(logs: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
     return torch.stack([mean, deviation * wider]), far / wider
 
 
-def shrunk_directions(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Shrunk principal directions `(d, r)` of unit `rows (k, d)`, and each row's spread `(k,)` by the others, closed form."""
-    k, d = rows.shape
-    inner = rows.T @ rows if d <= k else rows @ rows.T
-    values, vectors = torch.linalg.eigh(inner / (k - 1))
-    ridge = RIDGE * float(values.clamp(min=0).sum()) / d
-    share = values / (values + ridge)
-    kept = share > NEGLIGIBLE
-    values, share, vectors = values[kept], share[kept], vectors[:, kept]
-    if d > k:
-        vectors = rows.T @ (vectors / ((k - 1) * values).sqrt())
-    directions = vectors * share.sqrt()
-    distance = (1 - (rows @ directions).square().sum(1)) / ridge
-    left_out = distance / (1 - distance * k / (k - 1) ** 2).clamp(min=SMALLEST)
-    return directions, -(ridge * left_out).clamp(min=SMALLEST).log()
+class Spreads:
+    """In which directions unit rows spread, and how spread vectors are by all rows but one, closed form."""
+
+    def __init__(self, rows: Tensor) -> None:
+        """Of `rows (k, d)` about the anchors' mean."""
+        k, d = rows.shape
+        inner = rows.T @ rows if d <= k else rows @ rows.T
+        values, vectors = torch.linalg.eigh(inner / (k - 1))
+        ridge = RIDGE * float(values.clamp(min=0).sum()) / d
+        share = values / (values + ridge)
+        kept = share > NEGLIGIBLE
+        values, share, vectors = values[kept], share[kept], vectors[:, kept]
+        if d > k:
+            vectors = rows.T @ (vectors / ((k - 1) * values).sqrt())
+        self.rows = rows
+        self.directions = vectors * share.sqrt()
+        """Principal directions, each shrunk by the ridge, shape (d, r)."""
+        self.weight = k / (k - 1) ** 2 / ridge  # of one row in the covariance of all, whose mean moves without it too
+
+    def without(self, found: Tensor, left_out: Tensor) -> Tensor:
+        """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
+        rows = self.rows[left_out]
+        across, own = self._product(found, rows), self._product(rows, rows)
+        left = (1 - self.weight * own).clamp(
+            min=1 / len(self.rows)
+        )  # one of k rows has no more leverage than that leaves
+        return _spread(self._product(found, found) + self.weight * across.square() / left)
+
+    def _product(self, one: Tensor, other: Tensor) -> Tensor:
+        """Products `(n,)` of unit rows `(n, d)` under the inverse of the covariance with its ridge, times the ridge."""
+        products: Tensor = (one * other).sum(1) - ((one @ self.directions) * (other @ self.directions)).sum(1)
+        return products
+
+
+def _spread(distance: Tensor) -> Tensor:
+    """Spread `(n,)` of what has that Mahalanobis `distance (n,)`."""
+    return -distance.clamp(min=SMALLEST).log()
+
+
+class Sides:
+    """On which side of the origin vectors lie: a ridge regression of 1 on unit rows, without intercept; closed form, too."""
+
+    def __init__(self, rows: Tensor) -> None:
+        """Of `rows (k, d)` about the origin."""
+        k, d = rows.shape
+        inner = rows.T @ rows if d <= k else rows @ rows.T
+        ridge = SIDE_RIDGE * float(inner.trace()) / d
+        factor = torch.linalg.cholesky(inner + ridge * torch.eye(len(inner), dtype=inner.dtype, device=inner.device))
+        self.solved = torch.cholesky_solve(rows.T, factor).T if d <= k else torch.cholesky_solve(rows, factor)
+        self.towards = self.solved.sum(0)
+        """The regression's coefficients, shape (d,)."""
+        leverage = (self.solved * rows).sum(1)
+        self.error = (1 - rows @ self.towards) / (1 - leverage).clamp(min=SMALLEST)  # of each row, by the others
+
+    def without(self, found: Tensor, left_out: Tensor) -> Tensor:
+        """Side `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
+        return found @ self.towards - (found * self.solved[left_out]).sum(1) * self.error[left_out]
 
 
 def _nearest(cosines: Tensor, gamma: float) -> Tensor:
@@ -156,22 +230,33 @@ def _shuffled(anchors: Tensor, stats: Statistics, generator: torch.Generator) ->
     return anchors.gather(1, order.to(anchors.device))
 
 
-def _plane(own: Looks, strangers: Looks, doubt: float) -> Tensor:
-    """Weights of spread and nearest, and an offset, `(3,)`: the logarithm of the odds to be the encoder's own.
+def _turned(anchors: Tensor, stats: Statistics, generator: torch.Generator) -> Tensor:
+    """`anchors (n, d)` with the opposite sign."""
+    return -anchors
 
-    Fisher's discriminant, in which only what is less spread, or less near, than the anchors speaks against a vector. Where
-    both kinds lie far apart, the odds turn near the strangers, and gently: a vector between them may be the encoder's own,
-    of something else than the anchors.
+
+STRANGERS = ((_noise, 2), (_shuffled, 2), (_turned, 3))
+"""Kinds that no encoder gave, and how many looks speak against each. The side does against the opposite sign alone: text of
+another domain may have no side either."""
+
+
+def _plane(own: Tensor, strange: Tensor, doubt: float) -> Tensor:
+    """Weights of w looks, and an offset, `(w + 1,)`: the logarithm of the odds to be the encoder's own.
+
+    `own (w, k)` and `strange (w, n)` are what is looked at. Fisher's discriminant, in the direction that leads away from the
+    strangers, who lie closer together; only less than the anchors have speaks against a vector. Where both kinds lie far apart,
+    the odds turn near the strangers, and gently: a vector between them may be the encoder's own, of something else than the
+    anchors.
     """
-    if own.spread.numel() < FEW:
-        return torch.tensor([0.0, 0.0, SURE], dtype=own.spread.dtype, device=own.spread.device)
-    sides = [torch.stack(looks[1:]) for looks in (own, strangers)]
-    means = [side.mean(1, keepdim=True) for side in sides]
-    scatters = [(side - mean) @ (side - mean).T / side.shape[1] for side, mean in zip(sides, means, strict=True)]
-    scatter = (scatters[0] + scatters[1]) / 2 * doubt**2
-    scatter += torch.eye(2, dtype=scatter.dtype, device=scatter.device) * (1e-6 * scatter.trace() + 1e-12)
-    weights = torch.linalg.solve(scatter, means[0] - means[1])[:, 0].clamp(min=0)
-    middles = [float(weights @ mean[:, 0]) for mean in means]
+    if own.shape[1] < FEW:
+        return torch.tensor([0.0] * len(own) + [SURE], dtype=own.dtype, device=own.device)
+    kinds = (own, strange)
+    means = [kind.mean(1) for kind in kinds]
+    scatters = [torch.cov(kind, correction=0) for kind in kinds]
+    apart, both = means[0] - means[1], (scatters[0] + scatters[1]) / 2 * doubt**2
+    weights = _weights(apart, scatters[1] + OWN * scatters[0])
+    weights = weights * (weights @ apart) / (weights @ both @ weights).clamp(min=SMALLEST)
+    middles = [float(weights @ mean) for mean in means]
     reaches = [REACH * doubt * math.sqrt(float(weights @ one @ weights)) for one in scatters]
     turn, slope = sum(middles) / 2 - math.log(PRIOR / (1 - PRIOR)), 1.0
     gap = (middles[0] - reaches[0]) - (middles[1] + reaches[1])
@@ -179,3 +264,17 @@ def _plane(own: Looks, strangers: Looks, doubt: float) -> Tensor:
         turn = min(turn, middles[1] + reaches[1] + gap / 4)
         slope = min(slope, SURE / (gap / 4))
     return torch.cat([weights, torch.tensor([-turn], dtype=weights.dtype, device=weights.device)]).mul(slope)
+
+
+def _weights(apart: Tensor, scatter: Tensor) -> Tensor:
+    """Fisher's weights `(w,)` for means so far `apart (w,)` and a `scatter (w, w)`; none is below 0."""
+    unit = torch.eye(len(scatter), dtype=scatter.dtype, device=scatter.device)
+    scatter = scatter + unit * (1e-6 * scatter.trace() + 1e-12)
+    weights, kept = torch.zeros_like(apart), torch.ones_like(apart, dtype=torch.bool)
+    while kept.any():
+        found = torch.linalg.solve(scatter[kept][:, kept], apart[kept])
+        if bool((found >= 0).all()):
+            weights[kept] = found
+            break
+        kept[kept.clone()] = found > 0
+    return weights

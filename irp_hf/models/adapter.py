@@ -67,7 +67,8 @@ class IRPAdapter(AnchoredModel):
     confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`. Where the configuration
     has a lift, d_X of landmarks and weight is one more, and `source_lift ()` is what that coordinate of every row is.
     Unless it was saved before there were any, also `confidence_ceiling ()`, `confidence_errors (e,)`, and of the typicality
-    `typical_directions (d_X, r)`, `typical_lengths (2, 2)`, `typical_planes (2, 3)`.
+    `typical_directions (d_X, r)`, `typical_lengths (2, 2)`, `typical_planes (3, 4)` and `typical_sides (d_X,)`; without the
+    latter, planes of shape (2, 3).
     """
 
     config_class = IRPConfig
@@ -326,9 +327,8 @@ class IRPAdapter(AnchoredModel):
             return tensor.to(dtype)
 
         gamma = cast(float, self.config.gamma)
-        confidence = Confidence.stored(
-            get, getattr(self.config, CONFIDENCE_GAMMA, None) or gamma, bool(self.config.judged[1])
-        )
+        _, judged, sided = map(bool, self.config.judged)
+        confidence = Confidence.stored(get, getattr(self.config, CONFIDENCE_GAMMA, None) or gamma, judged, sided)
         return Translation(
             INVERSES[self.config.method].folds_to.stored(get, gamma),
             confidence,

@@ -73,7 +73,7 @@ def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tenso
     values: dict[str, Any] = {name: getattr(inverse, name) for name in hyperparameters_of(inverse)}
     if values.setdefault("gamma", confidence.gamma) != confidence.gamma:
         values[CONFIDENCE_GAMMA] = confidence.gamma
-    sizes = (len(judged["confidence_errors"]), judged["typical_directions"].shape[1])
+    sizes = (len(judged["confidence_errors"]), judged["typical_directions"].shape[1], len(judged["typical_planes"]))
     values |= dict(zip(JUDGED, sizes, strict=True))
     config = IRPConfig(
         **values | {"num_landmarks": len(confidence.landmarks)},

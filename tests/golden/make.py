@@ -33,6 +33,7 @@ ADAPTERS = {
     "whitened": dict(method="whitened", balance=0.5, ridge=0.1),
     "pruned": dict(method="pruned", pruning_threshold=0.3, num_subspaces=3),
     "typical": dict(method="kernel", gamma=1.5, ridge=1e-2, lift=0.5),
+    "typical-sides": dict(method="whitened", balance=0.5, ridge=0.1),
 }
 
 
@@ -58,7 +59,7 @@ def adapter(kind, folder):
         translated=made.translate(ROWS),
         single=made.translate(ROWS.astype(np.float32)),
         confidence=made.confidence(ROWS),
-        bound=made.confidence(ROWS, coverage=0.9) if kind == "typical" else (),
+        bound=made.confidence(ROWS, coverage=0.9) if kind.startswith("typical") else (),
     )
 
 

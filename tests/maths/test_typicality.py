@@ -7,8 +7,18 @@ from scipy.stats import rankdata
 
 from irp_hf import IRPAdapter
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import normalize, relative_projection
-from irp_hf.maths.typicality import ITSELF, learn_typicality, log_lengths, nearest_of, shrunk_directions, spread
+from irp_hf.maths.projection import normalize, relative_projection, unit_rows
+from irp_hf.maths.typicality import (
+    ITSELF,
+    SIDE_RIDGE,
+    Sides,
+    Spreads,
+    _weights,
+    learn_typicality,
+    log_lengths,
+    nearest_of,
+    spread,
+)
 
 
 def auroc(real, strange):
@@ -85,15 +95,56 @@ def test_each_anchor_is_judged_by_the_others(k, d):
     random = np.random.RandomState(1)
     x = torch.from_numpy(random.randn(k, d) * np.linspace(2, 0.2, d) + 1)
     pairs = Pairs(x, x)
-    directions, held_out = shrunk_directions(pairs.source_rows)
+    spreads = Spreads(pairs.source_rows)
     refitted = []
     for row in range(k):
         few = pairs.without(torch.tensor([row]))
-        fresh, _ = shrunk_directions(few.source_rows)
+        fresh = Spreads(few.source_rows).directions
         refitted.append(spread(normalize(x[row : row + 1], few.source_stats), fresh)[0])
     wanted = torch.stack(refitted).mean()
-    inside = spread(pairs.source_rows, directions).mean()
+    inside = spread(pairs.source_rows, spreads.directions).mean()
+    held_out = spreads.without(pairs.source_rows, torch.arange(k))
     assert abs(held_out.mean() - wanted) < 0.3 * abs(inside - wanted)
+
+
+@pytest.mark.parametrize(("k", "d"), [(40, 6), (12, 30)])
+def test_strangers_made_of_an_anchor_are_judged_by_the_others(k, d):
+    """An anchor with noise would look familiar, since half of it was seen, and what is really strange would pass."""
+    random = torch.Generator().manual_seed(1)
+    rows, found = (unit_rows(torch.randn(k, d, generator=random, dtype=torch.float64) + 0.1) for _ in range(2))
+    found = unit_rows(rows + found)
+    everyone = torch.arange(k)
+    spreads, sides = Spreads(rows), Sides(rows)
+    ridge = SIDE_RIDGE * float(rows.square().sum()) / d  # that of all
+    for row in range(k):
+        others = torch.cat([rows[:row], rows[row + 1 :]])
+        covariance = others.T @ others + ridge * torch.eye(d, dtype=torch.float64)
+        wanted = found[row] @ torch.linalg.solve(covariance, others.sum(0))
+        torch.testing.assert_close(sides.without(found, everyone)[row], wanted)
+    inside = spread(found, spreads.directions)
+    assert (spreads.without(found, everyone) < inside).all()
+
+
+@pytest.mark.parametrize("centre", [2.0, 0.0])
+def test_the_opposite_sign_is_told_where_vectors_have_a_side(centre):
+    """Vectors of the opposite sign would pass, since they spread like anchors; or, about the origin, good ones would fail."""
+    random = np.random.RandomState(4)
+    x = random.randn(500, 24) * np.linspace(2, 0.5, 24)
+    x[:, -8:] += centre * np.sign(random.randn(8))
+    adapter = IRPAdapter.from_anchors(x[:300], np.tanh(x[:300, :10]), "kernel", gamma=0.5, ridge=1e-2)
+    real, turned = adapter.confidence(x[300:]), adapter.confidence(-x[300:])
+    assert auroc(real, turned) > 0.97 if centre else abs(auroc(real, turned) - 0.5) < 0.1
+    assert np.median(real) > 0.5
+
+
+def test_weights_below_zero_are_left_out():
+    """More of what the anchors have would speak against a vector."""
+    scatter = torch.tensor([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 2.0]], dtype=torch.float64)
+    apart = torch.tensor([1.0, 0.1, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(
+        _weights(apart, scatter), torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64), rtol=1e-4, atol=0
+    )
+    assert not _weights(-apart.clamp(min=0.5), scatter).any()
 
 
 def test_a_landmark_is_not_its_own_neighbour():
@@ -152,3 +203,13 @@ def test_lengths_are_looked_at_about_both_origins():
     logs = log_lengths(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([3.0, 0.0]))
     torch.testing.assert_close(logs[0].exp(), torch.tensor([5.0, 4.0]))
     assert logs.isfinite().all()
+
+
+def test_rows_that_share_an_item_are_held_out_together():
+    """With every item three times, each would look familiar by its copies, and later rows strange beside them."""
+    x = torch.from_numpy(encodings("unit"))
+    once, thrice = x[:120], x[:120].repeat_interleave(3, 0)
+    near = thrice + 1e-9 * torch.randn(thrice.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    _, of_once = learn_typicality(Pairs(once, once), 0.0, Pairs(once, once).source_rows, 1.0)
+    _, of_copies = learn_typicality(Pairs(near, thrice), 0.0, Pairs(near, thrice).source_rows, 1.0)
+    assert abs(float(of_once.mean() - of_copies.mean())) < 0.02
