@@ -186,7 +186,7 @@ def test_sounds_that_cannot_be_read(pipes, place, refusal):
         assert says(refused(slow), "Item 0", 8000, 16000, "Resample it")
     for item in (3, {}, np.zeros((2, 4000), np.float32), np.full(4000, np.nan), [0.1, 0.2], {"raw": None}):
         assert refused(item).startswith("Item 0")
-    assert says(refused(np.zeros(3, np.float32)), "audio", "item 0", "ValueError (")  # shorter than one frame
+    assert says(refused(np.zeros(3, np.float32)), "reads these sounds", "an error (")  # shorter than one frame
 
 
 def test_keywords_that_do_not_fit(pipes, refusal):
