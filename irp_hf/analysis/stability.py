@@ -23,7 +23,7 @@ from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.projection import denormalize, normalize
 from irp_hf.maths.request import check_given
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import THRESHOLDS
+from irp_hf.maths.tuning_pruned import THRESHOLDS
 
 SUBSPACES = (1, 2, 4, 8, 16)
 

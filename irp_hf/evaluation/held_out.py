@@ -16,6 +16,7 @@ from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
 from irp_hf.evaluation.measures import among
 from irp_hf.maths.confidence import calibrate, error_at
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
@@ -23,7 +24,6 @@ from irp_hf.maths.metrics import Labels, cosines, neighbors_kept, reciprocal_ran
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.translation import Translation
-from irp_hf.maths.tuning import NUM_FOLDS
 
 NUM_BINS = 10
 COVERAGE = 0.9  # of the lower bounds that reports check

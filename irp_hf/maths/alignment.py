@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.projection import normalize, statistics, unit_rows
 
 LEAST_ROWS = 20  # fewer tell nothing
@@ -69,13 +70,15 @@ def principal(x: Tensor, width: int) -> Tensor:
     """The first principal coordinates `(k, at most width)` of the centred unit rows of `x (k, d)`, nearly, longest first."""
     x = x.double()
     rows = normalize(x, statistics(x))
-    rows = rows - rows.mean(0)
+    single = working_dtype(torch.float32, x.device)  # which directions they are is all that is asked
+    rows = (rows - rows.mean(0)).to(single)
     generator = torch.Generator("cpu").manual_seed(0)
     start = torch.randn(rows.shape[1], width + NEAR, generator=generator, dtype=rows.dtype, device="cpu")
     start = start[:, : rows.shape[1]].to(rows.device)
     for _ in range(2):
         start = torch.linalg.qr(rows.T @ (rows @ start)).Q
     coordinates = rows @ start
+    coordinates = coordinates.double()
     rotation: Tensor = torch.linalg.eigh(coordinates.T @ coordinates).eigenvectors
     return (coordinates @ rotation.flip(1))[:, :width]
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.projection import unit_rows
 
 QUANTILE = 2.326  # of the normal distribution: 99 % of all orders stay below
@@ -32,7 +33,8 @@ def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
     n, d = true.shape
     cosine = float((translated * true).sum(1).mean())
     middle = float(translated.mean(0) @ true.mean(0))
-    left, right = translated - translated.mean(0), true - true.mean(0)
+    single = working_dtype(torch.float32, true.device)  # a spread is asked, to a few digits
+    left, right = ((rows - rows.mean(0)).to(single) for rows in (translated, true))
     products = (left.T @ left) * (right.T @ right) if d < n else (left @ right.T).square()
     deviation = math.sqrt(max(float(products.sum()), 0.0) / (n * n * max(n - 1, 1)))
     return Chance(cosine, middle + QUANTILE * deviation)

@@ -2,29 +2,30 @@
 
 Two things tell how well a vector is translated: the norm of the inverse's output, which a regression shrinks where it knows
 little, and how well its neighbours among the anchors were translated out of fold. The latter is a kernel regression of
-those cosines: one more column for a kernel inverse. Both are multiplied by the typicality, which is 0 for what the source's
-encoder does not give, and combined by least squares on the anchors, out of fold. What is beyond the best that held-out
-anchors reached is bent. The errors that are left on held-out anchors give lower bounds (split conformal).
+those cosines: one more column for a kernel inverse, at some of its landmarks. Both are multiplied by the typicality, which is 0
+for what the source's encoder does not give, and combined by least squares on the anchors, out of fold. What is beyond the best
+that held-out anchors reached is bent. The errors that are left on held-out anchors give lower bounds (split conformal).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from irp_hf.maths.climbing import climb
 from irp_hf.maths.inverses.base import KernelMap
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
-from irp_hf.maths.tuning import climb
 from irp_hf.maths.typicality import FEW, Typicality, learn_typicality
 
 NUM_LANDMARKS = 1000  # for inverses that have no kernel of their own
+NUM_CARRIERS = 500  # landmarks of whom the regression makes use: with all, it finds cosines that held it out itself
 BEST = 0.01  # share of the anchors, those of whom most was expected, whose mean cosine is the ceiling; but at least FEW
 BEND = 0.05  # above the ceiling to which what is expected comes at most
 NUM_ERRORS = 999  # that are kept: lower bounds to a thousandth of coverage
@@ -118,28 +119,35 @@ def bent(expected: Tensor, ceiling: Tensor) -> Tensor:
 
 def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     """The confidence of a choice, and its out-of-fold values `(k,)` on the pairs themselves."""
-    path = _path(choice, pairs)
+    landmarks, gamma = _landmarks(choice, pairs)
+    carriers = _some(len(landmarks), NUM_CARRIERS, landmarks.device)
+    path = _path(pairs.lifted(choice.inverse.lift), landmarks[carriers], gamma, pairs.copies)
     true = cosines(choice.translated, pairs.target)
-    wanted = (true - true.mean())[:, None]
-
-    def negative_error(ridge: float) -> float:
-        return -float((path.leave_one_out(wanted, ridge) - wanted).square().mean())
-
-    ridge = next(iter(climb(negative_error, RIDGES, RIDGES.index(1.0))))
-    nearby = path.leave_one_out(wanted, ridge)[:, 0]
+    wanted, missing = (true - true.mean())[:, None], float((true - true.mean()).square().sum()) or 1.0
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
-    typicality, typical = learn_typicality(pairs, choice.inverse.lift, path.landmarks, path.gamma)
-    features = torch.stack([torch.ones_like(true), norms, nearby], dim=1) * typical[:, None]
-    weights, expected = _least_squares(features, true)
-    bias, slope, weight = weights
+    known = None if choice.solved is None else choice.solved.cosines
+    typicality, typical = learn_typicality(pairs, choice.inverse.lift, landmarks, gamma, known)
+    spectral = path.spectral(wanted)
+
+    def regression(ridge: float) -> tuple[Tensor, Tensor]:
+        nearby = path.leave_one_out(wanted, ridge, spectral)[:, 0]
+        return _least_squares(torch.stack([torch.ones_like(true), norms, nearby], dim=1) * typical[:, None], true)
+
+    def explained(ridge: float) -> float:
+        return 1 - float((regression(ridge)[1] - true).square().sum()) / missing
+
+    ridge = next(iter(climb(explained, RIDGES, RIDGES.index(1.0))))
+    (bias, slope, weight), expected = regression(ridge)
     ceiling = true[expected.argsort(descending=True)[: max(FEW, round(BEST * len(pairs)))]].mean()
     expected = bent(expected, ceiling).clamp(-1, 1)
 
     column = path.fold(wanted, ridge)
+    coefficients = landmarks.new_zeros(len(landmarks))
+    coefficients[carriers] = weight * column.coefficients[:, 0]
     confidence = Confidence(
-        landmarks=path.landmarks,
-        coefficients=weight * column.coefficients[:, 0],
-        gamma=path.gamma,
+        landmarks=landmarks,
+        coefficients=coefficients,
+        gamma=gamma,
         bias=bias + weight * column.intercept[0],
         norm_slope=slope,
         typicality=typicality,
@@ -180,12 +188,20 @@ def error_at(errors: Tensor, coverage: float) -> Tensor | None:
     return errors[rank - 1] if rank else None
 
 
-def _path(choice: Choice, pairs: Pairs) -> KernelPath:
-    """The kernel whose neighbours tell the confidence: that of the map, where it has one, so that it is computed once."""
-    if choice.path is not None:
-        return choice.path
-    rows = pairs.lifted(choice.inverse.lift)
+def _landmarks(choice: Choice, pairs: Pairs) -> tuple[Tensor, float]:
+    """Those of the map `(m, d_X)` and its γ, where it has any, so that they are stored, and compared with, once."""
     if choice.inverse.folds_to is KernelMap:
         folded = cast(KernelMap, choice.fold(pairs))
-        return KernelPath(rows, folded.landmarks, folded.gamma, pairs.copies)
-    return KernelInverse(num_landmarks=NUM_LANDMARKS).path(rows, pairs.copies)
+        return folded.landmarks, folded.gamma
+    rows = pairs.lifted(choice.inverse.lift)
+    return rows[_some(len(rows), NUM_LANDMARKS, rows.device)], KernelInverse.gamma
+
+
+def _some(count: int, most: int, device: torch.device) -> Tensor:
+    """Numbers below `count`, rising: all of them, or `most` that are drawn, the same ones each time."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    return torch.randperm(count, generator=generator, dtype=torch.int64, device="cpu")[:most].sort().values.to(device)
+
+
+def _path(rows: Tensor, landmarks: Tensor, gamma: float, groups: Sequence[Tensor]) -> KernelPath:
+    return KernelPath(rows, rows if len(landmarks) == len(rows) else landmarks, gamma, groups)

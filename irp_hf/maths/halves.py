@@ -76,7 +76,7 @@ def _pruned(inverse: Any, train: Pairs, rows: Tensor, grid: tuple[float, ...]) -
 
 def _whitened(inverse: Any, train: Pairs, rows: Tensor, grid: tuple[float, ...]) -> Directions:
     """For every λ, from one pair of decompositions."""
-    path = WhitenedPath(train.lifted(inverse.lift), train.target_rows)
+    path = WhitenedPath.of(train.lifted(inverse.lift), train.target_rows)
     rotated = path.rotate_source(rows)
     return lambda ridge: path.directions(rotated, inverse.balance, ridge)
 

@@ -3,67 +3,112 @@
 A regression shrinks what is hard to predict: such directions come out too short, and heads and neighbours suffer. With
 `w_j` the variance of the target's anchors along its principal direction j and `v_j` that of their out-of-fold
 translations, direction j is stretched by `(w_j / v_j)^(q/2)`. q = 0 is the paper, which restores one number, the mean
-scale; q = 1 restores the whole spectrum.
+scale; q = 1 restores the whole spectrum. Where there are many directions, the leading ones have a stretch each, and the rest
+share one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.pairs import others
 from irp_hf.maths.projection import unit_rows
 
 LARGEST = 1e4  # of w_j / v_j: a direction that cannot be predicted at all is not blown up
-Spectrum = tuple[Tensor, Tensor]
-"""Variance `(d,)` along each principal direction, and the directions `(d, d)`."""
+LEADING = 96  # directions with a stretch of their own: more change cosines and neighbours by less than .001
+FEW = 384  # directions: of so many each has its own
+ROUNDS = 1  # of subspace iteration, on twice as many directions as are kept
 
 
-def spectrum_of(target: Tensor) -> Spectrum:
-    """The principal directions of unit rows `target (k, d)`, about the origin."""
-    variance, directions = torch.linalg.eigh(target.T @ target / len(target))
-    return variance, directions
+@dataclass(frozen=True)
+class Stretch:
+    """Multiplies rows `(n, d)` along directions of their own, and the rest by one number: symmetric, and linear."""
+
+    directions: Tensor
+    """Orthonormal, shape (d, r)."""
+    factors: Tensor
+    """Of each direction, shape (r,)."""
+    rest: Tensor
+    """Of all that is orthogonal to them, shape ()."""
+
+    @classmethod
+    def none(cls, rows: Tensor) -> Stretch:
+        """That of `rows (n, d)` which leaves them as they are."""
+        return cls(rows.new_zeros(rows.shape[1], 0), rows.new_zeros(0), rows.new_ones(()))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Stretched `rows (n, d)`."""
+        along = (rows @ self.directions) * (self.factors - self.rest)
+        return torch.addmm(self.rest * rows, along, self.directions.T)
+
+
+def leading_directions(target: Tensor) -> Tensor:
+    """The leading principal directions `(d, r)` of unit rows `target (k, d)` about the origin: all of few, 96 of many."""
+    d = target.shape[1]
+    if d <= FEW:
+        directions: Tensor = torch.linalg.eigh(target.T @ target).eigenvectors
+        return directions
+    generator = torch.Generator("cpu").manual_seed(0)
+    rows = target.to(working_dtype(torch.float32, target.device))  # which directions they are is all that is asked
+    basis = torch.randn(d, 2 * LEADING, generator=generator, dtype=rows.dtype, device="cpu").to(rows.device)
+    for _ in range(ROUNDS):
+        basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
+    coordinates = rows @ basis
+    rotation: Tensor = torch.linalg.eigh(coordinates.T @ coordinates).eigenvectors
+    return (basis @ rotation[:, -LEADING:]).to(target.dtype)
 
 
 class Restoration:
-    """The stretch of every principal direction, for any q from one decomposition."""
+    """The stretch of every principal direction, for any q from one comparison."""
 
-    directions: Tensor
-    ratio: Tensor
-
-    def __init__(self, translated: Tensor, target: Tensor, spectrum: Spectrum | None = None) -> None:
+    def __init__(self, translated: Tensor, target: Tensor, directions: Tensor | None = None) -> None:
         """Compare out-of-fold `translated (k, d)` with `target (k, d)`, both unit rows.
 
-        The row norm that follows makes the overall scale irrelevant. `spectrum` is the target's, where it is known.
+        The row norm that follows makes the overall scale irrelevant. `directions (d, r)` are the target's leading ones, where
+        they are known.
         """
         d = target.shape[1]
-        variance, self.directions = spectrum or spectrum_of(target)
-        translated_variance = (translated @ self.directions).square().mean(0)
-        ratio = variance / translated_variance.clamp(min=torch.finfo(target.dtype).tiny)
-        known = variance > variance[-1] * d * torch.finfo(target.dtype).eps
+        self.directions = leading_directions(target) if directions is None else directions
+        wanted, given = (_variances(rows, self.directions) for rows in (target, translated))
+        ratio = wanted / given.clamp(min=torch.finfo(target.dtype).tiny)
+        known = wanted > wanted.max() * d * torch.finfo(target.dtype).eps
         self.ratio = torch.where(known, ratio.clamp(1 / LARGEST, LARGEST), 1.0)
 
-    def matrix(self, restoration: float) -> Tensor:
-        """The symmetric `(d, d)` matrix that multiplies translations by `(w_j / v_j)^(q/2)`."""
-        return (self.directions * self.ratio.pow(restoration / 2)) @ self.directions.T
+    def stretch(self, restoration: float) -> Stretch:
+        """Multiplies translations by `(w_j / v_j)^(q/2)`."""
+        factors = self.ratio.pow(restoration / 2)
+        return Stretch(self.directions, factors[:-1], factors[-1])
+
+
+def _variances(rows: Tensor, directions: Tensor) -> Tensor:
+    """Mean squares `(r + 1,)` of unit `rows (k, d)` along `directions (d, r)`, and of all the rest."""
+    along = (rows @ directions).square().mean(0)
+    rest = rows.square().sum(1).mean() - along.sum()
+    if directions.shape[0] == directions.shape[1]:  # nothing is left but rounding
+        rest = torch.zeros_like(rest)
+    return torch.cat([along, rest[None].clamp(min=0)])
 
 
 class FoldRestoration:
     """Restoration of out-of-fold translations by what the other folds tell: no row scales itself."""
 
     def __init__(self, target: Tensor, folds: list[Tensor]) -> None:
-        """Decompose unit rows `target (k, d)` once per fold, for all translations that will be compared with them."""
+        """The leading directions of unit rows `target (k, d)` once per fold, for all translations to be compared with them."""
         self.target, self.folds = target, folds
         self.rest = [others(fold, len(target)) for fold in folds]
-        self.spectra = [spectrum_of(target[rest]) for rest in self.rest]
+        self.directions = [leading_directions(target[rest]) for rest in self.rest]
 
     def restore(self, translated: Tensor, restorations: Sequence[float]) -> list[Tensor]:
-        """`translated (k, d)` restored, for each q."""
-        restored = [torch.empty_like(translated) for _ in restorations]
-        for fold, rest, spectrum in zip(self.folds, self.rest, self.spectra, strict=True):
-            restoration = Restoration(unit_rows(translated[rest]), self.target[rest], spectrum)
+        """`translated (k, d)` restored, for each q; 0 leaves it as it is, and asks for no folds."""
+        restored = [torch.empty_like(translated) if q else translated for q in restorations]
+        for fold, rest, directions in zip(self.folds, self.rest, self.directions, strict=True):
+            restoration = Restoration(unit_rows(translated[rest]), self.target[rest], directions)
             for rows, q in zip(restored, restorations, strict=True):
-                rows[fold] = translated[fold] @ restoration.matrix(q)
+                if q:
+                    rows[fold] = restoration.stretch(q)(translated[fold])
         return restored

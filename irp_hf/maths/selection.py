@@ -7,7 +7,7 @@ nonsense.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,17 +15,22 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import refusal
+from irp_hf.maths.climbing import SAMPLE, Candidate
+from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
-from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
+from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
+from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
-from irp_hf.maths.pairs import Pairs, others
-from irp_hf.maths.projection import denormalize, statistics, unit_rows
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import denormalize, unit_rows
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.restoration import FoldRestoration, Restoration
-from irp_hf.maths.tuning import NUM_FOLDS, Candidate, tune
+from irp_hf.maths.restoration import FoldRestoration, Restoration, Stretch
+from irp_hf.maths.tuning import ROUGHLY, tune
+from irp_hf.maths.tuning_kernel import sample_of, tune_lift
 
-RESTORATION_FOLDS = 5  # few, for each wants a decomposition of the target
+RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
+BEHIND = 0.2  # of what its rival misses: so far behind on a sample, with few prunings, an inverse cannot win on all
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Score = Callable[[Tensor], float]
 
@@ -58,10 +63,10 @@ class Choice:
     """The same as vectors of the target space `(k, d_Y)`."""
     fold_translated: Tensor
     """The translations `(k, d_Y)` that `fold_score` comes from."""
-    matrix: Tensor
-    """The scale restoration `(d_Y, d_Y)`."""
-    path: KernelPath | None
-    """The decomposition behind a kernel inverse."""
+    stretch: Stretch
+    """The scale restoration."""
+    solved: Solved | None
+    """The solution behind a kernel inverse."""
 
     @property
     def runner_up(self) -> Tried | None:
@@ -70,15 +75,15 @@ class Choice:
 
     def fold(self, pairs: Pairs) -> Folded:
         """The inverse over all `pairs`, its scale restoration folded in."""
-        if isinstance(self.inverse, KernelInverse) and self.path is not None:
-            folded: Folded = self.path.fold(pairs.target_rows, self.inverse.ridge)
+        if self.solved is not None:
+            folded: Folded = self.solved.fold()
         else:
             folded = self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
-        return folded.then(self.matrix)
+        return folded.then(self.stretch)
 
     def kept(self) -> Choice:
-        """Without what only the fit itself needs: the decomposition and the directions, most of the memory."""
-        return replace(self, path=None, directions=self.directions[:0])
+        """Without what only the fit itself needs: the solution and the directions, most of the memory."""
+        return replace(self, solved=None, directions=self.directions[:0])
 
     def translator(self, pairs: Pairs) -> Translator:
         """The inverse over all `pairs`, between raw spaces."""
@@ -91,14 +96,53 @@ def select(
     objective: Objective = "cosine",
     given: Given | None = None,
     labels: Labels | None = None,
+    steps: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> list[Choice]:
     """Tune each method on `pairs`: the choices, best first by the objective over shared folds.
 
-    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` that the head gives them; "agreement" needs it.
+    Of several methods, the paper's is left out where a sample of many pairs says that it cannot win.
+    `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` that the head gives them; "agreement" needs it. `steps` goes
+    through the methods, and may show how far it is.
     """
+    given, methods = given or Given(), tuple(methods or INVERSES)
     score = objective_score(objective, pairs, labels)
-    choices = [_choose(method, pairs, objective, score, given or Given()) for method in methods or INVERSES]
+    lift = tune_lift(pairs, given) if any("lift" in hyperparameters_of(INVERSES[name]) for name in methods) else None
+    choices: list[Choice] = []
+    for method in steps(methods):
+        best = max(choices, key=lambda choice: choice.fold_score, default=None)
+        if best is None or _may_win(method, best, pairs, objective, given, labels):
+            choices.append(_choose(method, pairs, objective, score, given, lift))
     return sorted(choices, key=lambda choice: choice.fold_score, reverse=True)
+
+
+def _may_win(
+    method: str, rival: Choice, pairs: Pairs, objective: Objective, given: Given, labels: Labels | None
+) -> bool:
+    """Whether a method may be better than its rival; of some, a sample of many pairs can tell that they are not."""
+    roughly = ROUGHLY.get(INVERSES[method])
+    if len(pairs) <= SAMPLE or roughly is None:
+        return True
+    sample, lift = pairs.take(sample_of(pairs, given.seed)), rival.inverse.lift
+    score = objective_score(objective, sample, labels)
+    folds, lifted = (Folds(sample, given.seed, height, FEW_FOLDS) for height in (0.0, lift))
+    vectors = _Vectors(sample, folds.held)
+    maps = [rival.inverse.fold(train.lifted(lift), train.target_rows) for train in lifted.train]
+    there = score(vectors(lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])))
+    return any(score(vectors(directions)) > there - BEHIND * (1 - there) for directions in roughly(folds, given))
+
+
+class _Vectors:
+    """Out-of-fold directions as vectors, each fold with the mean and scale that the others have."""
+
+    def __init__(self, pairs: Pairs, folds: list[Tensor]) -> None:
+        self.folds, self.statistics = folds, fold_statistics(pairs.target, folds)
+
+    def __call__(self, directions: Tensor) -> Tensor:
+        """Vectors `(k, d_Y)` of `directions (k, d_Y)`."""
+        vectors = torch.empty_like(directions)
+        for fold, others in zip(self.folds, self.statistics, strict=True):
+            vectors[fold] = denormalize(directions[fold], others)
+        return vectors
 
 
 def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
@@ -115,26 +159,26 @@ def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -
     return lambda translated: float(cosines(translated, pairs.target).mean())
 
 
-def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given) -> Choice:
+def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given, lift: float | None) -> Choice:
     folds = pairs.folds(NUM_FOLDS, given.seed)
-    tried, candidate = _tune(method, pairs, folds, objective, score, given)
-    inverse, directions, true, path = candidate.inverse, candidate.directions, candidate.true, candidate.path
+    vectors = _Vectors(pairs, folds)
+    tried, candidate = _tune(method, pairs, vectors, objective, score, given, lift)
+    inverse, directions, true, solved = candidate.inverse, candidate.directions, candidate.true, candidate.solved
 
     restorations = _restorations(inverse, objective, given)
-    restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed))
+    restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed) if any(restorations) else [])
     restored = restoration.restore(directions, restorations)
-    scores = [score(_vectors(one, pairs, folds)) for one in restored]
+    scores = [score(vectors(one)) for one in restored]
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated = _vectors(restored[best], pairs, folds)
+    translated = vectors(restored[best])
     fold_translated, fold_score = translated, scores[best]
-    if isinstance(inverse, KernelInverse) and path is not None:
-        fold_out = path.leave_fold_out(pairs.target_rows, inverse.ridge, folds)
-        (fold_directions,) = restoration.restore(fold_out, [restorations[best]])
-        fold_translated = _vectors(fold_directions, pairs, folds)
+    if solved is not None:
+        (fold_directions,) = restoration.restore(solved.leave_fold_out(folds), [restorations[best]])
+        fold_translated = vectors(fold_directions)
         fold_score = score(fold_translated)
     return Choice(
         method=method,
@@ -146,32 +190,35 @@ def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given
         directions=restored[best],
         translated=translated,
         fold_translated=fold_translated,
-        matrix=Restoration(unit_rows(directions), true).matrix(restorations[best]),
-        path=path,
+        stretch=_stretch(directions, true, restorations[best]),
+        solved=solved,
     )
 
 
 def _tune(
-    method: str, pairs: Pairs, folds: list[Tensor], objective: Objective, score: Score, given: Given
+    method: str,
+    pairs: Pairs,
+    vectors: Callable[[Tensor], Tensor],
+    objective: Objective,
+    score: Score,
+    given: Given,
+    lift: float | None,
 ) -> tuple[list[Tried], Candidate]:
     """The hyper-parameters tried, the best candidate by the objective first, and that candidate."""
-    candidates, trials = tune(method, pairs, given)
+    candidates, trials = tune(method, pairs, given, lift, objective)
     if objective == "cosine":
         tried = [Tried(c.inverse, 0.0, c.cosine) for c in candidates]
         tried += [Tried(trial.inverse, 0.0, trial.cosine) for trial in trials]
     else:
-        tried = [Tried(c.inverse, 0.0, score(_vectors(c.directions, pairs, folds))) for c in candidates]
+        tried = [Tried(c.inverse, 0.0, score(vectors(c.directions))) for c in candidates]
     scores = {one.inverse: one.score for one in tried}
     best = max(candidates, key=lambda candidate: scores[candidate.inverse])
     return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
 
 
-def _vectors(directions: Tensor, pairs: Pairs, folds: list[Tensor]) -> Tensor:
-    """Out-of-fold directions `(k, d_Y)` as vectors, each fold with the mean and scale that the others have."""
-    vectors = torch.empty_like(directions)
-    for fold in folds:
-        vectors[fold] = denormalize(directions[fold], statistics(pairs.target[others(fold, len(pairs))]))
-    return vectors
+def _stretch(directions: Tensor, true: Tensor, restoration: float) -> Stretch:
+    """The restoration q by all out-of-fold `directions (k, d_Y)` of the unit rows `true (k, d_Y)`."""
+    return Restoration(unit_rows(directions), true).stretch(restoration) if restoration else Stretch.none(true)
 
 
 def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Sequence[float]:

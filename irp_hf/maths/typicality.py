@@ -15,12 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, normalize, unit_rows
 
 RIDGE = 0.1  # of the anchors' covariance, in units of its mean variance: few anchors know little of small variances
 SIDE_RIDGE = 1.0  # the same, of the regression that tells the side of the origin: one direction alone is asked for
-NEGLIGIBLE = 0.05  # directions that the ridge shrinks to less than this share are left out
+NEGLIGIBLE = 1e-9  # share of a direction that is nothing but rounding
 OWN = 0.1  # of the anchors' scatter beside that of strangers: anchors lie in clusters, and far apart
 FEW = 10  # anchors: fewer tell lengths, and nothing of directions
 PRIOR = 0.95  # of a vector to be the encoder's own
@@ -56,7 +57,7 @@ class Typicality:
     """The odds that a vector is one of the encoder's own."""
 
     directions: Tensor
-    """Principal directions of the anchors' unit rows, each shrunk by the ridge, shape (d_X, r)."""
+    """Directions in which the anchors' unit rows spread, shrunk by the ridge, shape (d_X, r)."""
     lengths: Tensor
     """Mean, and deviation, of the logarithm of the length: about the origin and about the mean, shape (2, 2)."""
     planes: Tensor
@@ -94,10 +95,13 @@ def nearest_of(similar: Tensor, gamma: float) -> Tensor:
     return 1 + similar.amax(1).clamp(min=SMALLEST).log() / gamma
 
 
-def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float) -> tuple[Typicality, Tensor]:
+def learn_typicality(
+    pairs: Pairs, lift: float, landmarks: Tensor, gamma: float, cosines: Tensor | None = None
+) -> tuple[Typicality, Tensor]:
     """The typicality of the source of `pairs`, and its values `(k,)` on the anchors, each held out.
 
-    `landmarks (m, d_X)` are unit rows at this lift, and `gamma` that of the similarity with them.
+    `landmarks (m, d_X)` are unit rows at this lift, `gamma` that of the similarity with them, and `cosines (k, m)` those of
+    the anchors, where they are known.
     """
     stats, k = pairs.source_stats, len(pairs)
     doubt = math.sqrt((k + 1) / max(k - 5, 1))  # by how much deviations that few rows show are too small
@@ -105,8 +109,9 @@ def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float)
     logs[:, 1] += math.log(k / (k - 1))  # about the mean of the others
     lengths, far = _lengths(logs, doubt)
     first, alike = _first_of_each(pairs)
-    spreads, sides = Spreads(pairs.source_rows[first]), Sides(unit_rows(pairs.source[first]))
-    cosines = pairs.lifted(lift) @ landmarks.T
+    rows = pairs.source_rows if len(first) == k else pairs.source_rows[first]
+    spreads, sides = Spreads(rows), Sides(unit_rows(pairs.source[first]))
+    cosines = pairs.lifted(lift) @ landmarks.T if cosines is None else cosines
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
     own = Looks(
         far,
@@ -121,10 +126,11 @@ def learn_typicality(pairs: Pairs, lift: float, landmarks: Tensor, gamma: float)
         .repeat(-(-100 // k))[:NUM_STRANGERS]
         .to(cosines.device)
     )
-    planes = []
+    planes, single = [], working_dtype(torch.float32, cosines.device)
     for strangers, looks in STRANGERS:
         found = strangers(pairs.source[picked], stats, generator)
-        similar = (normalize(found, stats, lift) @ landmarks.T).masked_fill(itself[picked], -1)
+        similar = normalize(found, stats, lift).to(single) @ landmarks.to(single).T
+        similar = similar.to(found.dtype).masked_fill(itself[picked], -1)
         kind = [
             spreads.without(normalize(found, stats), alike[picked]),
             _nearest(similar, gamma),
@@ -154,37 +160,53 @@ def _lengths(logs: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
 
 
 class Spreads:
-    """In which directions unit rows spread, and how spread vectors are by all rows but one, closed form."""
+    """In which directions unit rows spread, and how spread vectors are by all rows but one, closed form.
+
+    Any `D` serves whose `D Dᵀ` is `C (C + ρI)⁻¹`, of the covariance C and the ridge ρ: factors are cheaper than directions.
+    """
 
     def __init__(self, rows: Tensor) -> None:
         """Of `rows (k, d)` about the anchors' mean."""
         k, d = rows.shape
-        inner = rows.T @ rows if d <= k else rows @ rows.T
-        values, vectors = torch.linalg.eigh(inner / (k - 1))
-        ridge = RIDGE * float(values.clamp(min=0).sum()) / d
-        share = values / (values + ridge)
-        kept = share > NEGLIGIBLE
-        values, share, vectors = values[kept], share[kept], vectors[:, kept]
-        if d > k:
-            vectors = rows.T @ (vectors / ((k - 1) * values).sqrt())
+        inner = (rows.T @ rows if d <= k else rows @ rows.T) / (k - 1)
+        ridge = RIDGE * float(inner.trace()) / d or 1.0
+        eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
+        factor = torch.linalg.cholesky(inner + ridge * eye)
         self.rows = rows
-        self.directions = vectors * share.sqrt()
-        """Principal directions, each shrunk by the ridge, shape (d, r)."""
+        if d <= k:
+            self.directions = _root(eye - ridge * torch.cholesky_inverse(factor))
+        else:
+            self.directions = torch.linalg.solve_triangular(factor, rows, upper=False).T / math.sqrt(k - 1)
+        """Directions that are shrunk by the ridge, shape (d, r)."""
+        self.projected = rows @ self.directions
         self.weight = k / (k - 1) ** 2 / ridge  # of one row in the covariance of all, whose mean moves without it too
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
-        rows = self.rows[left_out]
-        across, own = self._product(found, rows), self._product(rows, rows)
+        vectors = found, self.projected if found is self.rows else found @ self.directions
+        rows = self.rows[left_out], self.projected[left_out]
+        across, own = _product(vectors, rows), _product(rows, rows)
         left = (1 - self.weight * own).clamp(
             min=1 / len(self.rows)
         )  # one of k rows has no more leverage than that leaves
-        return _spread(self._product(found, found) + self.weight * across.square() / left)
+        return _spread(_product(vectors, vectors) + self.weight * across.square() / left)
 
-    def _product(self, one: Tensor, other: Tensor) -> Tensor:
-        """Products `(n,)` of unit rows `(n, d)` under the inverse of the covariance with its ridge, times the ridge."""
-        products: Tensor = (one * other).sum(1) - ((one @ self.directions) * (other @ self.directions)).sum(1)
-        return products
+
+def _product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
+    """Products `(n,)` under the inverse covariance with its ridge, times the ridge; each of rows `(n, d)` and `(n, r)`."""
+    products: Tensor = (one[0] * other[0]).sum(1) - (one[1] * other[1]).sum(1)
+    return products
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """Some `D (d, r)` with `D Dᵀ` the positive semi-definite `matrix (d, d)`."""
+    root: Tensor
+    root, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        values, vectors = torch.linalg.eigh(matrix)
+        kept = values > NEGLIGIBLE
+        root = vectors[:, kept] * values[kept].sqrt()
+    return root
 
 
 def _spread(distance: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -49,9 +50,8 @@ def fit(
         words = f"head= has no part in objective={goal!r}: choose 'agreement', or leave it out; report(head=) measures with it."
         warn(words, FitWarning)
     pairs = distinct_pairs(source, target)
-    steps = progress_bar("Choosing the inverse", None, methods)
-    choices = {name: select(pairs, (name,), goal, given, labels)[0] for name in steps}
-    choice = max(choices.values(), key=lambda candidate: candidate.fold_score)
+    choices = select(pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None))
+    choice = choices[0]
 
     config, tensors, expected = _of_choice(choice, pairs)
     config.num_anchors = len(source)
@@ -62,7 +62,7 @@ def fit(
     against = doubts(source, target, pairs, choice.directions, goal, labels)
     for doubt in against:
         warn(doubt.words, FitWarning)
-    fitted = Fitted({name: found.kept() for name, found in choices.items()}, expected, against)
+    fitted = Fitted({found.method: found.kept() for found in choices}, expected, against)
     return config, {"source_anchors": source, "target_anchors": target, **tensors}, fitted
 
 
@@ -93,4 +93,5 @@ def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tenso
     }
     if inverse.lift:
         tensors["source_lift"] = inverse.lift * pairs.source_stats.scale
-    return config, tensors, expected
+    # As files hold them: products of other strides differ in their last bits.
+    return config, {name: tensor.contiguous() for name, tensor in tensors.items()}, expected

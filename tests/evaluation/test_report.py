@@ -18,9 +18,9 @@ from irp_hf.evaluation.costs import Cost
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.printed import WIDTH
 from irp_hf.evaluation.report import Report, Setting, Shared
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import NUM_FOLDS
 
 
 def evaluation(cosine: float, neighbors: float, num_rows: int = 1000, agreement: float | None = None) -> Evaluation:

@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import InputError
-from irp_hf.maths.confidence import RIDGES, bent, calibrate, error_at, kept_errors
+from irp_hf.maths.climbing import FLAT
+from irp_hf.maths.confidence import NUM_CARRIERS, RIDGES, bent, calibrate, error_at, kept_errors
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
@@ -103,15 +104,19 @@ def test_it_is_the_regression_that_was_calibrated(digits):
     wanted = (true - true.mean())[:, None]
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
     _, typical = learn_typicality(pairs, 0.5, rows, 1.0)
-    fits = []
+    fits, explained = [], {}
     for ridge in RIDGES:
         nearby = path.leave_one_out(wanted, ridge)[:, 0]
         features = torch.stack([torch.ones_like(norms), norms, nearby], 1) * typical[:, None]
         weights, left_out = by_the_others(features, true)
         best = true[left_out.argsort(descending=True)[:10]].mean()
+        explained[ridge] = 1 - float((left_out - true).square().sum() / (true - true.mean()).square().sum())
         fits.append((float((bent(left_out, best) - expected).abs().max()), ridge, weights, best))
     error, ridge, (bias, slope, weight), best = min(fits, key=lambda fit: fit[0])
     assert error < 1e-9
+    place = RIDGES.index(ridge)
+    for near in RIDGES[max(place - 1, 0) : place + 2]:
+        assert explained[near] - explained[ridge] <= FLAT * (1 - explained[ridge])
     linear = bias + slope * norms + weight * path.fold(wanted, ridge)(rows)[:, 0]
     similar = relative_projection(rows, confidence.landmarks, 1.0)
     torch.testing.assert_close(
@@ -218,3 +223,33 @@ def test_few_anchors_allow_little_coverage(digits, refusal):
     assert "at most 5/6" in words
     assert "got 0.9" in words
     assert adapter.evaluate(digits.held_source, digits.held_target).coverage is None
+
+
+def test_how_local_the_confidence_is_comes_from_the_anchors(monkeypatch):
+    """The ridge would stay where its search began, and stripes that are translated badly would be promised the mean."""
+    random = np.random.RandomState(0)
+    source = random.randn(400, 3)
+    hard = np.sin(6 * source[:, :1]) > 0
+    target = np.where(hard, random.randn(400, 9), np.tanh(source @ random.randn(3, 9)))
+    pairs = Pairs(torch.from_numpy(source), torch.from_numpy(target))
+    choice = select(pairs, ("kernel",), given=Given(gamma=16.0, ridge=1e-2, lift=2.0))[0]
+    true = cosines(choice.translated, pairs.target)
+
+    def missing() -> float:
+        return float((calibrate(choice, pairs)[1] - true).square().sum() / (true - true.mean()).square().sum())
+
+    free = missing()
+    monkeypatch.setattr("irp_hf.maths.confidence.RIDGES", (1.0,))
+    assert free < 0.95 * missing()
+
+
+def test_some_landmarks_carry_the_confidence_of_many():
+    """A fit of thousands of anchors would decompose them all for one column, which finds what it was itself held out of."""
+    random = np.random.RandomState(0)
+    source = random.randn(NUM_CARRIERS + 100, 6)
+    target = np.tanh(source @ random.randn(6, 5)) + 0.3 * random.randn(len(source), 5)
+    pairs = Pairs(torch.from_numpy(source), torch.from_numpy(target))
+    for method in ("kernel", "whitened"):
+        confidence, expected = calibrate(select(pairs, (method,))[0], pairs)
+        assert len(confidence.landmarks) == len(expected) == len(source)
+        assert int((confidence.coefficients != 0).sum()) == NUM_CARRIERS

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irp_hf.maths.projection import unit_rows
-from irp_hf.maths.restoration import LARGEST, FoldRestoration, Restoration
+from irp_hf.maths.restoration import FEW as FEW_DIRECTIONS
+from irp_hf.maths.restoration import LARGEST, LEADING, FoldRestoration, Restoration
 
+EYE = torch.eye(6, dtype=torch.float64)
 FEW = settings(max_examples=10, derandomize=True, deadline=None)
 
 
@@ -25,7 +27,7 @@ def shrunk(seed: int, k: int = 30, d: int = 5) -> tuple[torch.Tensor, torch.Tens
 def test_it_stretches_each_principal_direction(q):
     """If it fails, the stretch is not `(w_j / v_j)^(q/2)` along the target's own principal directions."""
     translated, target = shrunk(0)
-    found = Restoration(translated, target).matrix(q)
+    found = Restoration(translated, target).stretch(q)(EYE[:5, :5])
     np.testing.assert_allclose(
         found, reference.restoration(translated.numpy(), target.numpy(), q), rtol=1e-8, atol=1e-12
     )
@@ -37,9 +39,9 @@ def test_the_ends_are_nothing_and_everything(seed, d):
     """If it fails, q = 0 is not the paper, or q = 1 does not give the translations the target's variances."""
     translated, target = shrunk(seed, d=d)
     restoration = Restoration(translated, target)
-    torch.testing.assert_close(restoration.matrix(0.0), torch.eye(d, dtype=torch.float64))
+    torch.testing.assert_close(restoration.stretch(0.0)(EYE[:d, :d]), EYE[:d, :d])
     _, directions = np.linalg.eigh(target.numpy().T @ target.numpy())
-    restored = (translated @ restoration.matrix(1.0)).numpy()
+    restored = restoration.stretch(1.0)(translated).numpy()
     wanted = np.mean((target.numpy() @ directions) ** 2, axis=0)
     np.testing.assert_allclose(np.mean((restored @ directions) ** 2, axis=0), wanted, rtol=1e-8)
 
@@ -50,8 +52,8 @@ def test_a_rotated_target_is_restored_alike(seed, q):
     """If it fails, restoration depends on the axes that the target encoder happens to have."""
     translated, target = shrunk(seed)
     rotation = torch.linalg.qr(torch.from_numpy(np.random.RandomState(seed).randn(5, 5)))[0]
-    plain = translated @ Restoration(translated, target).matrix(q) @ rotation
-    turned = (translated @ rotation) @ Restoration(translated @ rotation, target @ rotation).matrix(q)
+    plain = translated @ Restoration(translated, target).stretch(q)(EYE[:5, :5]) @ rotation
+    turned = (translated @ rotation) @ Restoration(translated @ rotation, target @ rotation).stretch(q)(EYE[:5, :5])
     torch.testing.assert_close(turned, plain, rtol=1e-6, atol=1e-8)
 
 
@@ -61,7 +63,7 @@ def test_directions_without_anchors_or_predictions_stay_bounded():
     translated, target = shrunk(1)
     target[:, 2], translated[:, 3] = 0, 0
     for q in (0.0, 0.5, 1.0):
-        matrix = Restoration(translated, target).matrix(q)
+        matrix = Restoration(translated, target).stretch(q)(EYE[:5, :5])
         assert torch.isfinite(matrix).all()
         assert float(torch.linalg.matrix_norm(matrix, 2)) <= LARGEST ** (q / 2) * (1 + 1e-9)
         torch.testing.assert_close(matrix[2], torch.eye(5, dtype=torch.float64)[2])
@@ -83,3 +85,46 @@ def test_no_row_scales_itself():
     again = FoldRestoration(wild, folds).restore(translated * 3, restorations)
     assert torch.equal(again[1][folds[0]], found[1][folds[0]])
     assert not torch.equal(again[1][folds[1]], found[1][folds[1]])
+
+
+def wide(seed: int = 0, k: int = 2 * FEW_DIRECTIONS, d: int = FEW_DIRECTIONS + 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of more directions than have a stretch of their own, and translations that are ever shorter along them."""
+    random = np.random.RandomState(seed)
+    axes = np.linalg.qr(random.randn(d, d))[0]
+    lengths = np.arange(1, d + 1) ** -0.7
+    target = random.randn(k, d) * lengths
+    translated = target * np.geomspace(1, 0.03, d) + 0.02 * random.randn(k, d) * lengths
+    return unit_rows(torch.from_numpy(translated @ axes)), unit_rows(torch.from_numpy(target @ axes))
+
+
+def test_of_many_directions_the_leading_ones_have_their_own_stretch():
+    """If it fails, wide targets are restored along directions that are no principal ones, or not at all beyond them."""
+    translated, target = wide()
+    restoration = Restoration(translated, target)
+    d, eye = target.shape[1], torch.eye(target.shape[1], dtype=torch.float64)
+    assert restoration.directions.shape == (d, LEADING)
+    torch.testing.assert_close(
+        restoration.directions.T @ restoration.directions, eye[:LEADING, :LEADING], rtol=0, atol=1e-5
+    )
+    sure = torch.linalg.eigh(target.T @ target).eigenvectors[:, -LEADING // 4 :]  # well apart from what is left
+    kept = torch.linalg.vector_norm(restoration.directions.T @ sure, dim=0)
+    torch.testing.assert_close(kept, torch.ones_like(kept), rtol=0, atol=1e-3)
+    assert torch.equal(restoration.stretch(0.0)(translated), translated)
+    matrix = restoration.stretch(1.0)(eye)
+    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-5)
+    exact = reference.restoration(translated.numpy(), target.numpy(), 1.0)
+    restored, wanted = translated @ matrix, translated @ torch.from_numpy(exact)
+    before, after = (torch.nn.functional.cosine_similarity(rows, wanted).mean() for rows in (translated, restored))
+    assert after > 0.998 > 0.99 > before
+    rest = restored - restored @ restoration.directions @ restoration.directions.T
+    true = target - target @ restoration.directions @ restoration.directions.T
+    torch.testing.assert_close(rest.square().sum(), true.square().sum(), rtol=1e-3, atol=0)
+
+
+def test_fewer_rows_than_directions_are_restored_within_their_span():
+    """If it fails, what lies outside of all anchors is blown up, or comes out as NaN."""
+    translated, target = wide(k=60)
+    for q in (0.5, 1.0):
+        stretched = Restoration(translated, target).stretch(q)(unit_rows(torch.randn_like(target)))
+        assert torch.isfinite(stretched).all()
+        assert float(stretched.norm(dim=1).max()) <= LARGEST ** (q / 2)

@@ -8,12 +8,15 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from irp_hf.maths.climbing import FLAT
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.request import OBJECTIVES, Given
 from irp_hf.maths.selection import RESTORATIONS, Choice, select
-from irp_hf.maths.tuning import FLAT, NEARLY, NUM_FOLDS
+from irp_hf.maths.tuning_kernel import NEARLY
 
 FEW = settings(max_examples=6, derandomize=True, deadline=None)
 
@@ -95,16 +98,18 @@ def test_the_fold_is_both_halves_and_the_restoration(method):
     inverse = choice.inverse
     rows = normalize(unseen.source, anchors.source_stats, inverse.lift)
     relative = inverse.relative(rows, anchors.lifted(inverse.lift))
-    halves = inverse.absolute(relative, anchors.target_rows) @ choice.matrix
+    halves = choice.stretch(inverse.absolute(relative, anchors.target_rows))
     torch.testing.assert_close(choice.fold(anchors)(rows), halves, rtol=1e-7, atol=1e-9)
-    assert not torch.allclose(choice.matrix, torch.eye(8, dtype=torch.float64), atol=1e-3)
+    eye = torch.eye(8, dtype=torch.float64)
+    assert not torch.allclose(choice.stretch(eye), eye, atol=1e-3)
 
 
 @pytest.mark.parametrize("method", INVERSES)
 def test_no_restoration_is_no_matrix(method):
     """If it fails, q = 0 is not the paper."""
     choice = select(curved()[0], (method,), given=Given(restoration=0.0))[0]
-    torch.testing.assert_close(choice.matrix, torch.eye(8, dtype=torch.float64))
+    eye = torch.eye(8, dtype=torch.float64)
+    torch.testing.assert_close(choice.stretch(eye), eye)
 
 
 # --- objectives
@@ -238,8 +243,70 @@ def test_the_same_seed_chooses_bit_for_bit_the_same(objective):
             b.fold_score,
             b.tried,
         )
-        for name in ("directions", "translated", "fold_translated", "matrix"):
+        for name in ("directions", "translated", "fold_translated"):
             assert torch.equal(getattr(a, name), getattr(b, name))
             assert getattr(a, name).dtype == torch.float64
     assert torch.equal(source, before[0])
     assert torch.equal(target, before[1])
+
+
+# --- more anchors than a sample
+
+
+@pytest.fixture
+def of_many(monkeypatch):
+    """Let 30 anchors be many."""
+    for file in ("selection", "tuning_kernel", "tuning_whitened", "tuning_pruned"):
+        monkeypatch.setattr(f"irp_hf.maths.{file}.SAMPLE", 30)
+
+
+def test_the_papers_inverse_is_left_out_where_it_cannot_win(of_many):
+    """If it fails, `auto` waits for an inverse that is far behind; or who asks for it does not get it."""
+    anchors, _ = curved(4, k=90)
+    assert {choice.method for choice in select(anchors)} == {"kernel", "whitened"}
+    assert [choice.method for choice in select(anchors, ("pruned",))] == ["pruned"]
+    assert len(select(anchors, ("whitened", "pruned"))) == 1
+
+
+def test_the_papers_inverse_stays_where_it_may_win(of_many):
+    """If it fails, `auto` is no longer the best of the three."""
+    anchors, _ = curved(4, k=60, noise=40.0)  # nothing can be predicted, so that nothing is far behind
+    assert {choice.method for choice in select(anchors)} == set(INVERSES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_many_anchors_are_scored_as_few_are(of_many, objective):
+    """If it fails, a choice on many anchors promises what its translations do not give."""
+    anchors, unseen = curved(2, k=90, n=300, noise=0.3)
+    for choice in select(anchors, ("kernel", "whitened"), objective, labels=head):
+        assert choice.score == pytest.approx(measured(objective, choice.translated, anchors.target), abs=1e-9)
+        assert choice.fold_score == pytest.approx(measured(objective, choice.fold_translated, anchors.target), abs=1e-9)
+        found = float(cosines(translate(choice, anchors, unseen.source), unseen.target).mean())
+        assert float(cosines(choice.fold_translated, anchors.target).mean()) == pytest.approx(found, abs=0.05)
+
+
+def test_the_lift_is_tuned_once(monkeypatch):
+    """If it fails, `auto` pays for the same search as often as there are inverses that lift."""
+    asked = []
+
+    def tune_lift(*arguments):
+        asked.append(arguments)
+        return 0.5
+
+    for file in ("selection", "tuning_kernel", "tuning_whitened"):
+        monkeypatch.setattr(f"irp_hf.maths.{file}.tune_lift", tune_lift)
+    lifts = [choice.inverse.lift for choice in select(curved()[0])]
+    assert len(asked) == 1
+    assert sorted(lifts) == [0.0, 0.5, 0.5]
+
+
+def test_steps_go_through_the_methods():
+    """If it fails, a bar does not show which inverse is being chosen, or one of them is never chosen."""
+    seen = []
+
+    def steps(methods):
+        for method in methods:
+            seen.append(method)
+            yield method
+
+    assert len(select(curved()[0], steps=steps)) == len(seen) == len(INVERSES)

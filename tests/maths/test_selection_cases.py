@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
+from irp_hf.maths.climbing import SAMPLE
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize, unit_rows
@@ -170,6 +171,10 @@ def test_scores_predict_unseen_rows(encoders, source, target, k):
         assert choice.fold_score == pytest.approx(found, abs=0.02), choice.inverse
     if k > 60:  # these encoders are curved, and with enough anchors all three methods can tell
         assert choices[0].method == "kernel"
+    if k > SAMPLE:  # where it is left out, it would have come last
+        choices += select(anchors, ("pruned",))
+        assert choices[-1].fold_score < choices[-2].fold_score
+    assert [choice.method for choice in choices if choice.method == "pruned"] == ["pruned"]
     assert choices[-1].method == "pruned"
 
 
@@ -234,7 +239,7 @@ def test_degenerate_anchors_stay_finite(name):
                 choice.directions,
                 choice.translated,
                 choice.fold_translated,
-                choice.matrix,
+                choice.stretch.factors,
             ):
                 assert torch.isfinite(value).all(), choice.inverse
             assert np.isfinite(

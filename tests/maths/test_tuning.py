@@ -10,26 +10,17 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-import irp_hf.maths.tuning
+import irp_hf.maths.tuning_kernel
+import irp_hf.maths.tuning_pruned
+import irp_hf.maths.tuning_whitened
+from irp_hf.maths.climbing import FLAT, Candidate, climb
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given
-from irp_hf.maths.tuning import (
-    BALANCES,
-    FLAT,
-    GAMMAS,
-    KERNEL_RIDGES,
-    LIFTS,
-    NEARLY,
-    NUM_FOLDS,
-    RIDGES,
-    THRESHOLDS,
-    Candidate,
-    climb,
-    tune_kernel,
-    tune_lift,
-    tune_pruned,
-    tune_whitened,
-)
+from irp_hf.maths.tuning_kernel import GAMMAS, LIFTS, NEARLY, SKETCH, lifted_cosines, sketched, tune_kernel, tune_lift
+from irp_hf.maths.tuning_kernel import RIDGES as KERNEL_RIDGES
+from irp_hf.maths.tuning_pruned import THRESHOLDS, tune_pruned
+from irp_hf.maths.tuning_whitened import BALANCES, RIDGES, tune_whitened
 
 FEW = settings(max_examples=20, derandomize=True, deadline=None)
 
@@ -159,20 +150,20 @@ def test_kernel_folds_are_refits():
     source, target = anchors.lifted(inverse.lift).numpy(), anchors.target_rows.numpy()
     lists = [fold.tolist() for fold in folds]
     expected = reference.kernel_left_out(source, target, inverse.gamma, inverse.ridge, lists)
-    found = trial.path.leave_fold_out(anchors.target_rows, inverse.ridge, folds)
+    found = trial.solved.leave_fold_out(folds)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
     """If it fails, a large anchor set is tuned on its sample alone, and the scores are the sample's."""
     anchors = pairs(k=60)
-    monkeypatch.setattr(irp_hf.maths.tuning, "SAMPLE", 25)
+    monkeypatch.setattr(irp_hf.maths.tuning_kernel, "SAMPLE", 25)
     (best,), others = tune_kernel(anchors, Given())
     assert {trial.inverse.gamma for trial in others} == {best.inverse.gamma}
     assert best.directions.shape == (60, 6)
     for trial in (best, *others):
         given = Given(gamma=trial.inverse.gamma, ridge=trial.inverse.ridge, lift=trial.inverse.lift)
-        monkeypatch.setattr(irp_hf.maths.tuning, "SAMPLE", 1000)
+        monkeypatch.setattr(irp_hf.maths.tuning_kernel, "SAMPLE", 1000)
         assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0][0].cosine, abs=1e-9)
 
 
@@ -237,3 +228,99 @@ def test_the_seed_decides_all(tune):
     for a, b in zip(first, again, strict=True):
         assert a[:2] == b[:2]
         assert torch.equal(a.directions, b.directions)
+
+
+# --- more anchors than a sample
+
+
+@pytest.fixture
+def of_many(monkeypatch):
+    """Let 30 anchors be many."""
+    for file in (irp_hf.maths.tuning_kernel, irp_hf.maths.tuning_whitened, irp_hf.maths.tuning_pruned):
+        monkeypatch.setattr(file, "SAMPLE", 30)
+
+
+def without_folds(anchors: Pairs, translate, lift: float = 0.0) -> float:
+    """Cosine of the directions of every fold, fitted on the others with the means and scales of all."""
+    source, target = anchors.lifted(lift).numpy(), anchors.target_rows.numpy()
+    directions = np.zeros_like(target)
+    for fold in anchors.folds(NUM_FOLDS, 0):
+        others = np.setdiff1d(np.arange(len(source)), fold.numpy())
+        directions[fold] = translate(source[fold], source[others], target[others])
+    return mean_cosine(directions, target)
+
+
+@pytest.mark.parametrize("shape", [(80, 5, 6), (80, 100, 6), (80, 6, 100)])
+@pytest.mark.parametrize("balance", [None, 1.0, 0.5])
+def test_whitened_trials_of_many_anchors_are_refits(of_many, shape, balance):
+    """If it fails, λ of many anchors is chosen by what a fit that saw the fold says, or by another ridge than it is given."""
+    anchors = pairs(0, *shape)
+    (best, *rest), others = tune_whitened(anchors, Given(balance=balance))
+    assert len(others) > 1
+    assert balance is None or not rest
+    for trial in (best, *rest, others[0], others[-1]):
+        translate = partial(reference.whitened, balance=trial.inverse.balance, ridge=trial.inverse.ridge)
+        assert trial.cosine == pytest.approx(without_folds(anchors, translate, trial.inverse.lift), abs=1e-6)
+    own = [trial.cosine for trial in others if trial.inverse.balance == best.inverse.balance]
+    assert best.cosine >= max(own) - 2 * FLAT
+
+
+@pytest.mark.parametrize(
+    ("objective", "width", "counts"), [("cosine", 100, {1}), ("cosine", 5, {2, 3}), ("neighbors", 100, {len(BALANCES)})]
+)
+def test_a_sample_chooses_the_balance_by_cosine_alone(of_many, objective, width, counts):
+    """If it fails, an objective that wants another balance than cosine does cannot choose it, or all are paid for in vain."""
+    candidates, _ = tune_whitened(pairs(k=60, d_x=width), Given(), objective=objective)
+    assert len(candidates) in counts
+
+
+def test_groups_of_many_anchors_are_held_out_together(of_many):
+    """If it fails, a copy in another batch's rounding tells the λ of many anchors what it should predict."""
+    one = pairs(k=40)
+    source = torch.cat([one.source, one.source * (1 + 1e-7)])
+    target = torch.cat([one.target, one.target.flip(1)])  # copies of a source, with targets of their own
+    anchors = Pairs(source, target)
+    assert anchors.copies
+    (best,), _ = tune_kernel(anchors, Given(lift=0.0))
+    groups = [[row, row + 40] for row in range(40)]
+    expected = reference.kernel_left_out(
+        anchors.source_rows.numpy(), anchors.target_rows.numpy(), best.inverse.gamma, best.inverse.ridge, groups
+    )
+    np.testing.assert_allclose(best.directions, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_many_anchors_may_want_no_pruning(of_many):
+    """If it fails, the paper's inverse of many more anchors than d_Y is pruned as its sample wants, and loses neighbours."""
+    random = np.random.RandomState(0)
+    source = random.randn(400, 12)
+    target = source @ random.randn(12, 12) + 0.1 * random.randn(400, 12)
+    anchors = Pairs(torch.from_numpy(source), torch.from_numpy(target))
+    (best,), others = tune_pruned(anchors, Given())
+    scores = {
+        threshold: tune_pruned(anchors, Given(pruning_threshold=threshold))[0][0].cosine for threshold in THRESHOLDS
+    }
+    assert best.cosine >= max(scores.values()) - 0.01
+    assert best.cosine == pytest.approx(scores[best.inverse.pruning_threshold], abs=1e-9)
+    assert others
+
+
+@pytest.mark.parametrize("height", [1e-3, 0.5, 3.0])
+def test_lifted_cosines_are_those_of_lifted_rows(height):
+    """If it fails, the lift is chosen by other cosines than the map has."""
+    anchors = pairs(k=12)
+    rows = anchors.lifted(height)
+    lengths = torch.linalg.vector_norm(anchors.source - anchors.source_stats.mean, dim=1)
+    flat = anchors.source_rows @ anchors.source_rows.T
+    torch.testing.assert_close(lifted_cosines(flat, lengths, height * anchors.source_stats.scale), rows @ rows.T)
+
+
+def test_a_sketch_keeps_cosines():
+    """If it fails, hyper-parameters for wide targets are chosen by noise."""
+    random = torch.Generator().manual_seed(0)
+    target, other = (torch.randn(300, 1000, generator=random, dtype=torch.float64) for _ in range(2))
+    found = sketched(target + other), sketched(other)
+    assert found[0].shape == (300, SKETCH)
+    wanted = torch.nn.functional.cosine_similarity(target + other, other).mean()
+    assert abs(torch.nn.functional.cosine_similarity(*found).mean() - wanted) < 0.005
+    assert sketched(target[:, :SKETCH]) is not None
+    assert torch.equal(sketched(target[:, :SKETCH]), target[:, :SKETCH])

@@ -28,9 +28,9 @@ class LinearMap:
         """Directions of centred `rows`, up to their lengths: the row norm that follows takes the input's away as well."""
         return self(rows)
 
-    def then(self, matrix: Tensor) -> LinearMap:
-        """This map followed by `matrix (d_Y, d_Y)`."""
-        return LinearMap(self.weight @ matrix)
+    def then(self, linear: Callable[[Tensor], Tensor]) -> LinearMap:
+        """This map followed by a `linear` one, `(n, d_Y)` to `(n, d_Y)`."""
+        return LinearMap(linear(self.weight))
 
     @staticmethod
     def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:
@@ -71,9 +71,9 @@ class KernelMap:
         """Directions `(n, d_Y)` of rows whose similarities with the landmarks are `similar (n, m)`."""
         return torch.addmm(self.intercept, similar, self.coefficients)
 
-    def then(self, matrix: Tensor) -> KernelMap:
-        """This map followed by `matrix (d_Y, d_Y)`."""
-        return KernelMap(self.landmarks, self.coefficients @ matrix, self.intercept @ matrix, self.gamma)
+    def then(self, linear: Callable[[Tensor], Tensor]) -> KernelMap:
+        """This map followed by a `linear` one, `(n, d_Y)` to `(n, d_Y)`."""
+        return KernelMap(self.landmarks, linear(self.coefficients), linear(self.intercept[None])[0], self.gamma)
 
     @staticmethod
     def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:

@@ -6,14 +6,18 @@ Gaussian process. Only K depends on the source and only Â_Y on the target, so t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from irp_hf.maths.inverses.base import Inverse, KernelMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
+from irp_hf.maths.inverses.solving import solved_with_ridge
+from irp_hf.maths.leaving_out import leave_folds_out, leave_one_out
 from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.pruning import landmarks
 
@@ -21,7 +25,6 @@ INTERCEPT = (
     1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
 )
 SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
-BLOCK = 2**23  # numbers of rows that are left out together, copied at once
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,13 @@ class KernelInverse(Inverse):
     seed: int = 0
     lift: float = lift()
 
+    def takes_all(self, source: Tensor) -> bool:
+        """Whether all of the source's anchors `(k, d_X)` are landmarks."""
+        return self.num_landmarks is None or self.num_landmarks >= len(source)
+
     def landmarks(self, source: Tensor) -> Tensor:
         """The landmarks `(m, d_X)` among the source's anchors `(k, d_X)`."""
-        if self.num_landmarks is None or self.num_landmarks >= source.shape[0]:
+        if self.num_landmarks is None or self.takes_all(source):
             return source
         return source[landmarks(source, self.num_landmarks, self.seed)]
 
@@ -81,7 +88,15 @@ class KernelInverse(Inverse):
 
     def fold(self, source: Tensor, target: Tensor) -> KernelMap:
         """Landmarks `(m, d_X)` and coefficients `(m, d_Y)`."""
-        return self.path(source).fold(target, self.ridge)
+        if not self.takes_all(source):
+            return self.path(source).fold(target, self.ridge)
+        coefficients = solved_with_ridge(similarities(source @ source.T, self.gamma), self.ridge, target)
+        return KernelMap(source, coefficients, INTERCEPT * coefficients.sum(0), self.gamma)
+
+
+def similarities(cosines: Tensor, gamma: float) -> Tensor:
+    """K of rows with these `cosines (n, n)`: their radial similarity, and the constant."""
+    return ((cosines - 1) * gamma).exp_().add_(INTERCEPT)
 
 
 class KernelPath:
@@ -122,6 +137,10 @@ class KernelPath:
         coefficients = (self.right / (self.values + ridge)) @ (self.left.T @ target)
         return KernelMap(self.landmarks, coefficients, INTERCEPT * coefficients.sum(0), self.gamma)
 
+    def at(self, ridge: float, target: Tensor) -> SolvedPath:
+        """The solution for one λ and `target (k, d_Y)`."""
+        return SolvedPath(self, ridge, target)
+
     def spectral(self, target: Tensor) -> Tensor:
         """`target (k, d_Y)` in the basis of the decomposition, shape (r, d_Y): shared by every λ."""
         return self.left.T @ target
@@ -136,19 +155,13 @@ class KernelPath:
         diagonal = self.left.square() @ kept
         if not self.complete:
             diagonal += 1 - self.left.square().sum(1)
-        predicted = target - residual / diagonal[:, None]
-        for groups in self.copies:
-            for rows in groups.split(max(1, BLOCK // (groups.shape[1] * len(kept)))):
-                predicted[rows] = target[rows] - torch.linalg.solve(self._blocks(rows, kept), residual[rows])
-        return predicted
+        blocks = partial(self._blocks, kept=kept)
+        return leave_one_out(target, residual, diagonal, self.copies, blocks, len(kept))
 
-    def leave_fold_out(self, target: Tensor, ridge: float, folds: list[Tensor]) -> Tensor:
+    def leave_fold_out(self, target: Tensor, ridge: float, folds: Sequence[Tensor]) -> Tensor:
         """Directions `(k, d_Y)`, each fold (row numbers) predicted from the others: `y_F - G_FF⁻¹ (G y)_F`."""
         residual, kept = self._residual(target, ridge, self.spectral(target))
-        predicted = target.clone()
-        for fold in folds:
-            predicted[fold] -= torch.linalg.solve(self._blocks(fold, kept), residual[fold])
-        return predicted
+        return leave_folds_out(target, residual, folds, partial(self._blocks, kept=kept))
 
     def _blocks(self, rows: Tensor, kept: Tensor) -> Tensor:
         """`G (..., m, m)` between these `rows (..., m)`; `kept (r,)` are its eigenvalues."""
@@ -165,3 +178,42 @@ class KernelPath:
         if not self.complete:  # what the landmarks cannot express stays, whatever the ridge
             residual += target - self.left @ spectral
         return residual, kept
+
+
+class Solved(ABC):
+    """A kernel inverse over all anchors, solved for its λ and its targets `(k, d_Y)`."""
+
+    cosines: Tensor | None = None
+    """Those of the anchors with the landmarks `(k, m)`, where they are known."""
+
+    @abstractmethod
+    def fold(self) -> KernelMap:
+        """The map."""
+
+    @abstractmethod
+    def leave_one_out(self) -> Tensor:
+        """Directions `(k, d_Y)`, each from the other anchors, or from those outside of its group."""
+
+    @abstractmethod
+    def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
+        """Directions `(k, d_Y)`, each fold (row numbers) from the others."""
+
+
+class SolvedPath(Solved):
+    """`Solved` by a decomposition."""
+
+    def __init__(self, path: KernelPath, ridge: float, target: Tensor) -> None:
+        """For this λ, and `target (k, d_Y)`."""
+        self.path, self.ridge, self.target = path, ridge, target
+
+    def fold(self) -> KernelMap:
+        """As `Solved` has it; so the others."""
+        return self.path.fold(self.target, self.ridge)
+
+    def leave_one_out(self) -> Tensor:
+        """Of each row by the others."""
+        return self.path.leave_one_out(self.target, self.ridge)
+
+    def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
+        """Of each fold by the others."""
+        return self.path.leave_fold_out(self.target, self.ridge, folds)

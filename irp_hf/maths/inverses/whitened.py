@@ -63,11 +63,15 @@ class Spectrum:
     """Of all d eigenvalues, those that are 0 for want of anchors included: the unit of the ridge."""
 
     @classmethod
-    def of(cls, anchors: Tensor) -> Spectrum:
-        """Decompose the second moment of unit `anchors (k, d)`, or the Gram matrix where that is smaller."""
+    def of(cls, anchors: Tensor, inner: Tensor | None = None) -> Spectrum:
+        """Decompose the second moment of unit `anchors (k, d)`, or the Gram matrix where that is smaller.
+
+        `inner` is that matrix, not divided by k, where it is known.
+        """
         k, d = anchors.shape
         mean = float(anchors.square().sum() / (k * d))
-        values, vectors = torch.linalg.eigh((anchors.T @ anchors if d <= k else anchors @ anchors.T) / k)
+        inner = (anchors.T @ anchors if d <= k else anchors @ anchors.T) if inner is None else inner
+        values, vectors = torch.linalg.eigh(inner / k)
         values = values.clamp(min=0)
         if d > k:
             kept = values > values[-1] * _floor(d, values)
@@ -93,9 +97,15 @@ def _floor(width: int, values: Tensor) -> float:
 class WhitenedPath:
     """Every (b, λ) from one pair of decompositions: what changes between them is diagonal."""
 
-    def __init__(self, source: Tensor, target: Tensor) -> None:
-        self.source, self.target = Spectrum.of(source), Spectrum.of(target)
-        self.core = self.source.vectors.T @ (source.T @ target / source.shape[0]) @ self.target.vectors
+    def __init__(self, source: Spectrum, target: Spectrum, cross: Tensor) -> None:
+        """`cross (d_X, d_Y)` is the cross moment of both sides."""
+        self.source, self.target = source, target
+        self.core = source.vectors.T @ cross @ target.vectors
+
+    @classmethod
+    def of(cls, source: Tensor, target: Tensor) -> WhitenedPath:
+        """From unit rows `source (k, d_X)` and `target (k, d_Y)`."""
+        return cls(Spectrum.of(source), Spectrum.of(target), source.T @ target / len(source))
 
     def rotate_source(self, rows: Tensor) -> Tensor:
         """`rows (n, d_X)` in the source's eigenbasis."""

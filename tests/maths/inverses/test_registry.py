@@ -9,7 +9,9 @@ from torch import Tensor
 
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.maths.climbing import mean_cosine
 from irp_hf.maths.confidence import calibrate
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.inverses import INVERSES, Inverse, KernelInverse, PrunedInverse, describe
 from irp_hf.maths.inverses.base import KernelMap, LinearMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, hyperparameters_of, lift
@@ -17,7 +19,7 @@ from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.projection import normalize, relative_projection
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import NUM_FOLDS, mean_cosine, tune
+from irp_hf.maths.tuning import tune
 from irp_hf.maths.typicality import nearest_of
 
 

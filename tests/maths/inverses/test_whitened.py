@@ -64,7 +64,7 @@ def test_balance_one_half_is_a_parseval_frame(shape):
 def test_one_path_serves_every_balance_and_ridge(shape):
     """If it fails, what tuning scored is not what the chosen (b, λ) fits."""
     anchors, rows = pairs(4, *shape)
-    path = WhitenedPath(anchors.source_rows, anchors.target_rows)
+    path = WhitenedPath.of(anchors.source_rows, anchors.target_rows)
     for balance, ridge in [(0.0, 0.1), (0.5, 0.0), (0.75, 1e-3), (1.0, 10.0)]:
         found = path.directions(path.rotate_source(rows), balance, ridge)
         expected = WhitenedInverse(balance, ridge).fold(anchors.source_rows, anchors.target_rows)(rows)

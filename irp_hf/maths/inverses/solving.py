@@ -1,0 +1,54 @@
+"""`(K + λI)⁻¹` by a Cholesky factor where that is exact, by eigenvalues where it is not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from irp_hf.arithmetic import working_dtype
+
+EXACT = 1e5  # times a row's rounding: a ridge above so much for each row leaves a factor that is exact to five digits
+ROUGH = 2.0  # the same, where a figure is asked that is compared with others
+FEW = 256  # rows: for fewer, single precision saves nothing
+
+
+def is_exact(ridge: float, rows: Tensor) -> bool:
+    """Whether a Cholesky factor with this ridge is exact enough for so many `rows (k, ...)`."""
+    return ridge >= EXACT * len(rows) * torch.finfo(rows.dtype).eps
+
+
+def solved_with_ridge(similar: Tensor, ridge: float, target: Tensor) -> Tensor:
+    """`(K + λI)⁻¹ y` of `similar (k, k)`, K, and `target (k, d)`, y."""
+    factor = _factor(similar, ridge) if is_exact(ridge, similar) else None
+    if factor is not None:
+        return torch.cholesky_solve(target, factor)
+    values, vectors = torch.linalg.eigh(similar)
+    solved: Tensor = (vectors / (values.clamp(min=0) + ridge)) @ (vectors.T @ target)
+    return solved
+
+
+def inverse_with_ridge(similar: Tensor, ridge: float) -> Tensor:
+    """`(K + λI)⁻¹ (k, k)` of `similar (k, k)`, K: by a Cholesky factor where that is exact, by eigenvalues where it is not."""
+    factor = _factor(similar, ridge) if is_exact(ridge, similar) else None
+    if factor is not None:
+        return torch.cholesky_inverse(factor)
+    values, vectors = torch.linalg.eigh(similar)
+    inverse: Tensor = (vectors / (values.clamp(min=0) + ridge)) @ vectors.T
+    return inverse
+
+
+def rough_inverse(similar: Tensor, ridge: float) -> Tensor:
+    """The same in single precision where that is enough to compare ridges, or else in double; its dtype says which."""
+    dtype = working_dtype(torch.float32, similar.device)
+    if len(similar) > FEW and ridge >= ROUGH * len(similar) * torch.finfo(dtype).eps:
+        factor = _factor(similar.to(dtype), ridge)
+        if factor is not None:
+            return torch.cholesky_inverse(factor)
+    return inverse_with_ridge(similar, ridge)
+
+
+def _factor(similar: Tensor, ridge: float) -> Tensor | None:
+    shifted = similar.clone()
+    shifted.diagonal().add_(ridge)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
+    return None if failed else factor

@@ -1,0 +1,39 @@
+"""What a fit says of rows that it had not seen, from a fit on all rows: closed form for ridge regressions of any kind.
+
+Such a fit leaves `G y` of its targets, `G = I - H`. Without the rows F it predicts them as `y_F - G_FF⁻¹ (G y)_F`; G may have
+any scale, that of an inverse `(K + λI)⁻¹ = G / λ`, say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**23  # numbers of rows that are left out together, copied at once
+Blocks = Callable[[Tensor], Tensor]
+"""G between rows `(..., m)`, shape (..., m, m)."""
+
+
+def leave_one_out(
+    target: Tensor, residual: Tensor, diagonal: Tensor, groups: Sequence[Tensor], blocks: Blocks, rank: int
+) -> Tensor:
+    """Every row of `target (k, d)` as the others predict it; `residual (k, d)` is G y, `diagonal (k,)` that of G.
+
+    Rows of one of the `groups`, row numbers `(n, m)` of n groups of m rows each, are predicted from those outside of it.
+    `rank` is how many numbers `blocks` reads of each row.
+    """
+    predicted = target - residual / diagonal[:, None]
+    for together in groups:
+        for rows in together.split(max(1, BLOCK // (together.shape[1] * rank))):
+            predicted[rows] = target[rows] - torch.linalg.solve(blocks(rows), residual[rows])
+    return predicted
+
+
+def leave_folds_out(target: Tensor, residual: Tensor, folds: Sequence[Tensor], blocks: Blocks) -> Tensor:
+    """Every fold (row numbers) of `target (k, d)` as the others predict it; `residual (k, d)` is G y."""
+    predicted = target.clone()
+    for fold in folds:
+        predicted[fold] -= torch.linalg.solve(blocks(fold), residual[fold])
+    return predicted

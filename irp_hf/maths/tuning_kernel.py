@@ -1,0 +1,191 @@
+"""Lift, γ and λ of the kernel inverse, by leave-one-out.
+
+A sample chooses the lift and γ, for they move little with the number of anchors; λ is then chosen with all of them. Where all
+anchors carry the map, one Cholesky factor gives leave-one-out at one λ: three or four of them around the sample's best cost
+less than the decomposition that would give all. Landmarks are decomposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.climbing import (
+    FLAT,
+    SAMPLE,
+    Candidate,
+    Trial,
+    TuningResult,
+    climb,
+    grid_of,
+    mean_cosine,
+    with_first,
+)
+from irp_hf.maths.groups import groups_by_size
+from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, Solved, similarities
+from irp_hf.maths.inverses.kernel_system import KernelSystem, left_out
+from irp_hf.maths.inverses.solving import is_exact, rough_inverse
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import Given, Objective
+
+GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
+NEARLY = 2e-2  # of what is missing to a cosine of 1: so much is given up for less smoothing
+LESS_SMOOTH = 2  # by so many steps of λ at most
+SKETCH = 384  # numbers that stand for a wider target where hyper-parameters are compared
+Score = Callable[[float, float], float]
+"""The mean cosine of leave-one-out at a γ and a λ."""
+
+
+def tune_lift(pairs: Pairs, given: Given) -> float:
+    """The lift by leave-one-out on a sample: above 0 where the lengths of the source's vectors tell something.
+
+    The flattest kernel judges, which is nearly ridge regression: that is quick, and both inverses that lift agree with it.
+    """
+    if given.lift is not None:
+        return float(given.lift)
+    sample, start = sample_of(pairs, given.seed), KernelInverse.ridge
+    targets, groups = sketched(pairs.target_rows[sample]), _groups(pairs, sample)
+    lengths: Tensor = torch.linalg.vector_norm(pairs.source[sample] - pairs.source_stats.mean, dim=1)
+    flat = pairs.source_rows[sample] @ pairs.source_rows[sample].T
+
+    def best_of(lift: float) -> float:
+        nonlocal start
+        gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
+        cosines = lifted_cosines(flat, lengths, lift * pairs.source_stats.scale) if lift else flat
+        score = _by_inverses(cosines, targets, groups)
+        start, cosine = next(iter(_climb_ridges(score, gamma, None, start).items()))
+        return cosine
+
+    without, little = best_of(LIFTS[0]), best_of(LIFTS[1])
+    if little - without <= FLAT * (1 - without):
+        return LIFTS[0]  # where a little of it gains nothing, lengths tell nothing
+    found = {LIFTS[1]: little, **{lift: best_of(lift) for lift in LIFTS[2:]}}
+    return max(found, key=found.__getitem__)
+
+
+def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
+    """Cosines `(n, n)` of rows of these `lengths (n,)`, lifted to a `height ()`, from their `cosines (n, n)` without it."""
+    lifted = (lengths.square() + height.square()).sqrt().clamp(min=torch.finfo(cosines.dtype).tiny)
+    lengths, heights = lengths / lifted, height / lifted
+    return cosines * lengths[:, None] * lengths + heights[:, None] * heights
+
+
+def sample_of(pairs: Pairs, seed: int) -> Tensor:
+    """Row numbers of a seeded sample, of all where they are few."""
+    if len(pairs) <= SAMPLE:
+        return torch.arange(len(pairs), device=pairs.source.device)
+    return pairs.permutation(seed)[:SAMPLE]
+
+
+def sketched(target: Tensor) -> Tensor:
+    """`target (n, d)`, where it is wide as `(n, 384)` random sums of its columns: cosines stay nearly as they are."""
+    width = target.shape[1]
+    if width <= SKETCH:
+        return target
+    generator = torch.Generator("cpu").manual_seed(0)
+    sums = torch.randn(width, SKETCH, generator=generator, dtype=target.dtype, device="cpu")
+    return target @ sums.to(target.device)
+
+
+def tune_kernel(
+    pairs: Pairs,
+    given: Given,
+    lift: float | None = None,
+    objective: Objective = "cosine",
+) -> TuningResult:
+    """Lift, γ and λ by leave-one-out: one candidate. The `lift` may be known already."""
+    lift = tune_lift(pairs, given) if lift is None else lift
+    count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
+    plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
+    rows, target, sample = pairs.lifted(lift), pairs.target_rows, sample_of(pairs, given.seed)
+    cosines = rows @ rows.T if plain.takes_all(rows) else None
+    few = target if cosines is None else sketched(target)
+    tried: dict[float, dict[float, float]] = {}
+    if cosines is None:
+        score = _by_paths(plain, rows[sample], few[sample], _groups(pairs, sample))
+    else:
+        score = _by_inverses(cosines[sample[:, None], sample], few[sample], _groups(pairs, sample))
+    start = plain.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
+
+    def best_of(gamma: float) -> float:
+        nonlocal start
+        tried[gamma] = _climb_ridges(score, gamma, given.ridge, start)
+        start, cosine = next(iter(tried[gamma].items()))
+        return cosine
+
+    grid = GAMMAS if given.gamma is None else (given.gamma,)
+    gamma = next(iter(climb(best_of, grid, grid.index(plain.gamma) if given.gamma is None else 0)))
+    if len(sample) < len(pairs):
+        groups = pairs.copies
+        score = _by_paths(plain, rows, few, groups) if cosines is None else _by_inverses(cosines, few, groups)
+        tried = {gamma: _climb_ridges(score, gamma, given.ridge, next(iter(tried[gamma])))}
+    if given.ridge is None:
+        tried[gamma] = _less_smooth(tried[gamma], lambda ridge: score(gamma, ridge))
+    best = next(iter(tried[gamma]))
+
+    def inverse(gamma: float, ridge: float) -> KernelInverse:
+        return KernelInverse(gamma, ridge, count, given.seed, lift)
+
+    if cosines is None or not is_exact(best, rows):
+        solved: Solved = inverse(gamma, best).path(rows, pairs.copies).at(best, target)
+    else:
+        solved = KernelSystem(rows, cosines, inverse(gamma, best), target, pairs.copies)
+    directions = solved.leave_one_out()
+    chosen = Candidate(inverse(gamma, best), mean_cosine(directions, target), directions, target, solved)
+    points = [(g, r, c) for g, ridges in tried.items() for r, c in ridges.items() if (g, r) != (gamma, best)]
+    return TuningResult([chosen], [Trial(inverse(g, r), cosine) for g, r, cosine in points])
+
+
+def _groups(pairs: Pairs, sample: Tensor) -> list[Tensor]:
+    return groups_by_size(pairs.labels[sample]) if pairs.copies else []
+
+
+def _by_inverses(cosines: Tensor, target: Tensor, groups: Sequence[Tensor]) -> Score:
+    """Scores on rows with these `cosines (n, n)`, all of which are landmarks, and their `target (n, d)`."""
+    similar: dict[float, Tensor] = {}
+
+    def score(gamma: float, ridge: float) -> float:
+        if gamma not in similar:
+            similar.clear()
+            similar[gamma] = similarities(cosines, gamma)
+        inverse = rough_inverse(similar[gamma], ridge)
+        true = target.to(inverse.dtype)
+        return mean_cosine(left_out(inverse, true, groups), true)
+
+    return score
+
+
+def _by_paths(inverse: KernelInverse, rows: Tensor, target: Tensor, groups: Sequence[Tensor]) -> Score:
+    """The same with fewer landmarks than rows, `target (n, d_Y)` as it is."""
+    landmarks = inverse.landmarks(rows)
+    paths: dict[float, tuple[KernelPath, Tensor]] = {}
+
+    def score(gamma: float, ridge: float) -> float:
+        if gamma not in paths:
+            paths.clear()
+            path = KernelPath(rows, landmarks, gamma, groups)
+            paths[gamma] = path, path.spectral(target)
+        path, spectral = paths[gamma]
+        return mean_cosine(path.leave_one_out(target, ridge, spectral), target)
+
+    return score
+
+
+def _climb_ridges(score: Score, gamma: float, ridge: float | None, start: float) -> dict[float, float]:
+    if ridge is not None:
+        return {ridge: score(gamma, ridge)}
+    return climb(lambda ridge: score(gamma, ridge), RIDGES, RIDGES.index(start))
+
+
+def _less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:
+    """What was tried, first a λ that smooths less than the best and is nearly as good: heads and neighbours like that."""
+    best, top = next(iter(tried.items()))
+    index = RIDGES.index(best)
+    for ridge in reversed(RIDGES[max(index - LESS_SMOOTH, 0) : index]):
+        tried[ridge] = tried[ridge] if ridge in tried else evaluate(ridge)
+        if top - tried[ridge] > NEARLY * (1 - top):
+            break
+        best = ridge
+    return with_first(best, tried)

@@ -1,0 +1,133 @@
+"""Balance and λ of the whitened inverse, by K folds.
+
+Of few anchors each fold is fitted anew, with the means and scales that the others have. Of many, where one fold moves these
+little, a sample chooses the balance, which the number of anchors hardly changes, so that its neighbours are tried where that
+is cheap; λ it would choose ten times too large.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor
+
+from irp_hf.maths.climbing import SAMPLE, Candidate, Trial, TuningResult, climb, grid_of, mean_cosine
+from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, gathered
+from irp_hf.maths.inverses.left_out_whitened import RidgePath, paths_without
+from irp_hf.maths.inverses.whitened import WhitenedInverse, WhitenedPath
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import Given, Objective
+from irp_hf.maths.tuning_kernel import sample_of, sketched, tune_lift
+
+CHEAP = 0.25  # of one decomposition of as many rows as there are anchors
+BALANCES, RIDGES = (grid_of(WhitenedInverse, name) for name in ("balance", "ridge"))
+
+
+class Judge(ABC):
+    """What tells how well a balance and a λ do out of fold."""
+
+    true: Tensor
+    """The unit rows `(k, d_Y)` that directions should be."""
+
+    @abstractmethod
+    def directions(self, balance: float, ridge: float) -> Tensor:
+        """Out-of-fold directions `(k, d_Y)`."""
+
+    def cosine(self, balance: float, ridge: float) -> float:
+        """Their mean cosine with the true ones."""
+        return mean_cosine(self.directions(balance, ridge), self.true)
+
+
+def tune_whitened(
+    pairs: Pairs, given: Given, lift: float | None = None, objective: Objective = "cosine"
+) -> TuningResult:
+    """λ for each balance that the `objective` may choose, by K folds: a candidate for each. The `lift` may be known already."""
+    lift = tune_lift(pairs, given) if lift is None else lift
+    balances = BALANCES if given.balance is None else (given.balance,)
+    if len(pairs) <= SAMPLE:
+        return _search(Refitted(Folds(pairs, given.seed, lift), lift), balances, given, lift)
+    if objective == "cosine" and len(balances) > 1:
+        sample = Refitted(Folds(pairs.take(sample_of(pairs, given.seed)), given.seed, lift, FEW_FOLDS), lift)
+        grid, start = _grid(given)
+
+        def best_of(balance: float) -> float:
+            return next(iter(climb(partial(sample.cosine, balance), grid, start).values()))
+
+        best = balances.index(next(iter(climb(best_of, balances, len(balances) - 1))))
+        near = 1 if _is_cheap(pairs) else 0
+        balances = balances[max(best - near, 0) : best + near + 1]
+    rows, folds = pairs.lifted(lift), pairs.folds(NUM_FOLDS, given.seed)
+    judge = RidgeJudge if tuple(balances) == (1.0,) else DownDated
+    return _search(judge(rows, pairs.target_rows, folds), balances, given, lift)
+
+
+def _search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -> TuningResult:
+    candidates, others = [], []
+    grid, start = _grid(given)
+    for balance in balances:
+        (ridge, _), *rest = climb(partial(judge.cosine, balance), grid, start).items()
+        directions = judge.directions(balance, ridge)
+        cosine = mean_cosine(directions, judge.true)
+        candidates.append(Candidate(WhitenedInverse(balance, ridge, lift), cosine, directions, judge.true))
+        others += [Trial(WhitenedInverse(balance, ridge, lift), value) for ridge, value in rest]
+    return TuningResult(candidates, others)
+
+
+def _is_cheap(pairs: Pairs) -> bool:
+    """Whether what other balances than 1 want, a decomposition of both sides for each fold, costs less than one of all."""
+    widths = [min(side.shape[1], len(pairs)) for side in (pairs.source, pairs.target)]
+    return NUM_FOLDS * sum(width**3 for width in widths) < CHEAP * len(pairs) ** 3
+
+
+def _grid(given: Given) -> tuple[tuple[float, ...], int]:
+    """The λ that are tried, and with which of them the climb begins."""
+    return (RIDGES, RIDGES.index(1e-1)) if given.ridge is None else ((given.ridge,), 0)
+
+
+class Refitted(Judge):
+    """Every fold by a fit on the others."""
+
+    def __init__(self, folds: Folds, lift: float) -> None:
+        self.folds = folds
+        self.paths = [WhitenedPath.of(train.lifted(lift), train.target_rows) for train in folds.train]
+        self.rotated = [path.rotate_source(rows) for path, rows in zip(self.paths, folds.rows, strict=True)]
+        self.true = folds.gather(folds.true)
+
+    def directions(self, balance: float, ridge: float) -> Tensor:
+        """As `Judge` has it."""
+        parts = zip(self.paths, self.rotated, strict=True)
+        return self.folds.gather([path.directions(rows, balance, ridge) for path, rows in parts])
+
+
+class DownDated(Judge):
+    """Every fold by sums over all rows less its own, all with the means and scales of all."""
+
+    def __init__(self, rows: Tensor, target: Tensor, folds: Sequence[Tensor]) -> None:
+        """Unit `rows (k, d_X)` and `target (k, d_Y)`."""
+        self.true, self.folds = target, folds
+        self.paths = list(paths_without(rows, target, folds))
+        self.rotated = [path.rotate_source(rows[fold]) for path, fold in zip(self.paths, folds, strict=True)]
+
+    def directions(self, balance: float, ridge: float) -> Tensor:
+        """As `Judge` has it."""
+        parts = zip(self.paths, self.rotated, strict=True)
+        return gathered(self.folds, [path.directions(rows, balance, ridge) for path, rows in parts])
+
+
+class RidgeJudge(Judge):
+    """The same at balance 1, which is ridge regression, in closed form."""
+
+    def __init__(self, rows: Tensor, target: Tensor, folds: Sequence[Tensor]) -> None:
+        """Unit `rows (k, d_X)` and `target (k, d_Y)`."""
+        self.true, self.path, self.few = target, RidgePath(rows, folds), sketched(target)
+        self.spectral = self.path.spectral(self.few)
+
+    def directions(self, balance: float, ridge: float) -> Tensor:
+        """As `Judge` has it; the balance is 1."""
+        return self.path.leave_fold_out(self.true, ridge)
+
+    def cosine(self, balance: float, ridge: float) -> float:
+        """As `Judge` has it, nearly: of wide targets, sums stand for them."""
+        return mean_cosine(self.path.leave_fold_out(self.few, ridge, self.spectral), self.few)
