@@ -19,7 +19,8 @@ def paths_without(source: Tensor, target: Tensor, folds: Sequence[Tensor]) -> It
     for fold in folds:
         rest = others(fold, len(source))
         left, right = (Spectrum.of(side.rows[rest], side.without(fold, rest)) for side in sides)
-        yield WhitenedPath(left, right, (cross - source[fold].T @ target[fold]) / len(rest))
+        rest_cross = (cross - source[fold].T @ target[fold]) / len(rest)
+        yield WhitenedPath(left, right, left.vectors.T @ rest_cross @ right.vectors)
 
 
 class _Inner:

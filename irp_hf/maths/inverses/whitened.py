@@ -48,9 +48,8 @@ class WhitenedInverse(Inverse):
 
     def fold(self, source: Tensor, target: Tensor) -> LinearMap:
         """One `(d_X, d_Y)` matrix."""
-        left = Spectrum.of(source).power(-self.balance, self.ridge)
-        right = Spectrum.of(target).power(self.balance - 1, self.ridge)
-        return LinearMap(left @ (source.T @ target / source.shape[0]) @ right)
+        path = WhitenedPath.of(source, target)
+        return LinearMap(path.directions(path.source.vectors, self.balance, self.ridge))
 
 
 @dataclass(frozen=True)
@@ -97,15 +96,16 @@ def _floor(width: int, values: Tensor) -> float:
 class WhitenedPath:
     """Every (b, λ) from one pair of decompositions: what changes between them is diagonal."""
 
-    def __init__(self, source: Spectrum, target: Spectrum, cross: Tensor) -> None:
-        """`cross (d_X, d_Y)` is the cross moment of both sides."""
-        self.source, self.target = source, target
-        self.core = source.vectors.T @ cross @ target.vectors
+    def __init__(self, source: Spectrum, target: Spectrum, core: Tensor) -> None:
+        """`core (r_X, r_Y)` is the cross moment of both sides in their eigenbases."""
+        self.source, self.target, self.core = source, target, core
 
     @classmethod
     def of(cls, source: Tensor, target: Tensor) -> WhitenedPath:
         """From unit rows `source (k, d_X)` and `target (k, d_Y)`."""
-        return cls(Spectrum.of(source), Spectrum.of(target), source.T @ target / len(source))
+        spectra = Spectrum.of(source), Spectrum.of(target)
+        left, right = (rows @ spectrum.vectors for rows, spectrum in zip((source, target), spectra, strict=True))
+        return cls(*spectra, left.T @ right / len(source))
 
     def rotate_source(self, rows: Tensor) -> Tensor:
         """`rows (n, d_X)` in the source's eigenbasis."""
