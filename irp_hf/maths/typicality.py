@@ -32,6 +32,7 @@ LEAST_DEVIATION = 0.005  # of the logarithm of a length: to be rounded to half p
 NUM_STRANGERS = 512  # vectors of each kind that no encoder gave
 ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or as good as that
 A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
+WIDE = 256  # rows, and dimensions, up to which double precision costs nothing
 SMALLEST = 1e-30  # length and similarity whose logarithm is taken, in float32 too
 
 
@@ -168,28 +169,36 @@ class Spreads:
     def __init__(self, rows: Tensor) -> None:
         """Of `rows (k, d)` about the anchors' mean."""
         k, d = rows.shape
+        self.given, rows = rows, _rough(rows)
         inner = (rows.T @ rows if d <= k else rows @ rows.T) / (k - 1)
         ridge = RIDGE * float(inner.trace()) / d or 1.0
         eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
         factor = torch.linalg.cholesky(inner + ridge * eye)
         self.rows = rows
         if d <= k:
-            self.directions = _root(eye - ridge * torch.cholesky_inverse(factor))
+            root = _root(eye - ridge * torch.cholesky_inverse(factor))
         else:
-            self.directions = torch.linalg.solve_triangular(factor, rows, upper=False).T / math.sqrt(k - 1)
+            root = torch.linalg.solve_triangular(factor, rows, upper=False).T / math.sqrt(k - 1)
+        self.root, self.projected = root, rows @ root
+        self.directions = root.to(self.given.dtype)
         """Directions that are shrunk by the ridge, shape (d, r)."""
-        self.projected = rows @ self.directions
         self.weight = k / (k - 1) ** 2 / ridge  # of one row in the covariance of all, whose mean moves without it too
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
-        vectors = found, self.projected if found is self.rows else found @ self.directions
+        same, dtype, found = found is self.given, found.dtype, found.to(self.rows.dtype)
+        vectors = found, self.projected if same else found @ self.root
         rows = self.rows[left_out], self.projected[left_out]
         across, own = _product(vectors, rows), _product(rows, rows)
         left = (1 - self.weight * own).clamp(
             min=1 / len(self.rows)
         )  # one of k rows has no more leverage than that leaves
-        return _spread(_product(vectors, vectors) + self.weight * across.square() / left)
+        return _spread(_product(vectors, vectors) + self.weight * across.square() / left).to(dtype)
+
+
+def _rough(rows: Tensor) -> Tensor:
+    """Unit `rows (k, d)`, of many and wide ones in single precision: a ridge keeps what is inverted far from singular."""
+    return rows.to(working_dtype(torch.float32, rows.device)) if min(rows.shape) > WIDE else rows
 
 
 def _product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
@@ -220,14 +229,16 @@ class Sides:
     def __init__(self, rows: Tensor) -> None:
         """Of `rows (k, d)` about the origin."""
         k, d = rows.shape
+        dtype, rows = rows.dtype, _rough(rows)
         inner = rows.T @ rows if d <= k else rows @ rows.T
         ridge = SIDE_RIDGE * float(inner.trace()) / d
         factor = torch.linalg.cholesky(inner + ridge * torch.eye(len(inner), dtype=inner.dtype, device=inner.device))
-        self.solved = torch.cholesky_solve(rows.T, factor).T if d <= k else torch.cholesky_solve(rows, factor)
+        solved = torch.cholesky_solve(rows.T, factor).T if d <= k else torch.cholesky_solve(rows, factor)
+        leverage = (solved * rows).sum(1)
+        error = (1 - rows @ solved.sum(0)) / (1 - leverage).clamp(min=SMALLEST)  # of each row, by the others
+        self.solved, self.error = solved.to(dtype), error.to(dtype)
         self.towards = self.solved.sum(0)
         """The regression's coefficients, shape (d,)."""
-        leverage = (self.solved * rows).sum(1)
-        self.error = (1 - rows @ self.towards) / (1 - leverage).clamp(min=SMALLEST)  # of each row, by the others
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Side `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""

@@ -11,6 +11,7 @@ from irp_hf.maths.projection import normalize, relative_projection, unit_rows
 from irp_hf.maths.typicality import (
     ITSELF,
     SIDE_RIDGE,
+    WIDE,
     Sides,
     Spreads,
     _weights,
@@ -213,3 +214,31 @@ def test_rows_that_share_an_item_are_held_out_together():
     _, of_once = learn_typicality(Pairs(once, once), 0.0, Pairs(once, once).source_rows, 1.0)
     _, of_copies = learn_typicality(Pairs(near, thrice), 0.0, Pairs(near, thrice).source_rows, 1.0)
     assert abs(float(of_once.mean() - of_copies.mean())) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(WIDE + 80, WIDE + 20), (WIDE + 20, WIDE + 80)])
+def test_single_precision_tells_of_many_wide_rows_what_double_does(shape, monkeypatch):
+    """If it fails, what is typical of real encoders is told by rounding; or their fits take longer than they need."""
+    random = np.random.RandomState(0)
+    rows = unit_rows(torch.from_numpy(random.randn(*shape) * np.arange(1, shape[1] + 1) ** -0.7 + 0.02))
+    every = torch.arange(len(rows))
+    strange = unit_rows(torch.from_numpy(random.randn(*shape)))
+    found = [(Spreads(rows), Sides(rows))]
+    monkeypatch.setattr("irp_hf.maths.typicality.WIDE", 10_000)
+    found.append((Spreads(rows), Sides(rows)))
+    assert [spreads.root.dtype for spreads, _ in found] == [torch.float32, torch.float64]
+    for looked in (rows, strange):
+        for rough, exact in zip(*found, strict=True):
+            torch.testing.assert_close(rough.without(looked, every), exact.without(looked, every), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (40, 60), (40, 40)])
+def test_any_factor_gives_the_spread_of_the_shrunk_covariance(shape):
+    """If it fails, spread is no Mahalanobis distance: the directions are no root of `C (C + ρI)⁻¹`."""
+    random = np.random.RandomState(0)
+    rows = unit_rows(torch.from_numpy(random.randn(*shape)))
+    rows[:, 0] = 0  # a direction that no anchor has
+    found = Spreads(rows).directions
+    covariance = rows.T @ rows / (len(rows) - 1)
+    ridged = covariance + 0.1 * covariance.trace() / rows.shape[1] * torch.eye(rows.shape[1], dtype=rows.dtype)
+    torch.testing.assert_close(found @ found.T, covariance @ torch.linalg.inv(ridged), rtol=1e-6, atol=1e-8)

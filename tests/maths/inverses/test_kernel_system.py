@@ -6,6 +6,7 @@ import reference
 import torch
 from synthetic_pairs import pairs
 
+from irp_hf.maths.climbing import FLAT
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, similarities
 from irp_hf.maths.inverses.kernel_system import KernelSystem
 from irp_hf.maths.inverses.solving import FEW, inverse_with_ridge, rough_inverse, solved_with_ridge
@@ -72,18 +73,20 @@ def test_copies_and_tiny_ridges_are_solved_as_by_a_decomposition(ridge):
     torch.testing.assert_close(chosen.directions, decomposed.leave_one_out(chosen.true, ridge), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("ridge", [1e-7, 3e-4, 1e-2, 1.0])
-def test_a_rough_inverse_compares_as_an_exact_one(ridge):
+@pytest.mark.parametrize("width", [2, 12])
+@pytest.mark.parametrize("ridge", [1e-7, 4e-5, 3e-4, 1e-2, 1.0])
+def test_a_rough_inverse_compares_as_an_exact_one(width, ridge):
     """If it fails, λ is chosen by the rounding of single precision; or it is never single, and a fit takes twice as long."""
     generator = torch.Generator().manual_seed(0)
-    rows = unit_rows(torch.randn(2 * FEW, 12, generator=generator, dtype=torch.float64))
-    target = unit_rows(torch.tanh(rows @ torch.randn(12, 9, generator=generator, dtype=torch.float64)))
+    rows = unit_rows(torch.randn(2 * FEW, width, generator=generator, dtype=torch.float64))
+    target = torch.tanh(rows @ torch.randn(width, 9, generator=generator, dtype=torch.float64))
+    target = unit_rows(target + 0.1 * torch.randn(2 * FEW, 9, generator=generator, dtype=torch.float64))
     similar = similarities(rows @ rows.T, 1.0)
     rough, exact = rough_inverse(similar, ridge), inverse_with_ridge(similar, ridge)
-    assert (rough.dtype == torch.float32) == (ridge > 1e-4)
+    assert rough.dtype == torch.float32 or ridge < 1e-2
     left_out = [target - (one.double() @ target) / one.double().diagonal()[:, None] for one in (rough, exact)]
     cosines = [torch.nn.functional.cosine_similarity(one, target).mean() for one in left_out]
-    assert abs(cosines[0] - cosines[1]) < 1e-4 * (1 - cosines[1])
+    assert abs(cosines[0] - cosines[1]) < FLAT / 10 * (1 - cosines[1])
 
 
 def test_products_that_are_rounded_are_not_relied_on():
