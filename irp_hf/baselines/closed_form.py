@@ -16,6 +16,8 @@ from torch import Tensor
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import Rows, as_matrix, check_same_rows
 from irp_hf.data.chunks import refuse_overflow
+from irp_hf.maths.groups import group_rows
+from irp_hf.maths.leaving_out import leave_one_out
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, normalize, relative_projection
 
@@ -107,6 +109,8 @@ def orthogonalized_least_squares(source: Tensor, target: Tensor) -> DirectMap:
 def ridge(source: Tensor, target: Tensor) -> DirectMap:
     """Affine ridge regression from `source (k, d_X)` to `target (k, d_Y)`, its λ by leave-one-out.
 
+    Copies of an item are left out together.
+
     Raises `InputError` for sides of unequal length.
     """
     path = RidgePath(source, target)
@@ -123,6 +127,8 @@ class RidgePath:
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
         self.sides = Centred(source, target)
+        self.copies = group_rows(self.sides.source, self.sides.target).copies
+        """Row numbers of items that were given more than once, which are left out together."""
         x = self.sides.source
         k, d = x.shape
         values, vectors = torch.linalg.eigh(x.T @ x if d <= k else x @ x.T)
@@ -140,7 +146,7 @@ class RidgePath:
         return min(ridges, key=lambda ridge: float(self._errors(ridge).square().sum()))
 
     def leave_one_out(self, ridge: float) -> Tensor:
-        """Each target `(k, d_Y)` as the other pairs, mean and all, predict it."""
+        """Each target `(k, d_Y)` as the pairs of other items, mean and all, predict it."""
         return self.sides.target + self.sides.target_mean - self._errors(ridge)
 
     def fit(self, ridge: float) -> DirectMap:
@@ -151,10 +157,17 @@ class RidgePath:
     def _errors(self, ridge: float) -> Tensor:
         kept = ridge * self.unit / (self.values + ridge * self.unit)
         residual = self.unreached + self.left @ (kept[:, None] * self.spectral)
-        squares = self.left.square()
-        unreached = (1 - 1 / len(residual) - squares.sum(1)).clamp(min=0)
-        errors: Tensor = residual / (unreached + squares @ kept)[:, None]
-        return errors
+        squares, shrunk, share = self.left.square(), 1 - kept, 1 / len(residual)
+        unreached = (1 - share - squares.sum(1)).clamp(min=0)
+
+        def blocks(rows: Tensor) -> Tensor:
+            left = self.left[rows]
+            one = torch.eye(rows.shape[-1], dtype=left.dtype, device=left.device)
+            block: Tensor = one - share - (left * shrunk) @ left.mT
+            return block
+
+        zero, rank = torch.zeros_like(residual), len(self.values)
+        return -leave_one_out(zero, residual, unreached + squares @ kept, self.copies, blocks, rank)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.closed_form import Baseline, Centred, DirectMap, deviation, parallel, ridge
+from irp_hf.maths.groups import first_groups, group_rows
 from irp_hf.maths.request import check_given
 
 STEPS, LEARNING_RATE = 300, 1e-3  # of the affine translator, as its authors have them
@@ -64,7 +65,7 @@ class ResidualMLP(nn.Module, Baseline):
 
 @own_arithmetic()
 def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
-    """Train a network on what ridge regression leaves; a tenth of the pairs, held out, tells when to stop.
+    """Train a network on what ridge regression leaves; a tenth of the pairs, held out with their copies, tells when to stop.
 
     `source (k, d_X)`, `target (k, d_Y)`. The ridge regression below it is fitted on the same nine tenths, and so is honest
     on the tenth; the result has it of all pairs. Raises `InputError` for sides of unequal length and for a seed that is none.
@@ -74,7 +75,10 @@ def residual_mlp(source: Tensor, target: Tensor, seed: int = 0) -> ResidualMLP:
     sides = _Standardized(source, target)
     generator = torch.Generator("cpu").manual_seed(seed)
     order = torch.randperm(len(source), generator=generator, dtype=torch.int64, device="cpu")
-    held, kept = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+    is_held, count = torch.zeros_like(order, dtype=torch.bool), len(order) // HELD_OUT
+    if count:
+        is_held = first_groups(group_rows(source, target).labels.to(order.device)[order], count)
+    held, kept = order[is_held], order[~is_held]
     linear = ridge(source[kept], target[kept])
     residual = ((target - linear(source)) / sides.target_deviation).float()
     with torch.enable_grad():

@@ -182,3 +182,20 @@ def test_translations_beyond_float16_are_refused(fit, refusal):
     text = refusal(fitted.translate, source.half(), error=InputError)
     assert "float16" in text
     assert "65504" in text
+
+
+def test_ridge_leaves_copies_of_an_item_out_together():
+    """The smallest λ would look best, since a copy of every held-out row had been fitted on."""
+    source, target = parallel(30, 12, 4)
+    copies = torch.arange(30).repeat_interleave(torch.tensor([1, 2, 3]).repeat(10))
+    source, target = source[copies], target[copies]
+    path = RidgePath(source, target)
+    for ridge_ in (1e-4, 0.1):
+        predicted = path.leave_one_out(ridge_)
+        for item in range(30):
+            rows = copies == item
+            x, y = source[~rows], target[~rows]
+            x_mean, y_mean = x.mean(0), y.mean(0)
+            x = x - x_mean
+            weight = torch.linalg.solve(x.T @ x + ridge_ * path.unit * torch.eye(12).double(), x.T @ (y - y_mean))
+            torch.testing.assert_close(predicted[rows], (source[rows] - x_mean) @ weight + y_mean)

@@ -116,3 +116,19 @@ def test_few_constant_or_unequal_pairs(fit, refusal):
     flat = torch.ones(3, 4)
     assert fit(flat, torch.arange(6.0).reshape(3, 2))(flat).isfinite().all()
     assert "(4, 3) and (5, 3)" in refusal(fit, torch.ones(4, 3), torch.ones(5, 3), error=InputError)
+
+
+def test_copies_of_an_item_are_held_out_together(monkeypatch):
+    """What tells when to stop would have been trained on, and the network would learn the noise of the copies by heart."""
+    source, target = (side.repeat_interleave(3, dim=0) for side in parallel(40, 6, 4))
+    seen = []
+
+    def train(network, x, residual, kept, held, generator):
+        seen.append((kept, held))
+
+    monkeypatch.setattr(trained, "_train", train)
+    residual_mlp(source, target)
+    ((kept, held),) = seen
+    assert len(held) == 12
+    assert len(kept) + len(held) == 120
+    assert not set((kept // 3).tolist()) & set((held // 3).tolist())
