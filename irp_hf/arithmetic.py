@@ -66,9 +66,14 @@ def keeps_products(device: torch.device) -> bool:
         return torch.get_float32_matmul_precision() == "highest"
 
 
-def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """In which to compute on vectors of `dtype`: float32, or float64 where that is what they are or what it takes."""
-    exact = dtype == torch.float64 or not keeps_products(device)
+def working_dtype(dtype: torch.dtype, device: torch.device, double: bool = False) -> torch.dtype:
+    """In which to compute on vectors of `dtype`: float32, or float64 where that is what they are or what it takes.
+
+    `double`: float32 would amplify rounding. It is float64 then, where the device has any.
+    """
+    if double and device.type == "mps":  # which has none
+        return torch.float32
+    exact = double or dtype == torch.float64 or not keeps_products(device)
     return torch.float64 if exact else torch.float32
 
 

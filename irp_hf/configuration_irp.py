@@ -23,7 +23,7 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
-CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given")
+CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double")
 JUDGED = (
     "num_errors",
     "typical_rank",
@@ -178,6 +178,7 @@ class IRPConfig(AnchoredConfig):
         score: the objective, out of fold.
         method_given: True where the user chose the inverse; None where the objective did, or where it is not known.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
+        double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
         source_encoder: who encoded the source's anchors.
@@ -208,6 +209,7 @@ class IRPConfig(AnchoredConfig):
     score: float | None = None
     given: list[str] | None = None
     method_given: bool | None = None
+    double: bool | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None

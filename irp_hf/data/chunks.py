@@ -27,12 +27,17 @@ class Step(Protocol):
         """The result, written into `out` if it is given."""
 
 
-def run(rows: Rows, step: Step, result: Tensor, device: torch.device, chunk_size: int | None) -> None:
-    """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row."""
+def run(
+    rows: Rows, step: Step, result: Tensor, device: torch.device, chunk_size: int | None, double: bool = False
+) -> None:
+    """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row.
+
+    `double`: the step takes float64, whatever the rows are.
+    """
     if chunk_size is None:
         chunk_size = CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
     chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
-    dtype = working_dtype(rows.dtype, device)
+    dtype = working_dtype(rows.dtype, device, double)
     # Only in inference mode may be written to what was made in it.
     with torch.inference_mode() if result.is_inference() else nullcontext():
         for part, chunk in rows.chunks(chunk_size):

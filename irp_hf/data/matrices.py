@@ -75,6 +75,8 @@ def _array(x: np.ndarray[Any, Any], name: str) -> Opened:
 
 
 def _floating(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    if array.dtype.kind == "O" and array.ndim == 2:
+        _refuse_holes(array.tolist(), name)
     if array.dtype not in FLOAT_ARRAYS and array.dtype.newbyteorder("=") not in FLOAT_ARRAYS:
         raise wrong_dtype(name, array.dtype)
     return array
@@ -222,6 +224,6 @@ def _shape(row: Any) -> tuple[int, ...] | None:
 def _refuse_holes(rows: list[Any], name: str) -> None:
     """Raise `InputError` for the first row that holds None, or what pandas writes for it."""
     for number, row in enumerate(rows):
-        for value in row if isinstance(row, Sequence | np.ndarray) else ():
+        for column, value in enumerate(row if isinstance(row, Sequence | np.ndarray) else ()):
             if is_missing(value):
-                raise missing_values(name, f"{shown(value)} in row {number}")
+                raise missing_values(name, f"{shown(value)} in row {number}, column {column}")

@@ -18,6 +18,7 @@ FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong t
 MOST_RUNS = 3  # that are named
 MOSTLY = 0.5  # of the rows of one side: so many copies of one vector are said
 ONE_DIRECTION = 0.95  # of one side's variance
+FAR_OFF, SINGLE = 1e3, 0.05  # medians of the distance, and the share of rows at most that may be so far away
 HARDLY_APART = 1e-4  # of the length of a side's mean: what its rows differ by
 
 
@@ -26,7 +27,7 @@ class Doubt:
     """One reason not to trust a fit."""
 
     kind: str
-    """"misaligned", "unrelated", "few", "copies", "direction", "apart", "labels" or "neighbors"."""
+    """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors" or "precision"."""
     words: str
     """A sentence or more, with the numbers."""
 
@@ -45,9 +46,12 @@ def doubts(
     """
     found = _misaligned(misaligned_runs(source, target), len(source))
     found = found or _by_chance(pairs, directions)
-    found += _of_side("sources", pairs.source, pairs.groups.sources) + _of_side(
-        "targets", pairs.target, pairs.groups.targets
-    )
+    sides = {
+        "sources": (source, pairs.source, pairs.groups.sources),
+        "targets": (target, pairs.target, pairs.groups.targets),
+    }
+    for name, (rows, side, items) in sides.items():
+        found += _far_off(name, rows.double()) or _of_side(name, side, items)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
             f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
@@ -105,6 +109,26 @@ def _by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
         f"order reach {number(chance.most)}. Check that row i of both is the same item."
     )
     return [Doubt("unrelated", words)]
+
+
+def _far_off(name: str, side: Tensor) -> list[Doubt]:
+    """Single rows of `side (k, d)` that lie so far off that beside them the others look like one vector."""
+    if len(side) < FEW:
+        return []
+    distance = torch.linalg.vector_norm(side - side.median(0).values, dim=1)
+    usual = float(distance.median())
+    rows = (distance > FAR_OFF * usual).nonzero()[:, 0] if usual else distance.new_empty(0)
+    if not 0 < len(rows) <= SINGLE * len(side):
+        return []
+    farthest = float(distance.max()) / usual
+    named = ", ".join(str(row) for row in rows[:MOST_RUNS].tolist())
+    more = f" and {len(rows) - MOST_RUNS} more" if len(rows) > MOST_RUNS else ""
+    words = (
+        f"{'Row' if len(rows) == 1 else 'Rows'} {named}{more} of the {name} {'lies' if len(rows) == 1 else 'lie'} far off, up "
+        f"to {farthest:.1g} times as far from the median as half of all rows do: beside that, the others look alike. Drop what "
+        "is wrong there, or encode it again."
+    )
+    return [Doubt("far", words)]
 
 
 def _of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:

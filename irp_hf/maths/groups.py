@@ -92,7 +92,7 @@ def same_rows(x: Tensor) -> Tensor:
 def _sketch(centred: Tensor) -> Tensor:
     """Coordinates `(k, at most 16)` of `centred (k, d)` along its longest directions, longest first: distances only shrink."""
     d = centred.shape[1]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     start = torch.randn(d, min(SKETCH, d), generator=generator, dtype=centred.dtype, device="cpu").to(centred.device)
     directions = torch.linalg.qr(centred.T @ (centred @ start)).Q
     sketch = centred @ directions

@@ -16,6 +16,7 @@ from irp_hf.maths.selection import Choice
 COUNTS = (1, 3, NEIGHBORS)  # how many of the nearest are looked at
 SMALLEST, LEAST_IN_GALLERY = 12, 50  # rows of a pool
 SPLITS = ((4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))  # folds, and the share of the anchors that a fit has
+SHARES = tuple(fitted for num_folds, fitted in SPLITS if num_folds == SPLITS[0][0])  # of fits for a gallery
 QUERIES = 1000  # that are enough; of fewer anchors two splits are measured, since one has more chance in it
 MOST = 20_000  # held-out anchors that are searched
 PARTS = 8  # pools of one size that are searched
@@ -76,9 +77,6 @@ def gallery_pools(
             for count in COUNTS:
                 tally.add((level, count, fitted), float(searched[level].mean()), everybody, one.share_of(wanted, count))
     return tally.pools()
-
-
-SHARES = tuple(fitted for num_folds, fitted in SPLITS if num_folds == SPLITS[0][0])
 
 
 class _Nearest:

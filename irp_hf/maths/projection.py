@@ -38,6 +38,13 @@ def unit_rows(x: Tensor) -> Tensor:
     return x / norms.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
 
 
+def is_short(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Which rows of `x (n, d)` are so short that in `dtype` they have no direction, and no gradient, shape (n, 1)."""
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    short: Tensor = norms < SHORT * torch.finfo(dtype).tiny ** 0.5
+    return short
+
+
 def centre(x: Tensor, mean: Tensor, height: Tensor | None = None) -> Tensor:
     """`x (n, d)` less the anchor mean `(d,)`; with a `height ()` that as one more coordinate, shape (n, d + 1)."""
     centred = x - mean

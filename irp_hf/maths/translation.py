@@ -65,5 +65,12 @@ class Translation:
 
     def _at_scale(self, directions: Tensor, out: Tensor | None) -> Tensor:
         """Directions `(n, d_Y)` at the target's mean scale and about its mean."""
-        norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
-        return torch.addcmul(self.target.mean, directions, self.target.scale / norms.clamp(min=TINY), out=out)
+        norms, least = torch.linalg.vector_norm(directions, dim=1, keepdim=True), TINY
+        if (
+            directions.requires_grad
+        ):  # a gradient divides by squares, which are lost of short directions: they are lengthened
+            norms = norms.detach().clamp(min=TINY)
+            power = norms.frexp().mantissa / norms
+            directions, least = directions * power, TINY * power
+            norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
+        return torch.addcmul(self.target.mean, directions, self.target.scale / norms.clamp(min=least), out=out)

@@ -19,7 +19,7 @@ from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag, check_number
 from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, JUDGED, IRPConfig
-from irp_hf.data.arrays import Rows, as_matrix
+from irp_hf.data.arrays import LARGEST, Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.progress import check_progress
 from irp_hf.errors import AnchorMismatchError, kind_of, refusal, shown
@@ -33,13 +33,14 @@ from irp_hf.maths.confidence import Confidence, error_at
 from irp_hf.maths.groups import group_rows
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.metrics import cosines
-from irp_hf.maths.projection import Statistics
+from irp_hf.maths.projection import is_short
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, check_anchors, refuse_other_anchors
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.reports import card_with_report, make_report
+from irp_hf.models.rounding import translation_of
 from irp_hf.models.space import AnchoredSpace, open_space
 from irp_hf.models.stored import wrong_adapter
 
@@ -82,7 +83,7 @@ class IRPAdapter(AnchoredModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift",)
+    checksum_fields_if_set = ("lift", "double")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
@@ -247,7 +248,7 @@ class IRPAdapter(AnchoredModel):
                 expected.append(cosine.to(rows.device, rows.dtype))
                 return translated
 
-            run(rows, step, result, self.device, chunk_size)
+            run(rows, step, result, self.device, chunk_size, bool(self.config.double))
             translated = rows.wrap(result) if out is None else out
             return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
 
@@ -270,7 +271,8 @@ class IRPAdapter(AnchoredModel):
             translation = self._translation(rows.dtype)
             error = None if coverage is None else self._error(translation.confidence, coverage)
             expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
-            run(rows, partial(translation.expected_cosine, error=error), expected, self.device, chunk_size)
+            step = partial(translation.expected_cosine, error=error)
+            run(rows, step, expected, self.device, chunk_size, bool(self.config.double))
             return rows.wrap(expected)
 
     def _error(self, confidence: Confidence, coverage: float) -> Tensor:
@@ -299,8 +301,13 @@ class IRPAdapter(AnchoredModel):
             if values_known():
                 rows.check_finite()
                 refuse_overflow(rows, self.target_mean, self.target_scale)
-            dtype = working_dtype(embeddings.dtype, self.device)
+            dtype = self._dtype(embeddings.dtype)
             translation, x = self._translation(dtype), embeddings.to(self.device, dtype)
+            if not values_known():  # what would be refused outside of a graph is no vector in it
+                x = torch.where((x.abs() <= LARGEST).all(1, keepdim=True), x, torch.nan)
+            elif x.requires_grad:
+                short = is_short(x.detach() - translation.source_mean, working_dtype(embeddings.dtype, self.device))
+                x = torch.where(short, x.detach(), x)
             if not return_confidence:
                 return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
             translated, expected = translation.with_confidence(x)
@@ -308,12 +315,14 @@ class IRPAdapter(AnchoredModel):
 
     def _translation(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
-        dtype = working_dtype(dtype, self.device)
-        # A copy would not follow the tensors when they are changed, and what Accelerate puts elsewhere is not to be held.
-        if dtype != torch.float32 or not values_known() or "_hf_hook" in self.__dict__:
+        dtype = self._dtype(dtype)
+        tensors = [tensor for tensor in self._parameters.values() if tensor is not None]
+        # A copy would not follow its tensor when that is changed, nor what a hook or a parametrization makes anew.
+        made = "_hf_hook" in self.__dict__ or self._modules or self._buffers
+        if made or not values_known() or any(tensor.dtype != dtype for tensor in tensors):
             return self._translation_in(dtype)
         state = list(map(vars(self.config).get, DECIDE))
-        state += [(id(tensor), tensor.data_ptr()) for tensor in self._parameters.values() if tensor is not None]
+        state += [(id(tensor), tensor.data_ptr()) for tensor in tensors]
         kept = self._kept
         if kept is None or kept[0] != state:
             kept = self._kept = state, self._translation_in(dtype)
@@ -321,21 +330,11 @@ class IRPAdapter(AnchoredModel):
 
     def _translation_in(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in `dtype`."""
+        return translation_of(self.config, lambda name: cast(Tensor, getattr(self, name)).to(dtype))
 
-        def get(name: str) -> Tensor:
-            tensor: Tensor = self._parameters[name]  # type: ignore[assignment]
-            return tensor.to(dtype)
-
-        gamma = cast(float, self.config.gamma)
-        _, judged, sided = map(bool, self.config.judged)
-        confidence = Confidence.stored(get, getattr(self.config, CONFIDENCE_GAMMA, None) or gamma, judged, sided)
-        return Translation(
-            INVERSES[self.config.method].folds_to.stored(get, gamma),
-            confidence,
-            get("source_mean"),
-            get("source_lift") if self.config.lift else None,
-            Statistics(get("target_mean"), get("target_scale")),
-        )
+    def _dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """In which vectors of `dtype` are computed."""
+        return working_dtype(dtype, self.device, bool(self.config.double))
 
     @property
     def source(self) -> AnchoredSpace:

@@ -19,6 +19,7 @@ from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.request import check_given, check_objective, methods_of
 from irp_hf.maths.selection import Choice, select
+from irp_hf.models.rounding import rounding
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,15 @@ def fit(
     config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
     config.method_given = True if method == choice.method else None
     against = doubts(source, target, pairs, choice.directions, goal, labels)
+    tensors = {"source_anchors": source, "target_anchors": target, **tensors}
+    rounded = rounding(config, tensors)
+    config.double = True if rounded.computed else None
+    if rounded.words and {"ridge", "gamma"} & set(config.given):  # else there is nothing to give
+        against += (Doubt("precision", rounded.words),)
     for doubt in against:
         warn(doubt.words, FitWarning)
     fitted = Fitted({found.method: found.kept() for found in choices}, expected, against)
-    return config, {"source_anchors": source, "target_anchors": target, **tensors}, fitted
+    return config, tensors, fitted
 
 
 def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor], Tensor]:

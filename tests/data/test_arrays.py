@@ -199,6 +199,10 @@ REFUSED = {
     "ragged column of pandas": (pandas.Series([[1.0], [1.0, 2.0]], index=[5, 6]), ["1 as in row 0", "2 in row 1"]),
     "a hole": (pandas.Series([*X, None], index=range(31, 0, -1)), ["missing", "None in row 30"]),
     "a hole in a list": ([[1.0, 2.0], [None, 2.0]], ["missing", "None in row 1"]),
+    "a hole in a matrix of objects": (
+        np.where(np.arange(4) + 4 * np.arange(len(X))[:, None] == 11, None, X.astype(object)),
+        ["missing", "None in row 2, column 3"],
+    ),
     "NaN for a row": ([X[0], float("nan")], ["missing", "nan in row 1"]),
     "masked rows": (list(np.ma.masked_array(X, X > 2)), ["missing", "masked ones in row"]),
     "one level too deep": ([[X[0]], [X[1]]], ["(2, 1, 4)", "np.concatenate"]),

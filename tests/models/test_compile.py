@@ -99,6 +99,27 @@ def test_values_are_checked_again_once_it_runs_by_itself(adapter, refusal):
     assert "Row 3" in refusal(copy.deepcopy(adapter).translate, broken)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30, 3e38])
+def test_what_cannot_be_refused_in_a_graph_comes_out_as_nan(adapter, value, refusal):
+    """A row that is no vector would come out as a plausible one."""
+    broken = X.clone()
+    broken[3, 1] = value
+    assert "Row 3" in refusal(adapter, broken)
+    model = Translate(adapter)
+    exported = torch.export.export(model, (X,), dynamic_shapes={"x": {0: torch.export.Dim("rows")}}).module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, X)
+    compiled = torch.compile(adapter, backend="eager")
+    output = compiled(broken, return_confidence=True)
+    for translated, sure in (exported(broken), traced(broken), (output.translated, output.confidence)):
+        assert translated[3].isnan().all()
+        assert sure[3].isnan()
+        others = torch.arange(len(X)) != 3
+        torch.testing.assert_close(translated[others], adapter(X).translated[others], rtol=1e-4, atol=1e-4)
+    assert "Row 3" in refusal(compiled.translate, broken)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("confidence", [False, True])
 def test_an_onnx_file_gives_the_same_to_rounding(adapter, confidence, tmp_path):

@@ -51,6 +51,39 @@ def test_rows_of_any_size_are_translated_to_finite_ones(adapters, name, sizes, s
     assert other.to_absolute(relative, FITS[name]["method"]).isfinite().all()
 
 
+@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_rows_of_any_size_are_finite(adapters, name, dtype):
+    """One row near the mean would make NaN of all weights of a model that is trained through an adapter."""
+    for size in (
+        0.0,
+        1e-45,
+        1e-40,
+        1e-30,
+        1e-25,
+        1e-22,
+        1e-21,
+        1e-20,
+        1e-19,
+        1e-18,
+        1e-17,
+        1e-16,
+        1e-10,
+        1.0,
+        1e8,
+        1e14,
+    ):
+        rows = np.random.default_rng(0).uniform(-1, 1, size=(5, 4)) * size
+        x = torch.from_numpy(rows).to(dtype).requires_grad_()
+        output = adapters[name](x, return_confidence=True)
+        (output.translated.sum() + output.confidence.sum()).backward()
+        assert x.grad is not None
+        assert x.grad.isfinite().all(), size
+        torch.testing.assert_close(
+            output.translated.detach(), adapters[name].translate(x.detach()), rtol=1e-4, atol=1e-4
+        )
+
+
 @pytest.mark.parametrize("flushed", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_no_row_is_made_longer_than_one(dtype, flushed):

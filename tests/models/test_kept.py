@@ -20,7 +20,7 @@ def _sides():
 
 @pytest.fixture(params=["whitened", "kernel"])
 def adapter(request):
-    return IRPAdapter.from_anchors(*_sides()[:2], method=request.param)
+    return IRPAdapter.from_anchors(*_sides()[:2], method=request.param, ridge=0.1)  # computed in float32
 
 
 @pytest.fixture
@@ -95,3 +95,40 @@ def test_the_same_is_not_put_together_again(adapter, rows, monkeypatch):
     monkeypatch.setattr(IRPAdapter, "_translation_in", None)
     adapter.translate(rows)
     adapter.confidence(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_tensors_of_another_dtype_are_the_next_calls(adapter, rows, dtype):
+    """A float32 copy of them is made for each call: a kept one would answer with weights that were trained on since."""
+    for tensor in adapter.parameters():
+        tensor.data = tensor.data.to(dtype)
+    before = adapter.translate(rows)
+    with torch.no_grad():
+        adapter.target_mean += 1
+    torch.testing.assert_close(adapter.translate(rows), before + 1, atol=1e-2, rtol=0)
+
+
+def test_a_functional_call_takes_its_own_tensors(adapter, rows):
+    """`torch.func` puts other tensors into the model for one call; the next edit of them must count."""
+    given = {name: tensor.detach().double().clone() for name, tensor in adapter.named_parameters()}
+    before = torch.func.functional_call(adapter, given, (rows,)).translated
+    given["target_mean"] += 1
+    torch.testing.assert_close(torch.func.functional_call(adapter, given, (rows,)).translated, before + 1)
+    given["target_mean"].requires_grad_()
+    assert torch.func.functional_call(adapter, given, (rows,)).translated.requires_grad
+
+
+def test_a_parametrized_tensor_is_made_anew(adapter, rows):
+    """A parametrization computes the tensor at each use, from a parameter of another name."""
+
+    class Shift(torch.nn.Module):
+        by = 1.0
+
+        def forward(self, tensor):
+            return tensor + self.by
+
+    before, shift = adapter.translate(rows), Shift()
+    torch.nn.utils.parametrize.register_parametrization(adapter, "target_mean", shift)
+    torch.testing.assert_close(adapter.translate(rows), before + 1)
+    shift.by = 2.0
+    torch.testing.assert_close(adapter.translate(rows), before + 2)

@@ -134,3 +134,17 @@ def test_the_report_says_who_chose_the_method():
     report = fit(X[:40], Y[:40])[0].report(progress=False, baselines=[])
     assert "The method was given: whitened, cosine " in str(report)
     assert "Chosen by cosine: whitened" in str(replace(report, method_given=None))
+
+
+@pytest.mark.parametrize("rows", [[5], [5, 40], [0, 1, 2, 3, 4]])
+@pytest.mark.parametrize("times", [1e4, 1e6, 1e12])
+@pytest.mark.parametrize("side", ["sources", "targets"])
+def test_a_row_that_lies_far_off_is_named(rows: list[int], times: float, side: str):
+    """It was said of all others that they are the same vector, which sends a user after what is in order."""
+    sides = {"sources": X[:K].copy(), "targets": Y[:K].copy()}
+    sides[side][rows] *= times
+    _, said = fit(*sides.values())
+    (words,) = [one for one in said if "far off" in one]
+    assert ", ".join(map(str, rows[:3])) in words
+    assert f"of the {side}" in words
+    assert not any("same vector" in one or "one direction" in one for one in said)
