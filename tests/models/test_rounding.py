@@ -9,7 +9,9 @@ import torch
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning
-from irp_hf.maths.tuning import BALANCES, GAMMAS, KERNEL_RIDGES, THRESHOLDS
+from irp_hf.maths.tuning_kernel import GAMMAS, RIDGES
+from irp_hf.maths.tuning_pruned import THRESHOLDS
+from irp_hf.maths.tuning_whitened import BALANCES
 
 RANDOM = np.random.RandomState(0)
 LATENT = RANDOM.randn(140, 3)  # few, and no noise: the kernel then chooses a tiny ridge
@@ -17,7 +19,7 @@ X, Y = (np.tanh(LATENT @ RANDOM.randn(3, width) / 2).astype(np.float32) for widt
 NOISY = np.tanh(X @ RANDOM.randn(12, 10)) + 0.3 * RANDOM.randn(140, 10).astype(np.float32)
 K = 120
 FITS: list[dict[str, Any]] = [
-    *(dict(method="kernel", gamma=g, ridge=r) for g in GAMMAS[::10] for r in KERNEL_RIDGES[::9]),
+    *(dict(method="kernel", gamma=g, ridge=r) for g in GAMMAS[::10] for r in RIDGES[::9]),
     *(dict(method="whitened", balance=b, ridge=r) for b in BALANCES[::4] for r in (0.0, 1e2)),
     *(dict(method="pruned", pruning_threshold=t) for t in THRESHOLDS[::7]),
     dict(method="kernel"),
