@@ -13,6 +13,7 @@ from irp_hf.maths.chance import chance_of
 from irp_hf.maths.metrics import NEIGHBORS, Labels
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import statistics
+from irp_hf.maths.shuffling import Block, shuffled_block
 
 FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
 MOST_RUNS = 3  # that are named
@@ -45,7 +46,7 @@ def doubts(
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
     found = _misaligned(misaligned_runs(source, target), len(source))
-    found = found or _by_chance(pairs, directions)
+    found = found or _by_chance(pairs, directions) or _in_any_order(shuffled_block(source, target))
     sides = {
         "sources": (source, pairs.source, pairs.groups.sources),
         "targets": (target, pairs.target, pairs.groups.targets),
@@ -90,6 +91,17 @@ def _of_run(run: Run, count: int) -> str:
         f"{where} ({rows:,} {'row' if rows == 1 else 'rows'}), sources fit the targets {there}: held out, with a cosine about "
         f"the mean of {number(run.found)}, and of {number(run.own)} with their own."
     )
+
+
+def _in_any_order(block: Block | None) -> list[Doubt]:
+    if block is None:
+        return []
+    words = (
+        f"From row {block.first} to row {block.stop - 1} ({block.stop - block.first:,} rows), sources fit their own targets no "
+        f"better than each other's: held out, the cosine about the mean is {number(block.own)} there, and "
+        f"{number(block.elsewhere)} elsewhere. Check that row i of both is the same item there, or leave those rows out."
+    )
+    return [Doubt("misaligned", words)]
 
 
 def _by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:

@@ -1,6 +1,7 @@
 """A fit that is of no use says so when it is made, at the user's own line, and in its report."""
 
 import json
+import re
 import warnings
 from dataclasses import replace
 
@@ -90,6 +91,20 @@ def test_other_orders_are_named(target: np.ndarray, expected: str):
     """A user would look for what is wrong in the encoders."""
     _, said = fit(X[:K], np.ascontiguousarray(target))
     assert expected in said[0]
+
+
+@pytest.mark.parametrize(("first", "stop"), [(180, 240), (0, 120)])
+def test_a_block_in_another_order_is_named(first: int, stop: int):
+    """A fit would be the worse for it, and nobody be told to look at the order."""
+    mixed = Y[:K].copy()
+    mixed[first:stop] = RANDOM.permutation(mixed[first:stop])
+    adapter, said = fit(X[:K], mixed)
+    (told,) = said
+    found = re.match(r"From row (\d+) to row (\d+) \([\d,]+ rows\), sources fit their own targets no better", told)
+    assert found is not None
+    assert abs(int(found[1]) - first) < 8
+    assert abs(int(found[2]) - stop + 1) < 8
+    assert told in " ".join(str(adapter.report(progress=False, baselines=[])).split())
 
 
 def test_every_way_to_a_fit_warns_at_the_users_line():
