@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,9 +44,13 @@ def old_name(target: Path) -> Path:
 
 
 def old_folders(target: Path) -> list[Path]:
-    """What has such a name."""
+    """Folders of such a name, of this user or of the owner of the folder that they are in: anybody may put some in /tmp."""
+    ours = leftover_of(target, "old-")
     try:
-        return [Path(entry) for entry in os.scandir(target.parent) if leftover_of(target, "old-").fullmatch(entry.name)]
+        owners = {os.stat(target.parent).st_uid} | ({os.geteuid()} if hasattr(os, "geteuid") else set())
+        found = [entry for entry in os.scandir(target.parent) if ours.fullmatch(entry.name)]
+        folders = [entry for entry in found if entry.is_dir(follow_symlinks=False)]
+        return [Path(entry) for entry in folders if entry.stat(follow_symlinks=False).st_uid in owners]
     except OSError:
         return []
 
@@ -81,10 +86,15 @@ def wait_for_turn(descriptor: int) -> None:
 def is_abandoned(path: Path) -> bool:
     """Whether nobody touched it for an hour, and nobody is at work in it. What may not be looked at is somebody's."""
     try:
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):  # a pipe: opening it would wait
+            return False
+        if hasattr(os, "geteuid") and os.geteuid() not in (0, found.st_uid):
+            return False
         last = max(item.lstat().st_mtime for item in (path, *path.rglob("*")))
         if time.time() - last <= STALE_SECONDS:
             return False
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:  # its owner is at work, or it is another user's
         return False
     try:

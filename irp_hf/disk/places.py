@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,10 @@ def cannot_be_written(
 
 def sync(path: Path) -> None:
     """Wait until a file or a folder is on the disk; Windows offers that to neither folders nor readers."""
-    if sys.platform == "win32" or path.is_symlink():
+    if sys.platform == "win32":
+        return
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a link, or a pipe, whose opening would wait
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irp_hf.disk.in_place import finish, overlay
+from irp_hf.disk.in_place import overlay, unfinished
 from irp_hf.disk.leftovers import old_folders, temporary_folder
 from irp_hf.disk.places import check_utf8, is_folder, is_path, no_folder
 from irp_hf.errors import refusal, shown
@@ -45,8 +45,8 @@ def read_folder(folder: Path, read: Callable[[Path], Found]) -> Found:
     """What `read` makes of a saved folder; it raises for one that is not whole.
 
     Where the folder changed while it was read, and `read` raised, it is read again. What a save that was killed has committed
-    counts: its files are put in their places first or, where this user may not write, read from where they are. `read` may
-    so be given another folder than the one that was asked for.
+    counts: its files are read from where they are, and the next save puts them in their places. `read` may so be given another
+    folder than the one that was asked for. Nothing in the folder is changed.
     """
     for attempt in range(ATTEMPTS):
         before = _state(folder)
@@ -71,7 +71,7 @@ def _settled(folder: Path) -> Iterator[Path]:
             if left := old_folders(target):
                 yield left[0]
                 return
-    committed = finish(target)
+    committed = unfinished(target)
     if not committed:
         yield folder
         return

@@ -120,3 +120,15 @@ def test_pictures_that_were_left(tmp_path):
     assert os.listdir(tmp_path) == ["x.png"]
     draw([lambda axes: None], tmp_path / "y", what="a figure")
     assert (tmp_path / "y.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_under_the_name_of_a_leftover_is_not_opened(tmp_path, monkeypatch):
+    """If it fails, anybody who may write into /tmp makes each push, and each save beside it, wait for ever."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("irp_hf-abcdefgh", ".m.irp-abcdef01"):
+        os.mkfifo(tmp_path / name)
+        os.utime(tmp_path / name, (1, 1))
+    with temporary_folder():
+        remove_leftovers(tmp_path / "m")
+    assert sorted(os.listdir(tmp_path)) == [".m.irp-abcdef01", "irp_hf-abcdefgh"]

@@ -78,13 +78,122 @@ def half_moved(folder):
     (folder / "README.md").write_text("by hand")
 
 
-def test_what_was_committed_is_finished(tmp_path):
-    """If it fails, a folder in which a save was killed stays a mixture."""
+def facts(folder):
+    """All that is in a folder, with what tells that it was changed."""
+    found = {}
+    for item in (folder, *folder.rglob("*")):
+        about = item.lstat()
+        found[item] = about.st_mode, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return found
+
+
+def test_what_was_committed_is_read_where_it_is(tmp_path):
+    """If it fails, a folder in which a save was killed is a mixture to its readers, or reading changes it."""
     half_moved(tmp_path / "model")
+    (tmp_path / "model" / "data" / "other").write_text("by hand")
+    before = facts(tmp_path / "model")
+    for name in ("README.md", "data/other"):
+        assert read_folder(tmp_path / "model", lambda place, name=name: (place / name).read_text()) == "by hand"
     assert read_folder(tmp_path / "model", whole) == "new"
-    assert whole(tmp_path / "model") == "new"
-    assert committed_in(tmp_path / "model") == []
-    assert (tmp_path / "model" / "README.md").read_text() == "by hand"
+    assert facts(tmp_path / "model") == before
+
+
+HOOK = "g/hooks/post-checkout"
+
+
+def planted(folder, name, kind):
+    """A stranger's folder, with something under the name of an unfinished save that no save has left."""
+    save(folder, "old")
+    (folder / ".git" / "hooks").mkdir(parents=True)
+    (folder / "g").symlink_to(".git")
+    committed = folder / ".irp-new-00000000"
+    if kind == "file":
+        committed.write_text("x")
+    elif kind == "link":
+        committed.symlink_to(name)
+    elif kind == "pipe":
+        os.mkfifo(committed)
+    else:
+        (committed / name).parent.mkdir(parents=True)
+        if kind == "link inside":
+            (committed / name).symlink_to("/etc/passwd")
+        else:
+            (committed / name).write_text("evil")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and links")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (HOOK, "folder"),
+        (".git/hooks/post-checkout", "folder"),
+        ("data/.bashrc", "folder"),
+        ("config.json", "link inside"),
+        ("", "file"),
+        ("", "pipe"),
+        ("/etc", "link"),
+        (".irp-new-00000000", "link"),
+    ],
+)
+def test_what_a_stranger_calls_an_unfinished_save_is_put_nowhere(tmp_path, monkeypatch, name, kind):
+    """If it fails, loading a cloned folder, or saving into it, writes where the stranger wants, a hook of git say."""
+    folder = tmp_path / "clone"
+    planted(folder, name, kind)
+    before = facts(folder)
+    assert read_folder(folder, whole) == "old"
+    assert facts(folder) == before
+    for inside in (False, True):
+        if inside:
+            monkeypatch.chdir(folder)
+        save(folder, "new")
+        assert read_folder(folder, whole) == "new"
+        assert list((folder / ".git" / "hooks").iterdir()) == []
+
+
+def test_a_save_in_place_goes_through_no_linked_folder(tmp_path, monkeypatch):
+    """If it fails, a save into a stranger's folder overwrites files elsewhere."""
+    folder, elsewhere = tmp_path / "model", tmp_path / "home"
+    elsewhere.mkdir()
+    (elsewhere / "table").write_text("mine")
+    folder.mkdir()
+    (folder / "data").symlink_to(elsewhere)
+    monkeypatch.chdir(folder)
+    save(folder, "new")
+    assert read_folder(folder, whole) == "new"
+    assert (elsewhere / "table").read_text() == "mine"
+
+
+def test_an_overlay_looks_into_no_linked_folder(tmp_path):
+    """If it fails, a link to a large folder, or to the one that it is in, is copied into the temporary folder at each load."""
+    half_moved(tmp_path / "model")
+    for number in range(3):
+        (tmp_path / "model" / f"loop{number}").symlink_to(".")
+    (tmp_path / "model" / "big").mkdir()
+    (tmp_path / "model" / "big" / "file").write_text("x")
+    names = read_folder(tmp_path / "model", lambda place: sorted(str(i.relative_to(place)) for i in place.rglob("*")))
+    linked = {"README.md", "big", "loop0", "loop1", "loop2"}
+    assert set(names) == {"config.json", "data", "data/table", "weights"} | linked
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_an_unfinished_save_of_another_user_is_left_to_them(tmp_path):
+    """If it fails, what another user put into a shared folder is moved over its files."""
+    half_moved(tmp_path / "model")
+    os.chown(tmp_path / "model" / ".irp-new-00000000", 65534, 65534)
+    before = facts(tmp_path / "model")
+    with pytest.raises(InputError, match="no unfinished save of another user"):
+        save(tmp_path / "model", "newest")
+    assert facts(tmp_path / "model") == before
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_what_strangers_put_beside_a_folder_is_not_that_folder(tmp_path):
+    """If it fails, whoever may write into /tmp puts a model where the user's own is missing."""
+    save(tmp_path / ".model.irp-old-00000000", "evil")
+    os.chown(tmp_path / ".model.irp-old-00000000", 65534, 65534)
+    assert not is_saved(tmp_path / "model")
+    (tmp_path / ".other.irp-old-00000000").symlink_to("/etc")
+    assert not is_saved(tmp_path / "other")
 
 
 def test_the_next_save_finishes_it_too(tmp_path):
