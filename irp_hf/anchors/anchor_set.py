@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from irp_hf.anchors.card import anchor_card
 from irp_hf.anchors.files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
+from irp_hf.anchors.named_files import refuse_named_files
 from irp_hf.anchors.sampling import Strategy, check_sampling, choose_rows, unit_points
 from irp_hf.cards.merging import merged
 from irp_hf.checks import check_choice, check_text
@@ -39,8 +40,10 @@ class AnchorSet:
 
     `items` is a list, or a dict of equally long lists, one for each view; a bare list is the view "text" or
     "image". An item is a string, a PIL image, the bytes of a picture file, or the dict {"bytes", "path"} that
-    `datasets` makes of a picture. Pictures are compared upright and by their pixels. A row that repeats an
-    earlier row in any view would leak when an anchor is held out, so it is dropped and counted.
+    `datasets` makes of a picture, with its bytes: a file that a row only names is read where `datasets` listed your folder
+    (`imagefolder`), and refused elsewhere, since anchors are published. Pictures are compared upright and by their
+    pixels. A row that repeats an earlier row in any view would leak when an anchor is held out, so it is dropped
+    and counted.
 
     `dataset_id` and `license` say where the items come from, for the cards of those who use them.
 
@@ -61,6 +64,7 @@ class AnchorSet:
     ) -> None:
         _check_origin(dataset_id, license)
         columns = as_views(items)
+        refuse_named_files(columns)
         digests = distinct_rows(columns)
         if len(digests) < 2:
             raise refusal("items", "at least 2 distinct ones", f"{len(digests)}", "Add more.")
@@ -100,6 +104,7 @@ class AnchorSet:
         check_sampling(strategy, num_anchors, seed, embeddings, label_column)
         _check_origin(dataset_id, license)
         columns = read_views(dataset, column, views)
+        refuse_named_files(columns)
         num_rows = len(next(iter(columns.values())))
         points = None if embeddings is None else unit_points(embeddings, num_rows)
         labels = None if label_column is None else read_labels(dataset, label_column)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from irp_hf.anchors.pages import LARGEST_FOOTER, check_footer, most_bytes, rows_at_once
+from irp_hf.anchors.pages import LARGEST, LARGEST_FOOTER, check_footer, most_bytes, rows_at_once
+from irp_hf.data.files import read_file
 from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 
 FORMAT_VERSION = 1
@@ -80,18 +81,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException, BufferReader, parquet
 
     try:
-        check_footer(path)
-        with parquet.ParquetFile(path, memory_map=True, **THRIFT) as file:
+        data = read_file(path, LARGEST)  # a copy: a map of a file that shrinks meanwhile ends the process
+        check_footer(data)
+        with parquet.ParquetFile(BufferReader(data), **THRIFT) as file:
             names, num_rows = file.schema_arrow.names, file.metadata.num_rows
             expected = f"{manifest['num_items']} rows of {manifest['views']}"
             if (
                 names != manifest["views"] or num_rows != manifest["num_items"] or not num_rows
             ):  # before it takes memory
                 raise damaged(path, expected, f"{num_rows} of {names}")
-            columns = _read_columns(path, file)
+            columns = _read_columns(data, file)
             for name, column in columns.items():
                 if len(column) != num_rows:
                     raise damaged(path, f"{num_rows} rows, as its footer says", f"{len(column)} in {name!r}")
@@ -102,7 +104,7 @@ def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[A
         raise damaged(path, "a whole Parquet file", f"another ({first_line(error)})") from error
 
 
-def _read_columns(path: Path, file: Any) -> dict[str, Sequence[Any]]:
+def _read_columns(data: bytes, file: Any) -> dict[str, Sequence[Any]]:
     """The texts, and the bytes of pictures, by column; counted as they come, since a value may stand there many times.
 
     Pictures come from the file alone: a path in somebody else's table could name any file of this machine.
@@ -110,8 +112,8 @@ def _read_columns(path: Path, file: Any) -> dict[str, Sequence[Any]]:
     import pyarrow.compute as pc
 
     leaves = {field.name: _leaf(field) for field in file.schema_arrow}
-    most = most_bytes(path)
-    rows = rows_at_once(path, file.metadata, list(leaves.values()), most)
+    most = most_bytes(data)
+    rows = rows_at_once(data, file.metadata, list(leaves.values()), most)
     columns: dict[str, list[Any]] = {name: [] for name in leaves}
     total = 0
     for batch in file.iter_batches(rows, columns=list(leaves.values()), use_threads=False):
@@ -119,7 +121,7 @@ def _read_columns(path: Path, file: Any) -> dict[str, Sequence[Any]]:
             values = column if leaves[name] == name else pc.struct_field(column, "bytes")
             total += pc.sum(pc.binary_length(values)).as_py() or 0
             if total > most:
-                raise ValueError(f"its values have {total:,} bytes and more, the file {path.stat().st_size:,}")
+                raise ValueError(f"its values have {total:,} bytes and more, the file {len(data):,}")
             columns[name] += values.to_pylist()
     return dict(columns)
 
@@ -131,6 +133,7 @@ def _leaf(field: Any) -> str:
     kinds = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
     if any(is_kind(field.type) for is_kind in kinds):
         return str(field.name)
-    if types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+    place = field.type.get_field_index("bytes") if types.is_struct(field.type) else -1
+    if place >= 0 and any(is_kind(field.type.field(place).type) for is_kind in kinds[2:]):
         return f"{field.name}.bytes"
     raise ValueError(f"{field.name!r} holds {field.type!s:.80}, and neither texts nor pictures")

@@ -6,11 +6,10 @@ read a few at a time, and their bytes are counted.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 LARGEST_FOOTER = 10_000_000  # bytes: 200 for each column of each row group
@@ -37,53 +36,67 @@ class Page:
     is_dictionary: bool
 
 
-def most_bytes(path: Path) -> int:
+def most_bytes(data: bytes) -> int:
     """How many bytes the values of a file may have: of a table whose items all differ, no packer gets far below."""
-    return min(LARGEST, max(SMALL, TIMES_AS_LARGE * path.stat().st_size))
+    return min(LARGEST, max(SMALL, TIMES_AS_LARGE * len(data)))
 
 
-def check_footer(path: Path) -> None:
+def check_footer(data: bytes) -> None:
     """Raise `ValueError` for a footer that would take memory by itself: one of millions of columns, say."""
-    with path.open("rb") as file:
-        if file.seek(0, 2) < 12:
-            raise ValueError("it is too short")
-        file.seek(-8, 2)
-        length, tail = struct.unpack("<I4s", file.read(8))
+    if len(data) < 12:
+        raise ValueError("it is too short")
+    length, tail = struct.unpack("<I4s", data[-8:])
     if tail == TAIL and length > LARGEST_FOOTER:
         raise ValueError(f"its footer has {length:,} bytes")
 
 
-def rows_at_once(path: Path, metadata: Any, columns: list[str], most: int) -> int:
+def rows_at_once(data: bytes, metadata: Any, columns: list[str], most: int) -> int:
     """How many rows to read at a time; raises `ValueError` where the pages of these columns would unpack to more than `most`.
 
     `columns` are paths of leaves, `metadata` is what pyarrow read of the footer.
     """
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if (rows := sum(group.num_rows for group in groups)) != metadata.num_rows:
+        raise ValueError(f"its parts have {rows} rows, and it {metadata.num_rows}")
+    chunks = [(group.num_rows, group.column(number)) for group in groups for number in range(metadata.num_columns)]
+    chunks = [(rows, chunk) for rows, chunk in chunks if chunk.path_in_schema in columns]
+    _check_apart([_span(chunk) for _, chunk in chunks])
     total, largest = 0, 1
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for group in range(metadata.num_row_groups):
-            rows = metadata.row_group(group).num_rows
-            for number in range(metadata.num_columns):
-                chunk = metadata.row_group(group).column(number)
-                if chunk.path_in_schema not in columns:
-                    continue
-                values = 0
-                for page in _pages(data, chunk):
-                    values += 0 if page.is_dictionary else page.values
-                    total, largest = total + page.unpacked, max(largest, page.unpacked)
-                    if page.encoding not in ENCODINGS:
-                        raise ValueError(f"values of {chunk.path_in_schema} are packed by encoding {page.encoding}")
-                    if total > most:
-                        raise ValueError(f"its values have {total:,} bytes and more, the file {len(data):,}")
-                if values != rows:
-                    raise ValueError(f"{values} values of {chunk.path_in_schema} in {rows} rows")
+    for rows, chunk in chunks:
+        values = 0
+        for page in _pages(data, chunk):
+            if not page.is_dictionary:
+                if not page.values:
+                    raise ValueError("a page without values")
+                values += page.values
+            total, largest = total + page.unpacked, max(largest, page.unpacked)
+            if page.encoding not in ENCODINGS:
+                raise ValueError(f"values of {chunk.path_in_schema} are packed by encoding {page.encoding}")
+            if total > most:
+                raise ValueError(f"its values have {total:,} bytes and more, the file {len(data):,}")
+        if values != rows:
+            raise ValueError(f"{values} values of {chunk.path_in_schema} in {rows} rows")
     return max(1, min(ROWS_AT_ONCE, most // largest))
 
 
-def _pages(data: mmap.mmap, chunk: Any) -> Iterator[Page]:
-    """The headers of all pages of a column in a row group; raises `ValueError` for one that cannot be read."""
+def _span(chunk: Any) -> tuple[int, int]:
+    """Where the pages of a column in a row group begin, and where they end."""
     starts = [chunk.data_page_offset, *([chunk.dictionary_page_offset] if chunk.has_dictionary_page else [])]
     place = min(start for start in starts if start is not None)
-    end = min(place + chunk.total_compressed_size, len(data))
+    return place, place + chunk.total_compressed_size
+
+
+def _check_apart(spans: list[tuple[int, int]]) -> None:
+    """Raise `ValueError` where two spans overlap: the same pages would be read once for each."""
+    ordered = sorted(spans)
+    if any(start < end for (_, end), (start, _) in pairwise(ordered)):
+        raise ValueError("pages that are of two columns")
+
+
+def _pages(data: bytes, chunk: Any) -> Iterator[Page]:
+    """The headers of all pages of a column in a row group; raises `ValueError` for one that cannot be read."""
+    place, end = _span(chunk)
+    end = min(end, len(data))
     if place < 0:
         raise ValueError("a page before the beginning")
     while place < end:
@@ -106,7 +119,7 @@ class _Thrift:
 
     DEPTH = 8
 
-    def __init__(self, data: mmap.mmap, place: int) -> None:
+    def __init__(self, data: bytes, place: int) -> None:
         self.data, self.place = data, place
 
     def struct(self, depth: int = 0) -> dict[int, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from irp_hf.data.wrong import missing_values, unequal, wrong_dtype
-from irp_hf.errors import kind_of, refusal
+from irp_hf.errors import first_line, kind_of, refusal
 
 if TYPE_CHECKING:
     import pyarrow
@@ -40,6 +40,7 @@ def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | Stacked:
         names = [field.name for field in getattr(column, "schema", ()) if _is_list(field.type)]
         advice = f"Give the column: table[{(names or ['embedding'])[0]!r}]."
         raise refusal(name, "a column of lists", f"{kind_of(column)} of pyarrow", advice)
+    check_whole(column, name)
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     matrices: list[np.ndarray[Any, Any]] = []
     row = 0
@@ -50,6 +51,17 @@ def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | Stacked:
     if not matrices:
         raise refusal(name, "at least one row", "none", "Give at least one row.")
     return matrices[0] if len(matrices) == 1 else Stacked(matrices)
+
+
+def check_whole(column: Any, name: str) -> None:
+    """Raise `InputError` where parts of an Arrow column lie about each other: what is beyond them is other memory."""
+    import pyarrow as pa
+
+    try:
+        column.validate(full=True)
+    except pa.ArrowException as error:
+        got, advice = f"a damaged one ({first_line(error)})", "Read its file anew, or make it anew."
+        raise refusal(name, "a whole Arrow column", got, advice) from error
 
 
 def to_arrow(result: Tensor) -> pyarrow.Array:

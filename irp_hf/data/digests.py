@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from irp_hf.data.files import read_file
 from irp_hf.data.items import AT_ONCE, is_picture, is_row, open_picture
 from irp_hf.errors import IRPError, first_line, kind_of, refusal
 
@@ -102,7 +102,7 @@ def _feed(hashed: Any, item: Any, files: bool, *, by_path: bool) -> None:
 
 
 def _feed_file(hashed: Any, content: bytes | None, path: Any) -> None:
-    data = Path(path).read_bytes() if content is None else content
+    data = read_file(path, most=None) if content is None else content
     hashed.update(f"file {len(data)} ".encode())
     hashed.update(data)
 

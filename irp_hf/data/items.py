@@ -6,9 +6,9 @@ import hashlib
 import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from irp_hf.data.files import read_file
 from irp_hf.data.pictures import open_file
 from irp_hf.errors import InputError, MissingDependencyError, first_line, missing, refusal, shown
 
@@ -133,7 +133,7 @@ def _file_bytes(item: bytes | Mapping[str, Any]) -> bytes:
     if isinstance(item, bytes):
         return item
     data = item.get("bytes")
-    return data if data is not None else Path(item["path"]).read_bytes()
+    return data if data is not None else read_file(item["path"])
 
 
 def content(item: Any) -> str | bytes:

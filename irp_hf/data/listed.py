@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from irp_hf.data.arrow import check_whole
 from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.data.wrong import module_of
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
@@ -121,6 +122,7 @@ def _as_python(items: Any, name: str) -> Any:
 def _of_arrow(items: Any, name: str) -> Any:
     if not hasattr(items, "to_pylist"):
         return _other(items, name)
+    check_whole(items, name)
     return OfArrow(items, len(items))
 
 

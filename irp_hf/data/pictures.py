@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irp_hf.data.files import read_file
 from irp_hf.errors import first_line, refusal
 
 if TYPE_CHECKING:
@@ -54,22 +54,22 @@ class PictureColumn(Sequence[Any]):
             feature.mode,
         )  # the first two name it
         stored = self.source.cast_column(self.column_name, type(feature)(decode=False))
-        self._stored = stored[self.column_name]
+        self.stored = stored[self.column_name]
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.stored)
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             rows = range(*place.indices(len(self)))
-            return [self._decoded(row, item) for row, item in zip(rows, self._stored[place], strict=True)]
-        return self._decoded(int(place), self._stored[place])
+            return [self._decoded(row, item) for row, item in zip(rows, self.stored[place], strict=True)]
+        return self._decoded(int(place), self.stored[place])
 
     def _decoded(self, row: int, item: Any) -> Any:
         if item is None:
             return None
         try:
-            data = item["bytes"] if item["bytes"] is not None else Path(item["path"]).read_bytes()
+            data = item["bytes"] if item["bytes"] is not None else read_file(item["path"])
             from PIL import ImageOps
 
             picture = open_file(data)

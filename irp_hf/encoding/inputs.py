@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from irp_hf.data.files import read_file
 from irp_hf.data.items import is_picture, open_picture
 from irp_hf.data.wrong import is_missing
 from irp_hf.encoding.base import Encoder, Pair
@@ -83,7 +83,7 @@ def _picture(item: Any, row: int, encoder: Encoder) -> Image:
         advice = "Pass PIL images, paths, or uint8 arrays (h, w, 3)."
         raise refusal(f"Item {row}", f"a picture, which {encoder.name} reads", kind_of(item), advice)
     try:
-        opened = open_picture(Path(item).read_bytes() if isinstance(item, str | os.PathLike) else item)
+        opened = open_picture(read_file(item) if isinstance(item, str | os.PathLike) else item)
         if max(opened.size) > MOST_TIMES_AS_LONG * min(opened.size):
             raise ValueError(f"it is {opened.width} by {opened.height} pixels")
         return opened.convert("RGB")
@@ -143,7 +143,7 @@ def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
     if isinstance(item, Mapping):
         item = item.get("bytes") if item.get("bytes") is not None else item.get("path")
     try:
-        data = item if isinstance(item, bytes) else Path(item).read_bytes()
+        data = item if isinstance(item, bytes) else read_file(item)
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             if (samples := sound.frames * sound.channels) > MOST_SAMPLES:
                 advice = "Cut it into pieces."
@@ -151,8 +151,8 @@ def _sound_file(item: Any, name: str) -> tuple[np.ndarray[Any, Any], int]:
             array, rate = sound.read(dtype="float32"), sound.samplerate
     except InputError:
         raise
-    except (OSError, TypeError, RuntimeError) as error:
-        got = getattr(error, "strerror", None) or "what soundfile cannot read"
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
+        got = getattr(error, "strerror", None) or f"what soundfile cannot read ({first_line(error)})"
         raise refusal(name, "a file with a sound", got, "Drop or replace it.") from error
     return array, rate
 

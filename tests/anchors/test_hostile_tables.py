@@ -5,6 +5,7 @@ import json
 import random
 import struct
 
+import datasets
 import pyarrow as pa
 import pytest
 from anchors.test_anchor_set import file_of, picture
@@ -201,3 +202,53 @@ def test_moving_pictures_are_read_by_their_first_frame():
         append_images=[Image.new("P", (8, 8), random.Random(n).randrange(9)) for n in range(300)],
     )
     assert AnchorSet([file.getvalue(), file_of(picture(1))]).view()[0].size == (8, 8)
+
+
+@pytest.mark.parametrize("kind", ["column", "table", "list", "rows", "saved", "arrow"])
+def test_a_file_that_a_table_names_becomes_no_anchor(tmp_path, kind, refusal):
+    """Somebody else's table could publish any picture of this machine."""
+    secret = str(tmp_path / "secret.png")
+    picture(0).save(secret)
+    rows = [{"bytes": None, "path": secret}, {"bytes": file_of(picture(1)), "path": None}]
+    table = datasets.Dataset.from_dict({"image": rows}, features=datasets.Features(image=datasets.Image()))
+    if kind == "saved":  # with a description that says it were a folder's listing
+        table = datasets.Dataset.from_dict({"image": rows})  # else its files would be saved with it
+        table.info.builder_name = "imagefolder"
+        table.save_to_disk(tmp_path / "saved")
+        table = datasets.load_from_disk(tmp_path / "saved").cast_column("image", datasets.Image())
+        assert table.info.builder_name == "imagefolder"
+    make = {
+        "column": lambda: AnchorSet(table["image"]),
+        "list": lambda: AnchorSet(rows),
+        "rows": lambda: AnchorSet.sample([{"image": row} for row in rows], "image", 2),
+        "arrow": lambda: AnchorSet.sample(pa.table({"image": rows}), "image", 2),
+    }.get(kind, lambda: AnchorSet.sample(table, "image", 2))
+    assert says(refusal(make), "Row 0 of view 'image'", "secret.png", "PIL.Image.open")
+
+
+@pytest.mark.parametrize("kind", ["list", "struct", "numbers"])
+def test_bytes_of_a_picture_that_are_none(stranger, kind, refusal):
+    """What lies below them is not counted: two kilobytes unpacked to six gigabytes."""
+    value = {"list": [b"x"], "struct": {"a": b"x"}, "numbers": 3}[kind]
+    folder = stranger(pa.table({"image": [{"bytes": value}] * 2}))
+    assert says(refusal(AnchorSet.from_pretrained, folder, error=DamagedFolderError), TABLE, "neither texts nor")
+
+
+def test_pages_that_many_columns_share():
+    """They would be read once for each: hours, of some hundred kilobytes."""
+    pages._check_apart([(20, 30), (4, 20)])
+    with pytest.raises(ValueError, match="two columns"):
+        pages._check_apart([(20, 30), (4, 21)])
+
+
+def test_a_table_is_read_from_memory(tmp_path, monkeypatch):
+    """A map of a file that another process writes anew would end this one."""
+    AnchorSet(["a", "b"]).save_pretrained(tmp_path)
+    read = parquet.ParquetFile
+
+    def emptied(source, **options):
+        (tmp_path / TABLE).write_bytes(b"")
+        return read(source, **options)
+
+    monkeypatch.setattr(parquet, "ParquetFile", emptied)
+    assert AnchorSet.from_pretrained(tmp_path).view() == ["a", "b"]

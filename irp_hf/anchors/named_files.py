@@ -1,0 +1,57 @@
+"""Files that a table names: they are copied into no anchor set, unless the table is the listing of a user's own folder.
+
+A row `{"bytes": None, "path": ...}` of somebody else's table may name any file of this machine, and anchors get published.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from irp_hf.data.columns import Columns
+from irp_hf.data.items import is_row
+from irp_hf.data.pictures import PictureColumn
+from irp_hf.errors import refusal, shown
+
+FOLDERS = "imagefolder"  # the builder of `datasets` that lists the pictures of a folder
+SAVED = "state.json"  # of a data set that was saved, whose description may be anybody's
+
+
+def refuse_named_files(columns: Columns) -> None:
+    """Raise `InputError` for a row that names a file instead of holding its bytes."""
+    for view, column in columns.items():
+        items = column.stored if isinstance(column, PictureColumn) else column
+        if len(items) == 0 or isinstance(items[0], str) or _lists_a_folder(column):
+            continue
+        for row, item in enumerate(items):
+            if not isinstance(item, Mapping) or is_row(item) or item.get("bytes") is not None:
+                continue
+            if (path := item.get("path")) is not None:
+                advice = (
+                    "Anchors are published, and a table may name any file: open the pictures that you want yourself, "
+                    "[PIL.Image.open(path) for path in paths], or load their folder with "
+                    "datasets.load_dataset('imagefolder', data_dir=folder)."
+                )
+                place = f"Row {row} of view {view!r}"
+                raise refusal(place, "a picture", f"the name of a file, {shown(path)}", advice)
+
+
+def _lists_a_folder(column: Any) -> bool:
+    """Whether `datasets` made all rows on this machine, by listing a folder: its builder looks for each file there."""
+    source, library = getattr(column, "source", None), sys.modules.get("datasets")
+    if library is None or not isinstance(source, library.Dataset) or source.info.builder_name != FOLDERS:
+        return False
+    places = {Path(file["filename"]).parent for file in source.cache_files}
+    return bool(places) and all(_was_listed(place) for place in places)
+
+
+def _was_listed(place: Path) -> bool:
+    try:
+        if (place / SAVED).exists():
+            return False
+        return bool(json.loads((place / "dataset_info.json").read_text("utf-8"))["builder_name"] == FOLDERS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
