@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.evaluation.printed import number
-from irp_hf.maths.alignment import UNRELATED, Run, misaligned_runs
+from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
 from irp_hf.maths.chance import chance_of
 from irp_hf.maths.metrics import NEIGHBORS, Labels
 from irp_hf.maths.pairs import Pairs
@@ -45,8 +45,9 @@ def doubts(
 
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
-    found = _misaligned(misaligned_runs(source, target), len(source))
-    found = found or _by_chance(pairs, directions) or _in_any_order(shuffled_block(source, target))
+    sides_apart = coordinates(source, target)
+    found = _misaligned(misaligned_runs(*sides_apart), len(source))
+    found = found or _by_chance(pairs, directions) or _in_any_order(shuffled_block(*sides_apart))
     sides = {
         "sources": (source, pairs.source, pairs.groups.sources),
         "targets": (target, pairs.target, pairs.groups.targets),

@@ -55,13 +55,16 @@ class _Step(NamedTuple):
     reverse: bool
 
 
-def misaligned_runs(source: Tensor, target: Tensor) -> list[Run]:
-    """The runs of rows that lost their step, in their order; `source (k, d_X)` and `target (k, d_Y)` as they came."""
+def coordinates(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """What tells rows apart of `source (k, d_X)` and `target (k, d_Y)`, as they came: shapes `(k, p)` and `(k, q)`."""
     k = len(source)
-    if k < LEAST_ROWS:
+    return principal(source, min(SOURCE_WIDTH, k // 3)), principal(target, min(TARGET_WIDTH, k // 3))
+
+
+def misaligned_runs(x: Tensor, y: Tensor) -> list[Run]:
+    """The runs of rows that lost their step, in their order, by the `coordinates` `x (k, p)` and `y (k, q)` of both sides."""
+    if len(x) < LEAST_ROWS:
         return []
-    x = principal(source, min(SOURCE_WIDTH, k // 3))
-    y = principal(target, min(TARGET_WIDTH, k // 3))
     table = _Table(x, y)
     return [run for run in table.runs() if table.is_sure(run)]
 
@@ -81,6 +84,12 @@ def principal(x: Tensor, width: int) -> Tensor:
     coordinates = coordinates.double()
     rotation: Tensor = torch.linalg.eigh(coordinates.T @ coordinates).eigenvectors
     return (coordinates @ rotation.flip(1))[:, :width]
+
+
+def regression_on(x: Tensor) -> tuple[Tensor, list[float]]:
+    """Inputs `(k, p + 1)` of a ridge regression on `x (k, p)`, with a constant as long as a coordinate; and its ridges."""
+    unit = float(x.square().sum() / x.shape[1]) or 1.0
+    return torch.cat([x, x.new_full((len(x), 1), math.sqrt(unit / len(x)))], dim=1), [ridge * unit for ridge in RIDGES]
 
 
 def lags_that_stand_out(x: Tensor, y: Tensor, most: int) -> list[int]:
@@ -127,9 +136,7 @@ class _Table:
         self.starts = sorted({0, *map(self.steps.index, strong)})
         self.targets = unit_rows(y)
         self.rows = torch.arange(k, device=x.device)
-        unit = float(x.square().sum() / x.shape[1]) or 1.0
-        self.ridges = [ridge * unit for ridge in RIDGES]
-        self.inputs = torch.cat([x, x.new_full((k, 1), math.sqrt(unit / k))], dim=1)
+        self.inputs, self.ridges = regression_on(x)
         places = torch.stack([step.offset + (-self.rows if step.reverse else self.rows) for step in self.steps])
         self.exists = (places >= 0) & (places < k)
         self.places = places.clamp(0, k - 1)

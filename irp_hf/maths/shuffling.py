@@ -11,19 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irp_hf.maths.alignment import SOURCE_WIDTH, TARGET_WIDTH, principal
+from irp_hf.maths.alignment import NUM_FOLDS, regression_on
 from irp_hf.maths.projection import unit_rows
 
 LEAST_ROWS = 60  # of a table
 LEAST_BLOCK = 20  # rows that are worth a word
-NOTHING, CLEAR = (
-    3.0,
-    5.0,
-)  # standard deviations of chance: what a block stays below, and blocks as long elsewhere are above
+NOTHING = 3.0  # standard deviations of chance that a block stays below
+CLEAR = 5.0  # the same, that blocks as long elsewhere are above
 ROUNDS = 4
 EDGE = 0.05  # of a block, at either end, where it may be a few rows off
-NUM_FOLDS = 10
-RIDGES = (0.03, 0.3, 3.0)  # times the mean variance of a coordinate, over all rows
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,14 @@ class Block:
     """The same of the other rows."""
 
 
-def shuffled_block(source: Tensor, target: Tensor) -> Block | None:
-    """The block of `source (k, d_X)` and `target (k, d_Y)`, as they came, whose rows are in another order.
+def shuffled_block(x: Tensor, y: Tensor) -> Block | None:
+    """The block of rows that are in another order, by the `coordinates` `x (k, p)` and `y (k, q)` of both sides.
 
     Elsewhere every block as long must fit clearly, so that of weak fits and of short blocks nothing is said.
     """
-    k = len(source)
+    k = len(x)
     if k < LEAST_ROWS:
         return None
-    x, y = principal(source, min(SOURCE_WIDTH, k // 3)), principal(target, min(TARGET_WIDTH, k // 3))
     true, predicted = unit_rows(y), _held_out(x, y)
     own = (predicted * true).sum(1)
     first, stop = _unlike_the_others(own - predicted @ true.mean(0))
@@ -97,17 +92,15 @@ def _others(k: int, first: int, stop: int) -> list[tuple[int, int]]:
 
 def _held_out(x: Tensor, y: Tensor) -> Tensor:
     """Unit predictions `(k, q)` of all rows of `y (k, q)` by ridge regression on `x (k, p)`, each fitted on other parts."""
-    k, true = len(x), unit_rows(y)
-    unit = float(x.square().sum() / x.shape[1]) or 1.0
-    inputs = torch.cat([x, x.new_full((k, 1), math.sqrt(unit / k))], dim=1)
+    true, (inputs, ridges) = unit_rows(y), regression_on(x)
     second, cross = inputs.T @ inputs, inputs.T @ true
-    parts: dict[float, list[Tensor]] = {ridge: [] for ridge in RIDGES}
-    for fold in torch.arange(k, device=x.device).tensor_split(min(NUM_FOLDS, k)):
+    parts: dict[float, list[Tensor]] = {ridge: [] for ridge in ridges}
+    for fold in torch.arange(len(x), device=x.device).tensor_split(min(NUM_FOLDS, len(x))):
         rows = inputs[fold]
         values, vectors = torch.linalg.eigh(second - rows.T @ rows)
         core = vectors.T @ (cross - rows.T @ true[fold])
         for ridge, predicted in parts.items():
-            predicted.append((rows @ vectors / (values.clamp(min=0) + ridge * unit)) @ core)
+            predicted.append((rows @ vectors / (values.clamp(min=0) + ridge)) @ core)
     return max((unit_rows(torch.cat(rows)) for rows in parts.values()), key=lambda rows: float((rows * true).sum()))
 
 

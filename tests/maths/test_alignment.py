@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from irp_hf.maths.alignment import Run, lags_that_stand_out, misaligned_runs, principal
+from irp_hf.maths.alignment import Run, coordinates, lags_that_stand_out, principal
+from irp_hf.maths.alignment import misaligned_runs as runs_by
 
 RANDOM = np.random.RandomState(0)
 PIXELS = load_digits().data / 16
@@ -18,6 +19,10 @@ def encoders(rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     noise = [0.3 * np.random.RandomState(seed).randn(len(rows), width) for seed, width in ((1, 48), (2, 40))]
     sides = np.tanh(PIXELS[rows] @ MIX) + noise[0], np.maximum(PIXELS[rows] @ BACK, 0) + noise[1]
     return torch.from_numpy(sides[0]), torch.from_numpy(sides[1])
+
+
+def misaligned_runs(source: torch.Tensor, target: torch.Tensor) -> list[Run]:
+    return runs_by(*coordinates(source, target))
 
 
 def shuffled(k: int, seed: int = 0) -> np.ndarray:

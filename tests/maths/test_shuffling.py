@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from irp_hf.maths.shuffling import shuffled_block
+from irp_hf.maths.alignment import coordinates
+from irp_hf.maths.shuffling import Block
+from irp_hf.maths.shuffling import shuffled_block as block_by
 
 
 def table(k: int, seed: int = 0, noise: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -13,6 +15,10 @@ def table(k: int, seed: int = 0, noise: float = 0.5) -> tuple[torch.Tensor, torc
     sides = [(hidden @ torch.randn(12, width, generator=random) / 3).tanh() for width in (24, 16)]
     source, target = (side + noise * torch.randn(side.shape, generator=random) for side in sides)
     return source, target
+
+
+def shuffled_block(source: torch.Tensor, target: torch.Tensor) -> Block | None:
+    return block_by(*coordinates(source, target))
 
 
 def in_any_order(rows: torch.Tensor, first: int, stop: int, seed: int = 0) -> torch.Tensor:

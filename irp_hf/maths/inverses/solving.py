@@ -22,8 +22,8 @@ def solved_with_ridge(similar: Tensor, ridge: float, target: Tensor) -> Tensor:
     factor = _factor(similar, ridge) if is_exact(ridge, similar) else None
     if factor is not None:
         return torch.cholesky_solve(target, factor)
-    values, vectors = torch.linalg.eigh(similar)
-    solved: Tensor = (vectors / (values.clamp(min=0) + ridge)) @ (vectors.T @ target)
+    shrunk, vectors = _shrunk(similar, ridge)
+    solved: Tensor = shrunk @ (vectors.T @ target)
     return solved
 
 
@@ -32,8 +32,8 @@ def inverse_with_ridge(similar: Tensor, ridge: float) -> Tensor:
     factor = _factor(similar, ridge) if is_exact(ridge, similar) else None
     if factor is not None:
         return torch.cholesky_inverse(factor)
-    values, vectors = torch.linalg.eigh(similar)
-    inverse: Tensor = (vectors / (values.clamp(min=0) + ridge)) @ vectors.T
+    shrunk, vectors = _shrunk(similar, ridge)
+    inverse: Tensor = shrunk @ vectors.T
     return inverse
 
 
@@ -50,6 +50,12 @@ def rough_inverse(similar: Tensor, ridge: float) -> Tensor:
         if inverse is not None and rounding * float(inverse.diagonal().mean()) <= ROUGH:
             return inverse
     return inverse_with_ridge(similar, ridge)
+
+
+def _shrunk(similar: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Eigenvectors `V (k, k)` of `similar (k, k)`, over its eigenvalues with the ridge and as they are."""
+    values, vectors = torch.linalg.eigh(similar)
+    return vectors / (values.clamp(min=0) + ridge), vectors
 
 
 def _factor(similar: Tensor, ridge: float) -> Tensor | None:
