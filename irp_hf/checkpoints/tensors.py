@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,15 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
     http_backoff,
 )
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from irp_hf.checkpoints.limits import LARGEST_CONFIG, WEIGHTS, check_size
 from irp_hf.checkpoints.repository import Repository
+from irp_hf.checkpoints.stored import LENGTH, Entry, entries_of, header_length, tensor_file, tensor_of
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
-from irp_hf.errors import HubError, InputError, first_line, kind_of, reason_of, refusal, shown
+from irp_hf.errors import HubError, InputError, IRPError, first_line, reason_of, refusal, shown
 from irp_hf.hub.errors import CONNECT, hub_errors, none_if_missing
 
 Shape = tuple[int, ...]
@@ -35,11 +33,8 @@ Span = tuple[int, int]
 """Where bytes begin, and where they end."""
 
 BESIDE = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)  # a file beside the others, no way out
-LENGTH = 8  # bytes in front of the header, which say how long it is
-LONGEST_HEADER = 100_000_000  # bytes; as the safetensors library has it
 FIRST = 100_000  # bytes that are asked for first: huggingface_hub counted that 97 % of the Hub's headers are shorter
 GAP = 1 << 16  # bytes between two spans that one request takes along: one more waits as long as some of these take
-WIDEST = 8  # bytes of a number
 ATTEMPTS = 3
 SAVE_AGAIN = "Download or save it again."
 ITS_CONFIGURATION = "Give it the configuration that it was saved with."
@@ -56,8 +51,11 @@ def stored_tensors(
     if repository.commit is None or repository.cached(repository.weights_name(WEIGHTS)):
         return _from_files(repository, shapes, token)
     kept = _kept_path(repository, list(shapes))
-    with contextlib.suppress(SafetensorError, OSError):  # broken or not there: it is fetched again
-        return _complete(repository, load_file(kept), shapes)
+    with (
+        contextlib.suppress(ValueError, OSError),
+        tensor_file(kept) as file,
+    ):  # broken or not there: it is fetched again
+        return _complete(repository, {name: file.read(name) for name in file.entries}, shapes)
     tensors = _from_files(repository, shapes, token)
     if tensors is not None:
         remove_leftovers(kept)
@@ -93,10 +91,14 @@ def _from_file(
     if file is None:
         return read_tensors(repository, file_name, shapes, token) if repository.online else None
     try:
-        with safe_open(file, framework="pt") as stored:
-            # Copies: else a window on the file, which may change.
-            return {name: stored.get_tensor(name).clone() for name in shapes.keys() & set(stored.keys())}
-    except (SafetensorError, OSError) as error:
+        with tensor_file(file) as stored:
+            here = shapes.keys() & stored.entries.keys()
+            for name in here:
+                _check_shape(repository, name, stored.entries[name].shape, shapes[name])
+            return {name: stored.read(name) for name in here}
+    except IRPError:
+        raise
+    except (ValueError, OSError) as error:
         raise _damaged(repository, file_name, reason_of(error)) from error
 
 
@@ -200,44 +202,26 @@ def read_tensors(
         if file is None:
             return None
         first = file.read(0, min(FIRST, file.size))
-        header, data = _header(file, first)
-        spans = {key: _span(file, key, header[key], shapes[key], data) for key in shapes if key in header}
+        entries, data = _header(file, first)
+        for key in shapes.keys() & entries.keys():
+            _check_shape(repository, key, entries[key].shape, shapes[key])
+        spans = {key: (data + entries[key].start, data + entries[key].stop) for key in shapes if key in entries}
         content = _contents(file, spans, first)
     try:
-        return load(_packed({key: header[key] for key in content}, content))
-    except SafetensorError as error:
+        return {key: tensor_of(entries[key], part) for key, part in content.items()}
+    except ValueError as error:
         raise _damaged(repository, name, first_line(error)) from error
 
 
-def _header(file: RemoteFile, first: bytes) -> tuple[dict[str, Any], int]:
+def _header(file: RemoteFile, first: bytes) -> tuple[dict[str, Entry], int]:
     """What the file holds, and where its tensors begin; `first` are its first bytes."""
-    if file.size < LENGTH:
-        raise _damaged(file.repository, file.name, f"it has {file.size} bytes")
-    (length,) = struct.unpack("<Q", first[:LENGTH])
-    if length > min(LONGEST_HEADER, file.size - LENGTH):
-        why = f"its header is {length} bytes long, the file {file.size}"
-        raise _damaged(file.repository, file.name, why)
-    data = LENGTH + length
     try:
-        header = json.loads(first[LENGTH:data] + file.read(len(first), data))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(file.repository, file.name, "its header is no JSON") from error
-    if not isinstance(header, dict):
-        raise _damaged(file.repository, file.name, f"its header is {kind_of(header)} and no JSON object")
-    return header, data
-
-
-def _span(file: RemoteFile, key: str, entry: Any, shape: Shape, data: int) -> Span:
-    """Where a tensor lies in the file, whose tensors begin at `data`."""
-    try:
-        (start, stop), stored = entry["data_offsets"], tuple(entry["shape"])
-        right = type(start) is type(stop) is int and 0 <= start <= stop <= file.size - data
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(file.repository, file.name, f"its header is wrong about {key}") from None
-    _check_shape(file.repository, key, stored, shape)
-    if not right or stop - start > WIDEST * math.prod(shape):
-        raise _damaged(file.repository, file.name, f"its header is wrong about {key}")
-    return data + start, data + stop
+        data = LENGTH + header_length(first, file.size)
+        return entries_of(first[LENGTH:data] + file.read(len(first), data), file.size - data), data
+    except IRPError:
+        raise
+    except ValueError as error:
+        raise _damaged(file.repository, file.name, first_line(error)) from error
 
 
 def _contents(file: RemoteFile, spans: Mapping[str, Span], first: bytes) -> dict[str, bytes]:
@@ -261,16 +245,6 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
             stop = max(stop, last)
         joined.append((start, stop))
     return joined
-
-
-def _packed(entries: Mapping[str, Any], content: Mapping[str, bytes]) -> bytes:
-    """A safetensors file of these tensors alone, which the library then checks."""
-    header, place = {}, 0
-    for key, data in content.items():
-        header[key] = {**entries[key], "data_offsets": [place, place + len(data)]}
-        place += len(data)
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + b"".join(content.values())
 
 
 def _check_shape(repository: Repository, name: str, stored: tuple[Any, ...], shape: Shape) -> None:

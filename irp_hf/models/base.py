@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo, ModelCard
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
@@ -33,7 +32,7 @@ from irp_hf.encoding.base import check_device_map
 from irp_hf.errors import InputError, IRPError, first_line, reason_of, refusal, shown
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
-from irp_hf.models.loading import check_tensors, damaged, read_config
+from irp_hf.models.loading import check_tensors, damaged, read_config, read_tensors
 
 CODE = Path(__file__).parent.parent / "hub_code.py"
 NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie
@@ -276,15 +275,17 @@ class AnchoredModel(PreTrainedModel):
     ) -> tuple[Self, dict[str, Any]]:
         """The model in a folder, and what transformers tells of its loading; `where` is said in errors."""
         config, options = read_config(folder, where, cls.config_class, **kwargs)  # type: ignore[arg-type]
-        check_tensors(folder, where, cls.shapes(config))
         options = {name: value for name, value in options.items() if value is not None and name not in NO_MATTER}
         try:
             if args or options:  # a device map, say
+                check_tensors(folder, where, cls.shapes(config))
                 fixed = dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
                 with LOADING.taken():
                     loaded: Any = super().from_pretrained(folder, *args, config=config, **options | fixed)
             else:  # no thread need wait for another, and nothing of torch is patched meanwhile
-                loaded = cls._read(folder, config)
+                loaded = cls._read(folder, where, config)
+        except IRPError:
+            raise
         except Exception as error:  # an altered file makes the loader raise almost anything
             if unknown := UNKNOWN.search(first_line(error)):
                 check_names(
@@ -294,8 +295,11 @@ class AnchoredModel(PreTrainedModel):
         model, info = loaded
         if model.config.weights_sha256 != model.checksum():
             raise damaged(where, "tensors or a configuration that were changed since (the checksum differs)")
-        for name, tensor in list(model.named_parameters()):  # the loader's need gradients and lie in the mapped file
-            model._set_tensor(name, tensor)
+        if any(
+            tensor.requires_grad for tensor in model.parameters()
+        ):  # transformers' loader, whose lie in the mapped file
+            for name, tensor in list(model.named_parameters()):
+                model._set_tensor(name, tensor)
         model._check_values(where)
         return model, info
 
@@ -318,11 +322,13 @@ class AnchoredModel(PreTrainedModel):
         return None
 
     @classmethod
-    def _read(cls, folder: Path, config: AnchoredConfig) -> tuple[Self, dict[str, Any]]:
-        """The model of files that were checked, and what transformers would tell of its loading."""
-        model = cls(config)
-        for name, tensor in load_file(folder / WEIGHTS).items():
-            model._set_tensor(name, tensor)
+    def _read(cls, folder: Path, where: str, config: AnchoredConfig) -> tuple[Self, dict[str, Any]]:
+        """The model of the files in a folder, and what transformers would tell of its loading."""
+        tensors = read_tensors(folder, where, cls.shapes(config))
+        with torch.device("meta"):  # a matter of this thread
+            model = cls(config)
+        for name, tensor in tensors.items():
+            model.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
         model.eval()  # type: ignore[no-untyped-call]
         told: dict[str, Any] = dict(missing_keys=set(), unexpected_keys=set(), mismatched_keys=set(), error_msgs=[])
         return model, told

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from irp_hf.checkpoints.limits import CONFIG, LARGEST_CONFIG, WEIGHTS
+from irp_hf.checkpoints.stored import Entry, TensorFile, check_room, tensor_file
 from irp_hf.configuration_irp import AnchoredConfig
-from irp_hf.errors import DamagedFolderError, InputError, OtherModelError, refusal, shown
+from irp_hf.disk.plain import read_text
+from irp_hf.errors import (
+    DamagedFolderError,
+    InputError,
+    IRPError,
+    OtherModelError,
+    first_line,
+    reason_of,
+    refusal,
+    shown,
+)
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
@@ -47,22 +59,46 @@ def read_config(
 
 def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> None:
     """Raise `DamagedFolderError` unless the tensors in `folder` have these names and shapes; none of them is read."""
+    with _tensors(folder, place, wanted):
+        pass
+
+
+def read_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The tensors of these names and shapes, float32, each in memory of its own.
+
+    Raises `DamagedFolderError` as `check_tensors` does, before memory is taken, and `InputError` where there is none.
+    """
+    with _tensors(folder, place, wanted) as file:
+        try:
+            check_room(file.num_bytes)
+            return {name: file.read(name) for name in wanted}
+        except MemoryError as error:
+            advice = "Free some, or load it on another machine."
+            raise refusal(place, f"memory for its {file.num_bytes:,} bytes", "less", advice) from error
+
+
+@contextmanager
+def _tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> Iterator[TensorFile]:
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            stored = {name: tuple(part.get_shape()) for name, part in slices.items()}
-            others = [name for name, part in slices.items() if part.get_dtype() != "F32"]
-    except (SafetensorError, OSError, RuntimeError) as error:  # the last where it shrinks meanwhile
-        raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({_line(error)})") from error
+        with tensor_file(folder / WEIGHTS) as file:
+            _check_entries(place, file.entries, wanted)
+            yield file
+    except IRPError:
+        raise
+    except (OSError, ValueError) as error:  # also where it shrinks meanwhile
+        raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({reason_of(error)})") from error
+
+
+def _check_entries(place: str, entries: Mapping[str, Entry], wanted: Mapping[str, tuple[int, ...]]) -> None:
     for what, names in (
-        ("missing", wanted.keys() - stored.keys()),
-        ("unexpected", stored.keys() - wanted.keys()),
-        ("mismatched", {name for name in wanted.keys() & stored.keys() if stored[name] != wanted[name]}),
+        ("missing", wanted.keys() - entries.keys()),
+        ("unexpected", entries.keys() - wanted.keys()),
+        ("mismatched", {name for name in wanted.keys() & entries.keys() if entries[name].shape != wanted[name]}),
     ):
         if names:
             listed = ", ".join(f"{name:.80}" for name in sorted(names)[:8])
             raise damaged(place, f"tensors that do not fit its {CONFIG} ({what} keys: {listed})")
-    if others:
+    if others := [name for name, entry in entries.items() if entry.dtype != "F32"]:
         raise damaged(place, f"tensors that are no float32 ({', '.join(f'{name:.80}' for name in sorted(others)[:8])})")
 
 
@@ -72,22 +108,14 @@ def damaged(place: str, what: str) -> DamagedFolderError:
 
 
 def _read_json(place: str, file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise damaged(place, f"no {file.name}")
     try:
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise damaged(place, f"a {file.name} of {file.stat().st_size:,} bytes")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except DamagedFolderError:
-        raise
+        content = json.loads(read_text(file, LARGEST_CONFIG))
+    except FileNotFoundError as error:
+        raise damaged(place, f"no {file.name}") from error
     except OSError as error:
-        raise damaged(place, f"a {file.name} that cannot be read ({error.strerror})") from error
+        raise damaged(place, f"a {file.name} that cannot be read ({reason_of(error)})") from error
     except (ValueError, RecursionError) as error:
-        raise damaged(place, f"a {file.name} that is no JSON ({error})") from error
+        raise damaged(place, f"a {file.name} that is no JSON ({first_line(error)})") from error
     if not isinstance(content, dict):
         raise damaged(place, f"a {file.name} that is no JSON object")
     return content
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")

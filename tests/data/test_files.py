@@ -19,7 +19,7 @@ def test_only_regular_files_are_read(tmp_path, kind, refusal):
         os.mkfifo(path)
     else:
         path.mkdir()
-    with pytest.raises(ValueError, match="no regular file"):
+    with pytest.raises(OSError, match="no regular file"):
         read_file(path)
     assert says(refusal(digest, [{"bytes": None, "path": str(path)}]), "Item 0", "no regular file")
 
@@ -28,5 +28,5 @@ def test_a_file_is_measured_before_it_is_read(tmp_path):
     """A file with a hole of terabytes would fill the memory."""
     with (tmp_path / "x").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(ValueError, match="1,099,511,627,776"):
+    with pytest.raises(OSError, match="1,099,511,627,776"):
         read_file(tmp_path / "x")

@@ -13,7 +13,7 @@ from architectures import build
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from irp_hf.checkpoints import tensors as stored_tensors
+from irp_hf.checkpoints.stored import TensorFile
 from irp_hf.errors import InputError
 from irp_hf.heads import Head, open_head
 from irp_hf.heads import stored as stored_heads
@@ -54,31 +54,17 @@ def copy(stored: Path, tmp_path: Path) -> Copy:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the tensors that are read from safetensors by us, and "whole" where the model is loaded."""
     names: list[str] = []
-    really_open, really_load = stored_tensors.safe_open, stored_heads._whole_cut
+    really_read, really_load = TensorFile.read, stored_heads._whole_cut
 
-    class Watched:
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.file = really_open(*args, **kwargs)
-
-        def __enter__(self) -> Any:
-            self.inner = self.file.__enter__()
-            return self
-
-        def __exit__(self, *error: Any) -> None:
-            self.file.__exit__(*error)
-
-        def keys(self) -> list[str]:
-            return list(self.inner.keys())
-
-        def get_tensor(self, name: str) -> Tensor:
-            names.append(name)
-            return self.inner.get_tensor(name)  # type: ignore[no-any-return]
+    def read(self: TensorFile, name: str) -> Tensor:
+        names.append(name)
+        return really_read(self, name)
 
     def load(*args: Any, **kwargs: Any) -> HeadCut:
         names.append("whole")
         return really_load(*args, **kwargs)
 
-    monkeypatch.setattr(stored_tensors, "safe_open", Watched)
+    monkeypatch.setattr(TensorFile, "read", read)
     monkeypatch.setattr(stored_heads, "_whole_cut", load)
     return names
 

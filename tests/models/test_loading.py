@@ -95,7 +95,7 @@ def test_a_config_that_takes_all_memory(saved, refusal):
         file.truncate(LARGEST_CONFIG + 1)
     text = refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError)
     assert text.startswith(f"{folder}: ")
-    assert "config.json of 10,000,001 bytes" in text
+    assert "10,000,001 bytes" in text
 
 
 def test_keys_of_a_stranger_are_left_out(saved, adapters, digits):
