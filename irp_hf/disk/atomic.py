@@ -15,6 +15,7 @@ from irp_hf.disk.in_place import finish, put_in_place
 from irp_hf.disk.leftovers import claimed, old_folders, old_name, remove_leftovers, temporary_name
 from irp_hf.disk.modes import hidden, inherit, inherit_all
 from irp_hf.disk.places import check_path, check_utf8, sync, written_in_words
+from irp_hf.disk.plain import NO_FILE, is_plain
 from irp_hf.errors import refusal
 
 BINARY = getattr(os, "O_BINARY", 0)
@@ -24,24 +25,26 @@ BINARY = getattr(os, "O_BINARY", 0)
 def written_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write to, which takes the name `path` in one step once it is on the disk.
 
-    A link is followed. What is replaced hands on its mode and, where that is allowed, its owner; until then nobody else may
-    read more than of the result.
+    A link is replaced, and not followed: it may be a stranger's. What is replaced hands on its mode and, where that is allowed,
+    its owner; until then nobody else may read more than of the result. Raises `OSError` where a folder, a pipe or a device has
+    the name.
     """
-    place = Path(os.path.realpath(path)) if os.path.islink(path) else path
-    fresh = temporary_name(place)
-    mode = 0o600 if os.path.exists(place) else 0o666  # of which the umask takes its part
+    if os.path.lexists(path) and not os.path.islink(path) and not is_plain(path):
+        raise OSError(NO_FILE)
+    fresh = temporary_name(path)
+    mode = 0o600 if os.path.exists(path) else 0o666  # of which the umask takes its part
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode)
         with os.fdopen(descriptor, "wb") as file, claimed(descriptor):
             yield file
             file.flush()
-            inherit(place, fresh)
+            inherit(path, fresh)
             os.fsync(descriptor)
             if sys.platform != "win32":  # which renames no open file
-                fresh.replace(place)
+                fresh.replace(path)
         if sys.platform == "win32":
-            fresh.replace(place)
-        sync(place.parent)
+            fresh.replace(path)
+        sync(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
 

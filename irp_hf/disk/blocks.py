@@ -25,6 +25,7 @@ from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.modes import inherit
 from irp_hf.disk.parts import NAME, TEMPORARY, Part, find_parts, read_part, read_rows, write_part
 from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
+from irp_hf.disk.plain import check_own_file, check_own_folder
 from irp_hf.disk.results import ONLY, Array, Arrays, layout, map_array, named_arrays, reserve, row_kinds
 from irp_hf.errors import InputError, IRPError, refusal, shown
 
@@ -96,6 +97,7 @@ class Blocks:
         Raises `InputError` where a file stands in the way that is not this run's, where a part is damaged, where another run
         is at work, and where nothing can be written.
         """
+        self._refuse_links()
         remove_leftovers(self.journal)
         with _refused_in_words(self.parts), contextlib.ExitStack() as stack:
             if not self._is_finished():
@@ -216,8 +218,15 @@ class Blocks:
                 if ended:
                     self._remove_folder()
 
+    def _refuse_links(self) -> None:
+        """Raise `InputError` where a link, a pipe or the like stands where this run writes, or removes what it wrote."""
+        check_own_file(self.journal)
+        check_own_folder(self.parts)
+        check_own_file(self.parts / LOCK)
+
     def _remove_parts(self, *, journal: bool = False) -> None:
         """Remove the parts, and the journal where that is said, and last the file that is locked meanwhile."""
+        self._refuse_links()
         with contextlib.suppress(OSError):
             for path in self.parts.iterdir():
                 joining = path.suffix == ".npy" and path.stem.isidentifier()

@@ -10,9 +10,11 @@ from typing import Any
 
 from irp_hf.checks import check_count, is_count
 from irp_hf.disk.atomic import written_file
-from irp_hf.errors import first_line, reason_of, refusal, shown
+from irp_hf.disk.plain import check_own_file, read_text
+from irp_hf.errors import IRPError, first_line, reason_of, refusal, shown
 
 FORMAT_VERSION = 1
+LARGEST_JOURNAL = 10_000_000  # bytes; a record has some thousands
 MOVE = "Move it, or name another place."
 DIGEST = "_sha256"  # what names of digests end with
 WHOSE = ("weights_sha256", "head_sha256")  # of what has an id
@@ -72,10 +74,13 @@ class Run:
         Raises `InputError` where it is another run's, of a newer format, or none that can be read.
         """
         try:
-            found = json.loads(journal.read_text(encoding="utf-8"))
+            check_own_file(journal)
+            found = json.loads(read_text(journal, LARGEST_JOURNAL))
             theirs = _by_path(found["run"])
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except IRPError:
+            raise
         except OSError as error:
             got = f"the error: {reason_of(error)}"
             raise refusal(str(journal), "a journal that can be read", got, MOVE) from error

@@ -9,12 +9,14 @@ import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZIP_STORED
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.journal import Run
+from irp_hf.disk.plain import check_own_file, opened
 from irp_hf.disk.results import NUMBERS, Array, Arrays, native
 from irp_hf.errors import InputError, IRPError, first_line, kind_of, refusal, shown
 
@@ -72,10 +74,12 @@ def _read(run: Run, part: Part, *, rows_only: bool) -> tuple[Array, Arrays]:
         raise _damaged(part, f"the numbers of blocks from 0 to {run.num_blocks - 1}", shown(part.path.name))
     own = np.arange(run.rows(part.blocks[0]).start, run.rows(part.blocks[-1]).stop)
     try:
-        stored = np.load(part.path)
-        if not isinstance(stored, NpzFile):
-            raise _damaged(part, "a .npz file", "a single array")
-        with stored:
+        check_own_file(part.path)
+        with opened(part.path) as file:
+            stored = np.load(file)
+            if not isinstance(stored, NpzFile):
+                raise _damaged(part, "a .npz file", "a single array")
+            _check_packing(part, stored)
             rows = stored[ROWS] if ROWS in stored.files else own  # which parts of one block once left out
             names = [] if rows_only else [name for name in stored.files if name != ROWS]
             arrays = {name.removeprefix(PREFIX): stored[name] for name in names}
@@ -84,6 +88,15 @@ def _read(run: Run, part: Part, *, rows_only: bool) -> tuple[Array, Arrays]:
     except Exception as error:  # a damaged file makes numpy raise almost anything
         raise _damaged(part, "a whole file", f"a damaged one ({first_line(error)})") from error
     return _checked(run, part, rows, own), arrays
+
+
+def _check_packing(part: Part, stored: NpzFile) -> None:
+    """Raise `InputError` for what numpy would unpack, or read twice: we pack nothing, and some kilobytes may hold terabytes."""
+    members = stored.zip.infolist() if stored.zip else []
+    packed = any(member.compress_type != ZIP_STORED or member.file_size != member.compress_size for member in members)
+    total = sum(member.file_size for member in members)
+    if packed or total > part.path.stat().st_size or len({member.filename for member in members}) < len(members):
+        raise _damaged(part, "arrays that are not packed, each once", "others")
 
 
 def _checked(run: Run, part: Part, rows: Any, own: Array) -> Array:

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from irp_hf.errors import InputError, refusal
+
 NO_FILE = "it is no regular file"
 
 
@@ -40,3 +42,33 @@ def read_plain(path: str | os.PathLike[str], most: int | None) -> bytes:
 def read_text(path: Path, most: int) -> str:
     """The text of a regular file, in UTF-8; raises as `read_plain` does, and `UnicodeDecodeError`."""
     return read_plain(path, most).decode()
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a regular file stands there, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def check_own_file(path: Path) -> None:
+    """Raise `InputError` where something stands at `path` that is no regular file of its own.
+
+    Of what we keep beside a user's files, nothing is a link: somebody else made it, and it may lead to any file.
+    """
+    if os.path.lexists(path) and not is_plain(path):
+        raise _foreign(path, "a file, or nothing")
+
+
+def check_own_folder(path: Path) -> None:
+    """The same for a folder."""
+    if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+        raise _foreign(path, "a folder, or nothing")
+
+
+def _foreign(path: Path, expected: str) -> InputError:
+    mode = path.lstat().st_mode
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
+    got = kinds.get(stat.S_IFMT(mode), "a pipe, a device or the like")
+    return refusal(str(path), expected, got, "Remove it, or name another place.")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
+from irp_hf.disk.plain import opened
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
 ONLY = "values"  # the name of a result that is one array
@@ -66,7 +68,8 @@ def layout(dtype: object, shape: tuple[int, ...]) -> dict[str, Any]:
 def map_array(path: Path) -> Array:
     """The array of numbers in a file, mapped; changing it does not change the file. Raises `InputError` for any other file."""
     try:
-        array = np.load(path, mmap_mode="c")
+        with opened(path):  # no pipe
+            array = np.load(path, mmap_mode="c")
     except Exception as error:  # a damaged file makes numpy raise almost anything
         raise _foreign(path, f"an error ({first_line(error)})") from error
     if not isinstance(array, np.ndarray):
@@ -89,9 +92,7 @@ def reserve(files: Mapping[str, Path], like: Arrays, num_rows: int) -> dict[str,
     matrices: dict[str, np.memmap[Any, Any]] = {}
     try:
         for name, array in like.items():
-            path = files[name]
-            matrices[name] = open_memmap(path, "w+", array.dtype, (num_rows, *array.shape[1:]))
-            _allocate(path)
+            matrices[name] = _new_map(files[name], array.dtype, (num_rows, *array.shape[1:]))
     except BaseException:
         matrices.clear()  # Windows removes no mapped file
         for name in like:
@@ -100,22 +101,33 @@ def reserve(files: Mapping[str, Path], like: Arrays, num_rows: int) -> dict[str,
     return matrices
 
 
-def _allocate(path: Path) -> None:
-    size = path.stat().st_size
-    with open(path, "r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        except AttributeError:  # macOS
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        # A file system without such a call: what is written has its space. The header is there, and all else is zero yet.
-        header = file.read(min(size, PIECE))
-        file.seek(0)
-        for start in range(0, size, PIECE):
-            file.write(bytes(min(PIECE, size - start)) if start else header)
+def _new_map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A file with room for an array, mapped. It is a new one: what stood there may be a link to another place."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    with open(descriptor, "w+b") as file:
+        about = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        write_array_header_1_0(file, about)
+        start = file.tell()
+        file.flush()
+        _allocate(file, start + dtype.itemsize * math.prod(shape))
+        return np.memmap(file, dtype, "r+", start, shape)
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    """Give a file, which has its header, the space for `size` bytes."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    except AttributeError:  # macOS
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    # A file system without such a call: what is written has its space.
+    for start in range(file.tell(), size, PIECE):
+        file.write(bytes(min(PIECE, size - start)))
+    file.flush()
 
 
 def errors(kept: Array, again: Array) -> Array:

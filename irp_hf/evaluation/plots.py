@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,8 @@ def _save(figure: Figure, path: str | Path, what: str) -> None:
     place = check_path(f"The picture of {what}", path)
     if not place.suffix:
         place = place.with_name(f"{place.name}.{rcParams['savefig.format']}")  # as matplotlib names it
+    if os.path.islink(place):  # the picture goes where it leads
+        place = Path(os.path.realpath(place))
     remove_leftovers(place)
     try:
         with written_file(place) as file:

@@ -322,7 +322,7 @@ def test_folders_where_files_should_be(tmp_path, refusal):
     """If it fails, a raw IsADirectoryError says neither what was expected nor what to do."""
     (tmp_path / "a" / "run.json").mkdir(parents=True)
     for call in (blocks(tmp_path / "a").begin, blocks(tmp_path / "a").joined, blocks(tmp_path / "a").results):
-        assert says(refusal(call, error=InputError), str(tmp_path / "a" / "run.json"), "directory")
+        assert says(refusal(call, error=InputError), str(tmp_path / "a" / "run.json"), "a folder")
     with blocks(tmp_path / "b") as files:
         files.begin()
         fill(files)

@@ -100,20 +100,6 @@ def test_files_keep_their_owner(tmp_path):
     assert mode(path) == mode(folder / "config.json") == 0o640
 
 
-def test_a_link_is_followed(tmp_path):
-    """If it fails, a file that a user keeps on a large disk lands on the small one, and the link is gone."""
-    (tmp_path / "large").mkdir()
-    for name in ("there", "not yet"):
-        (tmp_path / name).symlink_to(tmp_path / "large" / name)
-        with written_file(tmp_path / name) as file:
-            file.write(b"new")
-        assert (tmp_path / name).is_symlink()
-        assert (tmp_path / "large" / name).read_bytes() == b"new"
-        with written_file(tmp_path / name) as file:
-            file.write(b"newer")
-        assert (tmp_path / "large" / name).read_bytes() == b"newer"
-
-
 def test_anchors_and_results_keep_their_modes(tmp_path):
     """The same by what users call."""
     anchors, out = AnchorSet(["one", "two"]), tmp_path / "v.npy"
