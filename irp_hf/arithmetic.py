@@ -28,9 +28,8 @@ def own_arithmetic(gradients: bool = False) -> Iterator[None]:
     No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
     """
     wanted, modes = gradients and torch.is_grad_enabled(), list(_to_end())
-    if not modes:  # nearly always
-        with torch.set_grad_enabled(wanted):
-            yield
+    if not modes and torch.is_grad_enabled() == wanted:  # nearly always
+        yield
         return
     with ExitStack() as stack:
         for mode in modes:

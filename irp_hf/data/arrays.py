@@ -41,8 +41,8 @@ class Rows:
         if width is not None and self.width != width:
             advice = "Encode them with the encoder whose anchors these are."
             raise refusal(name, f"width {width}", f"width {self.width}", advice)
-        first = self[0:1]
-        self.dtype, self.device = first.dtype, first.device
+        self._first = self[0:1]
+        self.dtype, self.device = self._first.dtype, self._first.device
 
     def __getitem__(self, rows: slice) -> Tensor:
         matrix = self._matrix[rows]
@@ -62,6 +62,9 @@ class Rows:
 
     def chunks(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows in order, at most `size` at a time."""
+        if self.num_rows == 1:
+            yield slice(0, 1), self._first
+            return
         for start in range(0, self.num_rows, size):
             rows = slice(start, min(start + size, self.num_rows))
             yield rows, self[rows]

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irp_hf.arithmetic import working_dtype
 from irp_hf.checks import check_count
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.matrices import tensor_of
@@ -28,22 +27,22 @@ class Step(Protocol):
 
 
 def run(
-    rows: Rows, step: Step, result: Tensor, device: torch.device, chunk_size: int | None, double: bool = False
+    rows: Rows, step: Step, result: Tensor, device: torch.device, dtype: torch.dtype, chunk_size: int | None
 ) -> None:
     """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row.
 
-    `double`: the step takes float64, whatever the rows are.
+    The step takes and gives tensors of this `device` and `dtype`.
     """
     if chunk_size is None:
         chunk_size = CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
     chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
-    dtype = working_dtype(rows.dtype, device, double)
+    there = (result.device, result.dtype) == (device, dtype)
     # Only in inference mode may be written to what was made in it.
     with torch.inference_mode() if result.is_inference() else nullcontext():
         for part, chunk in rows.chunks(chunk_size):
             refuse_not_finite(chunk, rows.name, part.start)
-            place = result[part]
-            if (place.device, place.dtype) == (device, dtype):
+            place = result if len(chunk) == len(result) else result[part]
+            if there:
                 step(chunk.to(device, dtype), out=place)
             else:
                 place.copy_(step(chunk.to(device, dtype)))

@@ -26,6 +26,11 @@ class Translation:
     """What rows are lifted by, shape (); None keeps angles alone."""
     target: Statistics
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of all its tensors."""
+        return self.source_mean.dtype
+
     def translate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
         return self._at_scale(self.folded.of_centred(centre(x, self.source_mean, self.source_lift)), out)

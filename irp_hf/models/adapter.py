@@ -77,6 +77,7 @@ class IRPAdapter(AnchoredModel):
     card_options = ("report",)
     source_anchors: Tensor
     target_anchors: Tensor
+    source_mean: Tensor
     target_mean: Tensor
     target_scale: Tensor
     checksum_fields = (  # in the order in which the first adapters were saved
@@ -235,11 +236,11 @@ class IRPAdapter(AnchoredModel):
             output = self.forward(x, return_confidence)
             translated: Any = output.translated
             return (translated, output.confidence) if return_confidence else translated
-        rows = Rows(x, width=self.config.source_size)
+        rows = Rows(x, width=len(self.source_mean))
         with self.computing():
-            refuse_overflow(rows, self.target_mean, self.target_scale)
-            result = output_buffer(rows, out, self.config.target_size)
             translation, expected = self._translation(rows.dtype), []
+            refuse_overflow(rows, *translation.target)
+            result = output_buffer(rows, out, len(self.target_mean))
 
             def step(x: Tensor, out: Tensor | None = None) -> Tensor:
                 if not return_confidence:
@@ -248,7 +249,7 @@ class IRPAdapter(AnchoredModel):
                 expected.append(cosine.to(rows.device, rows.dtype))
                 return translated
 
-            run(rows, step, result, self.device, chunk_size, bool(self.config.double))
+            run(rows, step, result, self.device, translation.dtype, chunk_size)
             translated = rows.wrap(result) if out is None else out
             return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
 
@@ -272,7 +273,7 @@ class IRPAdapter(AnchoredModel):
             error = None if coverage is None else self._error(translation.confidence, coverage)
             expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
             step = partial(translation.expected_cosine, error=error)
-            run(rows, step, expected, self.device, chunk_size, bool(self.config.double))
+            run(rows, step, expected, self.device, translation.dtype, chunk_size)
             return rows.wrap(expected)
 
     def _error(self, confidence: Confidence, coverage: float) -> Tensor:
@@ -315,18 +316,20 @@ class IRPAdapter(AnchoredModel):
 
     def _translation(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
-        dtype = self._dtype(dtype)
-        tensors = [tensor for tensor in self._parameters.values() if tensor is not None]
-        # A copy would not follow its tensor when that is changed, nor what a hook or a parametrization makes anew.
-        made = "_hf_hook" in self.__dict__ or self._modules or self._buffers
-        if made or not values_known() or any(tensor.dtype != dtype for tensor in tensors):
+        settings = vars(self.config)
+        dtype = working_dtype(dtype, self.device, bool(settings.get("double")))
+        # What a hook or a parametrization makes anew is no tensor of its own.
+        if "_hf_hook" in self.__dict__ or self._modules or self._buffers or not values_known():
             return self._translation_in(dtype)
-        state = list(map(vars(self.config).get, DECIDE))
-        state += [(id(tensor), tensor.data_ptr()) for tensor in tensors]
+        tensors = [tensor for tensor in self._parameters.values() if tensor is not None]
+        state = [dtype, *map(settings.get, DECIDE), *map(id, tensors), *map(Tensor.data_ptr, tensors)]
         kept = self._kept
-        if kept is None or kept[0] != state:
-            kept = self._kept = state, self._translation_in(dtype)
-        return kept[1]
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        translation = self._translation_in(dtype)
+        if all(tensor.dtype == dtype for tensor in tensors):  # a copy would not follow its tensor when that is changed
+            self._kept = state, translation
+        return translation
 
     def _translation_in(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in `dtype`."""

@@ -115,7 +115,7 @@ class AnchoredModel(PreTrainedModel):
         Raises `InputError` where they lie on the device "meta" and nothing fetches them.
         """
         with own_arithmetic(gradients):
-            if not any(tensor is not None and tensor.is_meta for tensor in self._parameters.values()):
+            if not any([tensor.is_meta for tensor in self._parameters.values() if tensor is not None]):
                 yield
                 return
             hook: Any = getattr(self, "_hf_hook", None)

@@ -23,7 +23,7 @@ def test_chunks_change_nothing(chunk_size, kind):
     """If it fails, rows are lost or doubled where chunks meet."""
     rows = Rows(X.astype(kind))
     result = output_buffer(rows, None, 4)
-    run(rows, double, result, CPU, chunk_size)
+    run(rows, double, result, CPU, rows.dtype, chunk_size)
     np.testing.assert_array_equal(result, 2 * X.astype(kind))
 
 
@@ -31,7 +31,7 @@ def test_chunks_change_nothing(chunk_size, kind):
 def test_a_chunk_size_is_a_whole_number(chunk_size, refusal):
     """If it fails, a bare TypeError, or nothing is computed."""
     rows = Rows(X)
-    text = refusal(run, rows, double, output_buffer(rows, None, 4), CPU, chunk_size, error=InputError)
+    text = refusal(run, rows, double, output_buffer(rows, None, 4), CPU, torch.float32, chunk_size, error=InputError)
     assert says(text, "chunk_size", "at least 1", repr(chunk_size))
 
 
