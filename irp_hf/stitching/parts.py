@@ -8,7 +8,7 @@ from typing import Any
 from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.recorded import OPEN_ALIKE, PLACES, Token, mismatch, open_recorded, places_of
-from irp_hf.errors import OtherModelError, kind_of, refusal, shown
+from irp_hf.errors import OtherModelError, kind_of, refusal, shown, warn
 from irp_hf.heads.head import Head
 from irp_hf.heads.open import open_head
 from irp_hf.heads.replay import HeadReplay
@@ -130,9 +130,29 @@ def compare_head(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
     for _, then, now in recorded.differences(head.record, ["revision"]) if same else []:
         expected, got = f"revision {then!r}, with which the target's anchors were encoded", repr(now)
         mismatch(f"The head of {head.record.id}", expected, got, OPEN_ALIKE, on_mismatch)
-    if recorded.head_sha256 is not None and isinstance(head.scorer, HeadReplay):
-        dtype = next((dtype_name(weight.dtype) for weight in head.scorer.parameters()), recorded.dtype)
-        if dtype == recorded.dtype and head.full_record().head_sha256 not in (None, recorded.head_sha256):
-            expected, got = f"the head of {recorded.name}, whose input the target's anchors are", "one of other weights"
-            advice = "Pass that classifier, or encode the target's anchors again."
-            mismatch(f"The head of {head.record.id or 'the classifier'}", expected, got, advice, on_mismatch)
+    if recorded.head_sha256 is not None and on_mismatch != "ignore":
+        _compare_weights(recorded, head, on_mismatch)
+
+
+def _compare_weights(recorded: EncoderRecord, head: Head, on_mismatch: str) -> None:
+    """Refuse a head of other weights than the one whose input the anchors are; warn of one that cannot be compared."""
+    scorer, digest = head.scorer, head.full_record().head_sha256
+    if digest == recorded.head_sha256:
+        return
+    whole = isinstance(scorer, HeadReplay)
+    subject = f"The head of {head.record.id or 'the classifier'}" if whole else "The head"
+    what = "one" if whole else kind_of(getattr(scorer, "estimator", scorer))
+    expected = f"the head of {recorded.name}, whose input the target's anchors are"
+    if digest is None:  # a function, an estimator, or weights that are not in memory
+        got, advice = f"{what}, whose weights cannot be compared", "Pass that classifier, where its own head is meant."
+        warn(str(refusal(subject, expected, got, advice)))
+        return
+    floating = (weight.dtype for weight in scorer.state_dict().values() if weight.is_floating_point())  # type: ignore[attr-defined]
+    dtype = next(map(dtype_name, floating), recorded.dtype)
+    if recorded.dtype not in (None, dtype):
+        got = f"{what} in {dtype}, whose weights cannot be compared with those in {recorded.dtype}"
+        warn(str(refusal(subject, expected, got, "Open it in that dtype.")))
+        return
+    got = f"{what} of other weights" if whole else f"{what} of tensors with other names or numbers"
+    advice = "Pass that classifier, or encode the target's anchors again."
+    mismatch(subject, expected, got, advice, on_mismatch)
