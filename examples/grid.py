@@ -97,10 +97,13 @@ def translators(pairs: Pairs, peers: Peers) -> Iterator[tuple[str, Translator]]:
     """Every contestant, fitted on the same anchors; `auto` is the best of all inverses by cosine."""
     for name, fit in {**BASELINES, **peers}.items():
         yield name, fit(pairs.source, pairs.target)
-    best, *others = [(INVERSES[choice.method], choice.translator(pairs)) for choice in select(pairs)]
-    order = list(INVERSES.values())
-    yield from sorted([best, *others], key=lambda entry: order.index(entry[0]))
-    yield OURS, best[1]
+    best, *others = select(pairs)
+    found = {choice.method: choice.translator(pairs) for choice in (best, *others)}
+    for method, name in INVERSES.items():
+        if method not in found:  # `auto` leaves the paper's out where a sample tells that it cannot win
+            found[method] = select(pairs, (method,))[0].translator(pairs)
+        yield name, found[method]
+    yield OURS, found[best.method]
 
 
 def fitted_to_width(x: Tensor, width: int) -> Tensor:

@@ -9,6 +9,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from irp_hf.baselines.registry import BASELINES
+from irp_hf.maths.climbing import SAMPLE
+from irp_hf.maths.pairs import distinct_pairs
+from irp_hf.maths.selection import select
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -74,6 +77,16 @@ def test_auto_is_one_of_the_three(modules, found):
     for rows in scores.values():
         for sample in range(2):
             assert any(torch.equal(rows[grid.OURS][sample], rows[name][sample]) for name in grid.INVERSES.values())
+
+
+def test_the_papers_inverse_has_its_row_where_auto_leaves_it_out(modules):
+    """The method that everything builds on would be missing from the tables of many anchors."""
+    grid, _, _ = modules
+    random = torch.Generator().manual_seed(0)
+    source = torch.randn(SAMPLE + 60, 30, generator=random)
+    pairs = distinct_pairs(source, (source @ torch.randn(30, 40, generator=random) / 4).tanh())
+    assert "pruned" not in {choice.method for choice in select(pairs)}
+    assert {*grid.INVERSES.values()} < {name for name, _ in grid.translators(pairs, {})}
 
 
 def test_the_same_seeds_give_the_same_scores(modules, found):
