@@ -112,9 +112,13 @@ def check_flag(name: str, value: Any, advice: str = "Give one of them.") -> bool
 
 
 def check_text(name: str, value: Any, advice: str = "Give a text.") -> str:
-    """A text, of Python's `str`."""
+    """A text, of Python's `str`; half of a character that takes two is none, and no file holds it."""
     if not isinstance(value, str):
         raise refusal(name, "a text", shown(value), advice)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise refusal(name, "a text of Unicode", shown(value), advice) from error
     return value
 
 

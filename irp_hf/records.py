@@ -18,6 +18,7 @@ FINGERPRINT = re.compile("[0-9a-f]{64}")
 LONGEST = 10_000  # characters of a value: prompts may be long
 LEFT_OUT = ("prompt", "normalize", "truncate_dim", "task", "max_length")  # of an encoder: None says that there is none
 COUNTS = ("truncate_dim", "max_length")
+MOST_COUNT = 10**31  # tokenizers write 1e30 for any number
 POOLINGS = {"lasttoken": "last"}  # what sentence-transformers calls some of them, and what they are called here
 
 
@@ -171,7 +172,7 @@ class EncoderRecord(Record):
         if key == "normalize":
             return None if value is None else check_flag(place, value, "Say whether the vectors have unit length.")
         if key in COUNTS:
-            return None if value is None else check_count(place, value, advice="Leave it out for all.")
+            return None if value is None else check_count(place, value, 1, MOST_COUNT, "Leave it out for all.")
         if key.endswith("_sha256"):
             return check_digest(place, value)
         if key == "pooling" and isinstance(value, list | tuple):
@@ -220,6 +221,7 @@ def check_fingerprint(fingerprint: str | None) -> None:
 def _is_plain(record: dict[Any, Any]) -> bool:
     """Whether JSON holds it as it is, but for tuples, which become lists."""
     try:
+        json.dumps(record, ensure_ascii=False).encode()  # of half a character no file can be made
         return bool(json.loads(json.dumps(record)) == _listed(record))
     except (TypeError, ValueError, RecursionError):
         return False

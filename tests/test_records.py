@@ -114,6 +114,7 @@ def test_where_a_head_is_read_is_known_of_whatever_encode_made():
         *("me/encoder", 3, ["id"], {1: 2}, {"id": float("nan")}, {"extra": {1, 2}}, {"extra": object()}),
         *({"id": 3}, {"id": ["me"]}, {"prompt": "x" * (LONGEST + 1)}, {"normalize": 1}, {"normalize": "yes"}),
         *({"pooling": []}, {"pooling": ["mean", None]}, {"pooling": [["mean"]]}, {"pooling": {"mean": True}}),
+        *({"id": "\ud800"}, {"extra": {"a": ["\udfff"]}}, {"max_length": 10**4200}, {"truncate_dim": True}),
     ],
 )
 def test_what_json_cannot_hold_or_nobody_can_read(values, refusal):

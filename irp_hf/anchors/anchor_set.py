@@ -12,7 +12,7 @@ from huggingface_hub import CommitInfo
 from typing_extensions import Unpack
 
 from irp_hf.anchors.card import anchor_card
-from irp_hf.anchors.files import ADDED, MANIFEST, MANIFEST_TYPES, TABLE, damaged, read_files, write_files
+from irp_hf.anchors.files import ADDED, GIVEN, MANIFEST, MANIFEST_VALUES, TABLE, damaged, read_files, write_files
 from irp_hf.anchors.named_files import refuse_named_files
 from irp_hf.anchors.sampling import Strategy, check_sampling, choose_rows, unit_points
 from irp_hf.cards.merging import merged
@@ -68,7 +68,7 @@ class AnchorSet:
         digests = distinct_rows(columns)
         if len(digests) < 2:
             raise refusal("items", "at least 2 distinct ones", f"{len(digests)}", "Add more.")
-        self._fill(columns, digests, list(digests), "given", None)
+        self._fill(columns, digests, list(digests), GIVEN, None)
         self._dataset_id, self._license = dataset_id, license
 
     @classmethod
@@ -286,7 +286,7 @@ class AnchorSet:
         return f"AnchorSet({', '.join(facts)})"
 
     def _manifest(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in MANIFEST_TYPES}
+        return {key: getattr(self, key) for key in MANIFEST_VALUES}
 
     def _fill(self, columns: Columns, digests: Digests, rows: list[int], strategy: str, seed: int | None) -> None:
         self._contents = {view: [content(items[row]) for row in rows] for view, items in columns.items()}

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from irp_hf.anchors.pages import LARGEST, LARGEST_FOOTER, check_footer, most_bytes, rows_at_once
+from irp_hf.anchors.sampling import MAX_SEED
 from irp_hf.data.files import read_file
+from irp_hf.disk.plain import read_text
 from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
+from irp_hf.records import FINGERPRINT, LONGEST
 
 FORMAT_VERSION = 1
 MANIFEST = "anchor_set.json"
 TABLE = "data/anchors-00000-of-00001.parquet"
 LARGEST_MANIFEST = 100_000_000  # bytes: an index is some ten characters
 THRIFT = dict(thrift_string_size_limit=LARGEST_FOOTER, thrift_container_size_limit=100_000)  # of a footer's parts
-MANIFEST_TYPES: dict[str, tuple[Any, str]] = dict(
-    views=(list, "a list"),
-    fingerprint=(str, "a text"),
-    num_items=(int, "a whole number"),
-    num_duplicates=(int, "a whole number"),
-    strategy=(str, "a text"),
-    seed=(int | None, "a whole number or null"),
-    indices=(list, "a list"),
-    dataset_id=(str | None, "a text or null"),
-    license=(str | None, "a text or null"),
-)
+GIVEN = "given"  # the strategy of items that nobody sampled
+MOST_ROWS = 2**63 - 1
+STRATEGY = re.compile(r"[a-z][a-z0-9_-]{0,63}")  # a newer version may have others
+HALF = re.compile("[\ud800-\udfff]")
 ADDED = ("dataset_id", "license")  # an older manifest lacks them
 
 
@@ -58,9 +56,7 @@ def damaged(path: Path, expected: str, got: str) -> DamagedFolderError:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LARGEST_MANIFEST:
-            raise ValueError(f"{path.stat().st_size:,} bytes")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path, LARGEST_MANIFEST))
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, "a file in JSON", f"another ({first_line(error)})") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
@@ -68,16 +64,48 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if (version := manifest["format_version"]) != FORMAT_VERSION:
         advice = "Install the irp_hf that wrote it, or a newer one."
         raise refusal(str(path), f"format version {FORMAT_VERSION}", shown(version), advice, DamagedFolderError)
-    for key, (kind, expected) in MANIFEST_TYPES.items():
-        if not isinstance(manifest.get(key), kind):
+    for key, (holds, expected) in MANIFEST_VALUES.items():
+        if not holds(manifest.get(key)):
             raise damaged(path, f"{key} to be {expected}", shown(manifest.get(key)))
-    count, indices = manifest["num_items"], manifest["indices"]
-    if len(indices) != count:
-        raise damaged(path, f"{count} indices, as many as items", f"{len(indices)}")
-    if not all(type(index) is int and index >= 0 for index in indices):
-        wrong = next(index for index in indices if type(index) is not int or index < 0)
-        raise damaged(path, "indices to be row numbers", shown(wrong))
+    _check_indices(path, manifest["indices"], manifest)
     return manifest
+
+
+def _check_indices(path: Path, indices: list[Any], manifest: Mapping[str, Any]) -> None:
+    """Raise `DamagedFolderError` unless they are as many different rows as there are items, of a table that has them."""
+    if len(indices) != manifest["num_items"]:
+        raise damaged(path, f"{manifest['num_items']} indices, as many as items", f"{len(indices)}")
+    given = manifest["strategy"] == GIVEN
+    most = manifest["num_items"] + manifest["num_duplicates"] - 1 if given else MOST_ROWS  # of a sample it is not known
+    for index in indices:
+        if not _is_whole(index, most):
+            raise damaged(path, f"indices to be row numbers up to {most:,}", shown(index))
+    if len(set(indices)) < len(indices):
+        twice = next(index for index, times in Counter(indices).items() if times > 1)
+        raise damaged(path, "indices of different rows", f"{twice} more than once")
+
+
+def _is_whole(value: Any, most: int = MOST_ROWS) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _is_text(value: Any, longest: int = LONGEST) -> bool:
+    """Whether it is a text that a file can hold: of halves of characters, none is in it."""
+    return isinstance(value, str) and len(value) <= longest and not HALF.search(value)
+
+
+# What a save writes, and so what is believed of a file.
+MANIFEST_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = dict(
+    views=(lambda value: isinstance(value, list) and bool(value) and all(map(_is_text, value)), "a list of names"),
+    fingerprint=(lambda value: isinstance(value, str) and FINGERPRINT.fullmatch(value) is not None, "64 hex digits"),
+    num_items=(_is_whole, "a whole number"),
+    num_duplicates=(_is_whole, f"a whole number up to {MOST_ROWS:,}"),
+    strategy=(lambda value: isinstance(value, str) and STRATEGY.fullmatch(value) is not None, "the name of one"),
+    seed=(lambda value: value is None or _is_whole(value, MAX_SEED), f"a whole number up to {MAX_SEED:,} or null"),
+    indices=(lambda value: isinstance(value, list), "a list"),
+    dataset_id=(lambda value: value is None or _is_text(value), "a text or null"),
+    license=(lambda value: value is None or _is_text(value), "a text or null"),
+)
 
 
 def _read_table(path: Path, manifest: Mapping[str, Any]) -> dict[str, Sequence[Any]]:

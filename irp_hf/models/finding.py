@@ -13,6 +13,7 @@ from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.anchors.files import LARGEST_MANIFEST, MANIFEST
 from irp_hf.cards.card import SPACE_TAG
 from irp_hf.cards.merging import anchors_tag
+from irp_hf.disk.plain import read_plain
 from irp_hf.disk.reading import check_place, is_saved, read_folder
 from irp_hf.errors import HubError, IRPError, kind_of, refusal, shown
 from irp_hf.hub.download import fetch
@@ -104,9 +105,7 @@ def _of_repository(repo_id: str, token: str | bool | None) -> str:
 
 def _manifest(folder: Path) -> bytes:
     """The bytes of a manifest that is not too large."""
-    if (size := (folder / MANIFEST).stat().st_size) > LARGEST_MANIFEST:
-        raise ValueError(f"{size:,} bytes")
-    return (folder / MANIFEST).read_bytes()
+    return read_plain(folder / MANIFEST, LARGEST_MANIFEST)
 
 
 def _encoder(card: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 
 import datasets
 import pandas
@@ -70,6 +71,32 @@ DAMAGE = {
     "seed": (edited(seed=1.5), [MANIFEST, "seed", "1.5"]),
     "too few indices": (edited(indices=[1, 2, 3]), [MANIFEST, "4 indices", "3"]),
     "an index below 0": (edited(indices=[1, 2, 3, -4]), [MANIFEST, "indices", "-4"]),
+    "an index of a text": (edited(indices=[0, 1, 2, "3"]), [MANIFEST, "indices", "'3'"]),
+    "an index of a flag": (edited(indices=[0, 1, 2, True]), [MANIFEST, "indices", "True"]),
+    "an index of a fraction": (edited(indices=[0, 1, 2, 3.0]), [MANIFEST, "indices", "3.0"]),
+    "an index beyond the table": (edited(indices=[0, 1, 2, 5]), [MANIFEST, "indices", "up to 3", "5"]),
+    "an index beyond all tables": (edited(strategy="uniform", indices=[0, 1, 2, 2**63]), [MANIFEST, "indices", 2**63]),
+    "an index twice": (edited(indices=[0, 1, 2, 2]), [MANIFEST, "indices", "2 more than once"]),
+    "indices that are none": (edited(indices={"0": 0}), [MANIFEST, "indices"]),
+    "duplicates below 0": (edited(num_duplicates=-5), [MANIFEST, "num_duplicates", "-5"]),
+    "too many duplicates": (edited(num_duplicates=10**4200), [MANIFEST, "num_duplicates", "1000"]),
+    "digits without end": (
+        lambda folder: (folder / MANIFEST).write_text('{"num_items": ' + "9" * 5000 + "}"),
+        [MANIFEST, "JSON"],
+    ),
+    "a flag as duplicates": (edited(num_duplicates=True), [MANIFEST, "num_duplicates", "True"]),
+    "a flag as items": (edited(num_items=True), [MANIFEST, "num_items", "True"]),
+    "a flag as seed": (edited(seed=True), [MANIFEST, "seed", "True"]),
+    "a seed below 0": (edited(seed=-1), [MANIFEST, "seed", "-1"]),
+    "a seed too large": (edited(seed=2**32), [MANIFEST, "seed", 2**32]),
+    "not a number": (edited(seed=float("nan")), [MANIFEST, "seed", "nan"]),
+    "a strategy that is none": (edited(strategy="<script>"), [MANIFEST, "strategy", "<script>"]),
+    "a fingerprint that is none": (edited(fingerprint="A" * 64), [MANIFEST, "fingerprint", "64 hex digits"]),
+    "views of numbers": (edited(views=[1]), [MANIFEST, "views", "[1]"]),
+    "half a character as a view": (edited(views=["\ud800"]), [MANIFEST, "views", "ud800"]),
+    "half a character as a data set": (edited(dataset_id="a\udfff"), [MANIFEST, "dataset_id", "udfff"]),
+    "half a character as a licence": (edited(license="\ud800"), [MANIFEST, "license", "ud800"]),
+    "a licence without end": (edited(license="x" * 20_000), [MANIFEST, "license"]),
     "another view": (edited(views=["en"]), [TABLE, "['en']", "['text']"]),
     "another fingerprint": (edited(fingerprint="0" * 64), [TABLE, MANIFEST, "000000…"]),
     "another number": (edited(num_items=3, indices=[0, 1, 2]), [TABLE, "3 rows of ['text']", "4 of ['text']"]),
@@ -90,6 +117,37 @@ def test_a_damaged_folder_is_refused_in_words(tmp_path, case, refusal):
     text = refusal(AnchorSet.from_pretrained, tmp_path, error=DamagedFolderError)
     assert says(text, str(tmp_path), *words)
     assert text.count("\n") == 0
+
+
+@pytest.mark.parametrize("name", ["dataset_id", "license"])
+def test_half_a_character(tmp_path, name, refusal):
+    """If it fails, a set that was made cannot be saved, and the error is Python's own."""
+    assert says(refusal(AnchorSet, TEXTS, **{name: "a\ud800"}, error=InputError), name, "ud800")
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "farthest"])
+def test_a_sample_keeps_rows_of_a_larger_table(tmp_path, strategy):
+    """If it fails, an honest sample of the end of a table is refused."""
+    options = {"embeddings": [[row, 1.0] for row in range(50)]} if strategy == "farthest" else {}
+    anchors = AnchorSet.sample([f"text {row}" for row in range(50)], num_anchors=5, strategy=strategy, **options)
+    assert max(anchors.indices) > 4
+    anchors.save_pretrained(tmp_path / "set")
+    assert AnchorSet.from_pretrained(tmp_path / "set").indices == anchors.indices
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("name", [MANIFEST, TABLE])
+def test_what_is_no_file(tmp_path, name, kind, refusal):
+    """If it fails, loading a stranger's set waits for ever."""
+    AnchorSet(TEXTS).save_pretrained(tmp_path)
+    (tmp_path / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    elif kind == "device":
+        (tmp_path / name).symlink_to("/dev/zero")
+    else:
+        (tmp_path / name).mkdir()
+    assert says(refusal(AnchorSet.from_pretrained, tmp_path, error=DamagedFolderError), name)
 
 
 @pytest.mark.parametrize("place", [None, 5, "", ["a"]])
