@@ -79,7 +79,10 @@ def shown(value: Any) -> str:
     whole: Any = value
     if isinstance(value, str | bytes) and len(value) > LONGEST:  # megabytes need not be escaped to be cut
         whole = whole[:LONGEST] + whole[-LONGEST:]
-    text = repr(whole) if isinstance(value, str | bytes) else " ".join(repr(value).split())
+    try:
+        text = repr(whole) if isinstance(value, str | bytes) else " ".join(repr(value).split())
+    except Exception:  # whole numbers of thousands of digits have no text, and what a stranger wrote may raise anything
+        text = f"{value.bit_length():,} bits of a whole number" if isinstance(value, int) else kind_of(value)
     return printable(text, LONGEST)
 
 

@@ -61,3 +61,20 @@ def test_kinds_and_foreign_errors_are_named():
     ]
     assert first_line(ValueError("one.\ntwo")) == "one"
     assert first_line(ValueError()) == "ValueError"
+
+
+class Unspeakable:
+    """Its text is an error."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(10**5000, "16,610 bits of a whole number"), ([10**5000], "a list"), (Unspeakable(), "an Unspeakable")],
+    ids=["number", "list", "object"],
+)
+def test_what_has_no_text_is_shown_as_what_it_is(value, text):
+    """A refusal would itself end in Python's own error: the limit for the digits of a number, or whatever a class raises."""
+    assert shown(value) == text

@@ -63,13 +63,25 @@ class Reliability:
     true: tuple[float, ...]
     coverage: Measure | None = None
     """How often lower bounds at `COVERAGE` held on the fold that the learning curve holds out; None of too few anchors."""
+    groups: tuple[int, ...] | None = None
+    """The number of every row's group, where rows share an item: such are no further evidence; None where none do."""
 
     @own_arithmetic()
     def bins(self) -> list[tuple[float, Measure]]:
-        """Mean expected and true cosine of rows grouped by what was expected, equally many in each group."""
+        """Mean expected and true cosine of rows in the order of what was expected, equally many in each bin.
+
+        Rows of one group are drawn together for the intervals.
+        """
         expected, true = torch.tensor([self.expected, self.true], dtype=torch.float64, device="cpu")
-        groups = expected.argsort(stable=True).tensor_split(min(NUM_BINS, len(expected)))
-        return [(float(expected[rows].mean()), bootstrap(true[rows][None])[0]) for rows in groups]
+        groups = None if self.groups is None else torch.tensor(self.groups, dtype=torch.int64, device="cpu")
+        bins = expected.argsort(stable=True).tensor_split(min(NUM_BINS, len(expected)))
+        return [
+            (
+                float(expected[rows].mean()),
+                bootstrap(true[rows][None], None if groups is None else groups[rows])[0],
+            )
+            for rows in bins
+        ]
 
     @own_arithmetic()
     def rank_correlation(self) -> float:

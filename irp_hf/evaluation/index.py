@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irp_hf.checks import check_count, check_list, is_count
+from irp_hf.checks import check_count, check_list
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
+from irp_hf.evaluation.gallery import BLOCK, open_gallery
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.printed import Printed, Table, number, wrapped
 from irp_hf.maths.extrapolation import Pools, extrapolate
@@ -21,7 +22,6 @@ from irp_hf.maths.selection import Choice
 
 LEAST_ANCHORS = 4 * SMALLEST  # a quarter is held out, and searched
 LARGEST = 10**12
-BLOCK = 8192  # rows of a gallery at a time
 TOO_WIDE = 0.2  # an interval that is wider tells hardly anything
 POINTS = 12  # of the curve that is drawn
 
@@ -130,23 +130,19 @@ class IndexQuestion:
 def check_index(index_size: Any, gallery: Any, width: int, num_anchors: int) -> IndexQuestion | None:
     """What is asked about an index, checked before any work; None where nothing is.
 
-    Raises `InputError` for sizes that are no whole numbers from 12 on, for a gallery that is no matrix of `width` with finite
-    numbers and as many rows, and where there are too few anchors to hold some out.
+    Raises `InputError` for sizes that are no whole numbers from 12 on, for a gallery that `open_gallery` refuses, and where
+    there are too few anchors to hold some out.
     """
     if index_size is None and gallery is None:
         return None
     advice = f"Give the number of rows of your index, or a list of such numbers, each at least {SMALLEST}."
     given = [] if index_size is None else [index_size]
-    if not is_count(index_size) and isinstance(index_size, Iterable):
+    if isinstance(index_size, Iterable) and not isinstance(index_size, str | bytes):
         given = check_list("index_size", index_size, least=1, advice=advice)
     sizes = {check_count("index_size", size, SMALLEST, LARGEST, advice) for size in given}
     rows = None
     if gallery is not None:
-        rows = Rows(gallery, "gallery", width)
-        if rows.num_rows < SMALLEST:
-            expected = f"at least {SMALLEST} rows"
-            raise refusal("gallery", expected, f"{rows.num_rows}", "Give rows of the index, or leave gallery out.")
-        rows.check_finite()
+        rows = open_gallery(gallery, width)
         sizes.add(rows.num_rows)
     if num_anchors < LEAST_ANCHORS:
         subject = "index_size" if gallery is None else "gallery"

@@ -70,7 +70,8 @@ def build_report(
     if expected is not None:
         true = cosines(chosen.translated, pairs.target)
         coverage = bound_coverage(*fitted[-1], pairs, given.seed) if fitted else None
-        confidences = Reliability(tuple(expected.tolist()), tuple(true.tolist()), coverage)
+        shared = None if pairs.shared is None else tuple(pairs.shared.tolist())
+        confidences = Reliability(tuple(expected.tolist()), tuple(true.tolist()), coverage, shared)
     return Report(
         num_anchors=len(pairs),
         source_width=pairs.source.shape[1],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
+SURELY, PERHAPS = ("would cost", "should still help"), ("may cost", "may still help")  # less, more
 COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
 
@@ -261,6 +262,16 @@ class Report(Printed):
         *fewer, most = (point.evaluation.cosine for point in self.learning_curve)
         return any(point.low > most.high for point in fewer)
 
+    def _beyond_chance(self, gains: dict[str, float]) -> set[str]:
+        """The measures whose gain is outside of what the intervals allow; that all points share their rows only narrows it."""
+        half, most = (self._point_intervals(which) for which in (-2, -1))
+        return {name for name, gain in gains.items() if abs(gain) > math.hypot(half[name], most[name])}
+
+    def _point_intervals(self, which: int) -> dict[str, float]:
+        """Half the width of each measure's interval at a point of the curve."""
+        measures = self.learning_curve[which].evaluation.measures()
+        return {name: (measure.high - measure.low) / 2 for name, measure in measures.items()}
+
     def _anchors_needed(self) -> str:
         num_rows = self.learning_curve[0].evaluation.num_rows
         held = (
@@ -272,7 +283,7 @@ class Report(Printed):
         gains = self.doubling()
         if not gains:
             return held
-        more = _more_of_them(gains)
+        more = _more_of_them(gains, self._beyond_chance(gains))
         if any(doubt.of_pairing for doubt in self.doubts):
             more = "help only once the rows of both sides belong together"
         elif self._falls():
@@ -312,22 +323,26 @@ def _judged(gains: dict[str, float]) -> list[str]:
     return [name for name in gains if name in OBJECTIVES]
 
 
-def _more_of_them(gains: dict[str, float]) -> str:
-    """What more anchors will do, by what the last doubling brought to each measure: "should still help the cosine, ..."."""
+def _more_of_them(gains: dict[str, float], sure: set[str]) -> str:
+    """What more anchors will do, by what the last doubling brought to each measure: "should still help the cosine, ...".
+
+    `sure` are the measures whose gain is beyond chance.
+    """
     does: dict[str, list[str]] = {}
     for name in _judged(gains):
         gain = round(gains[name], 3)  # as it is shown
-        verb = (
-            "should still help"
-            if gain >= WORTHWHILE
-            else "would cost"
-            if gain <= -WORTHWHILE
-            else "would add little to"
-        )
+        verb = "would add little to"
+        if abs(gain) >= WORTHWHILE:
+            verb = (SURELY if name in sure else PERHAPS)[gain > 0]
         does.setdefault(verb, []).append(f"the {MEASURES[name].title}")
     if len(does) == 1:
-        return next(iter(does)).removesuffix(" to") + ("" if "would cost" not in does else " some of each")
-    return " but ".join(f"{verb} {' and '.join(names)}" for verb, names in does.items())
+        (verb,) = does
+        return f"{verb.removesuffix(' to')}{' some of each' if verb.endswith('cost') else ''}{_but(verb)}"
+    return " but ".join(f"{verb} {' and '.join(names)}{_but(verb)}" for verb, names in does.items())
+
+
+def _but(verb: str) -> str:
+    return " (within the intervals)" if verb in PERHAPS else ""
 
 
 def _confidence(reliability: Reliability) -> str:

@@ -50,7 +50,7 @@ class Confidence:
     ceiling: Tensor | None = None
     """What the best of the held-out anchors reached, shape (): what is expected above it is bent."""
     errors: Tensor | None = None
-    """What true cosines were above the expected ones, rising, shape (e,): all anchors', or as many quantiles."""
+    """What true cosines were above the expected ones, rising, shape (e,): all independent anchors', or as many quantiles."""
 
     def of_similarities(self, similar: Tensor, norms: Tensor, typical: Tensor | float = 1.0) -> Tensor:
         """Expected cosine `(n,)` of rows whose similarities with the landmarks are `similar (n, m)`.
@@ -152,7 +152,7 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
         norm_slope=slope,
         typicality=typicality,
         ceiling=ceiling,
-        errors=kept_errors(true - expected),
+        errors=kept_errors(true - expected, pairs.shared),
     )
     return confidence, expected
 
@@ -169,13 +169,29 @@ def _least_squares(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0], left_out
 
 
-def kept_errors(errors: Tensor) -> Tensor:
-    """`errors (k,)` rising; of more than `NUM_ERRORS` those at equal shares, each not above its share."""
+def kept_errors(errors: Tensor, groups: Tensor | None = None) -> Tensor:
+    """`errors (k,)` rising; of more than `NUM_ERRORS` those at equal shares, each not above its share.
+
+    Those of one of the `groups (k,)` weigh as much as one, and there are as many errors as groups: copies of an item tell no
+    more of what a new one may be.
+    """
+    if groups is not None:
+        errors = _one_of_each(errors, groups)
     errors, count = errors.sort().values, len(errors)
     if count <= NUM_ERRORS:
         return errors
     shares = torch.arange(1, NUM_ERRORS + 1, dtype=torch.int64, device=errors.device)
     return errors[shares * (count + 1) // (NUM_ERRORS + 1) - 1]
+
+
+def _one_of_each(errors: Tensor, groups: Tensor) -> Tensor:
+    """As many of `errors (k,)` as there are `groups (k,)`: the i-th has errors of less than i groups in all below it."""
+    _, group, count = groups.unique(return_inverse=True, return_counts=True)
+    order = errors.argsort()
+    weights = 1 / count[group[order]].double()
+    below = weights.cumsum(0) - weights
+    ranks = torch.arange(len(count), dtype=below.dtype, device=below.device)
+    return errors[order][torch.searchsorted(below, ranks + 1e-6, right=True) - 1]
 
 
 def error_at(errors: Tensor, coverage: float) -> Tensor | None:

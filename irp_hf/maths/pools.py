@@ -20,7 +20,10 @@ SHARES = tuple(fitted for num_folds, fitted in SPLITS if num_folds == SPLITS[0][
 QUERIES = 1000  # that are enough; of fewer anchors two splits are measured, since one has more chance in it
 MOST = 20_000  # held-out anchors that are searched
 PARTS = 8  # pools of one size that are searched
-COPY = 2.0**-8  # of a row's distance from the mean: two encodings of one item lie no farther apart
+COPY = 2.0**-8  # of a direction's distance from the mean one: two encodings of one item lie no farther apart
+ROUNDED = (
+    2.0**-5
+)  # of the same, at most: what storing a direction in half precision may move it by, which is up to COPY
 HIDDEN = -3.0  # a similarity that is no cosine
 
 
@@ -46,7 +49,8 @@ def gallery_pools(
 ) -> Pools:
     """Shares that translated queries keep in a gallery of the target's own vectors, `num_rows` that come in `blocks (b, d_Y)`.
 
-    Queries are anchors that no fit had. What is a query's own target, to rounding, is hidden from it.
+    Queries are anchors that no fit had. What has the direction of a query's own target, to rounding, is hidden from it: whoever
+    keeps vectors at unit length, or in half precision, has the same items.
     """
     rows = pairs.permutation(seed)[:QUERIES]
     true = pairs.target[rows]
@@ -60,11 +64,11 @@ def gallery_pools(
     levels = [4.0**-level for level in range(16) if not level or num_rows * 4.0**-level >= LEAST_IN_GALLERY]
     nearest = [[_Nearest(len(rows), rows.device) for _ in sides] for _ in levels]
     searched = torch.zeros(len(levels), len(rows), dtype=torch.float64, device="cpu")
-    draws, mean = torch.Generator("cpu").manual_seed(seed), pairs.target_stats.mean
+    draws, own = torch.Generator("cpu").manual_seed(seed), unit_rows(true)
     for part, block in blocks:
-        block = block.to(rows.device, torch.float32)
-        copies = _copies((true - mean).float(), block - mean.float())
-        similar = [(side @ unit_rows(block).T).masked_fill_(copies, HIDDEN) for side in sides]
+        block = unit_rows(block.to(rows.device, torch.float32))
+        copies = _copies(own, block)
+        similar = [(side @ block.T).masked_fill_(copies, HIDDEN) for side in sides]
         chances = torch.rand(len(block), generator=draws, dtype=torch.float32, device="cpu").to(rows.device)
         for level, share in enumerate(levels):  # each a random part of the one before: the gallery may be sorted
             taken = (chances < share).nonzero()[:, 0]
@@ -157,7 +161,9 @@ def _search(
 
 
 def _copies(query: Tensor, block: Tensor) -> Tensor:
-    """Which rows of `block (b, d)` are each query itself, `(n, b)`, both less the mean."""
+    """Which unit rows of `block (b, d)` are each unit row of `query (n, d)` itself, `(n, b)`."""
+    mean = query.mean(0)  # about which single precision tells them apart
+    query, block = (query - mean).float(), block - mean.float()
     lengths = query.square().sum(1)[:, None]
     apart: Tensor = lengths + block.square().sum(1) - 2 * query @ block.T
-    return apart <= COPY**2 * lengths
+    return apart <= torch.maximum(COPY**2 * lengths, (ROUNDED**2 * lengths).clamp(max=COPY**2))

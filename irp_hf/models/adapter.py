@@ -25,11 +25,12 @@ from irp_hf.data.progress import check_progress
 from irp_hf.errors import AnchorMismatchError, kind_of, refusal, shown
 from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
+from irp_hf.evaluation.in_sample import warn_of_anchors
 from irp_hf.evaluation.intervals import bootstrap
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
-from irp_hf.maths.confidence import Confidence, error_at
+from irp_hf.maths.confidence import NUM_ERRORS, Confidence, error_at
 from irp_hf.maths.groups import group_rows
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.metrics import cosines
@@ -261,7 +262,8 @@ class IRPAdapter(AnchoredModel):
 
         With `coverage`, above 0 and below 1, a lower bound instead: of vectors like the anchors, that share has a true cosine
         above its own bound (split conformal prediction). A bound may be negative, where errors reach further than what is
-        expected: it then promises next to nothing. k anchors allow a coverage of up to k / (k + 1), and up to .999.
+        expected: it then promises next to nothing. k independent anchors allow a coverage of up to k / (k + 1), and up to .999;
+        those that share an item count as one.
 
         Raises `InputError` for a coverage that the anchors do not allow.
         """
@@ -285,7 +287,8 @@ class IRPAdapter(AnchoredModel):
         error = error_at(confidence.errors, coverage)
         if error is None:
             count = len(confidence.errors)
-            expected = f"at most {count}/{count + 1}, as {self.config.num_anchors:,} anchors allow"
+            known = f"{count} independent anchors" if count < NUM_ERRORS else f"the {count} errors that are kept"
+            expected = f"at most {count}/{count + 1}, as {known} allow"
             raise refusal("coverage", expected, shown(coverage), "Ask for less, or give more anchors.")
         return error
 
@@ -373,7 +376,7 @@ class IRPAdapter(AnchoredModel):
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
         With a head of the target also how often it says the same of both; where the adapter knows its errors, also how often
-        the lower bound of the confidence at 90 % held.
+        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows are anchors, to within rounding.
         """
         source = as_matrix(x, "x", self.config.source_size)
         true = as_matrix(y, "y", self.config.target_size)
@@ -385,6 +388,8 @@ class IRPAdapter(AnchoredModel):
                 "Give the vectors of the same items in the same order.",
                 AnchorMismatchError,
             )
+        with self.computing():
+            warn_of_anchors((self.source_anchors, self.target_anchors), source.double(), true.double())
         translated, errors = self.translate(source).double(), self._translation(torch.float32).confidence.errors
         groups = group_rows(source.double(), true.double()).labels
         found = evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
@@ -416,12 +421,15 @@ class IRPAdapter(AnchoredModel):
             baselines: "all", names of `irp_hf.baselines.BASELINES`, or functions `fit(source (k, d_X), target (k, d_Y))` that
                 give an object with `translate`, as a list or by name; by default "Procrustes" and "ridge".
             against: another name for `baselines`.
-            index_size: numbers of rows of an index, one or several, from 12 on. What it keeps of the ten nearest neighbours is
-                measured on held-out anchors, and extrapolated over the size beyond ten times as many as are searched.
+            index_size: numbers of rows of an index, one or several, from 12 on, a query's own not counted. What it keeps of the
+                ten nearest neighbours is measured on held-out anchors, and extrapolated over the size beyond ten times as many
+                as are searched.
             gallery: rows of that index which exist already, vectors of the target `(n, d_Y)` of any kind that `translate`
-                takes, of memory maps a block at a time. Translated queries then search these.
+                takes, of memory maps a block at a time. Translated queries then search these, but for each one's own row, if
+                it is there. A `FitWarning` says where they lie unlike the target's anchors.
 
-        Raises `InputError` for what is none of these, and with `index_size` or `gallery` for fewer than 48 anchors.
+        Raises `InputError` for what is none of these, for a gallery with rows that no encoder gives, and with `index_size` or
+        `gallery` for fewer than 48 anchors.
         """
         check_progress(progress)
         named = check_alias("baselines", baselines, "against", against)

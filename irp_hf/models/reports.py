@@ -14,9 +14,10 @@ from torch import Tensor
 
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.progress import progress_bar
-from irp_hf.errors import MissingDependencyError, refusal
+from irp_hf.errors import FitWarning, MissingDependencyError, refusal, warn
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.doubts import doubts
+from irp_hf.evaluation.gallery import unlike_anchors
 from irp_hf.evaluation.index import check_index
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.report import Report
@@ -70,6 +71,11 @@ def make_report(
     else:
         confidences = calibrate(chosen, pairs)[1]
         against = doubts(source, target, pairs, chosen.directions, objective, labels)
+    if question is not None and question.gallery is not None:
+        found = unlike_anchors(pairs, question.gallery, config.seed)
+        for doubt in found:
+            warn(doubt.words, FitWarning)
+        against += tuple(found)
     report = build_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )

@@ -56,6 +56,24 @@ def test_many_rows_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch):
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
 
 
+def test_copies_make_no_bin_of_the_reliability_surer():
+    """A table in which every row stands four times would draw its reliability with bars half as long."""
+    once = torch.rand(2, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    four = once.repeat_interleave(4, 1)
+    sides = [tuple(side.tolist()) for side in four]
+    plain, grouped = (Reliability(*sides, groups=groups).bins() for groups in (None, tuple(i // 4 for i in range(160))))
+    (alone,) = {len(Reliability(*(tuple(side.tolist()) for side in once)).bins())}
+    assert alone == len(grouped) == 10
+    for (expected, measure), (same, narrow), (own, wide) in zip(
+        grouped, plain, Reliability(*(tuple(side.tolist()) for side in once)).bins(), strict=True
+    ):
+        assert expected == pytest.approx(same)
+        assert expected == pytest.approx(own)
+        assert measure.mean == pytest.approx(narrow.mean)
+        assert measure.high - measure.low > 1.5 * (narrow.high - narrow.low)
+        assert (measure.low, measure.high) == pytest.approx((wide.low, wide.high), abs=0.05)
+
+
 def test_copies_are_no_further_evidence():
     """A table in which every row stands four times would promise intervals half as wide."""
     values = vectors(1, 60)

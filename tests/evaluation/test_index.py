@@ -12,7 +12,7 @@ from evaluation.test_report import report as by_hand
 from models.test_cards import config
 
 from irp_hf import IRPAdapter
-from irp_hf.errors import InputError
+from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation import Measure, Report
 from irp_hf.evaluation.index import IndexReport, IndexShare
 from irp_hf.evaluation.printed import WIDTH
@@ -132,6 +132,40 @@ def test_rows_that_share_an_item_are_no_neighbours():
     assert two.queries.mean < one.queries.mean + 0.1
 
 
+def with_row(number: int, value: float) -> np.ndarray:
+    """A gallery one of whose rows has one number throughout."""
+    rows = encoded(100, seed=5)[1].numpy()
+    rows[number] = value
+    return rows
+
+
+STRANGERS = {
+    "noise": lambda rows: 50 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(6)),
+    "uniform": lambda rows: torch.rand(rows.shape, generator=torch.Generator().manual_seed(6)),
+    "another encoder": lambda rows: torch.tanh(rows @ torch.randn(48, 48, generator=torch.Generator().manual_seed(6))),
+    "shuffled coordinates": lambda rows: rows[:, torch.randperm(48, generator=torch.Generator().manual_seed(6))],
+}
+
+
+@pytest.mark.parametrize("change", STRANGERS.values(), ids=STRANGERS)
+def test_rows_that_no_target_gave_are_told(adapter: IRPAdapter, change: Any):
+    """A table of another encoder's vectors, or of noise, would be measured like an index of the target."""
+    rows = change(encoded(400, seed=2)[1])
+    with pytest.warns(FitWarning, match="lie where the target's anchors do not") as caught:
+        found = adapter.report(gallery=rows, **QUIET)
+    assert caught[0].filename == __file__
+    assert str(caught[0].message) in " ".join(str(found).split())
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_of_the_target_are_not_doubted(adapter: IRPAdapter):
+    """A warning that always comes is never read: the target's own rows, at unit length, of one kind only, few of them."""
+    rows = encoded(400, seed=2)[1]
+    near = (unit_rows(rows) @ unit_rows(rows)[0]).topk(60).indices
+    for gallery in (rows, unit_rows(rows).half(), rows[near], rows[:12]):
+        adapter.report(gallery=gallery, **QUIET)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -143,13 +177,26 @@ def test_rows_that_share_an_item_are_no_neighbours():
         ({"index_size": 10**30}, ["index_size"]),
         ({"index_size": []}, ["index_size", "at least 1 value", "got 0"]),
         ({"index_size": [100, None]}, ["index_size", "got None"]),
-        ({"index_size": "5000"}, ["index_size", "got '5000'"]),
+        ({"index_size": "5000"}, ["index_size", "whole number from 12", "got '5000'"]),
+        ({"index_size": "many"}, ["index_size", "whole number from 12", "got 'many'"]),
+        ({"index_size": b"5000"}, ["index_size", "whole number from 12", "got b'5000'"]),
+        ({"index_size": ["many"]}, ["index_size", "whole number from 12", "got 'many'"]),
+        ({"index_size": float("nan")}, ["index_size", "whole number", "got nan"]),
+        ({"index_size": float("inf")}, ["index_size", "whole number", "got inf"]),
+        ({"index_size": 10**5000}, ["index_size", "whole number"]),
         ({"gallery": np.ones((100, 47), np.float32)}, ["gallery", "width 48", "width 47"]),
         ({"gallery": np.full((100, 48), np.nan, np.float32)}, ["Row 0 of gallery", "NaN"]),
         ({"gallery": np.ones((1, 48), np.float32)}, ["gallery", "at least 12 rows", "got 1"]),
         ({"gallery": np.ones((0, 48), np.float32)}, ["gallery", "at least one row"]),
         ({"gallery": np.ones(48, np.float32)}, ["gallery", "a matrix"]),
         ({"gallery": np.ones((100, 48), int)}, ["gallery", "dtype"]),
+        ({"gallery": with_row(37, 0.0)}, ["Row 37 of gallery", "a vector of the target", "zeros"]),
+        ({"gallery": with_row(99, 50.0)}, ["Row 99 of gallery", "a vector of the target", "50 in each place"]),
+        ({"gallery": np.zeros((9000, 48), np.float32)}, ["Row 0 of gallery", "zeros"]),
+        (
+            {"gallery": np.outer(np.arange(1, 101), np.arange(1.0, 49))},
+            ["rows that differ", "100 with the direction of row 0"],
+        ),
         ({"gallery": "vectors.npy"}, ["gallery", "vectors"]),
         ({"gallery": torch.ones(100, 48, device="meta")}, ["gallery", "meta"]),
     ],

@@ -225,6 +225,32 @@ def test_few_anchors_allow_little_coverage(digits, refusal):
     assert adapter.evaluate(digits.held_source, digits.held_target).coverage is None
 
 
+def test_a_bound_needs_independent_anchors(digits, refusal):
+    """Five items, each four times, would promise what twenty can show."""
+    target = digits.target[:5].repeat(4, 0) + 0.01 * np.random.RandomState(0).randn(20, 24).astype(np.float32)
+    adapter = IRPAdapter.from_anchors(digits.source[:5].repeat(4, 0), target, "kernel")
+    assert len(adapter.confidence_errors) == 5
+    words = refusal(adapter.confidence, digits.held_source, coverage=0.9, error=InputError)
+    assert "at most 5/6, as 5 independent anchors allow" in words
+
+
+def test_one_error_is_kept_of_each_group():
+    """A group of many would decide the bound for all; or copies would move a bound that each item once gives."""
+    errors = torch.tensor([0.3, -0.2, 0.1, -0.5], dtype=torch.float64)
+    assert kept_errors(errors, torch.arange(4)).tolist() == kept_errors(errors).tolist() == [-0.5, -0.2, 0.1, 0.3]
+    assert kept_errors(errors.repeat(3), torch.arange(4).repeat(3)).tolist() == [-0.5, -0.2, 0.1, 0.3]
+    many = torch.cat([errors, torch.full((96,), -0.9, dtype=torch.float64)])
+    assert kept_errors(many, torch.cat([torch.arange(4), torch.full((96,), 4)])).tolist() == [
+        -0.9,
+        -0.5,
+        -0.2,
+        0.1,
+        0.3,
+    ]
+    mixed = kept_errors(torch.tensor([-0.2, 0.1, 0.5], dtype=torch.float64), torch.tensor([0, 0, 1]))
+    assert mixed.tolist() == [-0.2, 0.5]  # where a group straddles a rank, the lower one
+
+
 def test_how_local_the_confidence_is_comes_from_the_anchors(monkeypatch):
     """The ridge would stay where its search began, and stripes that are translated badly would be promised the mean."""
     random = np.random.RandomState(0)

@@ -5,6 +5,7 @@ import torch
 
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.pools import _Nearest, gallery_pools, held_out_pools
+from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.selection import Choice, select
 
 
@@ -54,6 +55,20 @@ def test_a_query_never_meets_itself(pairs: Pairs, choice: Choice):
     queries, moved = held_out_pools(choice, pairs, 0)
     assert {round(rows) for rows in queries.rows.tolist()} >= {79, 39}
     assert torch.equal(queries.rows, moved.rows)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+@pytest.mark.parametrize("unit", [True, False])
+def test_a_query_never_meets_itself_at_another_length(
+    pairs: Pairs, choice: Choice, kind: torch.dtype, shift: float, unit: bool
+):
+    """An index of unit vectors, in half precision too, was promised .688 of its neighbours and kept .645."""
+    target = pairs.target + shift
+    moved = Pairs(pairs.source, target)
+    rows = (unit_rows(target) if unit else 7 * target).to(kind)
+    found = gallery_pools(choice, moved, [(slice(0, 160), rows)], 160, 0)
+    assert found.rows.max() == 159  # its own row is hidden, and no other
 
 
 def test_a_perfect_translation_keeps_everything():

@@ -6,6 +6,7 @@ import pytest
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.analysis.anchor_budget import anchor_budget
 from irp_hf.analysis.compatibility import compatibility
+from irp_hf.errors import FitWarning
 
 RANDOM = np.random.default_rng(0)
 MAP = RANDOM.normal(size=(40, 30))
@@ -88,6 +89,32 @@ def test_the_report_counts_them(tmp_path):
     assert "100 distinct sources and 300 distinct targets" in said
     assert "held out together, 100 groups in all" in said
     assert type(report).from_dict(report.to_dict()) == report
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 30])
+def test_anchors_are_no_test(kind: type, count: int):
+    """The rows of the fit itself would be taken for a test: .999 where .94 is true."""
+    adapter = IRPAdapter.from_anchors(WORDS, ONCE, method="kernel")
+    x, y = (np.concatenate([a[:50], b[:count]]).astype(kind) for a, b in ((FRESH, WORDS), (TRUE, ONCE)))
+    with pytest.warns(FitWarning) as caught:
+        adapter.evaluate(x, y)
+    (told,) = caught
+    assert told.filename == __file__
+    assert f"{count} of the {50 + count} rows {'is an anchor' if count == 1 else 'are anchors'}" in str(told.message)
+    assert "report(), which holds them out" in str(told.message)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_are_no_anchors_are_a_test(digits):
+    """A warning that always comes is never read: of plain numbers and lines too, which lie near each other by chance."""
+    IRPAdapter.from_anchors(WORDS, ONCE, method="kernel").evaluate(FRESH, TRUE)
+    IRPAdapter.from_anchors(digits.source, digits.target, method="whitened").evaluate(
+        digits.held_source, digits.held_target
+    )
+    line = np.random.default_rng(1).normal(size=(900, 1))
+    flat = np.concatenate([line, line**2], 1)
+    IRPAdapter.from_anchors(line[:300], flat[:300], method="kernel").evaluate(line[300:], flat[300:])
 
 
 def test_anchors_of_which_none_repeats_are_not_counted(adapter):

@@ -1,0 +1,94 @@
+"""Rows of an index that exist already: what cannot be searched is refused, what the target's encoder hardly gave is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irp_hf.data.arrays import Rows
+from irp_hf.errors import InputError, refusal
+from irp_hf.evaluation.doubts import Doubt
+from irp_hf.evaluation.printed import number
+from irp_hf.maths.inverses.kernel import KernelInverse
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.pools import COPY, SMALLEST
+from irp_hf.maths.projection import unit_rows
+from irp_hf.maths.typicality import learn_typicality
+
+BLOCK = 8192  # rows at a time
+LOOKED_AT = 512  # rows that tell how like the anchors all are
+LANDMARKS = 1000  # anchors whose nearness tells it
+UNLIKE, SURE = (
+    0.5,
+    200,
+)  # of the anchors' own typicality: another domain has more; so many anchors tell it twice as surely
+
+
+def open_gallery(gallery: Any, width: int) -> Rows:
+    """The rows `(n, width)` of an index, opened and read through once.
+
+    Raises `InputError` for what is no matrix of `width` with finite numbers and at least 12 rows; with the row's number for a
+    row that is zero, or one number throughout, which no encoder gives and no angle can be taken with; and where all rows
+    have one direction, so that none is nearer than another.
+    """
+    rows = Rows(gallery, "gallery", width)
+    if rows.num_rows < SMALLEST:
+        expected = f"at least {SMALLEST} rows"
+        raise refusal("gallery", expected, f"{rows.num_rows}", "Give rows of the index, or leave gallery out.")
+    rows.check_finite(BLOCK)
+    first, alike = unit_rows(rows[0:1].double()), True
+    for part, block in rows.chunks(BLOCK):
+        _refuse_constant(block, part.start)
+        apart = torch.linalg.vector_norm(unit_rows(block.double()) - first, dim=1)
+        alike = alike and bool((apart <= COPY).all())
+    if alike:
+        got = f"{rows.num_rows:,} with the direction of row 0"
+        raise refusal("gallery", "rows that differ", got, "Give rows of the index, or leave gallery out.")
+    return rows
+
+
+def unlike_anchors(pairs: Pairs, rows: Rows, seed: int) -> list[Doubt]:
+    """Whether `rows` lie where the target of `pairs` has no anchors, as those of another encoder do.
+
+    Angles alone are looked at, as a search does: rows may have been scaled to unit length.
+    """
+    target = unit_rows(pairs.target)
+    side = Pairs(target, target, pairs.labels)
+    landmarks = side.source_rows[:LANDMARKS]
+    typicality, own = learn_typicality(side, 0.0, landmarks, KernelInverse.gamma)
+    found = unit_rows(_some(rows, seed).to(target))
+    mean = side.source_stats.mean
+    theirs = float(typicality(found, mean, (unit_rows(found - mean) @ landmarks.T).amax(1)).mean())
+    usual = float(own.mean())
+    if theirs >= usual * UNLIKE * min(1.0, 2 * len(pairs.labels.unique()) / SURE):
+        return []
+    words = (
+        f"The gallery's rows lie where the target's anchors do not: their typicality is {number(theirs)} on average, and that "
+        f"of the anchors {number(usual)}, each held out (1 is like them, 0 like noise or another encoder). What is said of an "
+        "index holds only for vectors of the target's encoder: check that it gave these."
+    )
+    return [Doubt("gallery", words)]
+
+
+def _refuse_constant(block: Tensor, first_row: int) -> None:
+    """Raise `InputError` for a row of `block (b, d)`, which begins at `first_row`, that has the same number throughout."""
+    low, high = block.aminmax(dim=1)
+    constant = (low == high) & ((block.shape[1] > 1) | (low == 0))
+    if bool(constant.any()):
+        raise _constant(first_row + int(constant.nonzero()[0]), float(low[constant][0]))
+
+
+def _constant(row: int, value: float) -> InputError:
+    what = "a row of zeros" if not value else f"{value:g} in each place"
+    return refusal(f"Row {row} of gallery", "a vector of the target", what, "Drop that row, or encode it again.")
+
+
+def _some(rows: Rows, seed: int) -> Tensor:
+    """Some of the rows, at random `(n, d)`; of few all."""
+    if rows.num_rows <= LOOKED_AT:
+        return rows[0 : rows.num_rows]
+    draws = torch.Generator("cpu").manual_seed(seed)
+    picked = torch.randperm(rows.num_rows, generator=draws, dtype=torch.int64, device="cpu")[:LOOKED_AT]
+    return torch.cat([rows[row : row + 1] for row in picked.sort().values.tolist()])
