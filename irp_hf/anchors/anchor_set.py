@@ -19,6 +19,7 @@ from irp_hf.cards.merging import merged
 from irp_hf.checks import check_choice, check_text
 from irp_hf.data.columns import Columns, as_views, origin, read_labels, read_views
 from irp_hf.data.items import Digests, content, distinct_rows, open_picture, set_fingerprint
+from irp_hf.data.pictures import OneByOne, open_file, room_of
 from irp_hf.disk.atomic import replaced_folder
 from irp_hf.disk.leftovers import temporary_folder
 from irp_hf.disk.reading import check_place, is_saved, read_folder
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
 
+
+MOST_DECODED = 1 << 33  # bytes of pictures that a user gets at one time
 
 Item: TypeAlias = "str | bytes | Image | Mapping[str, Any]"
 
@@ -208,12 +211,33 @@ class AnchorSet:
     def view(self, name: str | None = None) -> list[Any]:
         """Return the items of one view in order: strings, or PIL images that are decoded anew at each call.
 
-        The name is needed only where there are several views. Raises `InputError` for a wrong or missing one.
+        The name is needed only where there are several views. Raises `InputError` for a wrong or missing one, and for
+        pictures that take more than 8 GiB together.
         """
+        items, found, total = self.one_by_one(name), list[Any](), 0
+        for row, item in enumerate(self._view(name)):
+            total += room_of(open_file(item)) if isinstance(item, bytes) else 0
+            try:
+                if total > MOST_DECODED:
+                    raise MemoryError
+                found.append(items[row])
+            except MemoryError as error:
+                expected = f"pictures of at most {MOST_DECODED:,} bytes with those before it, once they are decoded"
+                advice = "Go through to_dataset(), which decodes them row by row; AnchoredSpace.encode does so, too."
+                raise refusal(f"Item {row}", expected, f"{total:,}", advice) from error
+        return found
+
+    def one_by_one(self, name: str | None = None) -> Sequence[Any]:
+        """The items of one view as `view` gives them, but a picture is decoded only when it is asked for."""
+        contents = self._view(name)
+        if isinstance(contents[0], str):
+            return list(contents)
+        return OneByOne(lambda row: open_picture(contents[row]), range(len(contents)))
+
+    def _view(self, name: str | None) -> list[Any]:
         if name is None and len(self._contents) == 1:
             name = self.views[0]
-        contents = self._contents[check_choice("view", name, self.views, "Name one of the set's views.")]
-        return [open_picture(item) if isinstance(item, bytes) else item for item in contents]
+        return self._contents[check_choice("view", name, self.views, "Name one of the set's views.")]
 
     @property
     def views(self) -> tuple[str, ...]:

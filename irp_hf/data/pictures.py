@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irp_hf.data.files import read_file
@@ -44,6 +44,25 @@ def decoded_here(items: Any) -> Any:
     return PictureColumn(items, feature) if isinstance(feature, datasets.Image) and feature.decode else items
 
 
+class OneByOne(Sequence[Any]):
+    """Rows that are made when they are asked for, those of a slice as well: all pictures of a table may fill the memory."""
+
+    def __init__(self, make: Callable[[int], Any], rows: range) -> None:
+        self._make, self._rows = make, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = self._rows[place]
+        return OneByOne(self._make, found) if isinstance(found, range) else self._make(found)
+
+
+def room_of(picture: Image) -> int:
+    """How many bytes a picture takes once it is decoded."""
+    return picture.width * picture.height * (1 if picture.mode in ("1", "L", "P") else 4)
+
+
 class PictureColumn(Sequence[Any]):
     """A column of `datasets` whose pictures are decoded by `open_file`, upright and in the mode that the column asks for."""
 
@@ -61,8 +80,7 @@ class PictureColumn(Sequence[Any]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            rows = range(*place.indices(len(self)))
-            return [self._decoded(row, item) for row, item in zip(rows, self.stored[place], strict=True)]
+            return OneByOne(lambda row: self[row], range(len(self))[place])
         return self._decoded(int(place), self.stored[place])
 
     def _decoded(self, row: int, item: Any) -> Any:
@@ -76,7 +94,7 @@ class PictureColumn(Sequence[Any]):
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             return upright.convert(self.mode) if self.mode and upright.mode != self.mode else upright
-        except ImportError:
+        except (ImportError, MemoryError):
             raise
         except Exception as error:  # a broken file makes Pillow raise almost anything
             got = f"what Pillow cannot read ({first_line(error)})"

@@ -19,7 +19,7 @@ from irp_hf.disk.blocks import Blocks, check_out
 from irp_hf.disk.journal import Run
 from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import At, Encoder, Modality, Options
-from irp_hf.encoding.inputs import read_items
+from irp_hf.encoding.inputs import read_in_groups, read_items
 from irp_hf.encoding.open import open_encoder
 from irp_hf.encoding.running import embedded
 from irp_hf.errors import refusal
@@ -194,6 +194,12 @@ def embed_batches(
         if not batches:
             continue  # unread
         start = first * batch_size
+        if encoder.modality == "image":  # of which a batch may take more memory than there is
+            rows = list(range(start, min(start + batch_size, len(items))))
+            vectors = _of_groups(encoder, items[start : start + batch_size], width, rows)
+            width = vectors.shape[1]
+            yield first, rows, vectors
+            continue
         window = read_items(encoder, items[start : start + at_once * batch_size], start)
         order = list(range(len(window)))
         if at_once > 1:
@@ -205,6 +211,16 @@ def embed_batches(
             vectors = _embed(encoder, batch_items, width, rows)
             width = vectors.shape[1]
             yield batch, rows, vectors
+
+
+def _of_groups(encoder: Encoder, pictures: Sequence[Any], width: int | None, rows: list[int]) -> Tensor:
+    """The vectors of a batch of pictures, as many of which are decoded and encoded at one time as memory is meant for."""
+    parts: list[Tensor] = []
+    done = 0
+    for group in read_in_groups(encoder, pictures, rows[0]):
+        parts.append(_embed(encoder, group, width, rows[done : done + len(group)]))
+        done, width = done + len(group), parts[0].shape[1]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def tolerance(encoder: Encoder) -> float:

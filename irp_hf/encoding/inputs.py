@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Of a picture's sides: processors scale the shorter one to some hundreds of pixels, and the longer one grows with it.
 MOST_TIMES_AS_LONG = 200
+PER_PIXEL = 4  # bytes, as Pillow keeps RGB
+MOST_OF_A_GROUP = 1 << 30  # bytes of pictures that are encoded together: twenty of twelve million pixels
+MOST_DECODED = 1 << 33  # bytes of items that must be decoded at one time, such as sounds that are sorted by length
 MOST_SAMPLES = 1 << 27  # of one sound, over all channels: two hours at 16 kHz; silence packs to almost nothing
 
 
@@ -30,10 +33,52 @@ def read_items(encoder: Encoder, items: Sequence[Any], first: int = 0) -> list[A
     or the bytes of a file, or uint8 `(h, w, 3)`. Audio: mono `(t,)` in floats at the encoder's sampling rate, {"array",
     "sampling_rate"}, or the path or the bytes of a file.
 
-    Raises `InputError` that names the row of an item that cannot be read.
+    Raises `InputError` that names the row of an item that cannot be read, or that takes too much with those before it.
     """
+    found, total = list[Any](), 0
+    for row, value in _values(encoder, items, first):
+        total += _decoded_bytes(value)
+        if total > MOST_DECODED and found:
+            expected = f"at most {MOST_DECODED:,} bytes with those that are read together with it"
+            advice = "Give a smaller batch_size, or make them smaller."
+            raise refusal(f"Item {row}", expected, f"{total:,}, once they are decoded", advice)
+        found.append(value)
+    return found
+
+
+def read_in_groups(encoder: Encoder, items: Sequence[Any], first: int = 0) -> Iterator[list[Any]]:
+    """The items as `read_items` gives them, in lists that take at most `MOST_OF_A_GROUP` bytes each, or hold one item alone.
+
+    Small files may hold large pictures: each of them is bounded, and so is what is decoded at one time.
+    """
+    group, total = list[Any](), 0
+    for _, value in _values(encoder, items, first):
+        size = _decoded_bytes(value)
+        if group and total + size > MOST_OF_A_GROUP:
+            yield group
+            group, total = [], 0
+        group.append(value)
+        total += size
+    yield group
+
+
+def _values(encoder: Encoder, items: Sequence[Any], first: int) -> Iterator[tuple[int, Any]]:
+    """Rows, and items as `encoder.embed` takes them, one after the other."""
     read: Any = {"text": _text, "image": _picture, "audio": _waveform}.get(encoder.modality or "")
-    return list(items) if read is None else [read(item, row, encoder) for row, item in enumerate(items, first)]
+    for row, item in enumerate(items, first):
+        try:
+            value = item if read is None else read(item, row, encoder)
+        except MemoryError as error:
+            expected, got = "memory for what it holds", "too little"
+            raise refusal(_place(item, row), expected, got, "Drop it, or give a smaller batch_size.") from error
+        yield row, value
+
+
+def _decoded_bytes(value: Any) -> int:
+    """What a picture or a waveform takes; of texts it does not matter."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    return PER_PIXEL * value.width * value.height if is_picture(value) else 0
 
 
 def modality_of_item(item: Any) -> str | None:
@@ -87,7 +132,7 @@ def _picture(item: Any, row: int, encoder: Encoder) -> Image:
         if max(opened.size) > MOST_TIMES_AS_LONG * min(opened.size):
             raise ValueError(f"it is {opened.width} by {opened.height} pixels")
         return opened.convert("RGB")
-    except MissingDependencyError:
+    except (MissingDependencyError, MemoryError):
         raise
     except Exception as error:  # a broken file makes Pillow raise almost anything
         got = getattr(error, "strerror", None) or f"what Pillow cannot read, or no encoder takes ({first_line(error)})"

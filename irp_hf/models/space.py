@@ -137,7 +137,7 @@ class AnchoredSpace(AnchoredModel):
             "AnchoredSpace.encode", options, EncodeOptions.__annotations__, ("encoder", "anchors", "view", "canary")
         )
         check_flag("canary", canary, "Give False to keep none of the items.")
-        items = anchors.view(view)
+        items = anchors.one_by_one(view)
         how: dict[str, Any] = {**options}
         run: Any = {name: how.pop(name) for name in RUN if name in how}
         opened = open_to_encode(encoder, items, Options(**how), **run)
