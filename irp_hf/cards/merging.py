@@ -14,6 +14,8 @@ from huggingface_hub import DatasetCard, ModelCard
 BLOCK = re.compile(r"(\s*---[ \t]*(?:\r\n|\r|\n))((?:[\S\s]*?(?:\r\n|\r|\n))??)(---[ \t]*(?:\r\n|\r|\n|$))")
 CHECKSUMS = re.compile(r"<!-- Written by irp_hf[^<>]* data (?P<data>[0-9a-f]{64}), text (?P<text>[0-9a-f]{64}) -->\s*$")
 LONGEST_BLOCK = 1_000_000  # characters of metadata: long lists of results have some hundred thousand
+MARKS = re.compile(r"[,\[\]{}\r\n]|[:?-](?=\s)")  # what a reader in Python takes some 50 µs for, each
+MOST_MARKS = 60_000  # those lists of results have some ten thousand lines
 UNITED = ("tags", "base_model", "datasets")
 ANCHORS_TAG = "irp-anchors:"  # how a tag of ours begins, of which a card has one
 
@@ -152,6 +154,8 @@ class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
 def _read(block: str) -> Any:
     if len(block) > LONGEST_BLOCK:
         raise ValueError(f"{len(block):,} characters")
+    if (marks := sum(1 for _ in MARKS.finditer(block))) > MOST_MARKS:
+        raise ValueError(f"{marks:,} marks")
     data = yaml.load(block, _PlainLoader)
     return {} if data is None else data
 

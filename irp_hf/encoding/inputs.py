@@ -78,7 +78,8 @@ def _decoded_bytes(value: Any) -> int:
     """What a picture or a waveform takes; of texts it does not matter."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
-    return PER_PIXEL * value.width * value.height if is_picture(value) else 0
+    read = is_picture(value) and not isinstance(value, bytes | Mapping)
+    return PER_PIXEL * int(value.width) * int(value.height) if read else 0
 
 
 def modality_of_item(item: Any) -> str | None:

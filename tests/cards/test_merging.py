@@ -110,8 +110,16 @@ def test_aliases_and_long_metadata_are_not_read():
     lists = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lists += [f"a{row}: &a{row} [{', '.join([f'*a{row - 1}'] * 9)}]" for row in range(1, 12)]
     long = "x: [" + "1, " * 400_000 + "1]"
-    for block in ("\n".join(lists), long, "[" * 50_000, "a: " + "{a: " * 50_000):
+    many = ("x: [" + "1, " * 70_000 + "1]", "x: [" + "[]," * 20_001 + "]", "x:\n" + "- a\n" * 40_000, "? a\n" * 31_000)
+    for block in ("\n".join(lists), long, *many, "[" * 50_000, "a: " + "{a: " * 50_000):
         theirs = f"---\n{block}\n---\n# Mine\n"
         assert split(theirs) is None
         assert merged("---\nlicense: mit\n---\nours\n", theirs) == theirs
     assert split("---\na: &a 1\n---\n").data == {"a": 1}
+
+
+def test_long_lists_of_results_are_read():
+    """If it fails, the card of a model with the results of a whole benchmark gets nothing of ours."""
+    results = [{"task": {"type": "Retrieval"}, "metrics": [{"type": "map_at_1", "value": n / 7}]} for n in range(600)]
+    theirs = f"---\n{yaml.safe_dump({'model-index': [{'name': 'x', 'results': results}]})}---\n# Mine\n"
+    assert parts(merged("---\nlicense: mit\n---\nours\n", theirs))[0]["license"] == "mit"
