@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irp_hf.encoding.base import Encoder, Options, make_record, no_such_pooling
 from irp_hf.encoding.forward import (
+    device_of,
     hidden_of,
     one_length_at_a_time,
     padding_matters,
@@ -91,7 +92,7 @@ def _real_frames(model: Any, batch: Mapping[str, Any], frames: int) -> Tensor:
         rows = len(next(iter(batch.values())))
         return torch.ones((rows, frames), dtype=torch.float32, device="cpu")
     if hasattr(model, "_get_feature_vector_attention_mask"):
-        mask = mask.to(model.device)
+        mask = mask.to(device_of(model))
         real: Tensor = model._get_feature_vector_attention_mask(frames, mask).float()
         # Of a waveform without a frame, the method makes one with nothing but frames.
         lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(1))

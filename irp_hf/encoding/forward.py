@@ -50,8 +50,21 @@ def inputs_of(model: Any, batch: Mapping[str, Any], method: str = "forward") -> 
     inputs: dict[str, Any] = {key: value for key, value in batch.items() if key in names}
     for key, value in inputs.items():
         if isinstance(value, Tensor):
-            inputs[key] = value.to(model.device, model.dtype if value.is_floating_point() else None)
+            inputs[key] = value.to(device_of(model), model.dtype if value.is_floating_point() else None)
     return inputs | ({"use_cache": False} if "use_cache" in names else {})
+
+
+def device_of(model: Any) -> torch.device:
+    """Where a model reads its inputs: of one whose weights Accelerate brings in for each run, where it brings them."""
+    device: torch.device = model.device
+    if device.type != "meta":
+        return device
+    for part in model.modules():
+        hook: Any = getattr(part, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):
+            if getattr(one, "execution_device", None) is not None:
+                return torch.device(one.execution_device)
+    return device
 
 
 def hidden_of(output: Any, name: str) -> Tensor:

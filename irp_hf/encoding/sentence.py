@@ -14,7 +14,7 @@ from irp_hf.checkpoints.repository import Repository, loading
 from irp_hf.checkpoints.tokenizers import check_loaded
 from irp_hf.checks import check_absent, quoted
 from irp_hf.encoding.base import Encoder, Options, RecordedOptions, make_record
-from irp_hf.encoding.forward import reading
+from irp_hf.encoding.forward import device_of, reading
 from irp_hf.encoding.inputs import modality_of_item
 from irp_hf.encoding.text import check_fits
 from irp_hf.errors import missing, refusal, shown
@@ -100,7 +100,7 @@ def _encoder(model: Any, name: str, commit: str | None, options: Options, item: 
     def embed(items: list[Any]) -> Any:
         # What `model.encode` does to one batch; its care for many batches costs a tenth of a small encoder's time.
         with reading(model, f"items of {modality}", "files of its modules"):
-            features = batch_to_device(model.preprocess(items, prompt=options.prompt, **more), model.device)
+            features = batch_to_device(model.preprocess(items, prompt=options.prompt, **more), device_of(model))
             return model(features, **routed)["sentence_embedding"]
 
     record = make_record(name, commit, model.dtype, options, modality)

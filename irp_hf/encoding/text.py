@@ -34,7 +34,8 @@ def open_text(source: Source, options: Options) -> Encoder:
     def embed(batch: dict[str, Tensor]) -> Tensor:
         output = run_model(model, batch, name, "text")
         if pooling != "pooler":
-            return pool(hidden_of(output, name), batch["attention_mask"].to(model.device), pooling)
+            hidden = hidden_of(output, name)
+            return pool(hidden, batch["attention_mask"].to(hidden.device), pooling)
         if getattr(output, "pooler_output", None) is None:
             expected = f"one that {name} has, which is a model without a pooler"
             raise refusal("pooling", expected, "'pooler'", "Name 'mean', 'cls' or 'last'.")

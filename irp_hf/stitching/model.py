@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.inputs import read_items
+from irp_hf.encoding.looks import Look
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
 from irp_hf.errors import InputError, refusal
@@ -40,6 +42,14 @@ from irp_hf.stitching.parts import (
 )
 
 CHECKED = 32  # rows of a block that are classified again before a run goes on
+OF_STORED = (
+    "device",
+    "device_map",
+    "dtype",
+    "trust_remote_code",
+    "subfolder",
+    "variant",
+)  # settings, of what lies in files
 ROUNDING = 5  # how much farther than vectors their logits may be off
 
 
@@ -129,14 +139,10 @@ class StitchedModel(nn.Module):
             encoder is None,
         )
         compare_head(self.adapter.config.target_record, self.head, on_mismatch)
-        self.encoder = named_encoder(
-            self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token)
-        )
-        self.encoder_module = self.encoder.module
-        self._shorter: dict[int, Encoder] = {}
-        config, anchors = self.adapter.config, self.adapter.source_anchors
-        canary = Canary.from_dict(config.source_canary, "source_canary")
-        recognise(config.source_record, canary, anchors, self.encoder, on_mismatch)
+        opened = named_encoder(self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token))
+        self.encoder_module, self._on_mismatch = opened.module, on_mismatch
+        self._settings: dict[str, Any] = {name: value for name, value in settings.items() if name not in OF_STORED}
+        self._take(opened)
         self.eval()
 
     @property
@@ -172,6 +178,7 @@ class StitchedModel(nn.Module):
         both = _asked(return_confidence, confidence)
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
+        self._follow()
         vectors = self._embed(list(in_order(items)), self._encoder(max_length), first).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
@@ -236,6 +243,7 @@ class StitchedModel(nn.Module):
             output = self.predict(rows, batch_size, both, progress=False)
             return {name: value.numpy() for name, value in output.items()}
 
+        self._follow()
         parts = dict(
             encoder=self.encoder.full_record().to_dict(),
             adapter=self.adapter.checksum(),
@@ -249,6 +257,45 @@ class StitchedModel(nn.Module):
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for errors."""
         return read_items(self.encoder, items, first)
+
+    def _take(self, encoder: Encoder) -> None:
+        """Recognise an encoder, and use it from now on."""
+        config, anchors = self.adapter.config, self.adapter.source_anchors
+        canary = Canary.from_dict(config.source_canary, "source_canary")
+        recognise(config.source_record, canary, anchors, encoder, self._on_mismatch)
+        self.encoder = encoder
+        self._shorter: dict[int, Encoder] = {}
+        self._look = None if encoder.module is None else Look(encoder.module, encoder.processors)
+
+    def _follow(self) -> None:
+        """Open the encoder again, and recognise it, where it, its tokenizer or its processor was edited since."""
+        module = self.encoder_module
+        if module is None or self._as_it_was():
+            return
+        settings: Any = {**self._settings, "modality": self.encoder.modality}
+        if isinstance(module, PreTrainedModel):
+            settings["processor"] = self.encoder.processors[0]
+        self._take(named_encoder(self.adapter, module, settings, None, None))
+
+    def _as_it_was(self) -> bool:
+        return self._look is not None and self._look.is_still_so()
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Within it the encoder may be moved to another device or dtype, and is not taken for another one afterwards."""
+        known = self._as_it_was()
+        yield
+        if known and self.encoder.module is not None:
+            self._look = Look(self.encoder.module, self.encoder.processors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As pickle can carry it: whether the encoder is as it was recognised, and not where it lies in memory."""
+        return {**vars(self), "_look": self._as_it_was()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "_look": None})  # type: ignore[no-untyped-call]
+        if state["_look"] and self.encoder.module is not None:
+            self._look = Look(self.encoder.module, self.encoder.processors)
 
     def _encoder(self, max_length: int | None) -> Encoder:
         """The encoder, or the same one that cuts texts to fewer tokens."""
@@ -282,9 +329,10 @@ class StitchedModel(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the parts, except one that Accelerate spread over devices."""
-        for part in self.children():
-            if not any(hasattr(module, "_hf_hook") for module in part.modules()):
-                part._apply(fn)
+        with self.moving():
+            for part in self.children():
+                if not any(hasattr(module, "_hf_hook") for module in part.modules()):
+                    part._apply(fn)
         return self
 
 

@@ -144,7 +144,8 @@ class IRPStitchPipeline(Pipeline):
         if not stays:
             self.stitched.to(self.device)
         if encoder_device is not None and self.stitched.encoder_module is not None:
-            self.stitched.encoder_module.to(encoder_device)
+            with self.stitched.moving():
+                self.stitched.encoder_module.to(encoder_device)
         self.stitched.head.to(head_device, parts.get("dtype"))
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
