@@ -6,6 +6,7 @@ A row `{"bytes": None, "path": ...}` of somebody else's table may name any file 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from irp_hf.data.pictures import PictureColumn
 from irp_hf.errors import refusal, shown
 
 FOLDERS = "imagefolder"  # the builder of `datasets` that lists the pictures of a folder
+SNAPSHOTS = "snapshots"  # of a repository in the cache of the Hub
 SAVED = "state.json"  # of a data set that was saved, whose description may be anybody's
 
 
@@ -24,12 +26,14 @@ def refuse_named_files(columns: Columns) -> None:
     """Raise `InputError` for a row that names a file instead of holding its bytes."""
     for view, column in columns.items():
         items = column.stored if isinstance(column, PictureColumn) else column
-        if len(items) == 0 or isinstance(items[0], str) or _lists_a_folder(column):
+        if len(items) == 0 or isinstance(items[0], str):
             continue
+        listed = _lists_a_folder(column)
         for row, item in enumerate(items):
             if not isinstance(item, Mapping) or is_row(item) or item.get("bytes") is not None:
                 continue
-            if (path := item.get("path")) is not None:
+            path = item.get("path")
+            if path is not None and not (listed and _stays_in_its_folder(path)):
                 advice = (
                     "Anchors are published, and a table may name any file: open the pictures that you want yourself, "
                     "[PIL.Image.open(path) for path in paths], or load their folder with "
@@ -46,6 +50,20 @@ def _lists_a_folder(column: Any) -> bool:
         return False
     places = {Path(file["filename"]).parent for file in source.cache_files}
     return bool(places) and all(_was_listed(place) for place in places)
+
+
+def _stays_in_its_folder(path: str) -> bool:
+    """Whether a file is no link out of the folder that it is in: somebody else's folder may hold one to any file.
+
+    In the cache of the Hub all files are links, to what was fetched with them.
+    """
+    if not os.path.islink(path) and not os.path.islink(os.path.dirname(path)):
+        return True
+    real, home = Path(os.path.realpath(path)), Path(os.path.abspath(path)).parent
+    if SNAPSHOTS in home.parts:
+        repository = Path(*home.parts[: home.parts.index(SNAPSHOTS)])
+        return real.is_relative_to(os.path.realpath(repository / "blobs"))
+    return real.is_relative_to(os.path.realpath(home.parent) if os.path.islink(home) else os.path.realpath(home))
 
 
 def _was_listed(place: Path) -> bool:

@@ -226,6 +226,36 @@ def test_a_file_that_a_table_names_becomes_no_anchor(tmp_path, kind, refusal):
     assert says(refusal(make), "Row 0 of view 'image'", "secret.png", "PIL.Image.open")
 
 
+@pytest.mark.parametrize("where", ["a file", "a folder", "a snapshot"])
+def test_a_link_out_of_a_listed_folder(tmp_path, where, refusal):
+    """Pictures that somebody packed with a link to a file of this machine would be published with it."""
+    folder = tmp_path / "pictures" / "snapshots" / "1" if where == "a snapshot" else tmp_path / "pictures"
+    folder.mkdir(parents=True)
+    (tmp_path / "private").mkdir()
+    picture(0).save(tmp_path / "private" / "secret.png")
+    picture(1).save(folder / "one.png")
+    if where == "a folder":
+        (folder / "more").symlink_to(tmp_path / "private")
+    else:
+        (folder / "two.png").symlink_to(tmp_path / "private" / "secret.png")
+    names = sorted(str(file) for pattern in ("*.png", "more/*.png") for file in folder.glob(pattern))
+    table = datasets.load_dataset("imagefolder", data_files=names, cache_dir=str(tmp_path / "c"), split="train")
+    assert len(table) == 2
+    assert says(refusal(AnchorSet.sample, table, "image", 2), "the name of a file", "PIL.Image.open")
+
+
+def test_links_of_the_cache_of_the_hub_are_followed(tmp_path):
+    """If it fails, a folder of pictures that was fetched from the Hub becomes no anchors."""
+    blobs, folder = tmp_path / "datasets--me--x" / "blobs", tmp_path / "datasets--me--x" / "snapshots" / "1"
+    blobs.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    for row in range(2):
+        (blobs / str(row)).write_bytes(file_of(picture(row)))
+        (folder / f"{row}.png").symlink_to(f"../../blobs/{row}")
+    table = datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(tmp_path / "c"), split="train")
+    assert len(AnchorSet.sample(table, "image", 2)) == 2
+
+
 @pytest.mark.parametrize("kind", ["list", "struct", "numbers"])
 def test_bytes_of_a_picture_that_are_none(stranger, kind, refusal):
     """What lies below them is not counted: two kilobytes unpacked to six gigabytes."""
