@@ -14,7 +14,7 @@ from irp_hf.anchors.pages import LARGEST, LARGEST_FOOTER, check_footer, most_byt
 from irp_hf.anchors.sampling import MAX_SEED
 from irp_hf.data.files import read_file
 from irp_hf.disk.plain import read_text
-from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
+from irp_hf.errors import DamagedFolderError, first_line, reason_of, refusal, shown
 from irp_hf.records import FINGERPRINT, LONGEST
 
 FORMAT_VERSION = 1
@@ -42,6 +42,13 @@ def write_files(folder: Path, manifest: Mapping[str, Any], table: Any) -> None:
 def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """The manifest and the columns of the table, by view; raises `DamagedFolderError` where one is missing or broken."""
     for path in (folder / MANIFEST, folder / TABLE):
+        try:
+            os.stat(path)
+        except PermissionError as error:  # of a folder of another user's; it may well be there
+            got, advice = f"the error: {reason_of(error)}", "Look at who may read it."
+            raise refusal(str(path), "a file that can be read", got, advice, DamagedFolderError) from error
+        except OSError:
+            pass
         if not os.path.isfile(path):
             raise damaged(path, "a file of an anchor set", "none")
     manifest = _read_manifest(folder / MANIFEST)

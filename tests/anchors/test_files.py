@@ -150,6 +150,22 @@ def test_what_is_no_file(tmp_path, name, kind, refusal):
     assert says(refusal(AnchorSet.from_pretrained, tmp_path, error=DamagedFolderError), name)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_folder_that_may_not_be_read(tmp_path, refusal):
+    """If it fails, what is there, of another user, is said to be missing."""
+    AnchorSet(TEXTS).save_pretrained(tmp_path / "set")
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith(("pytest", "test_", "popen")):
+            folder.chmod(0o755)
+    (tmp_path / "set").chmod(0)
+    os.seteuid(65534)
+    try:
+        text = refusal(AnchorSet.from_pretrained, tmp_path / "set", error=DamagedFolderError)
+    finally:
+        os.seteuid(0)
+    assert says(text, MANIFEST, "Permission denied", "who may read it")
+
+
 @pytest.mark.parametrize("place", [None, 5, "", ["a"]])
 def test_a_place_that_is_none(place, refusal):
     """If it fails, a slip ends in a bare TypeError."""
