@@ -23,7 +23,7 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
-CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double")
+CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs")
 JUDGED = (
     "num_errors",
     "typical_rank",
@@ -165,6 +165,7 @@ class IRPConfig(AnchoredConfig):
 
     Args:
         num_anchors: k.
+        num_pairs: how many pairs it was fitted on, where these are more than the anchors that are kept; else None.
         source_size: d_X.
         target_size: d_Y.
         method: the inverse, by its name in `irp_hf.maths.inverses.INVERSES`.
@@ -210,6 +211,7 @@ class IRPConfig(AnchoredConfig):
     given: list[str] | None = None
     method_given: bool | None = None
     double: bool | None = None
+    num_pairs: int | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None
@@ -223,8 +225,15 @@ class IRPConfig(AnchoredConfig):
         """Raise `InputError` for records of encoders that no save would write."""
         EncoderRecord.from_dict(self.source_encoder, "source_encoder")
         EncoderRecord.from_dict(self.target_encoder, "target_encoder")
+        if self.num_pairs is not None:
+            check_count("num_pairs", self.num_pairs, self.num_anchors, advice="Save the model again.")
         check_canary("source_canary", self.source_canary, self.num_anchors)
         check_canary("target_canary", self.target_canary, self.num_anchors)
+
+    @property
+    def num_fitted(self) -> int:
+        """How many pairs it was fitted on, kept or not."""
+        return self.num_anchors if self.num_pairs is None else self.num_pairs
 
     @property
     def source_record(self) -> EncoderRecord:

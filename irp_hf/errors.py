@@ -19,6 +19,10 @@ class AnchorMismatchError(IRPError, ValueError):
     """Two sides that should hold the same anchors in the same order hold different ones."""
 
 
+class TooLargeError(IRPError, MemoryError):
+    """What was asked for takes more memory than there is."""
+
+
 class DamagedFolderError(IRPError, OSError):
     """A saved folder that is incomplete, altered or not ours."""
 

@@ -5,6 +5,7 @@ Every reading checks: two dimensions, floating point, the expected width, nothin
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,34 @@ class Rows:
         usable = array.flags.writeable and min(array.strides) >= 0  # one row of a reversed array counts as contiguous
         return tensor_of(array if usable else array.copy())
 
+    def whole(self) -> Tensor:
+        """All of them as one tensor with finite values; raises `InputError` otherwise."""
+        matrix = self[0 : self.num_rows]
+        refuse_not_finite(matrix, self.name)
+        return matrix
+
+    def take(self, numbers: Tensor) -> Tensor:
+        """The rows of these numbers `(n,)`, in their order, as a tensor of their own."""
+        order = numbers.argsort()
+        if isinstance(self._matrix, Tensor):
+            return self._matrix[numbers.to(self._matrix.device)]
+        rising = numbers[order].numpy()
+        found = self._matrix.take(rising) if hasattr(self._matrix, "ends") else self._matrix[rising]
+        native = np.ascontiguousarray(found, dtype=found.dtype.newbyteorder("="))
+        taken = tensor_of(native)
+        return taken[order.argsort()]
+
+    def let_go(self) -> None:
+        """Of a memory map on a file, what was read need not stay in memory."""
+        base: Any = self._matrix
+        on_file = False
+        while base is not None and not isinstance(base, mmap.mmap):
+            if isinstance(base, np.memmap):
+                on_file = base.mode != "c"  # whose changes are nowhere else
+            base = getattr(base, "base", None)
+        if on_file and base is not None and hasattr(base, "madvise"):  # Windows has none
+            base.madvise(mmap.MADV_DONTNEED)
+
     def overlaps(self, other: Tensor) -> bool:
         """Whether writing to `other` would change rows that are still to be read."""
         mine = self._matrix.matrices if isinstance(self._matrix, Stacked) else [self._matrix]
@@ -94,10 +123,7 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
 
 def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Tensor:
     """All of `x` as one checked float tensor `(n, d)` with finite values; raises `InputError` otherwise."""
-    rows = Rows(x, name, width)
-    matrix = rows[0 : rows.num_rows]
-    refuse_not_finite(matrix, name)
-    return matrix
+    return Rows(x, name, width).whole()
 
 
 def check_same_rows(subject: str, one: Tensor, other: Tensor, advice: str) -> None:

@@ -31,6 +31,12 @@ class Stacked:
             parts.append(self.matrices[index][max(start - begin, 0) : stop - begin])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def take(self, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The rows of these numbers `(n,)`, which rise."""
+        parts = np.split(numbers, np.searchsorted(numbers, self.ends[:-1]))
+        starts = self.ends - [len(matrix) for matrix in self.matrices]
+        return np.concatenate([m[part - start] for m, part, start in zip(self.matrices, parts, starts, strict=True)])
+
 
 def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | Stacked:
     """An Arrow column of lists as a matrix, without a copy of it; raises `InputError` for what is none."""

@@ -47,14 +47,14 @@ def doubts(
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
     sides_apart = coordinates(source, target)
-    found = _misaligned(misaligned_runs(*sides_apart), len(source))
-    found = found or _by_chance(pairs, directions) or _in_any_order(shuffled_block(*sides_apart))
+    found = misaligned(misaligned_runs(*sides_apart), len(source))
+    found = found or by_chance(pairs, directions) or in_any_order(shuffled_block(*sides_apart))
     sides = {
         "sources": (source, pairs.source, pairs.groups.sources),
         "targets": (target, pairs.target, pairs.groups.targets),
     }
     for name, (rows, side, items) in sides.items():
-        found += _far_off(name, rows.double()) or _of_side(name, side, items)
+        found += far_off(name, rows.double()) or of_side(name, side, items)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
             f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
@@ -62,11 +62,12 @@ def doubts(
         )
         found.append(Doubt("neighbors", words))
     if objective == "agreement" and labels is not None:
-        found += _of_labels(labels(pairs.target))
+        found += of_labels(labels(pairs.target))
     return tuple(found)
 
 
-def _misaligned(runs: list[Run], count: int) -> list[Doubt]:
+def misaligned(runs: list[Run], count: int) -> list[Doubt]:
+    """Of runs that lost their step, among so many rows."""
     if not runs:
         return []
     sentences = [_of_run(run, count) for run in runs[:MOST_RUNS]]
@@ -95,7 +96,8 @@ def _of_run(run: Run, count: int) -> str:
     )
 
 
-def _in_any_order(block: Block | None) -> list[Doubt]:
+def in_any_order(block: Block | None) -> list[Doubt]:
+    """Of a block of rows that are in another order."""
     if block is None:
         return []
     words = (
@@ -106,7 +108,8 @@ def _in_any_order(block: Block | None) -> list[Doubt]:
     return [Doubt("misaligned", words)]
 
 
-def _by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
+def by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
+    """Of held-out `directions (k, d_Y)` that are no better than those of any order."""
     chance = chance_of(directions, pairs.target_rows, pairs.labels)
     if chance.cosine > max(chance.most, UNRELATED):
         return []
@@ -125,8 +128,11 @@ def _by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
     return [Doubt("unrelated", words)]
 
 
-def _far_off(name: str, side: Tensor) -> list[Doubt]:
-    """Single rows of `side (k, d)` that lie so far off that beside them the others look like one vector."""
+def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doubt]:
+    """Single rows of `side (k, d)` that lie so far off that beside them the others look like one vector.
+
+    They are named by their `numbers (k,)`, where these are others than their places.
+    """
     if len(side) < FEW:
         return []
     distance = torch.linalg.vector_norm(side - side.median(0).values, dim=1)
@@ -135,6 +141,7 @@ def _far_off(name: str, side: Tensor) -> list[Doubt]:
     if not 0 < len(rows) <= SINGLE * len(side):
         return []
     farthest = float(distance.max()) / usual
+    rows = rows if numbers is None else numbers[rows.to(numbers.device)]
     named = ", ".join(str(row) for row in rows[:MOST_RUNS].tolist())
     more = f" and {len(rows) - MOST_RUNS} more" if len(rows) > MOST_RUNS else ""
     words = (
@@ -145,7 +152,8 @@ def _far_off(name: str, side: Tensor) -> list[Doubt]:
     return [Doubt("far", words)]
 
 
-def _of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:
+def of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:
+    """Of one side: `side (k, d)`, whose rows are these `items (k,)`."""
     found, k = [], len(side)
     largest = int(items.unique(return_counts=True)[1].max())
     if k >= FEW and largest > MOSTLY * k:
@@ -180,7 +188,8 @@ def _share_of_longest(centred: Tensor) -> float:
     return float((centred @ direction).square().sum() / centred.square().sum())
 
 
-def _of_labels(native: Tensor) -> list[Doubt]:
+def of_labels(native: Tensor) -> list[Doubt]:
+    """Of the labels `(k,)` that a head gives the targets."""
     if len(native.unique(dim=0)) > 1:
         return []
     words = (

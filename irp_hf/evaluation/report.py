@@ -73,6 +73,23 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class OfPairs:
+    """The fit on many pairs behind a report on the anchors that are kept of them."""
+
+    num_pairs: int
+    score: float | None
+    """Its objective on held-out pairs, scale restored."""
+
+    def words(self, objective: str) -> str:
+        """A sentence or two of the caption."""
+        own = f": it had {MEASURES[objective].short} {number(self.score)} on pairs held out" if self.score else ""
+        return (
+            f"These are what is kept of {self.num_pairs:,} pairs, and fits on these alone are measured here. The adapter, "
+            f"fitted on all of them, is better{own}. "
+        )
+
+
+@dataclass(frozen=True)
 class Report(Printed):
     """What to expect of a translation. It prints as a table; `plot()` draws it."""
 
@@ -98,6 +115,8 @@ class Report(Printed):
     """Whether the user chose the method; None where the objective did, or where that is not known."""
     index: IndexReport | None = None
     """What an index of any size keeps; None where it was not asked for."""
+    of_pairs: OfPairs | None = None
+    """What was fitted, where that were more pairs than the anchors that are kept of them."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -152,6 +171,7 @@ class Report(Printed):
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
+            f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
             f"Every anchor was translated by a fit on {other_folds(groups)}; ± is half the 95 % interval."
         )
 

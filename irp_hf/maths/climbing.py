@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
     true: Tensor
     """The unit rows `(k, d_Y)` that it should be, centred as the fit that made the output centred."""
     solved: Solved | None = None
-    """The solution behind a kernel, for what comes after: it is most of the work."""
+    """The solution behind a kernel, or behind sums, for what comes after: it is most of the work."""
 
 
 class TuningResult(NamedTuple):

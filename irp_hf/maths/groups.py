@@ -76,6 +76,15 @@ def same_rows(x: Tensor) -> Tensor:
 
     The widest tolerance counts at which nearness tells something: along a line, or in a plane, rows are near by chance.
     """
+    return _same_rows(x)[0]
+
+
+def tolerance_of(x: Tensor) -> float:
+    """How near two rows of `x (k, d)` are that are one item, as a share of their distance from the mean."""
+    return _same_rows(x)[1]
+
+
+def _same_rows(x: Tensor) -> tuple[Tensor, float]:
     centred = x - x.mean(0)
     norms = torch.linalg.vector_norm(centred, dim=1)
     sketch = _sketch(centred)
@@ -86,7 +95,7 @@ def same_rows(x: Tensor) -> Tensor:
         edges = _near(centred, sketch, radius, lengths)
         if not len(edges) or not tolerance or not _is_dense(centred, radius, edges):
             break
-    return edges
+    return edges, tolerance
 
 
 def _sketch(centred: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.maths.groups import Groups, can_hold_out, first_groups, group_rows, groups_by_size, whole_folds
-from irp_hf.maths.projection import normalize, statistics
+from irp_hf.maths.projection import Statistics, normalize, statistics
 
 
 def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
@@ -21,11 +21,21 @@ def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
 class Pairs:
     """Parallel anchors `source (k, d_X)` and `target (k, d_Y)`: row i of both is the same item. Float64 for the solves."""
 
-    def __init__(self, source: Tensor, target: Tensor, labels: Tensor | None = None) -> None:
-        """`labels (k,)` number the groups of rows that share something, where they are known; else they are found."""
+    def __init__(
+        self,
+        source: Tensor,
+        target: Tensor,
+        labels: Tensor | None = None,
+        stats: tuple[Statistics, Statistics] | None = None,
+    ) -> None:
+        """`labels (k,)` number the groups of rows that share something, where they are known; else they are found.
+
+        `stats` are the means and scales of both sides, where more pairs than these tell them.
+        """
         self._labels = labels
         self.source, self.target = source.double(), target.double()
-        self.source_stats, self.target_stats = statistics(self.source), statistics(self.target)
+        own = (statistics(self.source), statistics(self.target)) if stats is None else stats
+        self.source_stats, self.target_stats = own
         self.source_rows = normalize(self.source, self.source_stats)
         self.target_rows = normalize(self.target, self.target_stats)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import refusal
-from irp_hf.maths.climbing import SAMPLE, Candidate
+from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
@@ -66,7 +66,7 @@ class Choice:
     stretch: Stretch
     """The scale restoration."""
     solved: Solved | None
-    """The solution behind a kernel inverse."""
+    """The solution behind a kernel inverse, or behind sums over many pairs."""
 
     @property
     def runner_up(self) -> Tried | None:
@@ -163,6 +163,25 @@ def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given
     folds = pairs.folds(NUM_FOLDS, given.seed)
     vectors = _Vectors(pairs, folds)
     tried, candidate = _tune(method, pairs, vectors, objective, score, given, lift)
+    return choice_of(method, candidate, tried, pairs, folds, vectors, objective, score, given)
+
+
+def choice_of(
+    method: str,
+    candidate: Candidate,
+    tried: list[Tried],
+    pairs: Pairs,
+    folds: list[Tensor],
+    vectors: Callable[[Tensor], Tensor],
+    objective: Objective,
+    score: Score,
+    given: Given,
+) -> Choice:
+    """The choice of the best `candidate` of a method, its scale restoration chosen, too.
+
+    Its directions are those of all `pairs`, out of `folds`, which `vectors` turns into vectors; `tried` are all, with their
+    objective.
+    """
     inverse, directions, true, solved = candidate.inverse, candidate.directions, candidate.true, candidate.solved
 
     restorations = _restorations(inverse, objective, given)
@@ -205,7 +224,14 @@ def _tune(
     lift: float | None,
 ) -> tuple[list[Tried], Candidate]:
     """The hyper-parameters tried, the best candidate by the objective first, and that candidate."""
-    candidates, trials = tune(method, pairs, given, lift, objective)
+    return ranked(tune(method, pairs, given, lift, objective), vectors, objective, score)
+
+
+def ranked(
+    result: TuningResult, vectors: Callable[[Tensor], Tensor], objective: Objective, score: Score
+) -> tuple[list[Tried], Candidate]:
+    """The hyper-parameters tried with their objective, the best candidate's first, and that candidate."""
+    candidates, trials = result
     if objective == "cosine":
         tried = [Tried(c.inverse, 0.0, c.cosine) for c in candidates]
         tried += [Tried(trial.inverse, 0.0, trial.cosine) for trial in trials]

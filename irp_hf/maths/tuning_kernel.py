@@ -55,7 +55,7 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
         gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
         cosines = lifted_cosines(flat, lengths, lift * pairs.source_stats.scale) if lift else flat
         score = _by_inverses(cosines, targets, groups)
-        start, cosine = next(iter(_climb_ridges(score, gamma, None, start).items()))
+        start, cosine = next(iter(climb_ridges(score, gamma, None, start).items()))
         return cosine
 
     without, little = best_of(LIFTS[0]), best_of(LIFTS[1])
@@ -111,7 +111,7 @@ def tune_kernel(
 
     def best_of(gamma: float) -> float:
         nonlocal start
-        tried[gamma] = _climb_ridges(score, gamma, given.ridge, start)
+        tried[gamma] = climb_ridges(score, gamma, given.ridge, start)
         start, cosine = next(iter(tried[gamma].items()))
         return cosine
 
@@ -120,9 +120,9 @@ def tune_kernel(
     if len(sample) < len(pairs):
         groups = pairs.copies
         score = _by_paths(plain, rows, few, groups) if cosines is None else _by_inverses(cosines, few, groups)
-        tried = {gamma: _climb_ridges(score, gamma, given.ridge, next(iter(tried[gamma])))}
+        tried = {gamma: climb_ridges(score, gamma, given.ridge, next(iter(tried[gamma])))}
     if given.ridge is None:
-        tried[gamma] = _less_smooth(tried[gamma], lambda ridge: score(gamma, ridge))
+        tried[gamma] = less_smooth(tried[gamma], lambda ridge: score(gamma, ridge))
     best = next(iter(tried[gamma]))
 
     def inverse(gamma: float, ridge: float) -> KernelInverse:
@@ -173,13 +173,14 @@ def _by_paths(inverse: KernelInverse, rows: Tensor, target: Tensor, groups: Sequ
     return score
 
 
-def _climb_ridges(score: Score, gamma: float, ridge: float | None, start: float) -> dict[float, float]:
+def climb_ridges(score: Score, gamma: float, ridge: float | None, start: float) -> dict[float, float]:
+    """What was tried of λ at this γ, the best first; a `ridge` that is given is kept."""
     if ridge is not None:
         return {ridge: score(gamma, ridge)}
     return climb(lambda ridge: score(gamma, ridge), RIDGES, RIDGES.index(start))
 
 
-def _less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:
+def less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:
     """What was tried, first a λ that smooths less than the best and is nearly as good: heads and neighbours like that."""
     best, top = next(iter(tried.items()))
     index = RIDGES.index(best)

@@ -47,7 +47,7 @@ def tune_whitened(
     lift = tune_lift(pairs, given) if lift is None else lift
     balances = BALANCES if given.balance is None else (given.balance,)
     if len(pairs) <= SAMPLE:
-        return _search(Refitted(Folds(pairs, given.seed, lift), lift), balances, given, lift)
+        return search(Refitted(Folds(pairs, given.seed, lift), lift), balances, given, lift)
     if objective == "cosine" and len(balances) > 1:
         sample = Refitted(Folds(pairs.take(sample_of(pairs, given.seed)), given.seed, lift, FEW_FOLDS), lift)
         grid, start = _grid(given)
@@ -60,10 +60,11 @@ def tune_whitened(
         balances = balances[max(best - near, 0) : best + near + 1]
     rows, folds = pairs.lifted(lift), pairs.folds(NUM_FOLDS, given.seed)
     judge = RidgeJudge if tuple(balances) == (1.0,) else DownDated
-    return _search(judge(rows, pairs.target_rows, folds), balances, given, lift)
+    return search(judge(rows, pairs.target_rows, folds), balances, given, lift)
 
 
-def _search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -> TuningResult:
+def search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -> TuningResult:
+    """λ for each of the `balances`, a candidate each."""
     candidates, others = [], []
     grid, start = _grid(given)
     for balance in balances:

@@ -2,6 +2,7 @@
 
 from irp_hf.models.adapter import IRPAdapter, IRPOutput
 from irp_hf.models.finding import FoundSpace, find_spaces
+from irp_hf.models.many import PairSums
 from irp_hf.models.space import AnchoredSpace
 
-__all__ = ["AnchoredSpace", "FoundSpace", "IRPAdapter", "IRPOutput", "find_spaces"]
+__all__ = ["AnchoredSpace", "FoundSpace", "IRPAdapter", "IRPOutput", "PairSums", "find_spaces"]

@@ -33,6 +33,7 @@ from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.confidence import NUM_ERRORS, Confidence, error_at
 from irp_hf.maths.groups import group_rows
 from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.many.plan import EXACT, METHODS
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.projection import is_short
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
@@ -40,6 +41,15 @@ from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, check_anchors, refuse_other_anchors
 from irp_hf.models.fitting import Fitted, fit
+from irp_hf.models.many import (
+    PairSums,
+    asked,
+    both_sides,
+    canary_rows,
+    check_sampled,
+    moved_canaries,
+    some_of,
+)
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.rounding import translation_of
 from irp_hf.models.space import AnchoredSpace, open_space
@@ -85,7 +95,7 @@ class IRPAdapter(AnchoredModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift", "double")
+    checksum_fields_if_set = ("lift", "double", "num_pairs")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
@@ -142,6 +152,9 @@ class IRPAdapter(AnchoredModel):
             "target_canary": target.config.canary,
         }
         with source.computing(), target.computing():
+            if source.config.num_anchors > EXACT:
+                sides = both_sides(source.anchors, target.anchors)
+                return cls._fit_many(*sides, method, objective, head, options, recorded)
             return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
 
     @classmethod
@@ -161,19 +174,44 @@ class IRPAdapter(AnchoredModel):
 
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors or options that cannot be used.
         """
-        source = as_matrix(source_embeddings, "source embeddings")
-        target = as_matrix(target_embeddings, "target embeddings")
-        if len(source) != len(target):
-            raise refusal(
-                "anchors",
-                "as many on both sides",
-                f"{len(source)} of the source and {len(target)} of the target",
-                "Encode the same items in the same order on both sides.",
-                AnchorMismatchError,
-            )
+        sides = both_sides(source_embeddings, target_embeddings)
+        if sides[0].num_rows > EXACT:
+            return cls._fit_many(*sides, method, objective, head, options, recorded={})
+        source, target = (rows.whole() for rows in sides)
         check_anchors(source, "source embeddings")
         check_anchors(target, "target embeddings")
         return cls._fit(source.float(), target.float(), method, objective, head, options, recorded={})
+
+    @classmethod
+    @own_arithmetic()
+    def from_sums(cls, sums: PairSums) -> Self:
+        """The adapter from sums over any number of pairs, which may come from several processes: see `PairSums`.
+
+        Raises `InputError` where nothing was added to them.
+        """
+        return cls._of(*sums.fit())
+
+    @classmethod
+    def _fit_many(
+        cls,
+        source: Rows,
+        target: Rows,
+        method: str,
+        objective: str,
+        head: Any,
+        options: FitOptions,
+        recorded: dict[str, Any],
+    ) -> Self:
+        """The adapter from more pairs than an exact solve can take; of a method that no sums make, from a sample of them."""
+        first = canary_rows(recorded)
+        if method in INVERSES and method not in METHODS:
+            rows = some_of(source.num_rows, options, first)
+            x, y = (check_sampled(side.take(rows), side, rows).float() for side in (source, target))
+            moved = recorded | moved_canaries(recorded, rows)
+            return cls._fit(x, y, method, objective, head, options, moved, source.num_rows)
+        sums = PairSums.of_sample(asked(method, objective, head is not None, options), head, source, target, first)
+        sums.add_rows(source, target)
+        return cls._of(*sums.fit(), recorded | moved_canaries(recorded, sums.judging))
 
     @classmethod
     def _fit(
@@ -185,14 +223,21 @@ class IRPAdapter(AnchoredModel):
         head: Any,
         options: FitOptions,
         recorded: dict[str, Any],
+        num_pairs: int | None = None,
     ) -> Self:
-        """The adapter of these anchors, whose configuration also holds what is `recorded` of them."""
+        """The adapter of these anchors, some of `num_pairs`, whose configuration also holds what is `recorded` of them."""
         labels = None if head is None else head_labels(head)
-        config, tensors, fitted = fit(source, target, method, objective, labels, options)
+        return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded)
+
+    @classmethod
+    def _of(
+        cls, config: IRPConfig, tensors: dict[str, Tensor], fitted: Fitted, recorded: dict[str, Any] | None = None
+    ) -> Self:
+        """The adapter of what a fit gives, and of what is `recorded` of the anchors."""
         adapter = cls(config)
         for name, tensor in tensors.items():
             adapter._set_tensor(name, tensor)
-        for name, value in {**recorded, "checksum_version": CHECKSUM_VERSION}.items():
+        for name, value in {**(recorded or {}), "checksum_version": CHECKSUM_VERSION}.items():
             setattr(adapter.config, name, value)
         adapter.fitted = replace(fitted, checksum=adapter.checksum())
         return adapter
@@ -357,6 +402,8 @@ class IRPAdapter(AnchoredModel):
     def _space(self, anchors: Tensor, encoder: dict[str, Any] | None, canary: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
         space.config.canary = canary
+        if self.config.num_pairs is not None:  # these are some of the set's
+            return space
         space.config.anchor_fingerprint = self.config.anchor_fingerprint
         space.config.anchor_set = self.config.anchor_set
         return space
@@ -471,4 +518,6 @@ class IRPAdapter(AnchoredModel):
         """What `print` shows."""
         c = self.config
         names = [record.name for record in (c.source_record, c.target_record)]
-        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {c.num_anchors} anchors"
+        landmarks = "" if c.num_pairs is None or c.method != "kernel" else f" over {c.num_landmarks} landmarks"
+        fitted = f"{c.num_anchors} anchors" if c.num_pairs is None else f"{c.num_pairs} pairs{landmarks}"
+        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}"

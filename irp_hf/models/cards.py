@@ -43,7 +43,7 @@ def adapter_card(
     reader = f"the head of {linked(target)} reads" if target.at_head else f"{linked(target)} makes"
     summary = (
         f"Translates the vectors of {linked(source)} into those that {reader}, so that what was built for the second "
-        f"can be fed by the first. Nothing was trained: it follows in closed form from {config.num_anchors:,} anchors, items "
+        f"can be fed by the first. Nothing was trained: it follows in closed form from {config.num_fitted:,} anchors, items "
         f"that both have encoded ({PAPER})."
     )
     data = ModelCardData(
@@ -194,7 +194,7 @@ def anchor_facts(config: IRPConfig | AnchoredSpaceConfig) -> Facts:
     anchors, fingerprint = anchors_of(config), config.anchor_fingerprint
     of = f" of {plain(anchors.dataset)}" if anchors.dataset else ""
     facts = [
-        ("anchors", f"{config.num_anchors:,} items{of}"),
+        ("anchors", f"{getattr(config, 'num_fitted', config.num_anchors):,} items{of}"),
         ("anchor set", linked(anchors, "datasets/") if anchors.id else ""),
         ("its commit", linked_commit(anchors, "datasets/")),
         ("its licence", plain(anchors.license or "")),
@@ -212,7 +212,8 @@ def inverse(config: IRPConfig) -> str:
     """The inverse and its hyper-parameters."""
     kind: Any = INVERSES[config.method]
     values = {name: getattr(config, name, None) for name in hyperparameters_of(kind)}
-    if "num_landmarks" in values and "num_landmarks" not in (config.given or []):
+    chosen = "num_landmarks" not in (config.given or []) and config.num_pairs is None
+    if "num_landmarks" in values and chosen:
         values["num_landmarks"] = None  # all distinct anchors, which are fewer than all where there are copies
     return f"{config.method}, {code(describe(kind(**values), config.restoration))}"
 
@@ -227,7 +228,8 @@ def choice(config: IRPConfig) -> str:
 
 def num_distinct(config: IRPConfig) -> int:
     """How many anchors are no copies, as far as it is recorded: the kernel and the confidence keep one landmark for each."""
-    return config.num_anchors if "num_landmarks" in (config.given or []) else config.num_landmarks or config.num_anchors
+    few = "num_landmarks" in (config.given or []) or config.num_pairs is not None
+    return config.num_anchors if few else config.num_landmarks or config.num_anchors
 
 
 def modality_of(encoder: EncoderRecord) -> str | None:

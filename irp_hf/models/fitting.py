@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,12 +37,19 @@ class Fitted:
 
 
 def fit(
-    source: Tensor, target: Tensor, method: str, objective: str, labels: Labels | None, options: Any
+    source: Tensor,
+    target: Tensor,
+    method: str,
+    objective: str,
+    labels: Labels | None,
+    options: Any,
+    num_pairs: int | None = None,
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
     """Configuration and tensors of the adapter from `source (k, d_X)` to `target (k, d_Y)`, parallel anchors.
 
-    `labels` are those that a head gives. Raises `InputError` for options that do not exist or fit, before any work begins, and
-    gives a `FitWarning` for each thing that speaks against the fit.
+    `labels` are those that a head gives, and `num_pairs` how many pairs there were, where these are some of them. Raises
+    `InputError` for options that do not exist or fit, before any work begins, and gives a `FitWarning` for each thing that
+    speaks against the fit.
     """
     methods = methods_of(method)
     given = check_given(method, **options)
@@ -54,17 +61,28 @@ def fit(
     choices = select(pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None))
     choice = choices[0]
 
-    config, tensors, expected = _of_choice(choice, pairs)
-    config.num_anchors = len(source)
+    config, tensors, expected = of_choice(choice, pairs)
+    config.num_anchors, config.num_pairs = len(source), num_pairs
     config.objective = goal
     config.seed = given.seed
     config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
     config.method_given = True if method == choice.method else None
     against = doubts(source, target, pairs, choice.directions, goal, labels)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
+    return finished(config, tensors, choices, expected, against)
+
+
+def finished(
+    config: IRPConfig,
+    tensors: dict[str, Tensor],
+    choices: Sequence[Choice],
+    expected: Tensor,
+    against: tuple[Doubt, ...],
+) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
+    """What a fit gives: of its `choices`, the best first, and of what speaks `against` it, which becomes warnings."""
     rounded = rounding(config, tensors)
     config.double = True if rounded.computed else None
-    if rounded.words and {"ridge", "gamma"} & set(config.given):  # else there is nothing to give
+    if rounded.words and {"ridge", "gamma"} & set(config.given or []):  # else there is nothing to give
         against += (Doubt("precision", rounded.words),)
     for doubt in against:
         warn(doubt.words, FitWarning)
@@ -72,7 +90,8 @@ def fit(
     return config, tensors, fitted
 
 
-def _of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor], Tensor]:
+def of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor], Tensor]:
+    """Configuration and tensors of a choice on `pairs`, besides the anchors, and its confidences `(k,)` out of fold."""
     folded, inverse = choice.fold(pairs), choice.inverse
     confidence, expected = calibrate(choice, pairs)
     judged = confidence.tensors()

@@ -20,7 +20,7 @@ from irp_hf.evaluation.doubts import doubts
 from irp_hf.evaluation.gallery import unlike_anchors
 from irp_hf.evaluation.index import check_index
 from irp_hf.evaluation.make_report import build_report
-from irp_hf.evaluation.report import Report
+from irp_hf.evaluation.report import OfPairs, Report
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.metrics import Labels
@@ -79,11 +79,14 @@ def make_report(
     report = build_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )
-    return replace(report, doubts=against, method_given=config.method_given)
+    of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
+    return replace(report, doubts=against, method_given=config.method_given, of_pairs=of_pairs)
 
 
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:
     """What need not be chosen again: what was chosen without a head, which may have changed, and is what a report shows."""
+    if config.num_pairs is not None:  # what fits on many pairs reach is no match for what others do on the anchors
+        return {}
     if fitted is None or fitted.expected.device != source.device or config.objective == "agreement":
         return {}
     fixed = bool(config.given)  # the other inverses are reported with nothing fixed

@@ -36,6 +36,7 @@ HOLDS = {  # of the names that a page leaves behind
     "anchors.md": ["budget.points[-1].num_anchors == 96", "len(least) == 100", "len(fair) == 100"],
     "index.md": ["y.shape == (400, 24)", "c.shape == (400,)"],
     "inverses.md": ["translated.shape == (400, 24)", "small.config.num_landmarks == 100"],
+    "many.md": ["adapter.config.num_pairs == len(sums) == len(x)"],
     "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
     "search.md": ["rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1"],

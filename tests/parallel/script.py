@@ -16,9 +16,11 @@ import tiny_encoders as tiny
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
+from many_pairs import sample
 
-from irp_hf import StitchedModel
+from irp_hf import IRPAdapter, StitchedModel
 from irp_hf.errors import InputError
+from irp_hf.models import PairSums
 from irp_hf.parallel import encode_dataset, run_sharded
 
 NUM_ROWS, BLOCK = 150, 16
@@ -90,6 +92,13 @@ def main() -> None:
         run_sharded(Logged(folder / "first", accelerator.process_index == 1), ITEMS, folder / "two", block_size=BLOCK)
     elif task in ("classify", "classify and die"):
         classify_in(folder, "two", dies=task != "classify" and accelerator.process_index == 1)
+    elif task == "sums":
+        x, y = (side.float() for side in sample(4000))
+        sums = PairSums(x[:2000], y[:2000], num_landmarks=100, seed=3)
+        part = slice(2048) if accelerator.process_index == 0 else slice(2048, None)
+        sums.add(x[part], y[part])
+        adapter = IRPAdapter.from_sums(sums.over_processes())
+        np.save(folder / f"sums-{accelerator.process_index}.npy", adapter.translate(x))
     elif task == "differ":
         try:
             run_sharded(two_arrays, ITEMS[accelerator.process_index :], folder / "two", block_size=BLOCK)

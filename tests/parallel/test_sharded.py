@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import tiny_encoders as tiny
 import torch
+from many_pairs import sample
 from parallel import script as script
 from parallel.script import BLOCK, ITEMS, NUM_ROWS, Logged, two_arrays
 from says import says
 from tiny_encoders import LAYERS, VOCAB
 
+from irp_hf import IRPAdapter
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError
+from irp_hf.models import PairSums
 from irp_hf.parallel import encode_dataset, run_sharded
 
 HERE = Path(__file__).parent
@@ -55,6 +58,19 @@ def launch(task: str, folder: Path) -> subprocess.CompletedProcess:
 
 def logged(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes_sum_as_one_does(folder):
+    """If it fails, an adapter from sums over processes is another than that of one process."""
+    result = launch("sums", folder)
+    assert result.returncode == 0, result.stderr
+    x, y = (side.float() for side in sample(4000))
+    sums = PairSums(x[:2000], y[:2000], num_landmarks=100, seed=3)
+    sums.add(x, y)
+    expected = IRPAdapter.from_sums(sums).translate(x)
+    for process in range(2):
+        assert np.allclose(np.load(folder / f"sums-{process}.npy"), expected, atol=1e-5)
 
 
 @pytest.mark.slow

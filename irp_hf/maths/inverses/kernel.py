@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import Inverse, KernelMap
+from irp_hf.maths.inverses.base import Folded, Inverse, KernelMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
 from irp_hf.maths.inverses.solving import solved_with_ridge
 from irp_hf.maths.leaving_out import leave_folds_out, leave_one_out
@@ -181,13 +181,13 @@ class KernelPath:
 
 
 class Solved(ABC):
-    """A kernel inverse over all anchors, solved for its λ and its targets `(k, d_Y)`."""
+    """An inverse over all anchors, solved for its λ and its targets `(k, d_Y)`: a kernel, or any from sums over many pairs."""
 
     cosines: Tensor | None = None
     """Those of the anchors with the landmarks `(k, m)`, where they are known."""
 
     @abstractmethod
-    def fold(self) -> KernelMap:
+    def fold(self) -> Folded:
         """The map."""
 
     @abstractmethod

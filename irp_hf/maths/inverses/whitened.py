@@ -77,6 +77,12 @@ class Spectrum:
             values, vectors = values[kept], anchors.T @ (vectors[:, kept] / (k * values[kept]).sqrt())
         return cls(values, vectors, mean)
 
+    @classmethod
+    def of_moment(cls, moment: Tensor) -> Spectrum:
+        """Decompose a second moment `(d, d)` itself."""
+        values, vectors = torch.linalg.eigh(moment)
+        return cls(values.clamp(min=0), vectors, float(moment.trace()) / len(moment))
+
     def factors(self, exponent: float, ridge: float) -> Tensor:
         """Eigenvalues `(r,)` of `C^exponent`; directions that no anchor has give 0, as a pseudo-inverse."""
         lifted = self.values + ridge * self.mean

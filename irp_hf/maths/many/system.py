@@ -1,0 +1,33 @@
+"""Kernel ridge regression on landmarks, from sums over any number of rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SHIFTS = (
+    0.0,
+    *(10.0**e for e in range(-15, 1)),
+)  # of the mean diagonal: what rounding may take from the least eigenvalue
+
+
+class LandmarkSystem:
+    """`(FᵀF + λK) α = FᵀY` of features `F (n, m)`, K the landmarks' own: one Cholesky factor a λ."""
+
+    def __init__(self, second: Tensor, cross: Tensor, own: Tensor) -> None:
+        """`second (m, m)`, FᵀF, `cross (m, d_Y)`, FᵀY, and `own (m, m)`, K."""
+        self.second, self.cross, self.own = second, cross, own
+
+    def solve(self, ridge: float) -> Tensor:
+        """Coefficients `(m, d_Y)` at this λ."""
+        mean = float(self.second.diagonal().mean())
+        for shift in SHIFTS:
+            shifted = torch.add(self.second, self.own, alpha=ridge)
+            shifted.diagonal().add_(shift * mean)
+            factor, failed = torch.linalg.cholesky_ex(shifted)
+            del shifted
+            if not failed:
+                return torch.cholesky_solve(self.cross, factor)
+        raise ArithmeticError(
+            "no shift makes the sums positive definite"
+        )  # of NaN, which is refused where rows are read
