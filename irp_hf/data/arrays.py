@@ -15,6 +15,7 @@ from torch import Tensor
 
 from irp_hf.data.arrow import Stacked
 from irp_hf.data.matrices import FLOAT_ARRAYS, open_matrix, tensor_of
+from irp_hf.data.parquet import ParquetColumn
 from irp_hf.errors import refusal
 
 LARGEST = 1e15  # the square of a row's norm must stay far inside float32
@@ -67,7 +68,7 @@ class Rows:
         if isinstance(self._matrix, Tensor):
             return self._matrix[numbers.to(self._matrix.device)]
         rising = numbers[order].numpy()
-        found = self._matrix.take(rising) if hasattr(self._matrix, "ends") else self._matrix[rising]
+        found = self._matrix[rising] if isinstance(self._matrix, np.ndarray) else self._matrix.take(rising)
         native = np.ascontiguousarray(found, dtype=found.dtype.newbyteorder("="))
         taken = tensor_of(native)
         return taken[order.argsort()]
@@ -85,6 +86,8 @@ class Rows:
 
     def overlaps(self, other: Tensor) -> bool:
         """Whether writing to `other` would change rows that are still to be read."""
+        if isinstance(self._matrix, ParquetColumn):
+            return False
         mine = self._matrix.matrices if isinstance(self._matrix, Stacked) else [self._matrix]
         place, low, high = _memory(other)
         return any(where == place and start < high and low < stop for where, start, stop in map(_memory, mine))

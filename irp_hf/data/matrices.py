@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.data.arrow import arrow_matrix, to_arrow
+from irp_hf.data.parquet import ParquetColumn
 from irp_hf.data.wrong import is_missing, missing_values, module_of, no_rows, no_vectors, unequal, wrong_dtype
 from irp_hf.errors import first_line, kind_of, refusal, shown
 
@@ -30,6 +31,8 @@ def open_matrix(x: Any, name: str) -> Opened:
         return _dense(x, name), _as_it_is
     if isinstance(x, np.ndarray):
         return _array(x, name)
+    if isinstance(x, ParquetColumn):
+        return x, _to_numpy
     if (refused := no_vectors(name, x)) is not None:
         raise refused
     opener = OPENERS.get(module_of(x), _any)

@@ -9,6 +9,8 @@ from tqdm.auto import tqdm
 from irp_hf.checks import check_flag
 from irp_hf.errors import printable
 
+SECONDS = 2.0  # that pass before a bar of something shows that is mostly quick
+
 
 def progress_bar(desc: str, progress: bool | None, items: Any = None, **options: Any) -> Any:
     """A bar of tqdm, over `items` or to be updated by hand; it goes away when it is full. `desc` may name what strangers named.

@@ -21,6 +21,7 @@ from irp_hf.checks import check_alias, check_flag, check_number
 from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.arrays import LARGEST, Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress
 from irp_hf.errors import AnchorMismatchError, kind_of, refusal, shown
 from irp_hf.evaluation.comparison import Baselines
@@ -227,7 +228,8 @@ class IRPAdapter(AnchoredModel):
     ) -> Self:
         """The adapter of these anchors, some of `num_pairs`, whose configuration also holds what is `recorded` of them."""
         labels = None if head is None else head_labels(head)
-        return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded)
+        with allocating("fit", "Give fewer anchors, or free some memory."):
+            return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded)
 
     @classmethod
     def _of(

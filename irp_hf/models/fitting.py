@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
-from irp_hf.data.progress import progress_bar
+from irp_hf.data.progress import SECONDS, progress_bar
 from irp_hf.errors import FitWarning, warn
 from irp_hf.evaluation.doubts import Doubt, doubts
 from irp_hf.maths.confidence import calibrate
@@ -58,7 +58,9 @@ def fit(
         words = f"head= has no part in objective={goal!r}: choose 'agreement', or leave it out; report(head=) measures with it."
         warn(words, FitWarning)
     pairs = distinct_pairs(source, target)
-    choices = select(pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None))
+    choices = select(
+        pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None, delay=SECONDS)
+    )
     choice = choices[0]
 
     config, tensors, expected = of_choice(choice, pairs)

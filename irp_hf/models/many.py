@@ -15,7 +15,7 @@ from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.arrays import LARGEST, Rows, refuse_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.data.memory import allocating, free_memory, size_of
-from irp_hf.data.progress import progress_bar
+from irp_hf.data.progress import SECONDS, progress_bar
 from irp_hf.errors import AnchorMismatchError, FitWarning, TooLargeError, refusal, warn
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.doubts_of_many import doubts_of_many, runs_of_many
@@ -28,7 +28,6 @@ from irp_hf.models.checks import check_anchors
 from irp_hf.models.fitting import Fitted, finished, of_choice
 
 CHUNK = 8192  # rows that are read at once
-SECONDS = 2.0  # that pass before a bar shows
 LONG = 300.0  # seconds of a forecast that is worth a warning
 FEWER = (3000, 2000, 1000, 500)  # landmarks, where memory does not do for the usual number
 MATRICES = 8  # of m by m numbers, that a solve with m landmarks holds at once
