@@ -3,7 +3,7 @@
 Without postponed annotations: `strict` cannot check types that are strings.
 """
 
-import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from huggingface_hub.dataclasses import strict, validated_field
 from transformers import PreTrainedConfig
 
-from irp_hf.checks import check_choice, check_count
+from irp_hf.checks import check_choice, check_count, check_number
 from irp_hf.data.canary import Canary
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
@@ -30,6 +30,9 @@ JUDGED = (
     "typical_kinds",
 )  # sizes that what was saved before the confidence had them has not
 MOST = 2**31  # of rows, of columns
+MOST_PAIRS = 2**53  # which are summed up, and not kept
+LARGEST = sys.float_info.max
+SCORE = 1.001  # a mean of cosines, or a share, and how it may round
 OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")  # what of its keys means anything here
 
 
@@ -226,7 +229,7 @@ class IRPConfig(AnchoredConfig):
         EncoderRecord.from_dict(self.source_encoder, "source_encoder")
         EncoderRecord.from_dict(self.target_encoder, "target_encoder")
         if self.num_pairs is not None:
-            check_count("num_pairs", self.num_pairs, self.num_anchors, advice="Save the model again.")
+            check_count("num_pairs", self.num_pairs, self.num_anchors, MOST_PAIRS, "Save the model again.")
         check_canary("source_canary", self.source_canary, self.num_anchors)
         check_canary("target_canary", self.target_canary, self.num_anchors)
 
@@ -259,10 +262,10 @@ class IRPConfig(AnchoredConfig):
     def validate_inverse(self) -> None:
         """Raise `InputError` for a number or a name that no save would write."""
         known = hyperparameters()
-        for name in (*known, CONFIDENCE_GAMMA, "score"):
+        for name in (*known, CONFIDENCE_GAMMA):
             value = getattr(self, name, None)
-            if value is not None and not (math.isfinite(value) and (value >= 0 or name == "score")):
-                raise refusal(name, "a finite number from 0", shown(value), "Save the model again.")
+            if value is not None:
+                check_number(name, value, 0, LARGEST, advice="Save the model again.")
             if value is not None and name in known and name not in self.sizes:
                 owners = known[name]
                 (owners.get(self.method) or next(iter(owners.values()))).check(value)
@@ -270,5 +273,11 @@ class IRPConfig(AnchoredConfig):
             check_count(name, getattr(self, name, None) or 0, 0, MOST, "Save the model again.")
         for name, parameter in GENERAL.items():
             parameter.check(getattr(self, name))
+        if self.score is not None:
+            check_number("score", self.score, -SCORE, SCORE, advice="Save the model again.")
+        for number in self.condition_numbers or ():  # infinite where a subspace is flat
+            check_number("condition_numbers", number, 0, advice="Save the model again.")
+        if len(set(self.given or ())) < len(self.given or ()):
+            raise refusal("given", "different names", shown(self.given), "Save the model again.")
         for name in self.given or ():
             check_choice("given", name, (*known, "restoration"), "Save the model again.")

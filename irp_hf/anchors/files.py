@@ -13,8 +13,9 @@ from typing import Any
 from irp_hf.anchors.pages import LARGEST, LARGEST_FOOTER, check_footer, most_bytes, rows_at_once
 from irp_hf.anchors.sampling import MAX_SEED
 from irp_hf.data.files import read_file
-from irp_hf.disk.plain import read_text
-from irp_hf.errors import DamagedFolderError, first_line, reason_of, refusal, shown
+from irp_hf.disk.places import cannot_be_read
+from irp_hf.disk.plain import opened, read_text
+from irp_hf.errors import DamagedFolderError, first_line, refusal, shown
 from irp_hf.records import FINGERPRINT, LONGEST
 
 FORMAT_VERSION = 1
@@ -43,10 +44,9 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
     """The manifest and the columns of the table, by view; raises `DamagedFolderError` where one is missing or broken."""
     for path in (folder / MANIFEST, folder / TABLE):
         try:
-            os.stat(path)
-        except PermissionError as error:  # of a folder of another user's; it may well be there
-            got, advice = f"the error: {reason_of(error)}", "Look at who may read it."
-            raise refusal(str(path), "a file that can be read", got, advice, DamagedFolderError) from error
+            opened(path).close()
+        except PermissionError as error:  # of a file or a folder of another user's; it may well be there
+            raise cannot_be_read(str(path), error, DamagedFolderError) from error
         except OSError:
             pass
         if not os.path.isfile(path):

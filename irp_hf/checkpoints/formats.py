@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
+from irp_hf.disk.places import cannot_be_read
 from irp_hf.errors import InputError, refusal, shown
 
 LORA, LARGEST_LORA = "adapter_config.json", 10_000_000  # bytes
 READ = (".json", ".jsonl", ".txt", ".model", ".safetensors", ".jinja", ".py", ".md", ".vocab")  # ends of names
+NEEDED = (".json", ".safetensors")  # of whatever model
+DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 OTHERS = {  # by the ends of names of files
     ".gguf": ("GGUF", "AutoModel.from_pretrained(folder, gguf_file=name), which needs the package gguf,"),
     ".onnx": ("ONNX", "The repository that it was exported from"),
@@ -20,6 +24,24 @@ OTHERS = {  # by the ends of names of files
     "tf_model.h5": ("TensorFlow", "An older transformers, with from_tf=True,"),
     "flax_model.msgpack": ("Flax", "An older transformers, with from_flax=True,"),
 }
+
+
+def refuse_unreadable(folder: Path, name: str) -> None:
+    """Raise `InputError` for a folder, or a file in it, that this user may not read: libraries would call it missing."""
+    if not _may(folder, os.R_OK | os.X_OK):
+        raise cannot_be_read(name, DENIED)
+    for item in folder.rglob("*"):
+        inside = item.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts):  # of git, of caches
+            continue
+        mode = os.R_OK | os.X_OK if os.path.isdir(item) else os.R_OK if item.suffix in NEEDED else os.F_OK
+        if os.path.exists(item) and not _may(item, mode):  # a link that leads nowhere is for its reader to tell
+            raise cannot_be_read(f"{shown(inside.as_posix())} of {name}", DENIED)
+
+
+def _may(path: Path, mode: int) -> bool:
+    """Whether whoever runs this may; it is the effective user whose rights count."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def refuse_special(folder: Path, name: str) -> None:

@@ -14,7 +14,8 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from irp_hf.checkpoints.repository import Repository
 from irp_hf.checks import quoted
-from irp_hf.errors import InputError, reason_of, refusal, shown
+from irp_hf.disk.places import cannot_be_read
+from irp_hf.errors import InputError, refusal, shown
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # as transformers writes them
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # of pictures and of sound
@@ -171,7 +172,7 @@ def read_json(repository: Repository, name: str, token: str | bool | None) -> An
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise unreadable(subject, error) from error
+        raise cannot_be_read(subject, error) from error
     except (ValueError, RecursionError):
         return None
 
@@ -181,15 +182,10 @@ def check_size(subject: str, file: Path, most: int) -> None:
     try:
         size = file.stat().st_size
     except OSError as error:
-        raise unreadable(subject, error) from error
+        raise cannot_be_read(subject, error) from error
     if size > most:
         got, advice = f"{size:,}", "Do not use it, or save the model again."
         raise refusal(subject, f"at most {most:,} bytes", got, advice)
-
-
-def unreadable(subject: str, error: OSError) -> InputError:
-    """The error for a file that the system does not let be read."""
-    return refusal(subject, "a file that can be read", f"the error: {reason_of(error)}", "Look at who may read it.")
 
 
 def _too_many(file: str, repository: Repository, most: float, name: str, value: float) -> InputError:

@@ -16,9 +16,9 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats, refuse_special
+from irp_hf.checkpoints.formats import LORA, lora, refuse_other_formats, refuse_special, refuse_unreadable
 from irp_hf.checks import check_absent, check_text
-from irp_hf.disk.places import is_folder
+from irp_hf.disk.places import check_allowed, is_folder
 from irp_hf.errors import HubError, InputError, IRPError, MissingFolderError, first_line, is_panic, refusal, shown
 from irp_hf.hub.download import Pinned, pin
 from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
@@ -117,14 +117,17 @@ def find(
     folder = Path(path, inner)
     if path and is_folder(path):
         check_absent("revision", revision, f"{folder.name} is a folder, which has no revisions")
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise refusal("subfolder", f"a folder of {Path(path).name}", shown(subfolder), "Check its name.")
+        refuse_unreadable(folder, folder.name)
         found = Repository(str(folder), None, (folder / "modules.json").is_file(), variant=variant)
         refuse_special(folder, found.name)
         refuse_other_formats(folder, found.name)
         if any(folder.rglob("pytorch_model*.bin")) and not any(folder.rglob("*.safetensors")):
             raise pickled(found.name)
         return found
+    if path:
+        check_allowed(path)
     pinned = _pinned(path, revision, token)
     for name in ("modules.json", "config.json"):
         if _has(path, f"{inner}/{name}" if inner else name, pinned, token):

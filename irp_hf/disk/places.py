@@ -12,9 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from irp_hf.errors import InputError, IRPError, MissingFolderError, reason_of, refusal, shown
+from irp_hf.errors import (
+    DamagedFolderError,
+    InputError,
+    IRPError,
+    MissingFolderError,
+    Refusal,
+    reason_of,
+    refusal,
+    shown,
+)
 
-OF_THE_SYSTEM = re.compile(r"\(os error (\d+)\)")  # so libraries in Rust end what the system told them
+OF_THE_SYSTEM = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]")  # so libraries in Rust and Arrow tell what it said
 LONGEST_SHOWN = 500  # characters
 MAKE_ROOM = "Make room, or name another place."
 
@@ -63,6 +72,22 @@ def no_folder(place: str) -> MissingFolderError:
     return refusal(named(place), "a folder that exists", got, advice, MissingFolderError)
 
 
+def cannot_be_read(subject: str, error: OSError, kind: type[Refusal] = InputError) -> Refusal:  # type: ignore[assignment]
+    """The error for a file or a folder that the system does not let be read: it may well be whole."""
+    advice = "Look at who may read it."
+    return refusal(subject, "one that can be read", f"the error: {reason_of(error)}", advice, kind)
+
+
+def check_allowed(place: str | os.PathLike[str]) -> None:
+    """Raise `DamagedFolderError` for a folder of which this user may not even know whether it is there."""
+    try:
+        os.stat(place)
+    except PermissionError as error:
+        raise cannot_be_read(named(place), error, DamagedFolderError) from error
+    except (OSError, ValueError):  # for others to tell
+        pass
+
+
 def named(place: str | os.PathLike[str]) -> str:
     """A path as it is, for an error; one that no terminal shows, or that is very long, as Python writes it."""
     text = os.fspath(place)
@@ -92,7 +117,7 @@ def cannot_be_written(
 ) -> InputError:
     """The error for a place that the system refuses."""
     number = OF_THE_SYSTEM.search(str(error))
-    reason = os.strerror(int(number[1])) if number else reason_of(error)
+    reason = os.strerror(int(number[1] or number[2])) if number else reason_of(error)
     return refusal(named(place), f"{what} that can be written", f"the error: {reason}", advice)
 
 

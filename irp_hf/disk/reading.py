@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from irp_hf.disk.in_place import overlay, unfinished
 from irp_hf.disk.leftovers import old_folders, temporary_folder
-from irp_hf.disk.places import check_utf8, is_folder, is_path, no_folder
+from irp_hf.disk.places import check_allowed, check_utf8, is_folder, is_path, no_folder
 from irp_hf.errors import refusal, shown
 
 Found = TypeVar("Found")
@@ -29,8 +29,10 @@ def check_place(name: Any) -> str:
         raise refusal("The place to load from", "a folder or an id on the Hub", shown(name), "Name one of them.")
     folder = Path(place)
     no_id = folder.is_absolute() or place[0] in ".~" or len(folder.parts) != 2 or os.path.lexists(folder)
-    if not is_saved(folder) and no_id:
-        raise no_folder(place)
+    if not is_saved(folder):
+        check_allowed(folder)
+        if no_id:
+            raise no_folder(place)
     if is_saved(folder):
         check_utf8("The folder to load from", folder)
     return place

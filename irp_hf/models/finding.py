@@ -13,6 +13,7 @@ from irp_hf.anchors.anchor_set import AnchorSet
 from irp_hf.anchors.files import LARGEST_MANIFEST, MANIFEST
 from irp_hf.cards.card import SPACE_TAG
 from irp_hf.cards.merging import anchors_tag
+from irp_hf.disk.places import cannot_be_read
 from irp_hf.disk.plain import read_plain
 from irp_hf.disk.reading import check_place, is_saved, read_folder
 from irp_hf.errors import HubError, IRPError, kind_of, refusal, shown
@@ -94,6 +95,8 @@ def _of_repository(repo_id: str, token: str | bool | None) -> str:
         fingerprint = json.loads(read_folder(folder, _manifest))["fingerprint"]
     except IRPError:
         raise
+    except PermissionError as error:
+        raise cannot_be_read(f"The {MANIFEST} of {repo_id}", error) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         got = f"none that can be read ({type(error).__name__})"
         raise refusal(f"{repo_id!r}", "an anchor set", got, "Name one, or pass the set itself.") from error

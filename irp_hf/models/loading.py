@@ -13,6 +13,7 @@ from torch import Tensor
 from irp_hf.checkpoints.limits import CONFIG, LARGEST_CONFIG, WEIGHTS
 from irp_hf.checkpoints.stored import Entry, TensorFile, check_room, tensor_file
 from irp_hf.configuration_irp import AnchoredConfig
+from irp_hf.disk.places import cannot_be_read
 from irp_hf.disk.plain import read_text
 from irp_hf.errors import (
     DamagedFolderError,
@@ -85,6 +86,8 @@ def _tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) ->
             yield file
     except IRPError:
         raise
+    except PermissionError as error:
+        raise _not_allowed(place, folder / WEIGHTS, error) from error
     except (OSError, ValueError) as error:  # also where it shrinks meanwhile
         raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({reason_of(error)})") from error
 
@@ -107,11 +110,17 @@ def damaged(place: str, what: str) -> DamagedFolderError:
     return refusal(place, "a whole saved model", what, "Save or download it again.", DamagedFolderError)
 
 
+def _not_allowed(place: str, file: Path, error: OSError) -> DamagedFolderError:
+    return cannot_be_read(f"The {file.name} of {place}", error, DamagedFolderError)
+
+
 def _read_json(place: str, file: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(file, LARGEST_CONFIG))
     except FileNotFoundError as error:
         raise damaged(place, f"no {file.name}") from error
+    except PermissionError as error:
+        raise _not_allowed(place, file, error) from error
     except OSError as error:
         raise damaged(place, f"a {file.name} that cannot be read ({reason_of(error)})") from error
     except (ValueError, RecursionError) as error:

@@ -241,6 +241,32 @@ def test_the_configuration_checks_its_types(field):
         setattr(config, *next(iter(field.items())))
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"confidence_gamma": value} for value in (True, "1", -1.0, float("nan"), float("inf"), 10**4200, [1.0])),
+        *({name: True} for name in ("num_errors", "typical_rank")),
+        *({"score": value} for value in (1.5, -2.0, float("nan"), float("inf"), True, 1e30)),
+        *({"num_pairs": value} for value in (10**4200, 2**64, -1, True)),
+        *({"condition_numbers": [value]} for value in (float("nan"), -1.0, True, "1")),
+        *({"given": value} for value in (["gamma", "gamma"], ["foo"], [1], ["\ud800"])),
+        {"seed": 10**4200},
+        {"num_landmarks": 10**4200},
+        {"ridge": float("nan")},
+        {"source_encoder": {"id": "\ud800"}},
+        {"source_encoder": {"note": float("nan")}},
+        {"source_canary": {"rows": [True], "texts": ["a"]}},
+        {"source_canary": {"rows": [10**4200], "texts": ["a"]}},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_the_configuration_checks_its_values(field):
+    """Numbers that no save writes would be believed of whoever can compute a checksum: one that is no number, say, as 1."""
+    with pytest.raises(InputError, match=next(iter(field))) as caught:
+        IRPConfig(num_anchors=9, **field)
+    assert len(str(caught.value).encode()) < 2000
+
+
 def test_every_refusal_is_one_family():
     """`except IRPError` would not catch them all, nor `except ValueError` what is a wrong value."""
     assert issubclass(InputError, (IRPError, ValueError))
