@@ -8,6 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+MOST_AT_ONCE = (
+    8000  # rows whose distances from each other are all computed at once; of more, those that a walk asks for
+)
+
 
 def farthest_points(
     rows: Tensor, num_starts: int = 1, seed: int = 0, most: int | None = None, until: float = 0.0
@@ -21,11 +25,16 @@ def farthest_points(
     it when it was taken (infinity for the start; never increasing).
     """
     k = rows.shape[0]
-    apart = 1 - (rows @ rows.T).abs_()
+    apart = 1 - (rows @ rows.T).abs_() if k <= MOST_AT_ONCE else None
+
+    def distances(points: Tensor) -> Tensor:
+        found = 1 - (rows[points] @ rows.T).abs_() if apart is None else apart[points]
+        return found.clamp_(min=0)
+
     generator = torch.Generator("cpu").manual_seed(seed)
     order = torch.randperm(k, generator=generator, dtype=torch.int64, device="cpu")
     starts = order.repeat(-(-num_starts // k))[:num_starts].to(rows.device)
-    return farthest_walk(starts, lambda points: apart[points].clamp_(min=0), min(k, most or k), until)
+    return farthest_walk(starts, distances, min(k, most or k), until)
 
 
 def farthest_walk(

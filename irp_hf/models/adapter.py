@@ -23,7 +23,7 @@ from irp_hf.data.arrays import LARGEST, Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress
-from irp_hf.errors import AnchorMismatchError, kind_of, refusal, shown
+from irp_hf.errors import AnchorMismatchError, FitWarning, kind_of, refusal, shown, warn
 from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
 from irp_hf.evaluation.in_sample import warn_of_anchors
@@ -417,7 +417,14 @@ class IRPAdapter(AnchoredModel):
         head: Any = None,
         **options: Unpack[FitOptions],
     ) -> Self:
-        """The adapter from the target to the source, from the same anchors; the options are those of `connect`."""
+        """The adapter from the target to the source, from the same anchors; the options are those of `connect`.
+
+        Of an adapter that was fitted on more pairs than it keeps, a warning says that these are few.
+        """
+        if self.config.num_pairs is not None:
+            kept, pairs = self.config.num_anchors, self.config.num_pairs
+            words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."
+            warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
         return self.connect(self.target, self.source, method, objective, head, **options)
 
     @own_arithmetic()

@@ -55,8 +55,7 @@ def fit(
     given = check_given(method, **options)
     goal = check_objective(objective, labels is not None)
     if labels is not None and goal != "agreement":
-        words = f"head= has no part in objective={goal!r}: choose 'agreement', or leave it out; report(head=) measures with it."
-        warn(words, FitWarning)
+        warn(unasked_head(goal), FitWarning)
     pairs = distinct_pairs(source, target)
     choices = select(
         pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None, delay=SECONDS)
@@ -72,6 +71,11 @@ def fit(
     against = doubts(source, target, pairs, choice.directions, goal, labels)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
     return finished(config, tensors, choices, expected, against)
+
+
+def unasked_head(objective: str) -> str:
+    """What is said of a head that no objective asks."""
+    return f"head= has no part in objective={objective!r}: choose 'agreement', or leave it out; report(head=) measures with it."
 
 
 def finished(

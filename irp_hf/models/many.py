@@ -25,7 +25,7 @@ from irp_hf.maths.many.plan import EXACT, JUDGES, LANDMARKS, LEAST, METHODS, Req
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.request import check_given, check_objective, methods_of
 from irp_hf.models.checks import check_anchors
-from irp_hf.models.fitting import Fitted, finished, of_choice
+from irp_hf.models.fitting import Fitted, finished, of_choice, unasked_head
 
 CHUNK = 8192  # rows that are read at once
 LONG = 300.0  # seconds of a forecast that is worth a warning
@@ -60,7 +60,9 @@ def asked(method: str, objective: str, has_head: bool, options: Any) -> Asked:
 
 def needed_memory(landmarks: int, sample: int, widths: int) -> int:
     """Bytes that a fit with so many landmarks takes, from a sample of so many rows that are as wide on both sides together."""
-    return 8 * (MATRICES * landmarks**2 + SAMPLED * sample * widths) + 4 * CHUNK * (landmarks + 2 * widths)
+    return 8 * (MATRICES * landmarks**2 + SAMPLED * sample * widths + 4 * widths**2) + 4 * CHUNK * (
+        landmarks + 2 * widths
+    )
 
 
 def landmarks_for(count: int, widths: int, what: Asked, device: torch.device) -> int:
@@ -125,6 +127,10 @@ class PairSums:
         return self
 
     def _begin(self, what: Asked, head: Any, source: Rows, target: Rows, numbers: Tensor, landmarks: int) -> None:
+        if head is not None:
+            head_labels(head)  # whatever it is, it is known before the sums
+            if what.request.objective != "agreement":
+                warn(unasked_head(what.request.objective), FitWarning)
         x, y = source.take(numbers), target.take(numbers)
         check_sampled(x, source, numbers)
         check_sampled(y, target, numbers)

@@ -20,6 +20,7 @@ from irp_hf.configuration_irp import CHECKSUM_VERSION, AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.data.canary import Canary
 from irp_hf.data.chunks import refuse_overflow
+from irp_hf.data.memory import allocating
 from irp_hf.encoding.base import EncodeOptions, EncoderSettings, Options
 from irp_hf.encoding.batches import encode, open_to_encode
 from irp_hf.encoding.canary import keep, recognise
@@ -36,6 +37,8 @@ from irp_hf.models.stored import wrong_space
 from irp_hf.records import EncoderRecord
 
 RUN = ("batch_size", "out", "progress")  # what `encode` takes besides how the encoder is opened
+
+FEWER = "Give num_landmarks, or a space of fewer anchors; IRPAdapter.connect takes any number of them."
 
 
 class AnchoredSpace(AnchoredModel):
@@ -190,7 +193,7 @@ class AnchoredSpace(AnchoredModel):
         """
         given = half_given(method, **options)
         rows = Rows(x, width=self.config.hidden_size)
-        with self.computing():
+        with self.computing(), allocating("to_relative", FEWER):
             inverse = self._half(method, given, "source")
             vectors = normalize(self._double(rows), self.statistics, inverse.lift)
             anchors = normalize(self.anchors.double(), self.statistics, inverse.lift)
@@ -208,7 +211,7 @@ class AnchoredSpace(AnchoredModel):
             advice = "Make them with to_relative of a space of the same anchors."
             expected = f"width {self.config.num_anchors}, a column for each anchor"
             raise refusal(rows.name, expected, f"width {rows.width}", advice)
-        with self.computing():
+        with self.computing(), allocating("to_absolute", FEWER):
             refuse_overflow(rows, self.mean, self.mean_scale)
             inverse = self._half(method, given, "target")
             directions = inverse.absolute(self._double(rows), self.unit_anchors)

@@ -84,3 +84,13 @@ def test_landmarks_are_the_start_of_the_walk():
     found = landmarks(rows, 6, seed=3).tolist()
     assert found == reference.pruning(rows.numpy(), found[0], 0.0)[:6]
     assert landmarks(rows, 99, seed=3).tolist() == reference.pruning(rows.numpy(), found[0], 0.0)
+
+
+def test_of_many_rows_the_same_points_are_taken(monkeypatch):
+    """If it fails, landmarks of many anchors, whose distances are not all kept, are others than they should be."""
+    rows = unit_rows(torch.randn(300, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    order, apart = farthest_points(rows, 3, seed=1, most=40)
+    monkeypatch.setattr("irp_hf.maths.pruning.MOST_AT_ONCE", 10)
+    found = farthest_points(rows, 3, seed=1, most=40)
+    assert torch.equal(order, found[0])
+    assert torch.allclose(apart[:, 1:], found[1][:, 1:])
