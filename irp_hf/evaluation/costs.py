@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irp_hf.evaluation.from_dict import Check, at_least
 from irp_hf.maths.inverses.base import Folded, Translator, translator
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics
@@ -30,6 +31,10 @@ class Cost:
     """
     stored_bytes: int | None
     """All numbers that translation needs, in float32; None for a translator whose weights cannot be seen."""
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        return [at_least(name, getattr(self, name), 0) for name in ("multiply_adds", "microseconds", "stored_bytes")]
 
 
 def inverse_cost(folded: Folded, pairs: Pairs, lift: float = 0.0) -> Cost:

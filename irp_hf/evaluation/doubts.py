@@ -28,8 +28,8 @@ class Doubt:
     """One reason not to trust a fit."""
 
     kind: str
-    """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision" or
-    "gallery"."""
+    """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
+    "repeated", "crowded" or "gallery"."""
     words: str
     """A sentence or more, with the numbers."""
 

@@ -15,12 +15,16 @@ Kind = TypeVar("Kind")
 ADVICE = "Give what to_dict returned, unchanged."
 LONGEST = 1_000  # characters of a text: names and settings
 MOST = 10_000_000  # entries of a list: there is one for each anchor
+LARGEST = 10**15  # whole numbers: bytes, rows
+ROUNDING = 1e-6  # by which a mean of values may lie beyond what it is a mean of
+Check = tuple[bool, str, str, Any]
+"""Whether a field can be true, its name, what was expected, and what came."""
 TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: (
         f"a string of at most {LONGEST:,} characters",
         lambda value: isinstance(value, str) and len(value) <= LONGEST,
     ),
-    int: ("a whole number", is_count),
+    int: (f"a whole number of at most {LARGEST:.0e}", lambda value: is_count(value) and abs(value) <= LARGEST),
     float: ("a number", is_number),
     bool: ("True or False", lambda value: isinstance(value, bool)),
 }
@@ -30,7 +34,7 @@ def dataclass_from_dict(kind: type[Kind], value: Any, place: str) -> Kind:
     """The dataclass `kind`, of numbers, strings, tuples and other such dataclasses, whose `asdict` is `value`.
 
     `place` names the value in errors. Raises `InputError` for a value of another type, for a number that is not finite, for
-    a field that is missing and for one that does not exist.
+    a field that is missing and for one that does not exist; and for one that cannot be true, by the `checks()` of its class.
     """
     if not isinstance(value, dict):
         raise _wrong(place, value, "a dictionary")
@@ -43,7 +47,22 @@ def dataclass_from_dict(kind: type[Kind], value: Any, place: str) -> Kind:
     if missing:
         raise refusal(place, fields_of, f"none called {missing[0]!r}", ADVICE)
     types = get_type_hints(kind)
-    return kind(**{name: _read(types[name], entry, f"{place}.{name}") for name, entry in value.items()})
+    read = kind(**{name: _read(types[name], entry, f"{place}.{name}") for name, entry in value.items()})
+    for fits, name, expected, got in getattr(read, "checks", list)():
+        if not fits:
+            raise refusal(f"{place}.{name}", expected, shown(got), ADVICE)
+    return read
+
+
+def within(name: str, value: float | None, low: float, high: float) -> Check:
+    """That a number, if it is there, lies from `low` to `high`, as far as rounding allows."""
+    fits = value is None or low - ROUNDING <= value <= high + ROUNDING
+    return fits, name, f"a number from {low:g} to {high:g}", value
+
+
+def at_least(name: str, value: float | None, least: int) -> Check:
+    """That a number, if it is there, is not below `least`."""
+    return value is None or value >= least, name, f"a number of at least {least}", value
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:

@@ -13,6 +13,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
+from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
 from irp_hf.evaluation.measures import among
 from irp_hf.maths.confidence import calibrate, error_at
@@ -48,6 +49,10 @@ class Evaluation(Measured):
     coverage: Measure | None = None
     """Share of rows whose cosine is not below the lower bound at `COVERAGE`; None where no bound is known."""
 
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        return [at_least("num_rows", self.num_rows, 1), *self.checks_of_measures()]
+
     def __str__(self) -> str:
         """One measure a line."""
         names = {name: among(name, self.num_rows) for name in self.measures()}
@@ -65,6 +70,17 @@ class Reliability:
     """How often lower bounds at `COVERAGE` held on the fold that the learning curve holds out; None of too few anchors."""
     groups: tuple[int, ...] | None = None
     """The number of every row's group, where rows share an item: such are no further evidence; None where none do."""
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        counts = [len(self.expected), len(self.true), len(self.true if self.groups is None else self.groups)]
+        held = [] if self.coverage is None else [self.coverage.low, self.coverage.high]
+        return [
+            (0 < counts[0] == counts[1], "true", "as many as expected cosines, and one at least", counts[:2]),
+            (counts[1] == counts[2], "groups", "as many as cosines", counts[1:]),
+            *(within(name, value, -1, 1) for name in ("expected", "true") for value in getattr(self, name)),
+            *(within("coverage", bound, 0, 1) for bound in held),
+        ]
 
     @own_arithmetic()
     def bins(self) -> list[tuple[float, Measure]]:
@@ -99,6 +115,10 @@ class CurvePoint:
 
     num_anchors: int
     evaluation: Evaluation
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        return [at_least("num_anchors", self.num_anchors, 1)]
 
 
 @dataclass(frozen=True)

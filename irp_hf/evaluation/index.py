@@ -12,6 +12,7 @@ from torch import Tensor
 from irp_hf.checks import check_count, check_list
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
+from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.gallery import BLOCK, open_gallery
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.printed import Printed, Table, number, wrapped
@@ -36,6 +37,11 @@ class IndexShare:
     moved: Measure
     """The target's own queries search translated vectors."""
 
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        bounds = [(name, bound) for name in ("queries", "moved") for bound in ("low", "mean", "high")]
+        return [within(f"{name}.{bound}", getattr(getattr(self, name), bound), 0, 1) for name, bound in bounds]
+
 
 @dataclass(frozen=True)
 class IndexReport(Printed):
@@ -55,25 +61,16 @@ class IndexReport(Printed):
         lines = [[f"{share.num_rows:,}", interval(share.queries), interval(share.moved)] for share in self.shares]
         return [["rows of the index", "queries translated", "index translated"], *lines]
 
-    def checks(self) -> list[tuple[bool, str, str, Any]]:
-        """Whether what was read can be true: does it fit, where, what was expected, what came."""
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
         sizes = {name: [share.num_rows for share in getattr(self, name)] for name in ("shares", "curve")}
-        measures = [one for share in (*self.shares, *self.curve) for one in (share.queries, share.moved)]
-        bounds = [(one.low, one.mean, one.high) for one in measures]
-        wrong = [one for one in bounds if not 0 <= one[0] <= one[1] <= one[2] <= 1]
         return [
             *(
-                (
-                    found == sorted({size for size in found if size > 0}) != [],
-                    f"index.{name}",
-                    "rising numbers of rows",
-                    found,
-                )
+                (found == sorted({*found}) != [] and found[0] >= SMALLEST, name, "rising numbers of rows", found)
                 for name, found in sizes.items()
             ),
-            (not wrong, "index", "shares from 0 to 1, each between its bounds", wrong[:1]),
-            (self.searched > 0, "index.searched", "a number of rows", self.searched),
-            (self.gallery is None or self.gallery > 0, "index.gallery", "a number of rows", self.gallery),
+            at_least("searched", self.searched, 1),
+            at_least("gallery", self.gallery, SMALLEST),
         ]
 
     def tables(self) -> list[Table]:

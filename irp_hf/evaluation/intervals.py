@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import as_matrix
+from irp_hf.evaluation.from_dict import ROUNDING, Check, within
 from irp_hf.evaluation.printed import number, signed
 
 RESAMPLES = 1000
@@ -30,6 +31,12 @@ class Measure:
         """As `.552 ±.012`; the bounds themselves need not lie symmetrically."""
         return f"{number(self.mean)} {self._half()}"
 
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        bounds = [self.low, self.mean, self.high]
+        fits = self.low - ROUNDING <= self.mean <= self.high + ROUNDING
+        return [(fits, "mean", "a number from low to high", bounds)]
+
     def signed(self) -> str:
         """A difference with its sign, as `+.012 ±.003`."""
         return f"{signed(self.mean)} {self._half()}"
@@ -44,6 +51,14 @@ class Measure:
 
 class Measured:
     """A dataclass some of whose fields are measures."""
+
+    def checks_of_measures(self) -> list[Check]:
+        """That every measure lies where its kind can."""
+        return [
+            within(f"{name}.{bound}", getattr(measure, bound), -1 if name == "cosine" else 0, 1)
+            for name, measure in self.measures().items()
+            for bound in ("low", "mean", "high")
+        ]
 
     def measures(self) -> dict[str, Measure]:
         """The measures that were taken, by name."""

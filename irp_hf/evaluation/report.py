@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irp_hf.checks import quoted
-from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import Doubt
-from irp_hf.evaluation.from_dict import ADVICE, dataclass_from_dict
+from irp_hf.evaluation.from_dict import Check, at_least, dataclass_from_dict, within
 from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row, other_folds
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import MEASURES, among, titles
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+GROUPED_BY = ("both", "source", "row")
 WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
 SURELY, PERHAPS = ("would cost", "should still help"), ("may cost", "may still help")  # less, more
 COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
@@ -38,6 +38,10 @@ class Setting:
     words: str
     """As `connect` takes them, `gamma=2, ridge=0.003, restoration=0.5`."""
     score: float
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        return [within("score", self.score, -1, 1)]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,15 @@ class Shared:
     """Rows that share a source or a target are held out together, in so many groups."""
     by: str
     """What makes a group: "both", or "source" where the targets are too few, or "row" where too little would be left."""
+
+    def checks_of(self, num_anchors: int) -> list[Check]:
+        """Whether what was read can be true, of so many anchors."""
+        counts = [(name, getattr(self, name)) for name in ("sources", "targets", "groups")]
+        return [
+            at_least("shared.given", self.given, num_anchors),
+            *((1 <= one <= num_anchors, f"shared.{name}", f"from 1 to {num_anchors}", one) for name, one in counts),
+            (self.by in GROUPED_BY, "shared.by", f"one of {quoted(GROUPED_BY)}", self.by),
+        ]
 
     def words(self, num_anchors: int) -> str:
         """In a sentence or two; empty where no two anchors share anything."""
@@ -129,28 +142,29 @@ class Report(Printed):
 
         Raises `InputError` for anything else.
         """
-        report = dataclass_from_dict(cls, plain, "report")
-        sizes = [point.num_anchors for point in report.learning_curve]
-        kinds = {tuple(point.evaluation.measures()) for point in report.learning_curve}
-        reliability = report.reliability or Reliability((0.0,), (0.0,))
-        counts = [len(reliability.expected), len(reliability.true)]
-        for fits, place, expected, got in (
-            (report.chosen in [row.method for row in report.rows], "chosen", "the method of a row", report.chosen),
-            (report.objective in OBJECTIVES, "objective", f"one of {quoted(OBJECTIVES)}", report.objective),
-            (1 <= len(report.finalists) <= 2, "finalists", "1 or 2 of them", len(report.finalists)),
-            (
-                sizes == sorted({size for size in sizes if size > 0}),
-                "learning_curve",
-                "rising numbers of anchors",
-                sizes,
-            ),
+        return dataclass_from_dict(cls, plain, "report")
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        sizes = [point.num_anchors for point in self.learning_curve]
+        kinds = {tuple(point.evaluation.measures()) for point in self.learning_curve}
+        searched = [row.evaluation.num_rows for row in self.rows]
+        known = [] if self.reliability is None else self.reliability.true
+        held = max((point.evaluation.num_rows for point in self.learning_curve), default=0)
+        k = self.num_anchors
+        return [
+            *(at_least(name, getattr(self, name), 1) for name in ("num_anchors", "source_width", "target_width")),
+            within("score", self.score, -1, 1),
+            (self.chosen in [row.method for row in self.rows], "chosen", "the method of a row", self.chosen),
+            (self.objective in OBJECTIVES, "objective", f"one of {quoted(OBJECTIVES)}", self.objective),
+            (1 <= len(self.finalists) <= 2, "finalists", "1 or 2 of them", len(self.finalists)),
+            ({*searched} == {k}, "rows", f"figures among {k} anchors", searched),
+            (sizes == sorted({*sizes}), "learning_curve", "rising numbers of anchors", sizes),
             (len(kinds) <= 1, "learning_curve", "the same measures at every point", sorted(kinds)),
-            (0 < counts[0] == counts[1], "reliability", "as many expected as true cosines", counts),
-            *(report.index.checks() if report.index is not None else ()),
-        ):
-            if not fits:
-                raise refusal(f"report.{place}", expected, shown(got), ADVICE)
-        return report
+            (max([*sizes, held]) <= k, "learning_curve", f"at most {k} anchors", [*sizes, held]),
+            (len(known) <= k, "reliability", f"the cosines of {k} anchors at most", len(known)),
+            *([] if self.shared is None else self.shared.checks_of(k)),
+        ]
 
     def untimed(self) -> Report:
         """The same without times, which differ from machine to machine: for what is published."""

@@ -18,6 +18,12 @@ TOLERANCES = (2.0**-6, 2.0**-10, 2.0**-20)
 float16, or in other batches. By MiniLM, two of 5,871 questions of TREC and two of 64,000 English sentences are nearer than
 the first of them; by static token vectors, one and 53, which hold the same tokens."""
 DENSE = 4.0  # tolerances: where more rows lie between one and so many than within one, nearness tells nothing
+TIGHT = (2.0**-2, 2.0**-3, 2.0**-4, 2.0**-5)
+"""Distances of unit rows within which groups are sought of what is no copy to within rounding, widest first."""
+GAP, CROWDED = (
+    2.0,
+    0.5,
+)  # times as far hardly anything more may lie, and the share of rows that must have others so near
 WITNESSES = 512  # rows that tell how dense it is around them
 SKETCH = 16  # directions that tell most rows apart
 AXES = 3  # of them span the grid in which neighbours are sought
@@ -175,6 +181,28 @@ def _is_dense(centred: Tensor, radius: Tensor, edges: Tensor) -> bool:
         within += int(near.sum()) - len(part)
         around += int((apart <= DENSE * radius[part, None]).sum()) - int(near.sum())
     return around > max(within, len(edges.unique()) * len(rows) / k)  # those that have copies may be few
+
+
+def tight_groups(rows: Tensor) -> tuple[Tensor, float] | None:
+    """The number `(k,)` of the tight group that each of the unit `rows (k, d)` lies in, and how near rows of a group are.
+
+    None where there are no such groups: most rows must have another within that distance, hardly any one a little farther
+    off, and there must be three rows to two groups on average. Near duplicates among other rows, and rows that lie near each
+    other since there are many, in few dimensions say, are none.
+    """
+    k = len(rows)
+    few = torch.linspace(0, k - 1, min(k, WITNESSES), dtype=torch.float32, device="cpu").long().to(rows.device)
+    similar = torch.cat([rows[part] @ rows.T for part in few.split(max(1, BLOCK // k))])
+    similar[torch.arange(len(few), device=rows.device), few] = -1  # a row is not its own neighbour
+    for width in TIGHT:
+        near, around = (similar >= 1 - (reach * width) ** 2 / 2 for reach in (1.0, GAP))
+        crowded = float(near.any(1).double().mean()) >= CROWDED
+        if crowded and int(around.sum()) <= 1.5 * int(near.sum()):
+            unit = torch.ones_like(rows[:, 0])
+            labels = components(_near(rows, _sketch(rows), width * unit, unit), k)
+            if 1 < len(labels.unique()) <= 2 / 3 * k:
+                return labels, width
+    return None
 
 
 def row_labels(x: Tensor) -> Tensor:

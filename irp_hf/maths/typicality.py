@@ -33,6 +33,8 @@ NUM_STRANGERS = 512  # vectors of each kind that no encoder gave
 ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or as good as that
 A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
 WIDE = 256  # rows, and dimensions, up to which double precision costs nothing
+EXACT = 128  # rows: of so few each one moves the mean, and lies nearly in the span of the others about it
+BLOCK = 2**22  # numbers that are computed with at once
 SMALLEST = 1e-30  # length and similarity whose logarithm is taken, in float32 too
 
 
@@ -111,7 +113,8 @@ def learn_typicality(
     lengths, far = _lengths(logs, doubt)
     first, alike = _first_of_each(pairs)
     rows = pairs.source_rows if len(first) == k else pairs.source_rows[first]
-    spreads, sides = Spreads(rows), Sides(unit_rows(pairs.source[first]))
+    lengths_about = torch.linalg.vector_norm(pairs.source[first] - stats.mean, dim=1)
+    spreads, sides = Spreads(rows, lengths_about), Sides(unit_rows(pairs.source[first]))
     cosines = pairs.lifted(lift) @ landmarks.T if cosines is None else cosines
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
     own = Looks(
@@ -161,15 +164,15 @@ def _lengths(logs: Tensor, doubt: float) -> tuple[Tensor, Tensor]:
 
 
 class Spreads:
-    """In which directions unit rows spread, and how spread vectors are by all rows but one, closed form.
+    """In which directions unit rows spread, and how spread vectors are by all rows but one: of many rows in closed form.
 
     Any `D` serves whose `D Dᵀ` is `C (C + ρI)⁻¹`, of the covariance C and the ridge ρ: factors are cheaper than directions.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        """Of `rows (k, d)` about the anchors' mean."""
+    def __init__(self, rows: Tensor, lengths: Tensor) -> None:
+        """Of `rows (k, d)` about the anchors' mean, which had these `lengths (k,)` before they were unit rows."""
         k, d = rows.shape
-        self.given, rows = rows, _rough(rows)
+        self.given, self.lengths, rows = rows, lengths, _rough(rows)
         inner = (rows.T @ rows if d <= k else rows @ rows.T) / (k - 1)
         ridge = RIDGE * float(inner.trace()) / d or 1.0
         eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
@@ -186,6 +189,8 @@ class Spreads:
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
+        if len(self.rows) <= EXACT:
+            return _spread(_left_out(self.rows, self.lengths, found, left_out))
         same, dtype, found = found is self.given, found.dtype, found.to(self.rows.dtype)
         vectors = found, self.projected if same else found @ self.root
         rows = self.rows[left_out], self.projected[left_out]
@@ -194,6 +199,34 @@ class Spreads:
             min=1 / len(self.rows)
         )  # one of k rows has no more leverage than that leaves
         return _spread(_product(vectors, vectors) + self.weight * across.square() / left).to(dtype)
+
+
+def _left_out(rows: Tensor, lengths: Tensor, found: Tensor, left_out: Tensor) -> Tensor:
+    """Mahalanobis distance `(n,)` of `found (n, d)` from all `rows (k, d)` but the one that `left_out (n,)` names for each.
+
+    Both are unit rows about the mean of all, and are moved to that of the others. In closed form the row that is left out
+    would lie in the span of the others, since all together have the mean 0: each of 30 rows of 256 numbers would look as near
+    as what was fitted on, and every later vector strange. The rows had these `lengths (k,)`, and what is found that of the row
+    that is left out.
+    """
+    k, d = rows.shape
+    products, lengths = rows @ rows.T, lengths.clamp(min=SMALLEST)
+    steps = lengths[:, None] / lengths / (k - 1)  # by how much of row i each other moves where row i is left out
+    crossed = steps[:, None] * products[:, :, None]
+    moved = products + crossed + crossed.transpose(1, 2)
+    moved += steps[:, :, None] * steps[:, None] * products.diagonal()[:, None, None]
+    squares = moved.diagonal(dim1=1, dim2=2)
+    weights = squares.clamp(min=SMALLEST).rsqrt() * (squares > NEGLIGIBLE * (1 + steps).square())
+    weights.fill_diagonal_(0)  # the row itself has none, as what then lies at the mean
+    moved = weights[:, :, None] * moved * weights[:, None]
+    moved.diagonal(dim1=1, dim2=2).add_(RIDGE * (k - 1) / d)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moved))
+    found = unit_rows(found + rows[left_out] / (k - 1))
+    across = found @ rows.T + steps[left_out] * (found * rows[left_out]).sum(1, keepdim=True)
+    across = weights[left_out] * across
+    parts = torch.arange(len(found), device=rows.device).split(max(1, BLOCK // k**2))
+    explained = torch.cat([torch.einsum("na,nab,nb->n", across[n], inverse[left_out[n]], across[n]) for n in parts])
+    return 1 - explained
 
 
 def _rough(rows: Tensor) -> Tensor:

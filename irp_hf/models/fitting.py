@@ -12,6 +12,7 @@ from torch import Tensor
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.progress import SECONDS, progress_bar
 from irp_hf.errors import FitWarning, warn
+from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import Doubt, doubts
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
@@ -69,6 +70,7 @@ def fit(
     config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
     config.method_given = True if method == choice.method else None
     against = doubts(source, target, pairs, choice.directions, goal, labels)
+    against += fewer_than_they_look(choice, pairs, len(source), given.seed)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
     return finished(config, tensors, choices, expected, against)
 

@@ -16,6 +16,7 @@ from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.progress import progress_bar
 from irp_hf.errors import FitWarning, MissingDependencyError, refusal, warn
 from irp_hf.evaluation.comparison import Baselines, named_baselines
+from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import doubts
 from irp_hf.evaluation.gallery import unlike_anchors
 from irp_hf.evaluation.index import check_index
@@ -71,6 +72,7 @@ def make_report(
     else:
         confidences = calibrate(chosen, pairs)[1]
         against = doubts(source, target, pairs, chosen.directions, objective, labels)
+        against += fewer_than_they_look(chosen, pairs, len(source), config.seed)
     if question is not None and question.gallery is not None:
         found = unlike_anchors(pairs, question.gallery, config.seed)
         for doubt in found:

@@ -33,6 +33,7 @@ def test_times_are_left_out_of_what_is_published():
     assert "µs" in report().to_markdown()
 
 
+SHARED: dict[str, Any] = {"given": 1000, "sources": 900, "targets": 800, "groups": 700, "by": "both"}
 WRONG: dict[str, tuple[tuple[Any, ...], Any, list[str]]] = {
     "type": (("num_anchors",), "1000", ["report.num_anchors", "a whole number", "'1000'"]),
     "bool": (("num_anchors",), True, ["report.num_anchors", "a whole number", "True"]),
@@ -53,6 +54,48 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, list[str]]] = {
         ["report.learning_curve", "agreement"],
     ),
     "pairs": (("reliability", "true"), [0.5], ["report.reliability", "[3, 1]"]),
+    "digits": (("num_anchors",), 10**5000, ["report.num_anchors", "a whole number", "16,610 bits"]),
+    "digits of a float": (("score",), 10**5000, ["report.score", "a finite number", "16,610 bits"]),
+    "astronomic": (
+        ("rows", 0, "cost", "stored_bytes"),
+        10**18,
+        ["report.rows[0].cost.stored_bytes", "1000000000000000000"],
+    ),
+    "negative": (("num_anchors",), -1000, ["report.num_anchors", "at least 1", "-1000"]),
+    "none left": (("source_width",), 0, ["report.source_width", "at least 1", "got 0"]),
+    "cost": (("rows", 1, "cost", "multiply_adds"), -5, ["report.rows[1].cost.multiply_adds", "at least 0", "-5"]),
+    "time": (("rows", 1, "cost", "microseconds"), -5.0, ["report.rows[1].cost.microseconds", "at least 0", "-5.0"]),
+    "score": (("score",), 1.5, ["report.score", "from -1 to 1", "1.5"]),
+    "setting": (("finalists", 0, "score"), -7.0, ["report.finalists[0].score", "from -1 to 1", "-7.0"]),
+    "pool": (("rows", 2, "evaluation", "num_rows"), 2_000_000, ["report.rows", "among 1000 anchors", "2000000"]),
+    "curve's pool": (("learning_curve", 0, "evaluation", "num_rows"), 5000, ["report.learning_curve", "1000", "5000"]),
+    "curve's anchors": (("learning_curve", 2, "num_anchors"), 2000, ["report.learning_curve", "1000", "2000"]),
+    "share": (
+        ("rows", 0, "evaluation", "neighbors"),
+        {"mean": 2000.0, "low": 1999.0, "high": 2001.0},
+        ["report.rows[0].evaluation.neighbors.low", "from 0 to 1", "1999.0"],
+    ),
+    "below": (
+        ("rows", 0, "evaluation", "mrr"),
+        {"mean": 0.1, "low": -0.3, "high": 0.2},
+        ["report.rows[0].evaluation.mrr.low", "from 0 to 1", "-0.3"],
+    ),
+    "upside down": (
+        ("rows", 0, "evaluation", "cosine"),
+        {"mean": 0.5, "low": 0.6, "high": 0.4},
+        ["report.rows[0].evaluation.cosine.mean", "from low to high", "[0.6, 0.5, 0.4]"],
+    ),
+    "interval of nothing": (
+        ("rows", 0, "evaluation", "cosine", "low"),
+        float("nan"),
+        ["report.rows[0].evaluation.cosine.low", "a finite number", "nan"],
+    ),
+    "expected": (("reliability", "expected", 1), 3.0, ["report.reliability.expected", "from -1 to 1", "3.0"]),
+    "groups": (("reliability", "groups"), [1, 2], ["report.reliability.groups", "[3, 2]"]),
+    "copies": (("shared",), SHARED | {"given": 10}, ["report.shared.given", "at least 1000", "got 10"]),
+    "distinct": (("shared",), SHARED | {"sources": 2000}, ["report.shared.sources", "from 1 to 1000", "2000"]),
+    "no group": (("shared",), SHARED | {"groups": 0}, ["report.shared.groups", "from 1 to 1000", "got 0"]),
+    "grouped by": (("shared",), SHARED | {"by": "magic"}, ["report.shared.by", "'row'", "'magic'"]),
 }
 
 
@@ -67,6 +110,15 @@ def test_a_wrong_value_is_named_with_its_place(refusal: Any, place: tuple[Any, .
     text = refusal(Report.from_dict, plain, error=InputError)
     assert all(word in text for word in words)
     assert "to_dict" in text
+
+
+def test_what_rounding_leaves_is_read():
+    """A cosine of 1 + 1e-16, and an interval whose mean lies a rounding beyond, come of real rows."""
+    plain = report().to_dict()
+    plain["rows"][0]["evaluation"]["cosine"] = {"mean": 1 + 2e-16, "low": 1 + 4e-16, "high": 1 + 4e-16}
+    plain["shared"] = SHARED
+    plain["reliability"]["groups"] = [0, 0, 1]
+    assert Report.from_dict(plain).to_dict() == plain
 
 
 def test_a_missing_value_is_named(refusal: Any):

@@ -11,8 +11,10 @@ from irp_hf.maths.groups import (
     group_rows,
     groups_by_size,
     row_labels,
+    tight_groups,
     whole_folds,
 )
+from irp_hf.maths.projection import unit_rows
 
 
 def rows(k: int, d: int, seed: int = 0) -> torch.Tensor:
@@ -179,3 +181,19 @@ def test_the_first_groups_are_whole():
         False,
     ]
     assert first_groups(torch.tensor([4, 4, 2, 2, 2]), 1).tolist() == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+@pytest.mark.parametrize("copies", [2, 7])
+def test_noisy_copies_are_tight_groups(noise: float, copies: int):
+    """Variants of few items would pass for as many items."""
+    items = unit_rows(rows(60, 48)).repeat(copies, 1)
+    found = tight_groups(unit_rows(items + noise * unit_rows(rows(len(items), 48, 1))))
+    assert found is not None
+    assert same_partition(found[0], [*range(60)] * copies)
+
+
+@pytest.mark.parametrize(("k", "d"), [(400, 2), (2000, 3), (400, 48), (2, 5), (1, 5)])
+def test_rows_that_are_many_are_no_tight_groups(k: int, d: int):
+    """Along a line or in a plane every row has others near it."""
+    assert tight_groups(unit_rows(rows(k, d) + 0.3)) is None

@@ -117,6 +117,46 @@ def test_rows_that_are_no_anchors_are_a_test(digits):
     IRPAdapter.from_anchors(line[:300], flat[:300], method="kernel").evaluate(line[300:], flat[300:])
 
 
+@pytest.mark.parametrize(("items", "copies"), [(30, 10), (100, 3), (150, 2)])
+@pytest.mark.parametrize("rounding", [0, 1e-4])
+def test_copies_are_told_at_the_fit(items: int, copies: int, rounding: float):
+    """Three hundred rows would be taken for three hundred items, of which there are thirty."""
+    rows = np.repeat(np.arange(items), copies)
+    source, target = FRESH[rows], TRUE[rows] + 0.01 * RANDOM.normal(size=(len(rows), 30))
+    source = source * (1 + rounding * RANDOM.normal(size=source.shape))
+    with pytest.warns(FitWarning, match=f"300 anchors are {items} independent ones") as caught:
+        adapter = IRPAdapter.from_anchors(source, target, method="whitened")
+    (told,) = caught
+    assert str(told.message) in " ".join(str(adapter.report(progress=False, baselines=[])).split())
+
+
+@pytest.mark.parametrize(("items", "copies"), [(30, 10), (30, 4), (40, 2)])
+@pytest.mark.parametrize("noise", [0.03, 0.1])
+def test_noisy_copies_are_told_at_the_fit(tmp_path, items: int, copies: int, noise: float):
+    """Variants of few items would promise .99, where other items reach .2."""
+    rows = np.repeat(np.arange(items), copies)
+    wide = np.random.default_rng(4).normal(size=(40, 200))
+    source, target = (np.tanh(FRESH @ wide / 4)[rows], TRUE[rows])
+    source, target = (side + noise * side.std(0) * RANDOM.normal(size=side.shape) for side in (source, target))
+    with pytest.warns(FitWarning, match=f"{items * copies} anchors lie in {items} tight groups") as caught:
+        adapter = IRPAdapter.from_anchors(source, target, method="whitened")
+    (told,) = caught
+    adapter.save_pretrained(tmp_path)
+    again = IRPAdapter.from_pretrained(tmp_path).report(progress=False, baselines=[])
+    assert str(told.message) in " ".join(str(again).split())
+
+
+@pytest.mark.filterwarnings("error")
+def test_near_rows_that_are_no_copies_are_not_doubted():
+    """A warning that always comes is never read: of a line or a plane, of some near duplicates, of classes that are alike."""
+    x = RANDOM.normal(size=(300, 2))
+    IRPAdapter.from_anchors(x, np.concatenate([x, x**2], 1), method="kernel", gamma=1.0, ridge=1e-2)
+    near = np.concatenate([FRESH[:240], FRESH[:60] + 0.05 * RANDOM.normal(size=(60, 40))])
+    IRPAdapter.from_anchors(near, target_of(near), method="whitened")
+    loose = FRESH[np.repeat(np.arange(150), 2)] + 0.05 * RANDOM.normal(size=(300, 40))
+    IRPAdapter.from_anchors(loose, target_of(loose), method="whitened")  # what holds for new items, too
+
+
 def test_anchors_of_which_none_repeats_are_not_counted(adapter):
     """Every report would have a sentence more that says nothing."""
     assert "distinct" not in str(adapter.report(progress=False, baselines=[]))
