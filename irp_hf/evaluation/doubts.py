@@ -9,6 +9,7 @@ from torch import Tensor
 
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
+from irp_hf.maths.batches import Batches, reversed_batches
 from irp_hf.maths.chance import chance_of
 from irp_hf.maths.metrics import NEIGHBORS, Labels
 from irp_hf.maths.pairs import Pairs
@@ -47,7 +48,11 @@ def doubts(
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
     sides_apart = coordinates(source, target)
-    found = misaligned(misaligned_runs(*sides_apart), len(source))
+    runs, batches = misaligned_runs(*sides_apart), reversed_batches(*sides_apart)
+    if batches is not None and all(run.found < batches.found for run in runs):  # of which runs show a part
+        found = _in_batches(batches)
+    else:
+        found = misaligned(runs, len(source))
     found = found or by_chance(pairs, directions) or in_any_order(shuffled_block(*sides_apart))
     sides = {
         "sources": (source, pairs.source, pairs.groups.sources),
@@ -64,6 +69,19 @@ def doubts(
     if objective == "agreement" and labels is not None:
         found += of_labels(labels(pairs.target))
     return tuple(found)
+
+
+def _in_batches(batches: Batches) -> list[Doubt]:
+    what = (
+        "that of the neighbour: every two rows of one side are swapped"
+        if batches.size == 2
+        else f"in reverse within every {batches.size} rows: the batches of one side were filled from their end"
+    )
+    words = (
+        f"Sources fit another row's target, {what}. Held out, the cosine about the mean is {number(batches.found)} so, and "
+        f"{number(batches.own)} as they stand. Encode the same items in the same order on both sides."
+    )
+    return [Doubt("misaligned", words)]
 
 
 def misaligned(runs: list[Run], count: int) -> list[Doubt]:

@@ -42,7 +42,7 @@ def shuffled_block(x: Tensor, y: Tensor) -> Block | None:
     k = len(x)
     if k < LEAST_ROWS:
         return None
-    true, predicted = unit_rows(y), _held_out(x, y)
+    true, predicted = unit_rows(y), held_out(x, y)
     own = (predicted * true).sum(1)
     first, stop = _unlike_the_others(own - predicted @ true.mean(0))
     if min(stop - first, k - stop + first) < LEAST_BLOCK:
@@ -52,7 +52,7 @@ def shuffled_block(x: Tensor, y: Tensor) -> Block | None:
         """How far above chance its rows fit by what all rows tell, and by what they tell alone."""
         edge = round(EDGE * (end - start))
         rows = slice(start + edge, end - edge)
-        return _above_chance(predicted[rows], true[rows]), _above_chance(_held_out(x[rows], y[rows]), true[rows])
+        return _above_chance(predicted[rows], true[rows]), _above_chance(held_out(x[rows], y[rows]), true[rows])
 
     if max(least(first, stop)) > NOTHING or any(min(least(*other)) < CLEAR for other in _others(k, first, stop)):
         return None
@@ -90,7 +90,7 @@ def _others(k: int, first: int, stop: int) -> list[tuple[int, int]]:
     return [(start, start + length) for start in starts]
 
 
-def _held_out(x: Tensor, y: Tensor) -> Tensor:
+def held_out(x: Tensor, y: Tensor) -> Tensor:
     """Unit predictions `(k, q)` of all rows of `y (k, q)` by ridge regression on `x (k, p)`, each fitted on other parts."""
     true, (inputs, ridges) = unit_rows(y), regression_on(x)
     second, cross = inputs.T @ inputs, inputs.T @ true

@@ -93,6 +93,27 @@ def test_other_orders_are_named(target: np.ndarray, expected: str):
     assert expected in said[0]
 
 
+@pytest.mark.parametrize("size", [2, 3, 20, 32, 100])
+def test_batches_in_reverse_are_named(size: int):
+    """Neighbours that were swapped got the advice of a row that was lost; batches of twenty in reverse got none once."""
+    turned = np.concatenate([Y[first : first + size][::-1] for first in range(0, 241, size)])
+    _, said = fit(X, turned)
+    assert len(said) == 1
+    assert ("every two rows of one side are swapped" if size == 2 else f"in reverse within every {size} rows") in said[
+        0
+    ]
+    assert "inserted" not in said[0]
+
+
+def test_rows_that_are_alike_are_not_taken_for_batches():
+    """A series, whose rows are much like their neighbours, would be told to have been turned."""
+    random = np.random.RandomState(1)
+    walk = np.cumsum(random.randn(240, 16), 0) / 4
+    assert fit(walk, np.tanh(walk @ MAP / 4) + 0.1 * random.randn(240, 12))[1] == []
+    order = np.argsort(X[:, 0])
+    assert fit(X[order], Y[order])[1] == []
+
+
 @pytest.mark.parametrize(("first", "stop"), [(180, 240), (0, 120)])
 def test_a_block_in_another_order_is_named(first: int, stop: int):
     """A fit would be the worse for it, and nobody be told to look at the order."""
