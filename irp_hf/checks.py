@@ -79,11 +79,11 @@ def check_absent(option: str, value: Any, why: str, show: Callable[[Any], str] =
 
 
 def check_names(subject: str, given: Iterable[str], known: Iterable[str], near: Iterable[str] = ()) -> None:
-    """Raise `InputError` for a keyword that is not `known`, naming the one that is most like it, of these or of `near`."""
-    names = list(dict.fromkeys(known))
+    """Raise `InputError` for a keyword that is not `known`, naming the one that is most like it, of these or else of `near`."""
+    names, near = list(dict.fromkeys(known)), list(near)
     for name in given:
         if name not in names:
-            meant = difflib.get_close_matches(name, [*names, *near], 1, ALIKE)
+            meant = difflib.get_close_matches(name, names, 1, ALIKE) or difflib.get_close_matches(name, near, 1, ALIKE)
             if meant:
                 raise refusal(subject, f"the keyword {meant[0]!r}", repr(name), f"Write {meant[0]}=.")
             raise refusal(subject, f"any of the keywords {', '.join(names)}", repr(name), "Leave it out.")

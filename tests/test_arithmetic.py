@@ -247,6 +247,9 @@ def test_torch_func_goes_through_forward(method):
         return adapter(embeddings=row[None]).translated[0]
 
     torch.testing.assert_close(torch.func.vmap(one)(X), want, rtol=1e-3, atol=1e-3)
+    for coverage in (None, 0.8):
+        sure = torch.func.vmap(lambda row, coverage=coverage: adapter.confidence(row[None], coverage=coverage)[0])(X)
+        torch.testing.assert_close(sure, adapter.confidence(X, coverage=coverage), rtol=1e-3, atol=1e-3)
     jacobian = torch.func.vmap(torch.func.jacrev(one))(X)
     assert jacobian.shape == (len(X), 8, 12)
     _, forward = torch.func.jvp(lambda x: adapter(embeddings=x).translated, (X,), (torch.ones_like(X),))

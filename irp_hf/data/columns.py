@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from irp_hf.checks import check_batch_size, check_choice, check_list, quoted
 from irp_hf.data.items import is_picture, is_row
 from irp_hf.data.listed import LISTED, in_order
-from irp_hf.data.wrong import module_of
+from irp_hf.data.wrong import module_of, reader_of_items
 from irp_hf.errors import kind_of, refusal, shown
 
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
@@ -115,6 +116,9 @@ def _read_columns(dataset: Any, names: Sequence[str]) -> list[Sequence[Any]]:
     if not isinstance(dataset, list | tuple):
         expected = "a datasets.Dataset, a pandas DataFrame or a list"
         advice = "Of a stream, take rows first: list(dataset.take(100_000))."
+        if isinstance(dataset, str | os.PathLike):
+            read = (reader_of_items(dataset) or "").replace("['the column']", "")
+            advice = read or "Load it first: datasets.load_dataset(name, split='train')."
         raise refusal("dataset", expected, kind_of(dataset), advice)
     if any(is_row(item) for item in dataset):
         return [_of_rows(dataset, name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, Set, ValuesView
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from irp_hf.data.arrow import check_whole
 from irp_hf.data.pictures import PictureColumn, decoded_here
-from irp_hf.data.wrong import module_of
+from irp_hf.data.wrong import module_of, reader_of_items
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
 
@@ -64,8 +65,9 @@ class OfArrow(ByPosition):
 
 def _no_list(items: Any, name: str) -> InputError | None:
     """The error for what is known to be no list of items; None for all else."""
-    if isinstance(items, str | bytes | bytearray):
-        return refusal(name, "a list of at least one", shown(items), "Give a list: [item, ...].")
+    if isinstance(items, str | bytes | bytearray | os.PathLike):
+        advice = reader_of_items(items) or "Give a list: [item, ...]."
+        return refusal(name, "a list of at least one", shown(items), advice)
     if isinstance(items, KeysView | ValuesView | ItemsView):
         return None  # in the order in which the dictionary was filled
     if isinstance(items, Set):

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Set, ValuesView
 from typing import Any
 
 from irp_hf.checks import quoted
 from irp_hf.errors import InputError, kind_of, refusal, shown
 
 ENCODE = "Encode texts first: irp_hf.encoding.encode(encoder, texts)."
+TABLES = {
+    ".csv": "pandas.read_csv({!r})",
+    ".tsv": "pandas.read_csv({!r}, sep='\\t')",
+    ".json": "pandas.read_json({!r})",
+    ".jsonl": "pandas.read_json({!r}, lines=True)",
+    ".ndjson": "pandas.read_json({!r}, lines=True)",
+    ".parquet": "pandas.read_parquet({!r})",
+    ".feather": "pandas.read_feather({!r})",
+    ".arrow": "datasets.Dataset.from_file({!r})",
+}
+LINES = "pathlib.Path({!r}).read_text().splitlines()"
 READERS = {
     ".npy": "np.load({!r})",
     ".npz": "np.load({!r})['the array']",
-    ".parquet": "pandas.read_parquet({!r})['the column']",
-    ".feather": "pandas.read_feather({!r})['the column']",
+    ".csv": "pandas.read_csv({!r}).to_numpy('float32'), where each column is a number",
+    ".tsv": "pandas.read_csv({!r}, sep='\\t').to_numpy('float32'), where each column is a number",
+    ".txt": "np.loadtxt({!r})",
     ".safetensors": "safetensors.torch.load_file({!r})['the tensor']",
     ".pt": "torch.load({!r}, weights_only=True)",
     ".faiss": "faiss.read_index({!r}), then index.reconstruct_n(0, index.ntotal)",
@@ -109,6 +121,18 @@ def _is_answer(x: Any) -> bool:
 
 
 KNOWN: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
+    (lambda x: isinstance(x, ValuesView), "which has no [ ]", "Give np.stack(list(x))."),
+    (
+        lambda x: isinstance(x, KeysView),
+        "the names and not the vectors",
+        "Give np.stack(list(x.values())) of the dictionary x.",
+    ),
+    (lambda x: isinstance(x, ItemsView), "which is pairs", "Give np.stack([vector for name, vector in x])."),
+    (
+        lambda x: isinstance(x, zip | enumerate),
+        "which gives several values at a time",
+        "Give those that are vectors: np.stack([row[1] for row in x]), say.",
+    ),
     (lambda x: isinstance(x, Set), "which has no order", "Give a list, in the order of the items."),
     (
         lambda x: hasattr(x, "collect") and hasattr(x, "collect_schema"),
@@ -132,8 +156,20 @@ KNOWN: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
 
 
 def _reader(path: str) -> str:
-    call = READERS.get(os.path.splitext(path)[1].lower())
+    ending = os.path.splitext(path)[1].lower()
+    call = READERS.get(ending)
+    if call is None and ending in TABLES:
+        call = f"{TABLES[ending]}['the column']"
     return f"Read a file first: {call.format(path)}." if call else f"Read a file first: np.load, say. {ENCODE}"
+
+
+def reader_of_items(path: Any) -> str | None:
+    """What to do with the path of a file that holds texts, say, as its name ends; None where it does not tell."""
+    if not isinstance(path, str | os.PathLike):
+        return None
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    call = LINES if ending == ".txt" else f"{TABLES[ending]}['the column']" if ending in TABLES else None
+    return None if call is None else f"Read the file first: {call.format(os.fspath(path))}."
 
 
 def is_missing(value: Any) -> bool:

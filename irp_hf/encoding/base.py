@@ -17,7 +17,7 @@ import torch
 from irp_hf.checkpoints.digests import processors_digest, weights_digest
 from irp_hf.checkpoints.repository import check_subfolder, check_variant
 from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
-from irp_hf.data.pickles import refuse_unpicklable
+from irp_hf.data.pickles import carries_code, refuse_unpicklable
 from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.closures import foreign, packed, unpacked
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
@@ -187,6 +187,8 @@ class Encoder:
     def __getstate__(self) -> dict[str, Any]:
         """As pickle can carry it, without any token; raises `InputError` for a function of the user's own that it cannot."""
         state = self._state()
+        if carries_code():
+            return state
         for function in foreign(state["embed"]):
             expected, got = (
                 "a function that pickle finds by its name",

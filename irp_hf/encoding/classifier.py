@@ -17,13 +17,15 @@ from irp_hf.errors import refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.stored import CLASSIFIERS
 
+NO_HEAD = "Name a classifier that was saved with its head; of an encoder leave out at='head', and name its pooling."
+
 
 def open_head_input(source: Source, options: Options) -> Encoder:
     """Cut the classifier at its head; see `irp_hf.heads.cut`."""
     name = source.name
     check_absent("pooling", options.pooling, f"the head of {name} pools in its own way")
     modality = _modality(source, options)
-    model = source.model(CLASSIFIERS[modality])
+    model = source.model(CLASSIFIERS[modality], advice=NO_HEAD)
     if modality == "text":
         processor = source.processor("tokenizer")
         tokenizer = text.padding(processor, name)

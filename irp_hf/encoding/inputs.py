@@ -11,7 +11,7 @@ import numpy as np
 
 from irp_hf.data.files import read_file
 from irp_hf.data.items import is_picture, open_picture
-from irp_hf.data.wrong import is_missing
+from irp_hf.data.wrong import is_missing, reader_of_items
 from irp_hf.encoding.base import Encoder, Pair
 from irp_hf.errors import InputError, MissingDependencyError, first_line, kind_of, missing, refusal, shown
 
@@ -82,6 +82,21 @@ def _decoded_bytes(value: Any) -> int:
     return PER_PIXEL * int(value.width) * int(value.height) if read else 0
 
 
+def refuse_longer(encoder: Encoder, items: Sequence[Any], max_length: int | None, first: int) -> None:
+    """Raise `InputError` for a text of more tokens than the encoder reads, or than `max_length`; as `read_items` gives them."""
+    longest = min((most for most in (encoder.record.max_length, max_length) if most is not None), default=None)
+    tokenizer = next((getattr(one, "tokenizer", one) for one in encoder.processors if one is not None), None)
+    if longest is None or encoder.modality != "text" or not callable(tokenizer):
+        return
+    prompt = encoder.record.prompt or ""
+    for row, item in enumerate(items, first):
+        one, other = item if isinstance(item, tuple) else (item, None)
+        count = len(tokenizer(prompt + one, other, truncation=False, verbose=False)["input_ids"])
+        if count > longest:
+            advice = "Leave truncation= out, and what is longer is cut; or shorten it."
+            raise refusal(f"Item {row}", f"a text of at most {longest} tokens", f"one of {count}", advice)
+
+
 def modality_of_item(item: Any) -> str | None:
     """What an item looks like; None where one cannot tell."""
     if isinstance(item, str):
@@ -108,6 +123,7 @@ def _text(item: Any, row: int, encoder: Encoder) -> str | Pair:
         got = f"{shown(item)}, a missing value" if is_missing(item) else kind_of(item)
         if isinstance(item, bytes):
             advice = "Decode them: item.decode()."
+        advice = reader_of_items(item) or advice
         raise refusal(f"Item {row}", expected, got, advice)
     try:
         item.encode()

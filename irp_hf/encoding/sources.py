@@ -44,8 +44,10 @@ class Source(Protocol):
     def model_class(self) -> type:
         """The class of the model that `model()` gives."""
 
-    def model(self, auto_class: Any = AutoModel, part: Callable[[Any], nn.Module] = ..., unused: str = "") -> Any:
-        """The model in eval mode; weights of `part` whose names do not hold `unused` must all be there."""
+    def model(
+        self, auto_class: Any = AutoModel, part: Callable[[Any], nn.Module] = ..., unused: str = "", advice: str = ""
+    ) -> Any:
+        """The model in eval mode; weights of `part` whose names do not hold `unused` must all be there, else see `advice`."""
 
     def processor(self, kind: str) -> Any:
         """Its "tokenizer", "image_processor" or "feature_extractor"."""
@@ -85,7 +87,13 @@ class Stored:
         kind: type = found[0] if isinstance(found, tuple | list) else found
         return kind
 
-    def model(self, auto_class: Any = AutoModel, part: Callable[[Any], nn.Module] = _whole, unused: str = "") -> Any:
+    def model(
+        self,
+        auto_class: Any = AutoModel,
+        part: Callable[[Any], nn.Module] = _whole,
+        unused: str = "",
+        advice: str = "Name another pooling or another checkpoint.",
+    ) -> Any:
         """Load it, to its device; raise `InputError` where transformers would fill a part with random weights."""
         with loading(self.name), budget_of(self._repository, self._token):
             model, info = auto_class.from_pretrained(
@@ -104,7 +112,7 @@ class Stored:
         random = sorted(key for key in set(info["missing_keys"]) - theirs if not any(word in key for word in ignored))
         if random:
             got = f"none for {random[0]}, which would be random ({len(random)} missing in all)"
-            raise refusal(self.name, "weights for all its parts", got, "Name another pooling or another checkpoint.")
+            raise refusal(self.name, "weights for all its parts", got, advice)
         return model if self._device_map else model.to(_device(self._device))
 
     def processor(self, kind: str) -> Any:
@@ -137,7 +145,9 @@ class Loaded:
         self.model_class = type(model)
         check_evaluating(type(model).__name__, model)
 
-    def model(self, auto_class: Any = None, part: Callable[[Any], nn.Module] = _whole, unused: str = "") -> Any:
+    def model(
+        self, auto_class: Any = None, part: Callable[[Any], nn.Module] = _whole, unused: str = "", advice: str = ""
+    ) -> Any:
         """It as it is."""
         return self._model
 

@@ -314,8 +314,13 @@ class IRPAdapter(AnchoredModel):
 
         Raises `InputError` for a coverage that the anchors do not allow.
         """
-        if isinstance(x, Tensor) and coverage is None and not values_known():
-            return self.forward(x, return_confidence=True).confidence
+        if isinstance(x, Tensor) and not values_known():
+            cosine: Any = self.forward(x, return_confidence=True).confidence
+            if coverage is None:
+                return cosine
+            with self.computing(gradients=True):
+                bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
+                return bound.clamp(-1, 1)
         rows = Rows(x, width=self.config.source_size)
         with self.computing():
             translation = self._translation(rows.dtype)

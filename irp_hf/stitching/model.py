@@ -30,7 +30,7 @@ from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.looks import Look
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
-from irp_hf.errors import InputError, refusal
+from irp_hf.errors import InputError, kind_of, refusal
 from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
     compare_head,
@@ -253,6 +253,18 @@ class StitchedModel(nn.Module):
         again = Again(None if self.encoder_module is None else CHECKED, ROUNDING * tolerance(self.encoder))
         files = reads_files(self.encoder)
         return run_in_folder(classify, items, out_folder, block_size, record, progress, again, files)
+
+    def unnamed(self) -> dict[str, str]:
+        """Which of "encoder" and "head" is not what the adapter names on the Hub, and what it is instead."""
+        source, target = self.config.source_record, self.config.target_record
+        own = {"encoder": self.encoder.record, "head": self.head.record}
+        named = {"encoder": source.on_hub, "head": target.on_hub and target.at_head}
+        kept = {"encoder": source.id, "head": target.id}
+        words = {
+            "encoder": self.encoder.name,
+            "head": own["head"].name if own["head"].id else kind_of(self.head.scorer),
+        }
+        return {part: f"the {part} {words[part]}" for part in own if not named[part] or own[part].id != kept[part]}
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for errors."""

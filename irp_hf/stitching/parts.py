@@ -91,7 +91,7 @@ def named_head(
                 got += f", and no encoder: the adapter names {source.name}, which is not on the Hub"
                 advice = f"{advice[:-1]}, and encoder=, the folder or the object."
             raise refusal("head", "one, or an adapter to the space of a head", got, advice)
-        head = _named("head", record)
+        head = _named("head", record, adapter.config.source_record if encoder_is_missing else None)
     if isinstance(head, str) and head == record.id:
         revision, places = revision or record.revision, places_of(record)
         subfolder, variant = subfolder or places.get("subfolder"), variant or places.get("variant")
@@ -112,12 +112,17 @@ def named_encoder(
     return open_recorded(encoder, record, settings, revision, token)
 
 
-def _named(part: str, record: EncoderRecord) -> str:
-    """The id on the Hub that a record names; never a path, which a stranger's adapter could choose."""
+def _named(part: str, record: EncoderRecord, encoder: EncoderRecord | None = None) -> str:
+    """The id on the Hub that a record names; never a path, which a stranger's adapter could choose.
+
+    `encoder` is the record of the encoder where that is not given either, so that one error names both.
+    """
     if record.id is None or not record.on_hub:
-        got = "none" if record.id is None else f"{shown(record.id)}, which is not on the Hub"
-        advice = f"Pass {part}=, the folder or the object: the path to a folder is not recorded."
-        raise refusal(f"The adapter's {part}", "an id on the Hub", got, advice)
+        lost = [part] if encoder is None or encoder.on_hub else [part, "encoder"]
+        names = [each.id for each in (record, encoder) if each is not None and each.id is not None and not each.on_hub]
+        got = f"{' and '.join(map(shown, names))}, not on the Hub" if names else "none"
+        advice = f"Pass {' and '.join(f'{name}=' for name in lost)}, folders or objects: the path to a folder is not recorded."
+        raise refusal(f"The adapter's {' and '.join(lost)}", "an id on the Hub", got, advice)
     return record.id
 
 

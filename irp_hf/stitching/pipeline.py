@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from enum import Enum
 from typing import Any
 
@@ -30,7 +30,8 @@ from irp_hf.data.listed import LISTED, in_order
 from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.data.wrong import module_of
 from irp_hf.encoding.base import EncoderOptions, check_device, check_dtype, check_usable
-from irp_hf.errors import IRPError, kind_of, refusal, shown
+from irp_hf.encoding.inputs import refuse_longer
+from irp_hf.errors import IRPError, kind_of, refusal, warn
 from irp_hf.hub.fetching import SECONDS, fetch_url
 from irp_hf.stitching.model import StitchedModel
 
@@ -39,9 +40,10 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "none": lambda logits: logits,
 }
+UNCUT = (False, "do_not_truncate")
 OF_TOKENIZERS: dict[str, tuple[Any, ...]] = {  # as text-classification hands them on, and what changes nothing here
     "text_pair": (),
-    "truncation": (True, "longest_first", "only_first", "only_second"),
+    "truncation": (True, "longest_first", "only_first", "only_second", *UNCUT),
     "padding": (True, False, "longest", "max_length", "do_not_pad"),
     "max_length": (),
 }
@@ -161,8 +163,8 @@ class IRPStitchPipeline(Pipeline):
                 that the target's own encoder would have given; `timeout`, the seconds that a URL may take, by default 60, None
                 for any (its file may have 268 MB, packed or unpacked); `batch_size`, `num_workers`;
                 `text_pair`, a second text for each one; `truncation` and `padding` as tokenizers take them, which change
-                nothing, since texts are cut where the encoder ends and padding is no part of what it reads; `max_length`,
-                which cuts them to fewer tokens.
+                no answer: texts are cut where the encoder ends, but `truncation=False` refuses those that would be, and
+                padding is no part of what it reads; `max_length`, which cuts them to fewer tokens.
 
         Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
         where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
@@ -173,7 +175,8 @@ class IRPStitchPipeline(Pipeline):
         listed = _is_column(inputs) or (isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes))
         inputs = in_order(inputs, "inputs", least=0) if listed else inputs
         if (listed or isinstance(inputs, Dataset)) and hasattr(inputs, "__len__") and not len(inputs):
-            raise refusal("inputs", "at least one", f"none, {shown(inputs)}", "Pass [item, ...].")
+            self._sanitize_parameters(**{name: value for name, value in kwargs.items() if name not in OF_ALL})
+            return [] if listed else iter(())
         if listed:  # a column of pictures is decoded piece by piece
             inputs = Subset(inputs, range(len(inputs)))
         elif isinstance(inputs, Iterator) or module_of(inputs) == "datasets":  # the base class streams generators alone
@@ -217,7 +220,13 @@ class IRPStitchPipeline(Pipeline):
             return {"items": [error], "row": row}
 
     def preprocess(  # type: ignore[override]
-        self, item: Any, timeout: float | None = SECONDS, text_pair: str | None = None, row: int = 0
+        self,
+        item: Any,
+        timeout: float | None = SECONDS,
+        text_pair: str | None = None,
+        truncation: Any = None,
+        max_length: int | None = None,
+        row: int = 0,
     ) -> dict[str, Any]:
         """Read one item; `row` is its place, for errors."""
         if text_pair is not None and isinstance(item, str):
@@ -226,7 +235,10 @@ class IRPStitchPipeline(Pipeline):
             item = fetch_url(item, timeout)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
             item = {"array": item["raw"], **item}
-        return {"items": self.stitched.read([item], row), "row": row}
+        items = self.stitched.read([item], row)
+        if truncation is not None and getattr(truncation, "value", truncation) in UNCUT:
+            refuse_longer(self.stitched.encoder, items, max_length, row)
+        return {"items": items, "row": row}
 
     def _forward(  # type: ignore[override]
         self, inputs: dict[str, Any], confidence: bool = False, max_length: int | None = None
@@ -262,7 +274,11 @@ class IRPStitchPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = ("top_k", "function_to_apply", "return_confidence", "timeout", *OF_TOKENIZERS)
-        check_names("irp-stitch", kwargs, known, MAKING)
+        for name in kwargs:
+            if name not in known and (name in MAKING or name in PROCESSORS):
+                advice = f"Give {name}= to pipeline('irp-stitch', ...), which makes it."
+                raise refusal("irp-stitch", "what a call takes", repr(name), advice)
+        check_names("irp-stitch", kwargs, known, (*MAKING, *OF_ALL))
         top_k, function, timeout = (kwargs.get(name) for name in ("top_k", "function_to_apply", "timeout"))
         if top_k is not None:
             check_count("top_k", top_k, advice="Give a number of labels from 1, or None for all.")
@@ -275,7 +291,7 @@ class IRPStitchPipeline(Pipeline):
         if "return_confidence" in kwargs:
             check_flag("return_confidence", kwargs["return_confidence"])
         return (
-            {name: kwargs[name] for name in kwargs if name in ("timeout", "text_pair")},
+            {name: kwargs[name] for name in kwargs if name in ("timeout", "text_pair", "truncation", "max_length")},
             {
                 name: kwargs[given]
                 for name, given in (("confidence", "return_confidence"), ("max_length", "max_length"))
@@ -285,8 +301,18 @@ class IRPStitchPipeline(Pipeline):
         )
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Save the adapter, which names the encoder and the head; these stay where they are."""
+        """Save the adapter, which names the encoder and the head; these stay where they are.
+
+        Warns where one of them could not be found elsewhere: it lies in a folder or in memory, or another one was given.
+        """
         self.model.save_pretrained(save_directory, **kwargs)
+        if lost := self.stitched.unnamed():
+            parts = " and ".join(f"{name}=" for name in lost)
+            expected, got = (
+                "an encoder and a head on the Hub, which the saved adapter names",
+                " and ".join(lost.values()),
+            )
+            warn(str(refusal("irp-stitch", expected, got, f"Pass {parts} where it is opened again.")))
 
 
 class _Items(Dataset[Any]):
@@ -339,9 +365,11 @@ class _Numbered(Dataset[tuple[int, Any]]):
 
 
 def _is_column(inputs: Any) -> bool:
-    """Whether it holds several items, in the way of a table or of numpy."""
+    """Whether it holds several items, in the way of a table, of numpy or of a dictionary."""
     if isinstance(inputs, np.ndarray):
         return inputs.ndim > 0 and inputs.dtype.kind in "OUT"
+    if isinstance(inputs, KeysView | ValuesView | ItemsView):
+        return True
     return module_of(inputs) in LISTED and hasattr(inputs, "__len__")
 
 
