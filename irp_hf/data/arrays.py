@@ -18,6 +18,7 @@ from irp_hf.data.matrices import FLOAT_ARRAYS, open_matrix, tensor_of
 from irp_hf.data.parquet import ParquetColumn
 from irp_hf.errors import refusal
 
+TAKEN = 512  # rows that are picked out at once
 LARGEST = 1e15  # the square of a row's norm must stay far inside float32
 
 
@@ -68,7 +69,14 @@ class Rows:
         if isinstance(self._matrix, Tensor):
             return self._matrix[numbers.to(self._matrix.device)]
         rising = numbers[order].numpy()
-        found = self._matrix[rising] if isinstance(self._matrix, np.ndarray) else self._matrix.take(rising)
+        if isinstance(self._matrix, np.ndarray):
+            found = np.empty((len(rising), self.width), self._matrix.dtype)
+            for start in range(0, len(rising), TAKEN):
+                part = slice(start, start + TAKEN)
+                found[part] = self._matrix[rising[part]]
+                self.let_go()  # a system maps far more around each row
+        else:
+            found = self._matrix.take(rising)
         native = np.ascontiguousarray(found, dtype=found.dtype.newbyteorder("="))
         taken = tensor_of(native)
         return taken[order.argsort()]

@@ -171,7 +171,9 @@ class IRPAdapter(AnchoredModel):
     ) -> Self:
         """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item.
 
-        The embeddings are matrices of any kind that `translate` takes; the rest is as `connect` has it.
+        The embeddings are matrices of any kind that `translate` takes; the rest is as `connect` has it. More than 6,000 pairs,
+        which may be more than memory holds, are read once, in chunks, and carried by landmarks; the adapter then keeps up to
+        3,000 of them as its anchors (docs/many.md).
 
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors or options that cannot be used.
         """

@@ -55,7 +55,7 @@ class KernelInverse(Inverse):
     num_landmarks: int | None = hyperparameter(
         None,
         "m",
-        "how many anchors, those farthest apart, carry the map; by default all",
+        "how many anchors, those farthest apart, carry the map; by default all; of more than 6,000 pairs 4,000, at random",
         least=1,
         most=2**31,
         whole=True,
