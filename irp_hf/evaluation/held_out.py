@@ -14,7 +14,7 @@ from irp_hf.data.arrays import as_matrix, check_same_rows
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.from_dict import Check, at_least, within
-from irp_hf.evaluation.intervals import Measure, Measured, bootstrap
+from irp_hf.evaluation.intervals import Measure, Measured, bootstrap, share
 from irp_hf.evaluation.measures import among
 from irp_hf.maths.confidence import calibrate, error_at
 from irp_hf.maths.folds import NUM_FOLDS
@@ -156,10 +156,9 @@ def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: T
         neighbors_kept(translated, true, groups=shared),
         reciprocal_ranks(translated, true, shared),
     ]
-    if labels is not None:
-        rows.append((labels(translated) == labels(true)).to(true))
-    cosine, neighbors, mrr, *agreement = bootstrap(torch.stack(rows), shared)
-    return Evaluation(cosine, neighbors, mrr, len(true), *agreement)
+    cosine, neighbors, mrr = bootstrap(torch.stack(rows), shared)
+    agreement = None if labels is None else share(labels(translated) == labels(true), groups)
+    return Evaluation(cosine, neighbors, mrr, len(true), agreement)
 
 
 def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None) -> Iterator[Row]:
@@ -225,7 +224,7 @@ def bound_coverage(choice: Choice, train: Pairs, pairs: Pairs, seed: int) -> Mea
     translation = Translation(choice.fold(train), confidence, train.source_stats.mean, lift, train.target_stats)
     source, target = pairs.source[held], pairs.target[held]
     holds = cosines(translation.translate(source), target) >= translation.expected_cosine(source, error=error)
-    return bootstrap(holds.to(target)[None], pairs.labels[held])[0]
+    return share(holds, pairs.labels[held])
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Means with their 95 % intervals, by the bootstrap."""
+"""Means with their 95 % intervals, by the bootstrap; shares of all rows or of none by the binomial distribution."""
 
 from __future__ import annotations
 
@@ -83,6 +83,20 @@ def bootstrap(values: Any, groups: Tensor | None = None) -> list[Measure]:
         drawn = _rows(n, (len(resamples), n), generator).to(values.device)
         means.append(torch.stack([row[drawn].mean(1) for row in values]))
     return _measures(values.mean(1), torch.cat(means, dim=1))
+
+
+@own_arithmetic()
+def share(holds: Tensor, groups: Tensor) -> Measure:
+    """The share of rows that `holds (n,)` is true of, with its interval; rows of one of the `groups (n,)` are drawn together.
+
+    Where it holds of all rows or of none, resamples say that this is sure: then the exact binomial interval stands, of as many
+    rows as there are groups.
+    """
+    (found,) = bootstrap(holds.double()[None], groups if len(groups.unique()) < len(groups) else None)
+    least = (1 - BOUNDS[1]) ** (1 / len(groups.unique()))
+    if found.mean in (0, 1):
+        return Measure(1.0, least, 1.0) if found.mean else Measure(0.0, 0.0, 1 - least)
+    return found
 
 
 def _group_bootstrap(values: Tensor, groups: Tensor) -> list[Measure]:

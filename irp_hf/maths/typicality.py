@@ -147,11 +147,15 @@ def learn_typicality(
 
 
 def _first_of_each(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Row numbers `(g,)` of one of each group of rows that share something, and which of these each row goes with `(k,)`."""
-    labels, alike = torch.unique(pairs.labels, return_inverse=True)
+    """Row numbers `(g,)` of one of each group of rows that share something, and which of these each row goes with `(k,)`.
+
+    They rise, whatever the groups' numbers, which stay with rows that were taken in another order.
+    """
+    labels, group = torch.unique(pairs.labels, return_inverse=True)
     first = torch.full_like(labels, len(pairs))
     rows = torch.arange(len(pairs), dtype=labels.dtype, device=labels.device)
-    return first.scatter_reduce(0, alike, rows, "amin"), alike
+    first = first.scatter_reduce(0, group, rows, "amin")
+    return first.sort().values, first.argsort().argsort()[group]
 
 
 def _lengths(logs: Tensor, doubt: float) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from irp_hf.errors import AnchorMismatchError, FitWarning, kind_of, refusal, sho
 from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
 from irp_hf.evaluation.in_sample import warn_of_anchors
-from irp_hf.evaluation.intervals import bootstrap
+from irp_hf.evaluation.intervals import share
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
@@ -459,7 +459,7 @@ class IRPAdapter(AnchoredModel):
         if errors is None or error_at(errors, COVERAGE) is None:
             return found
         held = cosines(translated, true.double()) >= self.confidence(source.double(), coverage=COVERAGE)
-        return replace(found, coverage=bootstrap(held[None].double(), groups)[0])
+        return replace(found, coverage=share(held, groups))
 
     def report(
         self,

@@ -12,7 +12,7 @@ from irp_hf.errors import InputError
 from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate
 from irp_hf.evaluation.costs import inverse_cost
 from irp_hf.evaluation.held_out import bound_coverage, curve_sizes, learning_curve, out_of_fold
-from irp_hf.evaluation.intervals import RESAMPLES, SEED, two_way_bootstrap
+from irp_hf.evaluation.intervals import RESAMPLES, SEED, share, two_way_bootstrap
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.kernel import KernelInverse
@@ -279,3 +279,28 @@ def test_bounds_are_checked_on_rows_that_nothing_saw():
     tiny = pairs.take(torch.arange(8))
     (choice,) = select(tiny, ("kernel",), "cosine", Given(gamma=1.0, ridge=0.1, lift=0.0))
     assert bound_coverage(choice, tiny, pairs, seed=0) is None
+
+
+def test_bounds_of_a_report_hold_as_often_as_on_later_rows():
+    """A report would promise that bounds at 90 % hold for all that is left out, where they hold for .90 of later rows."""
+    random = np.random.RandomState(0)
+    traits = random.randn(300, 24) * np.linspace(2, 0.3, 24)
+    x, y = (torch.from_numpy(traits @ random.randn(24, d) + 0.5 * random.randn(300, d)) for d in (64, 48))
+    given, held = Given(gamma=1.0, ridge=0.01, lift=0.0), []
+    for seed in range(8):
+        pairs = Pairs(x, y)
+        *train, _ = pairs.folds(5, seed)
+        few = pairs.take(torch.cat(train))
+        (choice,) = select(few, ("kernel",), "cosine", given)
+        held.append(bound_coverage(choice, few, pairs, seed).mean)
+    assert 0.86 < np.mean(held) < 0.94
+
+
+def test_a_share_of_all_rows_is_not_sure():
+    """`1.000 ±.000` of twenty rows says that no later row can fail."""
+    rows = torch.arange(20)
+    assert str(share(rows >= 0, rows)) == "1.000 ±.084"  # 0.025 ** (1 / 20) is .832
+    low = share(rows < 0, rows // 2)
+    assert (low.mean, low.low) == (0, 0)
+    assert low.high == pytest.approx(1 - 0.025**0.1)  # ten groups
+    assert share(rows < 15, rows) == bootstrap((rows < 15).double()[None])[0]
