@@ -87,7 +87,7 @@ class Look:
             [values[name] for values, name in self._settings],
             [id(values[name]) for values, name in self._objects],
             [(tensor.data_ptr(), tensor.is_inference() or tensor._version) for tensor in self._tensors],
-            list(map(_told, self._processors)),
+            list(map(told_of_processor, self._processors)),
         )
 
 
@@ -112,7 +112,7 @@ def _parts(processor: Any) -> list[Any]:
     return [processor]
 
 
-def _told(processor: Any) -> Any:
+def told_of_processor(processor: Any) -> Any:
     """What a tokenizer or a processor was set to, besides plain values."""
     if not isinstance(processor, PreTrainedTokenizerBase):
         return repr(getattr(processor, "__dict__", None))

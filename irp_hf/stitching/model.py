@@ -26,6 +26,7 @@ from irp_hf.data.progress import check_progress
 from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
+from irp_hf.encoding.held import Held
 from irp_hf.encoding.inputs import read_items
 from irp_hf.encoding.looks import Look
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
@@ -277,12 +278,15 @@ class StitchedModel(nn.Module):
         recognise(config.source_record, canary, anchors, encoder, self._on_mismatch)
         self.encoder = encoder
         self._shorter: dict[int, Encoder] = {}
-        self._look = None if encoder.module is None else Look(encoder.module, encoder.processors)
+        self._look: Look | Held | None = _look_at(encoder)
 
     def _follow(self) -> None:
-        """Open the encoder again, and recognise it, where it, its tokenizer or its processor was edited since."""
+        """Open the encoder again, and recognise it, where it, its tokenizer or what else it holds was edited since."""
         module = self.encoder_module
-        if module is None or self._as_it_was():
+        if self._as_it_was():
+            return
+        if module is None:
+            self._take(self.encoder)
             return
         settings: Any = {**self._settings, "modality": self.encoder.modality}
         if isinstance(module, PreTrainedModel):
@@ -297,8 +301,8 @@ class StitchedModel(nn.Module):
         """Within it the encoder may be moved to another device or dtype, and is not taken for another one afterwards."""
         known = self._as_it_was()
         yield
-        if known and self.encoder.module is not None:
-            self._look = Look(self.encoder.module, self.encoder.processors)
+        if known:
+            self._look = _look_at(self.encoder)
 
     def __getstate__(self) -> dict[str, Any]:
         """As pickle can carry it: whether the encoder is as it was recognised, and not where it lies in memory."""
@@ -306,8 +310,8 @@ class StitchedModel(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "_look": None})  # type: ignore[no-untyped-call]
-        if state["_look"] and self.encoder.module is not None:
-            self._look = Look(self.encoder.module, self.encoder.processors)
+        if state["_look"]:
+            self._look = _look_at(self.encoder)
 
     def _encoder(self, max_length: int | None) -> Encoder:
         """The encoder, or the same one that cuts texts to fewer tokens."""
@@ -326,6 +330,8 @@ class StitchedModel(nn.Module):
 
     def _embed(self, items: list[Any], encoder: Encoder, first: int) -> Tensor:
         given = embedded(encoder, items, range(first, first + len(items)))
+        if isinstance(self._look, Held):
+            self._look.renew()
         rows = Rows(given, f"vectors of {encoder.name}")
         vectors = rows[0 : rows.num_rows]
         shape = (len(items), self.adapter.config.source_size)
@@ -346,6 +352,11 @@ class StitchedModel(nn.Module):
                 if not any(hasattr(module, "_hf_hook") for module in part.modules()):
                     part._apply(fn)
         return self
+
+
+def _look_at(encoder: Encoder) -> Look | Held:
+    """What it is made of now; of a function, what that holds."""
+    return Held(encoder.embed) if encoder.module is None else Look(encoder.module, encoder.processors)
 
 
 def _asked(return_confidence: bool | None, confidence: bool | None) -> bool:

@@ -236,3 +236,37 @@ def test_what_is_no_edit_costs_nothing(plain, by_sentences, monkeypatch):
         twin.predict(TEXTS)
     stitch.predict(TEXTS)
     assert len(times) == 1
+
+
+class Static:
+    """An encoder that is an object with tables of its own, and writes down what it did."""
+
+    def __init__(self) -> None:
+        self.vectors = torch.randn(997, WIDTH, generator=torch.Generator().manual_seed(0))
+        self.last: Any = None
+
+    def __call__(self, texts: list[str]) -> torch.Tensor:
+        places = [[sum(map(ord, word)) * 31 % 997 for word in text.split()] or [0] for text in texts]
+        self.last = torch.stack([self.vectors[place].mean(0) for place in places])
+        return self.last
+
+
+def test_an_object_that_is_called_is_watched(refusal, monkeypatch):
+    """Another table in the same object gave wrong answers, silently."""
+    static = Static()
+    adapter = anchored(static)
+    for encoder in (static, lambda texts: static(texts)):
+        stitch = StitchedModel(encoder, adapter, HEAD)
+        with monkeypatch.context() as patched:
+            times = looked(stitch, patched)
+            wanted = [stitch.predict(TEXTS).logits for _ in range(3)]
+            assert not times  # its own notes are no edit
+            assert torch.equal(wanted[0], wanted[2])
+        before = static.vectors
+        static.vectors = before[torch.randperm(len(before), generator=torch.Generator().manual_seed(1))]
+        for _ in range(2):
+            assert says(refusal(stitch.predict, TEXTS, error=InputError), "on_mismatch='warn'")
+        static.vectors = before
+        assert torch.equal(stitch.predict(TEXTS).logits, wanted[0])
+        twin = copy.deepcopy(stitch)
+        assert torch.equal(twin.predict(TEXTS).logits, wanted[0])
