@@ -148,7 +148,9 @@ def _read_columns(data: bytes, file: Any) -> dict[str, Sequence[Any]]:
 
     leaves = {field.name: _leaf(field) for field in file.schema_arrow}
     most = most_bytes(data)
-    rows = rows_at_once(data, file.metadata, list(leaves.values()), most)
+    rows = rows_at_once(
+        data, [file.schema.column(leaf).path for leaf in range(len(file.schema))], list(leaves.values()), most
+    )
     columns: dict[str, list[Any]] = {name: [] for name in leaves}
     total = 0
     for batch in file.iter_batches(rows, columns=list(leaves.values()), use_threads=False):

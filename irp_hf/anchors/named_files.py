@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SAVED = "state.json"  # of a data set that was saved, whose description may be a
 
 def refuse_named_files(columns: Columns) -> None:
     """Raise `InputError` for a row that names a file instead of holding its bytes."""
+    behind_a_link = cache(_behind_a_link)  # the same for all pictures of a folder
     for view, column in columns.items():
         items = column.stored if isinstance(column, PictureColumn) else column
         if len(items) == 0 or isinstance(items[0], str):
@@ -33,11 +35,11 @@ def refuse_named_files(columns: Columns) -> None:
             if not isinstance(item, Mapping) or is_row(item) or item.get("bytes") is not None:
                 continue
             path = item.get("path")
-            if path is not None and not (listed and _stays_in_its_folder(path)):
+            if path is not None and not (listed and _stays_in_its_folder(path, behind_a_link)):
                 advice = (
                     "Anchors are published, and a table may name any file: open the pictures that you want yourself, "
                     "[PIL.Image.open(path) for path in paths], or load their folder with "
-                    "datasets.load_dataset('imagefolder', data_dir=folder)."
+                    "datasets.load_dataset('imagefolder', data_dir=os.path.realpath(folder))."
                 )
                 place = f"Row {row} of view {view!r}"
                 raise refusal(place, "a picture", f"the name of a file, {shown(path)}", advice)
@@ -52,18 +54,31 @@ def _lists_a_folder(column: Any) -> bool:
     return bool(places) and all(_was_listed(place) for place in places)
 
 
-def _stays_in_its_folder(path: str) -> bool:
-    """Whether a file is no link out of the folder that it is in: somebody else's folder may hold one to any file.
+def _stays_in_its_folder(path: str, behind_a_link: Callable[[str], bool]) -> bool:
+    """Whether a file is not, and lies behind, no link out of the folder that it is in: somebody else's may lead to any file.
 
     In the cache of the Hub all files are links, to what was fetched with them.
     """
-    if not os.path.islink(path) and not os.path.islink(os.path.dirname(path)):
-        return True
-    real, home = Path(os.path.realpath(path)), Path(os.path.abspath(path)).parent
-    if SNAPSHOTS in home.parts:
-        repository = Path(*home.parts[: home.parts.index(SNAPSHOTS)])
-        return real.is_relative_to(os.path.realpath(repository / "blobs"))
-    return real.is_relative_to(os.path.realpath(home.parent) if os.path.islink(home) else os.path.realpath(home))
+    place = Path(os.path.abspath(path))
+    if SNAPSHOTS in place.parts:
+        repository = Path(*place.parts[: place.parts.index(SNAPSHOTS)])
+        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(repository))
+    return not (_leads_out(place) or behind_a_link(str(place.parent)))
+
+
+def _behind_a_link(folder: str) -> bool:
+    return any(_leads_out(place) for place in (Path(folder), *Path(folder).parents) if not _of_the_system(place))
+
+
+def _leads_out(place: Path) -> bool:
+    return place.is_symlink() and not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(place.parent))
+
+
+def _of_the_system(place: Path) -> bool:
+    """Whether no user made it: /home may be a link, say."""
+    return place.parent == place.parent.parent or (
+        place.lstat().st_uid == 0 and os.name == "posix" and os.geteuid() != 0
+    )
 
 
 def _was_listed(place: Path) -> bool:

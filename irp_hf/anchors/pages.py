@@ -36,6 +36,17 @@ class Page:
     is_dictionary: bool
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """A column in a row group."""
+
+    path: str
+    rows: int
+    start: int
+    """Where its pages begin."""
+    end: int
+
+
 def most_bytes(data: bytes) -> int:
     """How many bytes the values of a file may have: of a table whose items all differ, no packer gets far below."""
     return min(LARGEST, max(SMALL, TIMES_AS_LARGE * len(data)))
@@ -50,19 +61,16 @@ def check_footer(data: bytes) -> None:
         raise ValueError(f"its footer has {length:,} bytes")
 
 
-def rows_at_once(data: bytes, metadata: Any, columns: list[str], most: int) -> int:
+def rows_at_once(data: bytes, paths: list[str], columns: list[str], most: int) -> int:
     """How many rows to read at a time; raises `ValueError` where the pages of these columns would unpack to more than `most`.
 
-    `columns` are paths of leaves, `metadata` is what pyarrow read of the footer.
+    `paths` are those of all leaves in their order, `columns` some of them. The footer is read here: where one byte of it was
+    changed, pyarrow may end the process once it is asked for a part or a column of it (`terminate called`).
     """
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    if (rows := sum(group.num_rows for group in groups)) != metadata.num_rows:
-        raise ValueError(f"its parts have {rows} rows, and it {metadata.num_rows}")
-    chunks = [(group.num_rows, group.column(number)) for group in groups for number in range(metadata.num_columns)]
-    chunks = [(rows, chunk) for rows, chunk in chunks if chunk.path_in_schema in columns]
-    _check_apart([_span(chunk) for _, chunk in chunks])
+    chunks = [chunk for chunk in _chunks(data, paths) if chunk.path in columns]
+    _check_apart([(chunk.start, chunk.end) for chunk in chunks])
     total, largest = 0, 1
-    for rows, chunk in chunks:
+    for chunk in chunks:
         values = 0
         for page in _pages(data, chunk):
             if not page.is_dictionary:
@@ -71,19 +79,55 @@ def rows_at_once(data: bytes, metadata: Any, columns: list[str], most: int) -> i
                 values += page.values
             total, largest = total + page.unpacked, max(largest, page.unpacked)
             if page.encoding not in ENCODINGS:
-                raise ValueError(f"values of {chunk.path_in_schema} are packed by encoding {page.encoding}")
+                raise ValueError(f"values of {chunk.path} are packed by encoding {page.encoding}")
             if total > most:
                 raise ValueError(f"its values have {total:,} bytes and more, the file {len(data):,}")
-        if values != rows:
-            raise ValueError(f"{values} values of {chunk.path_in_schema} in {rows} rows")
+        if values != chunk.rows:
+            raise ValueError(f"{values} values of {chunk.path} in {chunk.rows} rows")
     return max(1, min(ROWS_AT_ONCE, most // largest))
 
 
-def _span(chunk: Any) -> tuple[int, int]:
-    """Where the pages of a column in a row group begin, and where they end."""
-    starts = [chunk.data_page_offset, *([chunk.dictionary_page_offset] if chunk.has_dictionary_page else [])]
-    place = min(start for start in starts if start is not None)
-    return place, place + chunk.total_compressed_size
+def _chunks(data: bytes, paths: list[str]) -> list[Chunk]:
+    """The columns of all row groups, as the footer has them; raises `ValueError` for one that cannot be read."""
+    length = struct.unpack("<I", data[-8:-4])[0]
+    if length > len(data) - 8:
+        raise ValueError("a footer before the beginning")
+    footer = _Thrift(data, len(data) - 8 - length).struct()
+    chunks: list[Chunk] = []
+    total = 0
+    for group in _structs(footer.get(4)):
+        total += (rows := _whole(group.get(3)))
+        part = [_chunk(column.get(3), rows) for column in _structs(group.get(1))]
+        if [chunk.path for chunk in part] != paths:  # Arrow goes by their order, whatever they are called
+            raise ValueError("a part with columns of other names")
+        chunks += part
+    if total != _whole(footer.get(3)):
+        raise ValueError(f"its parts have {total} rows, and it {footer.get(3)}")
+    return chunks
+
+
+def _chunk(about: Any, rows: int) -> Chunk:
+    """A column in a row group of so many rows, of what the footer says about it."""
+    (about,) = _structs([about])
+    path = about.get(3)
+    if not isinstance(path, list) or not all(isinstance(part, bytes) for part in path):
+        raise ValueError("a column without a name")
+    start, dictionary = _whole(about.get(9)), about.get(11)
+    if type(dictionary) is int and 0 < dictionary < start:  # as Arrow has it: some write 0 where there is none
+        start = dictionary
+    return Chunk(b".".join(path).decode(errors="replace"), rows, start, start + _whole(about.get(7)))
+
+
+def _structs(values: Any) -> list[dict[int, Any]]:
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise ValueError("a footer whose parts are none")
+    return values
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a footer whose numbers are none")
+    return value
 
 
 def _check_apart(spans: list[tuple[int, int]]) -> None:
@@ -93,12 +137,9 @@ def _check_apart(spans: list[tuple[int, int]]) -> None:
         raise ValueError("pages that are of two columns")
 
 
-def _pages(data: bytes, chunk: Any) -> Iterator[Page]:
+def _pages(data: bytes, chunk: Chunk) -> Iterator[Page]:
     """The headers of all pages of a column in a row group; raises `ValueError` for one that cannot be read."""
-    place, end = _span(chunk)
-    end = min(end, len(data))
-    if place < 0:
-        raise ValueError("a page before the beginning")
+    place, end = chunk.start, min(chunk.end, len(data))
     while place < end:
         header = _Thrift(data, place)
         fields = header.struct()
@@ -115,12 +156,13 @@ def _pages(data: bytes, chunk: Any) -> Iterator[Page]:
 
 
 class _Thrift:
-    """A reader of Thrift's compact protocol: numbers and structures by the numbers of their fields, all else skipped."""
+    """A reader of Thrift's compact protocol: structures by the numbers of their fields, lists, numbers and bytes."""
 
     DEPTH = 8
+    MOST_VALUES = 1_000_000  # of a footer; a column of a row group has some thirty
 
     def __init__(self, data: bytes, place: int) -> None:
-        self.data, self.place = data, place
+        self.data, self.place, self.left = data, place, self.MOST_VALUES
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """The fields of a structure."""
@@ -134,6 +176,9 @@ class _Thrift:
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
+        self.left -= 1
+        if self.left < 0 or depth > self.DEPTH:
+            raise ValueError("a footer, or the header of a page, of very many values")
         if kind in (1, 2):  # true and false, which have no bytes of their own
             return kind == 1
         if kind == 3:
@@ -146,9 +191,8 @@ class _Thrift:
             return self._skip(self._number())
         if kind in (9, 10):
             head = self._byte()
-            for _ in range(self._number() if head >> 4 == 15 else head >> 4):
-                self._byte() if head & 15 in (1, 2) else self._value(head & 15, depth + 1)
-            return None
+            count = self._number() if head >> 4 == 15 else head >> 4
+            return [self._byte() if head & 15 in (1, 2) else self._value(head & 15, depth + 1) for _ in range(count)]
         if kind == 12:
             return self.struct(depth + 1)
         raise ValueError(f"a page whose header has a field of kind {kind}")
@@ -168,10 +212,11 @@ class _Thrift:
                 return value
         raise ValueError("a number without an end")
 
-    def _skip(self, count: int) -> None:
+    def _skip(self, count: int) -> bytes:
         if count > len(self.data) - self.place:
             raise ValueError("a page beyond the end")
         self.place += count
+        return self.data[self.place - count : self.place]
 
 
 def _signed(number: int) -> int:

@@ -15,7 +15,7 @@ BLOCK = re.compile(r"(\s*---[ \t]*(?:\r\n|\r|\n))((?:[\S\s]*?(?:\r\n|\r|\n))??)(
 CHECKSUMS = re.compile(r"<!-- Written by irp_hf[^<>]* data (?P<data>[0-9a-f]{64}), text (?P<text>[0-9a-f]{64}) -->\s*$")
 LONGEST_BLOCK = 1_000_000  # characters of metadata: long lists of results have some hundred thousand
 MARKS = re.compile(r"[,\[\]{}\r\n]|[:?-](?=\s)")  # what a reader in Python takes some 50 µs for, each
-MOST_MARKS = 60_000  # those lists of results have some ten thousand lines
+MOST_MARKS = 15_000  # a card is read and written in 2 s; lists of results have some thousand lines
 UNITED = ("tags", "base_model", "datasets")
 ANCHORS_TAG = "irp-anchors:"  # how a tag of ours begins, of which a card has one
 

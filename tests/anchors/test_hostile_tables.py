@@ -106,8 +106,8 @@ def test_no_page_is_read_beyond_the_end():
             pages._Thrift(data, 0).struct()
     assert pages._Thrift(b"\x15\x06\x29\x2c\x00\x00\x18\x01x\x11\x12\x16\x03\x00", 0).struct() == {
         1: 3,
-        3: None,
-        4: None,
+        3: [{}, {}],
+        4: b"x",
         5: True,
         6: False,
         7: -2,
@@ -226,7 +226,7 @@ def test_a_file_that_a_table_names_becomes_no_anchor(tmp_path, kind, refusal):
     assert says(refusal(make), "Row 0 of view 'image'", "secret.png", "PIL.Image.open")
 
 
-@pytest.mark.parametrize("where", ["a file", "a folder", "a snapshot"])
+@pytest.mark.parametrize("where", ["a file", "a folder", "a folder above", "two above", "a snapshot"])
 def test_a_link_out_of_a_listed_folder(tmp_path, where, refusal):
     """Pictures that somebody packed with a link to a file of this machine would be published with it."""
     folder = tmp_path / "pictures" / "snapshots" / "1" if where == "a snapshot" else tmp_path / "pictures"
@@ -234,11 +234,15 @@ def test_a_link_out_of_a_listed_folder(tmp_path, where, refusal):
     (tmp_path / "private").mkdir()
     picture(0).save(tmp_path / "private" / "secret.png")
     picture(1).save(folder / "one.png")
-    if where == "a folder":
+    if where in ("a folder", "a folder above", "two above"):
+        inner = {"a folder": "more", "a folder above": "more/x", "two above": "more/x/y"}[where]
+        (tmp_path / "private" / inner.removeprefix("more").lstrip("/")).mkdir(parents=True, exist_ok=True)
+        picture(0).save(tmp_path / "private" / inner.removeprefix("more").lstrip("/") / "secret.png")
         (folder / "more").symlink_to(tmp_path / "private")
     else:
+        inner = "more"
         (folder / "two.png").symlink_to(tmp_path / "private" / "secret.png")
-    names = sorted(str(file) for pattern in ("*.png", "more/*.png") for file in folder.glob(pattern))
+    names = sorted(str(file) for pattern in ("*.png", f"{inner}/*.png") for file in folder.glob(pattern))
     table = datasets.load_dataset("imagefolder", data_files=names, cache_dir=str(tmp_path / "c"), split="train")
     assert len(table) == 2
     assert says(refusal(AnchorSet.sample, table, "image", 2), "the name of a file", "PIL.Image.open")
@@ -254,6 +258,36 @@ def test_links_of_the_cache_of_the_hub_are_followed(tmp_path):
         (folder / f"{row}.png").symlink_to(f"../../blobs/{row}")
     table = datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(tmp_path / "c"), split="train")
     assert len(AnchorSet.sample(table, "image", 2)) == 2
+
+
+def test_links_within_a_listed_folder_are_followed(tmp_path):
+    """If it fails, a folder whose pictures are sorted by links becomes no anchors."""
+    for row in range(2):
+        (tmp_path / "all").mkdir(exist_ok=True)
+        picture(row).save(tmp_path / "all" / f"{row}.png")
+    (tmp_path / "train").symlink_to("all")
+    names = [str(tmp_path / "train" / f"{row}.png") for row in range(2)]
+    table = datasets.load_dataset("imagefolder", data_files=names, cache_dir=str(tmp_path / "c"), split="train")
+    assert len(AnchorSet.sample(table, "image", 2)) == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"row_group_size": 1}, {"use_dictionary": False, "data_page_version": "2.0"}])
+def test_a_byte_that_was_changed(stranger, options):
+    """A count that was forged would end in a bare error, in rows that nobody saved, or take the whole process along."""
+    folder = stranger(pa.table({"text": ["a", "b"]}), compression="none", store_schema=False, **options)
+    manifest = json.loads((folder / MANIFEST).read_text()) | {"fingerprint": AnchorSet(["a", "b"]).fingerprint}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    whole, said = (folder / TABLE).read_bytes(), set()
+    assert AnchorSet.from_pretrained(folder).view() == ["a", "b"]
+    for place in range(len(whole)):
+        for value in (0, whole[place] ^ 1, whole[place] ^ 2, whole[place] + 2 & 255, 255):
+            (folder / TABLE).write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                assert AnchorSet.from_pretrained(folder).view() == ["a", "b"]
+            except DamagedFolderError as error:
+                said.add(str(error))
+    for words in ("its parts have", "values of text in", "a page without", "columns of other names"):
+        assert any(words in text for text in said), words
 
 
 @pytest.mark.parametrize("kind", ["list", "struct", "numbers"])
