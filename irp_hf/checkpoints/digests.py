@@ -93,13 +93,14 @@ def _told(processor: Any) -> list[str]:
     if isinstance(processor, ProcessorMixin):
         return [text for name in processor.get_attributes() for text in _told(getattr(processor, name, None))]
     backend = getattr(processor, "backend_tokenizer", processor)
+    side = getattr(processor, "truncation_side", "right")
+    cut = [] if side == "right" else [f"long texts lose their {side}"]
     if hasattr(backend, "to_str"):
-        written = backend.to_str()
-        return [
-            written[max(0, written.find('"added_tokens"')) :]
-        ]  # before it stands how texts were last cut and padded
+        written = backend.to_str()  # which begins with how texts were last cut and padded
+        return [written[max(0, written.find('"added_tokens"')) :], *cut]
     if hasattr(processor, "get_vocab"):
-        return [json.dumps([processor.get_vocab(), processor.special_tokens_map], sort_keys=True, default=str)]
+        told = json.dumps([processor.get_vocab(), processor.special_tokens_map], sort_keys=True, default=str)
+        return [told, *cut]
     if hasattr(processor, "to_dict"):
         values = {key: value for key, value in processor.to_dict().items() if key[0] != "_" and key not in OF_NO_MATTER}
         return [json.dumps(values, sort_keys=True, default=str)]

@@ -123,6 +123,7 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
     low, high = chunk.aminmax()
     if low.item() >= -LARGEST and high.item() <= LARGEST:  # NaN is neither
         return
+    chunk = chunk.double()  # in half precision the bound itself is infinity
     row = int((~(chunk.abs() <= LARGEST)).any(1).nonzero()[0])
     place = f"Row {first_row + row} of {name}"
     if torch.isfinite(chunk[row]).all():

@@ -305,7 +305,7 @@ def some_of(count: int, options: Any, first: list[int]) -> Tensor:
 
 def check_sampled(sample: Tensor, rows: Rows, numbers: Tensor) -> Tensor:
     """The sample itself, which are the rows of these `numbers`; raises `InputError` where it cannot be used."""
-    for row in (~(sample.abs() <= LARGEST)).any(1).nonzero()[:1, 0].tolist():
+    for row in (~(sample.double().abs() <= LARGEST)).any(1).nonzero()[:1, 0].tolist():
         refuse_not_finite(sample[row : row + 1], rows.name, int(numbers[row]))
     check_anchors(sample, rows.name)
     return sample

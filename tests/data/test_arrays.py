@@ -1,5 +1,6 @@
 """Rows of any kind are read alike, checked before use, and given back in kind."""
 
+import math
 from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
@@ -333,6 +334,15 @@ def test_a_useless_value_is_named_with_its_row(kind, value, words, refusal):
     ):
         assert text.startswith("Row 17 of x: ")
         assert says(text, *words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_useless_value_in_half_precision(value, dtype, refusal):
+    """There the bound itself is infinity, and the row was looked for in vain."""
+    x = torch.zeros(5, 3, dtype=dtype)
+    x[3, 1] = value
+    assert refusal(read, x, error=InputError).startswith("Row 3 of ")
 
 
 def test_large_values_up_to_the_limit_pass():

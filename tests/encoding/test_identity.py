@@ -184,6 +184,8 @@ def test_the_digest_of_a_tokenizer_is_what_it_does():
     assert processors_digest([one]) == before == processors_digest([other])
     other.add_tokens(["new"])
     assert processors_digest([other]) != before
+    one.truncation_side = "left"  # of long texts another part is read
+    assert processors_digest([one]) != before
     small, large = tiny.image_processor(), tiny.image_processor()
     large.size = {"height": 48, "width": 48}
     assert processors_digest([small]) != processors_digest([large])
