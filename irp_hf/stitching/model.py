@@ -139,9 +139,10 @@ class StitchedModel(nn.Module):
             head_variant,
             encoder is None,
         )
-        compare_head(self.adapter.config.target_record, self.head, on_mismatch)
+        self._on_mismatch: OnMismatch = on_mismatch
+        self._recognise_head()
         opened = named_encoder(self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token))
-        self.encoder_module, self._on_mismatch = opened.module, on_mismatch
+        self.encoder_module = opened.module
         self._settings: dict[str, Any] = {name: value for name, value in settings.items() if name not in OF_STORED}
         self._take(opened)
         self.eval()
@@ -180,6 +181,8 @@ class StitchedModel(nn.Module):
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
         self._follow()
+        if not self._head_as_it_was():
+            self._recognise_head()
         vectors = self._embed(list(in_order(items)), self._encoder(max_length), first).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
@@ -296,22 +299,39 @@ class StitchedModel(nn.Module):
     def _as_it_was(self) -> bool:
         return self._look is not None and self._look.is_still_so()
 
+    def _recognise_head(self) -> None:
+        """Compare the head with the one whose input the target's anchors are, where the adapter knows that, and watch it."""
+        compare_head(self.adapter.config.target_record, self.head, self._on_mismatch)
+        self._watch_head()
+
+    def _watch_head(self, known: bool = True) -> None:
+        watched = self.adapter.config.target_record.head_sha256 is not None and self._on_mismatch != "ignore"
+        self._head_look = Look(self.head, ()) if watched and known else None
+        self._head_is_known = known
+
+    def _head_as_it_was(self) -> bool:
+        return self._head_is_known and (self._head_look is None or self._head_look.is_still_so())
+
     @contextmanager
     def moving(self) -> Iterator[None]:
         """Within it the encoder may be moved to another device or dtype, and is not taken for another one afterwards."""
-        known = self._as_it_was()
+        known, head_known = self._as_it_was(), self._head_as_it_was()
         yield
         if known:
             self._look = _look_at(self.encoder)
+        if head_known:
+            self._watch_head()
 
     def __getstate__(self) -> dict[str, Any]:
-        """As pickle can carry it: whether the encoder is as it was recognised, and not where it lies in memory."""
-        return {**vars(self), "_look": self._as_it_was()}
+        """As pickle can carry it: whether encoder and head are as they were recognised, and not where they lie in memory."""
+        return {**vars(self), "_look": self._as_it_was(), "_head_look": self._head_as_it_was()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "_look": None})  # type: ignore[no-untyped-call]
-        if state["_look"]:
+        known, head_known = state["_look"], state.get("_head_look")
+        super().__setstate__({**state, "_look": None, "_head_look": None})  # type: ignore[no-untyped-call]
+        if known:
             self._look = _look_at(self.encoder)
+        self._watch_head(head_known is not False)
 
     def _encoder(self, max_length: int | None) -> Encoder:
         """The encoder, or the same one that cuts texts to fewer tokens."""

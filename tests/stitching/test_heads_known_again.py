@@ -101,3 +101,25 @@ def test_where_nothing_was_recorded_any_head_passes():
         for record in (None, "me/encoder", stitched.record("then", at=None, pooling="mean"), stitched.record("old")):
             for head in (nn.Linear(stitched.WIDTH, 2), lambda vectors: vectors):
                 stitch(stitched.identity(target=record), head)
+
+
+def test_a_head_that_is_edited_later_is_refused(adapter, refusal):
+    """It was compared once: weights that were zeroed afterwards in place gave answers without a word."""
+    for name in ("the classifier", "an opened head", "its layer", "inside another", "compiled"):
+        own = stitched.classifier("image")
+        model = stitch(adapter, of_its_own(own, None)[name])
+        items = stitched.items("image", 3)
+        wanted = model.predict(items).logits
+        assert torch.equal(model.to("cpu").predict(items).logits, wanted)
+        weight = next(weight for weight in model.head.parameters() if weight.shape == own.classifier.weight.shape)
+        kept = weight.detach().clone()
+        for edit in (lambda weight: weight.zero_(), lambda weight: weight.data.add_(1)):
+            with torch.no_grad():
+                edit(weight)
+            for _ in range(2):
+                assert says(refusal(model.predict, items, error=InputError), "whose input the target's anchors are")
+            twin = copy.deepcopy(model)
+            assert says(refusal(twin.predict, items, error=InputError), "whose input the target's anchors are")
+        with torch.no_grad():
+            weight.copy_(kept)
+        assert torch.equal(model.predict(items).logits, wanted)
