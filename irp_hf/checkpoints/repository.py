@@ -21,7 +21,7 @@ from irp_hf.checks import check_absent, check_text
 from irp_hf.disk.places import check_allowed, is_folder
 from irp_hf.errors import HubError, InputError, IRPError, MissingFolderError, first_line, is_panic, refusal, shown
 from irp_hf.hub.download import Pinned, pin
-from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing
+from irp_hf.hub.errors import FETCH_ONCE, hub_errors, none_if_missing, why_nothing_came
 from irp_hf.hub.ids import COMMIT, check_revision
 from irp_hf.turns import Turns
 
@@ -176,8 +176,8 @@ def _pinned(path: str, revision: str | None, token: str | bool | None) -> Pinned
             )
             raise refusal(repr(path), f"commit {commit[:8]}…", got, advice, HubError) from error
         if "/" not in path:  # more often a folder that was mistyped than one of the few ids without a user
-            got = f"neither ({first_line(error)})"
-            raise refusal(repr(path), "a folder here, or an id on the Hub", got, "Check its name.", HubError) from error
+            expected, got = "a folder here, or an id on the Hub", why_nothing_came(error.__cause__)
+            raise refusal(repr(path), expected, got, "Check its name.", HubError) from error
         raise
 
 

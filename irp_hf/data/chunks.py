@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from irp_hf.checks import check_count
 from irp_hf.data.arrays import Rows, refuse_not_finite
 from irp_hf.data.matrices import tensor_of
 from irp_hf.data.wrong import dtype_name
-from irp_hf.errors import kind_of, refusal
+from irp_hf.errors import kind_of, refusal, shown
 
 CPU_CHUNK = 1024  # rows whose intermediate results stay in the cache
 DEVICE_CHUNK = 65536  # rows that keep a GPU busy
@@ -65,7 +66,12 @@ def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:
     if not isinstance(view, Tensor) or tuple(view.shape) != shape or view.dtype != rows.dtype:
         expected = f"an array or a tensor of shape {shape} and dtype {dtype_name(rows.dtype)}"
         got = f"shape {tuple(out.shape)} and dtype {dtype_name(out.dtype)}" if hasattr(out, "dtype") else kind_of(out)
-        raise refusal("out", expected, got, "Make it with the shape and the dtype of the result.")
+        advice = "Make it with the shape and the dtype of the result."
+        if isinstance(out, str | os.PathLike):
+            kind = "float32" if rows.dtype == torch.bfloat16 else dtype_name(rows.dtype)
+            call = f"np.lib.format.open_memmap({shown(os.fspath(out))}, mode='w+', dtype='{kind}', shape={shape})"
+            advice = f"For a file pass {call}."
+        raise refusal("out", expected, got, advice)
     if view.device.type == "cpu" and (_overlaps_itself(view) or rows.overlaps(view)):
         got = "memory that it shares with itself or with the input"
         raise refusal("out", "memory of its own", got, "Make a new array.")

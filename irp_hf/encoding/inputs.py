@@ -46,6 +46,13 @@ def read_items(encoder: Encoder, items: Sequence[Any], first: int = 0) -> list[A
     return found
 
 
+def refuse_no_texts(encoder: Encoder, items: Sequence[Any], first: int = 0) -> None:
+    """Raise `InputError` for a missing value or a number among items of which a function is known to read texts."""
+    for row, item in enumerate(items, first):
+        if not isinstance(item, str | Mapping | tuple | list):
+            _text(item, row, encoder)
+
+
 def read_in_groups(encoder: Encoder, items: Sequence[Any], first: int = 0) -> Iterator[list[Any]]:
     """The items as `read_items` gives them, in lists that take at most `MOST_OF_A_GROUP` bytes each, or hold one item alone.
 

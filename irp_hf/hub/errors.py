@@ -85,6 +85,15 @@ def _worded(error: Exception, name: str, revision: str | None, pushing: bool) ->
     return name, "the Hub to do it", f"its refusal ({_last_line(error)})", "Try again later."
 
 
+def why_nothing_came(error: BaseException | None) -> str:
+    """What to add to "neither", where a name is no folder and the Hub gave nothing for it."""
+    if isinstance(error, RepositoryNotFoundError):
+        return "neither, or one that this token may not see"
+    if isinstance(error, HfHubHTTPError):
+        return f"neither, as far as the Hub says ({_last_line(error)})"
+    return f"no such folder, and the Hub cannot be reached ({type((error and error.__cause__) or error).__name__})"
+
+
 def _last_line(error: Exception) -> str:
     """Of what the Hub answered, which is without the address of the request."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -22,6 +24,7 @@ from irp_hf.data.canary import Canary
 from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
+from irp_hf.encoding.looks import Look
 from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
@@ -61,6 +64,7 @@ class IRPTranslation(Module):
             expected, advice = "an IRPAdapter, or the folder or id of one", "Make one with IRPAdapter.connect."
             raise refusal("adapter", expected, kind_of(adapter), advice)
         self.adapter = adapter
+        self._watched: _Watched | None = None
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Translate `features["sentence_embedding"] (n, d_X)`; gradients flow.
@@ -71,6 +75,10 @@ class IRPTranslation(Module):
         if embedding is None:
             expected, got = f"a {EMBEDDING} of the modules before it", f"only {', '.join(features) or 'nothing'}"
             raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
+        watched = self._watched
+        model = None if watched is None or torch.is_grad_enabled() else watched.model
+        if watched is not None and model is not None and not watched.look.is_still_so():
+            self._warn_of_another(model, watched.encoder)
         features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
         return features
 
@@ -87,7 +95,8 @@ class IRPTranslation(Module):
     def on_model_ready(self, model: BaseModel) -> None:
         """Look at the finished model: refuse an encoder of another width, warn of one that encodes otherwise.
 
-        What sentence-transformers calls at the end of its constructor. Raises `InputError`.
+        What sentence-transformers calls at the end of its constructor. Raises `InputError`. An encoder that is edited later
+        on is looked at once more when it encodes next.
         """
         encoder = list(_modules_before(self, model))
         measures = [getattr(module, "get_embedding_dimension", None) for module in encoder]
@@ -98,10 +107,20 @@ class IRPTranslation(Module):
         self._check_width(min(widths[-1], record.truncate_dim or widths[-1]))
         for told in _differences(record, model, self, encoder):
             _warn(f"The adapter's source anchors were encoded with {told}. Encode both alike")
+        self._warn_of_another(model, encoder)
+
+    def _warn_of_another(self, model: BaseModel, encoder: list[nn.Module]) -> None:
+        """Warn of an encoder that makes other vectors of the anchors' texts, and watch it from now on."""
+        self._watched = None  # while it encodes
         if got := self._unlike_the_anchors(model, encoder):
             _warn(
                 f"The adapter's source anchors are of another encoder: of some of them, the model makes {got}. Take theirs"
             )
+        self._watched = _Watched(model, encoder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the modules before it, which belong to the model."""
+        return {**vars(self), "_watched": None}
 
     def _unlike_the_anchors(self, model: BaseModel, encoder: list[nn.Module]) -> str | None:
         """How the model encodes the texts that the adapter has kept otherwise than they were; None where it cannot be told."""
@@ -164,6 +183,20 @@ class IRPTranslation(Module):
             expected, got = f"a folder {subfolder!r} with the adapter", "none"
             raise refusal(model_name_or_path, expected, got, "Save or download it again.", DamagedFolderError)
         return cls(folder)
+
+
+class _Watched:
+    """A model and its encoder as it was looked at; no part of the module that looks."""
+
+    def __init__(self, model: BaseModel, encoder: list[nn.Module]) -> None:
+        self._model, self.encoder = weakref.ref(model), encoder
+        tokenizers = (getattr(encoder[0], "processor", None), getattr(encoder[0], "tokenizer", None))
+        self.look = Look(nn.ModuleList(encoder), [one for one in tokenizers if one is not None][:1])
+
+    @property
+    def model(self) -> BaseModel | None:
+        """None where it is no more."""
+        return self._model()
 
 
 def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:

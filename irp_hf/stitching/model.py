@@ -27,7 +27,7 @@ from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.held import Held
-from irp_hf.encoding.inputs import read_items
+from irp_hf.encoding.inputs import read_items, refuse_no_texts
 from irp_hf.encoding.looks import Look
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
@@ -159,8 +159,11 @@ class StitchedModel(nn.Module):
 
     @property
     def modality(self) -> str | None:
-        """What the encoder reads: "text", "image" or "audio"; None where it is a function that does not say."""
-        return self.encoder.modality
+        """What the encoder reads: "text", "image" or "audio"; None of a function where neither it nor a kept item says that."""
+        canary = Canary.from_dict(self.adapter.config.source_canary, "source_canary")
+        texts = canary is not None and all(isinstance(item, str) for item in canary.items)
+        texts = texts and self.encoder.modality is None
+        return "text" if texts else self.encoder.modality
 
     @own_arithmetic()
     def forward(
@@ -272,6 +275,8 @@ class StitchedModel(nn.Module):
 
     def read(self, items: Sequence[Any], first: int = 0) -> list[Any]:
         """Items as `forward` takes them; `first` is the row of the first one, for errors."""
+        if self.encoder.modality is None and self.modality == "text":
+            refuse_no_texts(self.encoder, items, first)
         return read_items(self.encoder, items, first)
 
     def _take(self, encoder: Encoder) -> None:

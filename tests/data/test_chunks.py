@@ -5,6 +5,7 @@ import pytest
 import torch
 from says import says
 
+from irp_hf import IRPAdapter
 from irp_hf.data.arrays import Rows
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.errors import InputError
@@ -80,3 +81,14 @@ def test_half_precision_that_overflows(refusal):
     refuse_overflow(Rows(X), mean, scale)
     text = refusal(refuse_overflow, Rows(X.astype(np.float16)), mean, scale, error=InputError)
     assert says(text, "float16", "6.7e+04")
+
+
+def test_a_path_for_the_result_is_told_the_call_that_makes_a_file(tmp_path, refusal):
+    """The advice runs as it stands, and the result goes into the file."""
+    x, adapter = np.ones((5, 3), np.float32), IRPAdapter.from_anchors(np.eye(3).repeat(3, 0), np.eye(3).repeat(3, 0))
+    path = tmp_path / "o.npy"
+    for given in (path, str(path)):
+        text = refusal(adapter.translate, x, out=given)
+        call = text[text.index("np.lib") :].rstrip(".")
+        wanted = adapter.translate(x, out=eval(call))
+        assert np.array_equal(np.load(path), wanted)

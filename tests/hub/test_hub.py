@@ -8,7 +8,9 @@ import pytest
 from huggingface_hub import HfApi
 from says import says
 
-from irp_hf.errors import HubError, InputError, shown
+from irp_hf.encoding.base import Options
+from irp_hf.encoding.open import open_encoder
+from irp_hf.errors import HubError, InputError, IRPError, shown
 from irp_hf.hub.download import Pinned, fetch, pin
 from irp_hf.hub.upload import push as push_folder
 
@@ -262,3 +264,14 @@ def test_revisions_that_are_none(hub, folder, refusal, revision):
         assert says(words, "revision", shown(revision))
     refusal(push, folder, hub, revision=revision, error=InputError)
     assert hub.commits("me/x") == before
+
+
+def test_a_name_that_is_no_folder_and_no_id_is_told_once(hub, refusal, monkeypatch):
+    """One refusal stood in brackets inside of another."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    text = refusal(open_encoder, "all-MinLM", Options(), error=IRPError)
+    assert text.count("expected") == 1
+    with hub.down():
+        text = refusal(open_encoder, "all-MinLM", Options(), error=IRPError)
+    assert text.count("expected") == 1
+    assert "a folder here, or an id on the Hub, got no such folder, and the Hub cannot be reached (" in text

@@ -1,5 +1,7 @@
 """`IRPTranslation` behind an encoder that cuts, that has routes, or that is another one than the anchors'."""
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -72,3 +74,29 @@ def test_the_other_route_and_shorter_texts(sides):
     short = adapter(SentenceTransformer(modules=query, device="cpu"), max_length=4)
     with pytest.warns(UserWarning, match="max_length=4, the model has max_length=64"):
         SentenceTransformer(modules=[*query, IRPTranslation(short)], device="cpu")
+
+
+def test_an_encoder_that_is_edited_later(sides):
+    """An index would be searched with noise; what is no edit says nothing and encodes nothing twice."""
+    modules = [copy.deepcopy(module) for module in sides[0]]
+    made = adapter(SentenceTransformer(modules=modules, device="cpu"))
+    model = quietly([*modules, IRPTranslation(made)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wanted = model.encode(TEXTS)
+        assert np.array_equal(model.encode(TEXTS), wanted)
+        for twin in (
+            copy.deepcopy(model),
+            pickle.loads(pickle.dumps(model)),
+            model.to(torch.float64).to(torch.float32),
+        ):
+            assert np.array_equal(twin.encode(TEXTS), wanted)
+        assert not any(name.startswith("2.encoder") for name, _ in model.named_modules())
+    for edit in (lambda weight: weight.mul_(-3), lambda weight: weight.add_(torch.randn_like(weight))):
+        with torch.no_grad():
+            edit(modules[0].auto_model.embeddings.word_embeddings.weight)
+        with pytest.warns(UserWarning, match="another encoder.*cosines of"):
+            model.encode(TEXTS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # it was said
+            model.encode(TEXTS)

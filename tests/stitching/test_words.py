@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from irp_hf import AnchorSet, InputError, StitchedModel
+from irp_hf import AnchoredSpace, AnchorSet, InputError, IRPAdapter, StitchedModel
 from irp_hf.encoding import encode
 
 TEXTS = tiny.texts(5)
@@ -148,3 +148,27 @@ def test_a_head_is_not_pickled_twice():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000 < len(pickle.dumps(head))
+
+
+def test_a_function_of_texts_is_spared_what_is_no_text(refusal, monkeypatch):
+    """The words of whatever tokenizer it calls came out, and an address was fetched though it stood for itself."""
+    anchors = AnchorSet(tiny.texts(40))
+    source = AnchoredSpace.encode(stitched.embed, anchors)
+    target = AnchoredSpace.from_embeddings(stitched.rows(len(anchors)), anchors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = IRPAdapter.connect(source, target, method="kernel", gamma=1.0, ridge=0.1)
+    classify = pipeline("irp-stitch", model=adapter, encoder=stitched.embed, head=HEAD)
+    assert classify.stitched.modality == "text"
+    for item, got in ((None, "None"), (5, "int"), (float("nan"), "nan"), (b"a", "bytes"), (pandas.NA, "NA")):
+        for call in (classify, classify.stitched.predict):
+            assert says(refusal(call, ["a", item], error=InputError), "Item 1: expected a text", got)
+    monkeypatch.setattr("irp_hf.stitching.pipeline.fetch_url", lambda *given: pytest.fail("it fetches a text"))
+    assert classify("https://a.b/c")[0]["label"]
+
+
+def test_a_function_of_anything_reads_anything():
+    classify = pipeline(
+        "irp-stitch", model=stitched.identity(), encoder=lambda ids: stitched.embed(list(map(str, ids))), head=HEAD
+    )
+    assert len(classify([5, 6])) == 2
