@@ -38,8 +38,11 @@ class Stacked:
         return np.concatenate([m[part - start] for m, part, start in zip(self.matrices, parts, starts, strict=True)])
 
 
-def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | Stacked:
-    """An Arrow column of lists as a matrix, without a copy of it; raises `InputError` for what is none."""
+def arrow_matrix(column: Any, name: str, first: int = 0, width: int | None = None) -> np.ndarray[Any, Any] | Stacked:
+    """An Arrow column of lists as a matrix, without a copy of it; raises `InputError` for what is none.
+
+    Where it is a part of a longer one, its first row has the number `first` there, and the rows before have this `width`.
+    """
     import pyarrow as pa
 
     if not isinstance(column, (pa.Array, pa.ChunkedArray)):
@@ -49,10 +52,10 @@ def arrow_matrix(column: Any, name: str) -> np.ndarray[Any, Any] | Stacked:
     check_whole(column, name)
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     matrices: list[np.ndarray[Any, Any]] = []
-    row = 0
+    row = first
     for chunk in chunks:
         if len(chunk):
-            matrices.append(_arrow_chunk(chunk, name, row, matrices[0].shape[1] if matrices else None))
+            matrices.append(_arrow_chunk(chunk, name, row, matrices[0].shape[1] if matrices else width))
         row += len(chunk)
     if not matrices:
         raise refusal(name, "at least one row", "none", "Give at least one row.")

@@ -190,8 +190,11 @@ class IRPAdapter(AnchoredModel):
     def from_sums(cls, sums: PairSums) -> Self:
         """The adapter from sums over any number of pairs, which may come from several processes: see `PairSums`.
 
-        Raises `InputError` where nothing was added to them.
+        Raises `InputError` where nothing was added to them, and for what are no sums.
         """
+        if not isinstance(sums, PairSums):
+            advice = "Make them with PairSums(sample_x, sample_y), and add all pairs."
+            raise refusal("sums", "a PairSums", kind_of(sums), advice)
         return cls._of(*sums.fit())
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -143,6 +145,14 @@ class PairSums:
         self.source_anchors, self.target_anchors = x[judging].float(), y[judging.to(y.device)].float()
         self.sums = Sums(plan)
         self.against: tuple[Doubt, ...] = ()
+        self.parts: tuple[str, ...] = ()  # digests of what was added
+        self._adding = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_adding"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _adding=threading.Lock())
 
     def __len__(self) -> int:
         """How many pairs were added."""
@@ -153,11 +163,16 @@ class PairSums:
         if not isinstance(other, PairSums) or self.sums.plan.digest() != other.sums.plan.digest():
             advice = "Make both with the same sample, options and seed, on machines of one kind."
             raise refusal("sums", "those of one plan", "sums of another sample, or with other options", advice)
-        return self._with(self.sums + other.sums)
+        return self._with(self.sums + other.sums, self.against + other.against, self.parts + other.parts)
 
-    def _with(self, sums: Sums) -> PairSums:
+    def __radd__(self, other: Any) -> PairSums:
+        """`sum` of a list begins with 0."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def _with(self, sums: Sums, against: tuple[Doubt, ...], parts: tuple[str, ...]) -> PairSums:
+        warn_of_same(parts)
         found = PairSums.__new__(PairSums)
-        vars(found).update(vars(self) | {"sums": sums})
+        found.__setstate__(self.__getstate__() | {"sums": sums, "against": against, "parts": parts})
         return found
 
     @own_arithmetic()
@@ -165,16 +180,23 @@ class PairSums:
         """Add pairs `(n, d_X)` and `(n, d_Y)`, of any kind that `IRPAdapter.translate` takes, read in chunks.
 
         `progress` shows a bar on standard error, or does not; by default on a terminal. Raises `InputError` for a wrong width,
-        NaN or infinity, with the row; then, and where it is interrupted, nothing is added.
+        NaN or infinity, with the row; then, and where it is interrupted, nothing is added. Several threads may add at once. A
+        part that was added before gives a `FitWarning`.
         """
-        self.add_rows(*both_sides(source, target, self.names, self.widths), progress)
+        rows = both_sides(source, target, self.names, self.widths)
+        self.add_rows(*rows, progress, f"In a part of {rows[0].num_rows:,} pairs, its rows counted from 0: ")
 
-    def add_rows(self, source: Rows, target: Rows, progress: bool | None = None) -> None:
-        """The same for rows that were opened."""
-        against = self.against + runs_of_many(source, target)
-        self.sums, self.against = self._added(source, target, progress), against
+    def add_rows(self, source: Rows, target: Rows, progress: bool | None = None, where: str = "") -> None:
+        """The same for rows that were opened; what speaks against them begins with `where` they are."""
+        against = tuple(replace(doubt, words=where + doubt.words) for doubt in runs_of_many(source, target))
+        fresh = self._summed(source, target, progress)
+        with self._adding:  # threads lose nothing of each other's
+            self.sums = self.sums + fresh if len(self) else fresh
+            self.against += against
+            self.parts += (digest_of(fresh),)
+            warn_of_same(self.parts)
 
-    def _added(self, source: Rows, target: Rows, progress: bool | None) -> Sums:
+    def _summed(self, source: Rows, target: Rows, progress: bool | None) -> Sums:
         fresh, device = Sums(self.sums.plan), self.sums.plan.judges.source.device
         forecast = Forecast(source.num_rows, len(self.sums.plan.landmarks))
         words = f"Summing over {source.num_rows:,} pairs"
@@ -190,7 +212,7 @@ class PairSums:
                 target.let_go()
                 bar.update(len(x))
                 forecast.after(part.stop)
-        return self.sums + fresh if len(self) else fresh
+        return fresh
 
     def over_processes(self) -> PairSums:
         """The sums over the pairs of all processes of `accelerate launch`, on each of them; of one process as they are.
@@ -208,7 +230,8 @@ class PairSums:
             advice = "Make them with the same sample, options and seed on every process."
             raise refusal("sums", "those of one plan on all processes", f"{len(set(plans))} plans", advice)
         whole = [Moments(*(reduce(one, "sum") for one in part.tensors())) for part in self.sums.parts()]
-        return self._with(Sums(self.sums.plan, *whole))
+        against = dict.fromkeys(gather_object([*self.against]))
+        return self._with(Sums(self.sums.plan, *whole), tuple(against), tuple(gather_object([*self.parts])))
 
     def fit(self) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
         """Configuration and tensors of the adapter, whose anchors are the judges; as `irp_hf.models.fitting.fit` has it."""
@@ -235,6 +258,23 @@ class PairSums:
         found = doubts_of_many(self.against, rows, judges, order, choice.directions, request.objective, labels)
         tensors = {"source_anchors": self.source_anchors, "target_anchors": self.target_anchors, **tensors}
         return finished(config, tensors, choices, expected, found)
+
+
+def digest_of(sums: Sums) -> str:
+    """What tells the pairs of some sums from others, at no price."""
+    digest = hashlib.sha256()
+    for part in sums.parts():
+        for tensor in (part.count, part.lengths, part.targets, part.similar, part.source.diagonal()):
+            digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def warn_of_same(parts: tuple[str, ...]) -> None:
+    """Warn where one part was added twice, by the digests of all."""
+    twice = len(parts) - len(set(parts))
+    if twice:
+        which = "One part is" if twice == 1 else f"{twice} parts are"
+        warn(f"{which} in the sums a second time, and counts twice. Add each pair once.", FitWarning)
 
 
 class Forecast:

@@ -1,5 +1,8 @@
 """A column of vectors in Parquet files: the rows of one matrix, however they are asked for; what is none is refused."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,3 +71,46 @@ def test_what_is_no_column_of_vectors_is_refused(files, tmp_path):
     other = write(tmp_path / "c.parquet", X[:, :4])
     with pytest.raises(InputError):
         as_matrix(ParquetColumn([*files, other], "x"))
+
+
+def test_threads_share_a_column(files, monkeypatch):
+    """If it fails, two threads that read one column get each other's rows, or an error of Python's generators."""
+    monkeypatch.setattr("irp_hf.data.parquet.BATCH", 7)
+    column = ParquetColumn(files, "x")
+    places = [np.random.RandomState(seed).randint(0, 950, 60) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda starts: [column[start : start + 50] for start in starts], places))
+    for starts, parts in zip(places, found, strict=True):
+        for start, part in zip(starts, parts, strict=True):
+            assert np.array_equal(part, X[start : start + 50])
+    assert np.array_equal(as_matrix(pickle.loads(pickle.dumps(column))).numpy(), X)
+
+
+@pytest.mark.parametrize("wrong", [None, [1.0, 2.0]])
+def test_the_row_that_is_wrong_is_named_each_time(tmp_path, monkeypatch, wrong):
+    """If it fails, a null far down is looked for in row 0, or a second attempt ends in an error of Python's generators."""
+    monkeypatch.setattr("irp_hf.data.parquet.BATCH", 40)
+    rows = X.tolist()
+    rows[500] = wrong
+    pq.write_table(pa.table({"x": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "x.parquet", row_group_size=300)
+    column = ParquetColumn(tmp_path / "x.parquet", "x")
+    for _ in range(2):
+        with pytest.raises(InputError, match="row 500"):
+            as_matrix(column)
+    assert np.array_equal(column[0:450], X[:450])
+
+
+def test_damaged_files_are_refused(tmp_path):
+    """If it fails, a damaged file ends in an error of another library, or in rows that are none."""
+    whole = write(tmp_path / "x.parquet", X[:60], compression="NONE").read_bytes()
+    random, refused = np.random.RandomState(0), 0
+    for _ in range(150):
+        broken = bytearray(whole)
+        for place in random.randint(len(whole) - 900, len(whole) - 8, 2):
+            broken[place] = random.randint(256)
+        (tmp_path / "x.parquet").write_bytes(broken)
+        try:
+            as_matrix(ParquetColumn(tmp_path / "x.parquet", "x"))
+        except InputError:
+            refused += 1
+    assert refused > 20

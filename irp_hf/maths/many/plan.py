@@ -134,12 +134,13 @@ def sample_size(count: int, landmarks: int) -> int:
 def make_plan(source: Tensor, target: Tensor, request: Request, judges: int, landmarks: int) -> tuple[Plan, Tensor]:
     """The plan from a sample in random order, `source (s, d_X)` and `target (s, d_Y)`, and which of its rows `(j,)` judge.
 
-    Of pairs that share something all judge or none, the first in their order first, and `judges` at most.
+    Of pairs that share something all judge or none, the first in their order first, and `judges` at most; copies of pairs
+    count once, so that few items in many copies are not all held out.
     """
     given, pairs = request.given, Pairs(source, target)
     rows = pairs.distinct()
     pairs = pairs if len(rows) == len(pairs) else pairs.take(rows)
-    judging = first_groups(pairs.labels, judges)
+    judging = first_groups(pairs.labels, min(judges, len(rows) // JUDGING))
     held, rest = judging.nonzero()[:, 0], (~judging).nonzero()[:, 0]
     if len(held) < LEAST or len(rest) < LEAST:
         expected = f"at least {LEAST} pairs that are held out, and as many that are none of their copies"
