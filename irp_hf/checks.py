@@ -50,13 +50,28 @@ def check_number(
     raise refusal(name, expected, shown(value), advice or "Give a number in that range.")
 
 
-def check_choice(name: str, value: Any, choices: Iterable[Choice], advice: str = "Choose one of them.") -> Choice:
-    """The one of `choices` that equals `value`, whatever kind of text that is; no boolean is a number."""
+def check_choice(
+    name: str, value: Any, choices: Iterable[Choice], advice: str = "Choose one of them.", *, typed: bool = True
+) -> Choice:
+    """The one of `choices` that equals `value`, whatever kind of text that is; no boolean is a number.
+
+    Of a text that somebody `typed`, the refusal names the one that is most like it, and else gives the `advice`.
+    """
     known = list(choices)
     for choice in known:
         if isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool) and value == choice:
             return choice
+    texts = [choice for choice in known if isinstance(choice, str)]
+    if typed and isinstance(value, str) and (meant := nearest_name(value, texts)) is not None:
+        advice = f"Write {meant!r}."
     raise refusal(name, f"one of {quoted(known)}", shown(value), advice)
+
+
+def nearest_name(value: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is most like a misspelt `value`, in whatever case; None where none is."""
+    lower = {name.lower(): name for name in names}
+    meant = difflib.get_close_matches(value.lower().replace(" ", "_"), lower, 1, ALIKE)
+    return lower[meant[0]] if meant else None
 
 
 def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a list, of one if need be.") -> list[Any]:

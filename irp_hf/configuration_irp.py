@@ -38,7 +38,7 @@ OF_TRANSFORMERS = ("architectures", "auto_map", "dtype", "transformers_version")
 
 def check_inverse(method: str) -> None:
     """Raise `InputError` for a method that no inverse has."""
-    check_choice("method", method, INVERSES, "Install the irp_hf that wrote it, or a newer one.")
+    check_choice("method", method, INVERSES, "Install the irp_hf that wrote it, or a newer one.", typed=False)
 
 
 def check_canary(name: str, values: Any, num_anchors: int) -> None:
@@ -280,4 +280,4 @@ class IRPConfig(AnchoredConfig):
         if len(set(self.given or ())) < len(self.given or ()):
             raise refusal("given", "different names", shown(self.given), "Save the model again.")
         for name in self.given or ():
-            check_choice("given", name, (*known, "restoration"), "Save the model again.")
+            check_choice("given", name, (*known, "restoration"), "Save the model again.", typed=False)

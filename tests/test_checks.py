@@ -21,6 +21,7 @@ from irp_hf.checks import (
     check_number,
     check_text,
     check_workers,
+    nearest_name,
     quoted,
 )
 from irp_hf.errors import InputError, kind_of, shown
@@ -147,3 +148,25 @@ def test_counts_that_no_machine_has(refusal, check, least, most):
     for value in (least - 1, most + 1, 10**400, 2.5, "3", None, True):
         assert says(refusal(check, value, error=InputError), least, most, shown(value))
     assert (check(least), check(np.int64(most))) == (least, most)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("neighbours", "neighbors"), ("Neighbors", "neighbors"), ("cosin", "cosine"), ("agreemnt", "agreement")],
+)
+def test_a_misspelt_choice_is_told_the_one_that_was_meant(value, meant, refusal):
+    """Whoever writes British English would have to find a letter that is missing."""
+    words = refusal(check_choice, "objective", value, ("cosine", "neighbors", "agreement"), error=InputError)
+    assert words.endswith(f"got {value!r}. Write {meant!r}.")
+    saved = refusal(
+        check_choice, "x", value, ("neighbors", "cosine", "agreement"), "Save it.", typed=False, error=InputError
+    )
+    assert saved.endswith(" Save it.")  # nobody wrote it by hand
+
+
+def test_what_is_like_no_choice_gets_the_advice(refusal):
+    """A word that is far from all choices would be taken for one of them."""
+    assert refusal(check_choice, "objective", "mrr", ("cosine", "neighbors"), error=InputError).endswith(
+        " Choose one of them."
+    )
+    assert nearest_name("Relative Map", ("kernel", "relative_map")) == "relative_map"

@@ -25,8 +25,10 @@ LARGEST = 1e15  # the square of a row's norm must stay far inside float32
 class Rows:
     """A matrix `(n, d)` of any of these kinds, read in chunks as CPU or device tensors, and written back in kind."""
 
-    def __init__(self, x: Any, name: str = "embeddings", width: int | None = None) -> None:
-        """Check everything about `x` but its values.
+    def __init__(
+        self, x: Any, name: str = "embeddings", width: int | None = None, other: tuple[str, int] | None = None
+    ) -> None:
+        """Check everything about `x` but its values; `other` is the other side, and its width, that they may be mixed up with.
 
         Raises `InputError` where `x` is no floating-point matrix with `width` columns and at least one row.
         """
@@ -43,6 +45,8 @@ class Rows:
             raise refusal(name, "at least one row and one column", f"shape {shape}", "Give at least one row.")
         if width is not None and self.width != width:
             advice = "Encode them with the encoder whose anchors these are."
+            if other is not None and self.width == other[1]:
+                advice = f"So wide are vectors of the {other[0]}: source and target look swapped. {advice}"
             raise refusal(name, f"width {width}", f"width {self.width}", advice)
         self._first = self[0:1]
         self.dtype, self.device = self._first.dtype, self._first.device
@@ -133,9 +137,11 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
     raise refusal(place, "finite numbers", got, "Drop that row, or encode it again.")
 
 
-def as_matrix(x: Any, name: str = "embeddings", width: int | None = None) -> Tensor:
-    """All of `x` as one checked float tensor `(n, d)` with finite values; raises `InputError` otherwise."""
-    return Rows(x, name, width).whole()
+def as_matrix(
+    x: Any, name: str = "embeddings", width: int | None = None, other: tuple[str, int] | None = None
+) -> Tensor:
+    """All of `x` as one checked float tensor `(n, d)` with finite values; raises `InputError` otherwise, as `Rows` does."""
+    return Rows(x, name, width, other).whole()
 
 
 def check_same_rows(subject: str, one: Tensor, other: Tensor, advice: str) -> None:

@@ -10,13 +10,14 @@ from torch import Tensor
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
 from irp_hf.maths.batches import Batches, reversed_batches
-from irp_hf.maths.chance import chance_of
+from irp_hf.maths.chance import Chance, chance_of
 from irp_hf.maths.metrics import NEIGHBORS, Labels
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import statistics
 from irp_hf.maths.shuffling import Block, shuffled_block
 
 FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
+RATHER_FEW = 100  # anchors: of fewer, that may be why no more than chance is found
 MOST_RUNS = 3  # that are named
 MOSTLY = 0.5  # of the rows of one side: so many copies of one vector are said
 ONE_DIRECTION = 0.95  # of one side's variance
@@ -30,7 +31,7 @@ class Doubt:
 
     kind: str
     """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
-    "repeated", "crowded" or "gallery"."""
+    "repeated", "crowded", "zero" or "gallery"."""
     words: str
     """A sentence or more, with the numbers."""
 
@@ -59,6 +60,7 @@ def doubts(
         "targets": (target, pairs.target, pairs.groups.targets),
     }
     for name, (rows, side, items) in sides.items():
+        found += zeros(name, rows)
         found += far_off(name, rows.double()) or of_side(name, side, items)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
@@ -132,18 +134,38 @@ def by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
     if chance.cosine > max(chance.most, UNRELATED):
         return []
     independent = len(pairs.labels.unique())
+    found = f"about the mean, the cosine is {number(chance.cosine)}, held out, and {by_any_order(chance)}"
     if independent < FEW:
         words = (
-            f"{independent} independent anchors are too few to tell whether this translation is better than chance: held out, "
-            f"the cosine about the mean is {number(chance.cosine)}, and targets in any order reach {number(chance.most)}. Give "
-            "some hundred."
+            f"{independent} independent anchors are too few to tell whether this translation is better than chance: {found}. "
+            "Give some hundred."
         )
         return [Doubt("few", words)]
-    words = (
-        f"The two sides look unrelated: about the mean, the cosine is {number(chance.cosine)}, held out, and targets in any "
-        f"order reach {number(chance.most)}. Check that row i of both is the same item."
-    )
-    return [Doubt("unrelated", words)]
+    if independent < RATHER_FEW:
+        words = (
+            f"{independent} independent anchors are too few for these sides, or rows of both do not belong together: {found}. "
+            "Check that row i of both is the same item, and give some hundred."
+        )
+        return [Doubt("few", words)]
+    return [Doubt("unrelated", f"The two sides look unrelated: {found}. Check that row i of both is the same item.")]
+
+
+def by_any_order(chance: Chance) -> str:
+    """What a cosine that is no more than chance has to be above, in words."""
+    if chance.cosine <= chance.most:
+        return f"targets in any order reach {number(chance.most)}"
+    return f"that of rows which belong together is above {number(UNRELATED)}"
+
+
+def zeros(name: str, side: Tensor) -> list[Doubt]:
+    """Of rows of `side (k, d)` that are zero throughout, which no encoder gives: an item that was not encoded has such."""
+    rows = (side == 0).all(1).nonzero()[:, 0]
+    if not len(rows):
+        return []
+    what = f"Row {int(rows[0])} of the {name} is" if len(rows) == 1 else f"{len(rows):,} rows of the {name} are"
+    which = "" if len(rows) == 1 else f" (the first is row {int(rows[0])})"
+    words = f"{what} zero throughout{which}, which no encoder gives. Check that all were encoded, or drop them on both sides."
+    return [Doubt("zero", words)]
 
 
 def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doubt]:

@@ -26,14 +26,14 @@ UNLIKE, SURE = (
 )  # of the anchors' own typicality: another domain has more; so many anchors tell it twice as surely
 
 
-def open_gallery(gallery: Any, width: int) -> Rows:
-    """The rows `(n, width)` of an index, opened and read through once.
+def open_gallery(gallery: Any, width: int, source_width: int | None = None) -> Rows:
+    """The rows `(n, width)` of an index, opened and read through once; the source's, of `source_width`, are no such.
 
     Raises `InputError` for what is no matrix of `width` with finite numbers and at least 12 rows; with the row's number for a
     row that is zero, or one number throughout, which no encoder gives and no angle can be taken with; and where all rows
     have one direction, so that none is nearer than another.
     """
-    rows = Rows(gallery, "gallery", width)
+    rows = Rows(gallery, "gallery", width, None if source_width is None else ("source", source_width))
     if rows.num_rows < SMALLEST:
         expected = f"at least {SMALLEST} rows"
         raise refusal("gallery", expected, f"{rows.num_rows}", "Give rows of the index, or leave gallery out.")

@@ -124,7 +124,9 @@ class IndexQuestion:
     gallery: Rows | None
 
 
-def check_index(index_size: Any, gallery: Any, width: int, num_anchors: int) -> IndexQuestion | None:
+def check_index(
+    index_size: Any, gallery: Any, width: int, num_anchors: int, source_width: int | None = None
+) -> IndexQuestion | None:
     """What is asked about an index, checked before any work; None where nothing is.
 
     Raises `InputError` for sizes that are no whole numbers from 12 on, for a gallery that `open_gallery` refuses, and where
@@ -139,7 +141,7 @@ def check_index(index_size: Any, gallery: Any, width: int, num_anchors: int) -> 
     sizes = {check_count("index_size", size, SMALLEST, LARGEST, advice) for size in given}
     rows = None
     if gallery is not None:
-        rows = open_gallery(gallery, width)
+        rows = open_gallery(gallery, width, source_width)
         sizes.add(rows.num_rows)
     if num_anchors < LEAST_ANCHORS:
         subject = "index_size" if gallery is None else "gallery"

@@ -12,6 +12,7 @@ from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.projection import unit_rows
 
 QUANTILE = 2.326  # of the normal distribution: 99 % of all orders stay below
+FEW = 20  # groups: of fewer the normal distribution may reach beyond what any order can
 
 
 class Chance(NamedTuple):
@@ -27,7 +28,8 @@ def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
     """The mean cosine of out-of-fold `directions (k, d)` with unit rows `target (k, d)`, and its 99 % quantile in any order.
 
     Over all permutations of n groups, which come as wholes (`groups (k,)` numbers them), the mean of `u_i · t_i` has the mean
-    `ū · t̄` and, with both sides centred, the variance `|U Tᵀ|² / (n² (n - 1))`.
+    `ū · t̄` and, with both sides centred, the variance `|U Tᵀ|² / (n² (n - 1))`. Of few groups it is no more than what each
+    translation has with the target that fits it best.
     """
     translated, true = (_group_means(rows, groups) for rows in (unit_rows(directions), target))
     n, d = true.shape
@@ -37,7 +39,11 @@ def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
     left, right = ((rows - rows.mean(0)).to(single) for rows in (translated, true))
     products = (left.T @ left) * (right.T @ right) if d < n else (left @ right.T).square()
     deviation = math.sqrt(max(float(products.sum()), 0.0) / (n * n * max(n - 1, 1)))
-    return Chance(cosine, middle + QUANTILE * deviation)
+    most = middle + QUANTILE * deviation
+    if n < FEW:
+        each = translated @ true.T
+        cosine, most = float(each.diagonal().mean()), min(most, float(each.amax(1).mean()))
+    return Chance(cosine, most)
 
 
 def _group_means(rows: Tensor, groups: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from irp_hf.evaluation.comparison import Baselines
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
 from irp_hf.evaluation.in_sample import warn_of_anchors
 from irp_hf.evaluation.intervals import share
+from irp_hf.evaluation.other_items import warn_of_other_items
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
@@ -289,7 +290,7 @@ class IRPAdapter(AnchoredModel):
             output = self.forward(x, return_confidence)
             translated: Any = output.translated
             return (translated, output.confidence) if return_confidence else translated
-        rows = Rows(x, width=len(self.source_mean))
+        rows = Rows(x, width=len(self.source_mean), other=("target", len(self.target_mean)))
         with self.computing():
             translation, expected = self._translation(rows.dtype), []
             refuse_overflow(rows, *translation.target)
@@ -326,7 +327,7 @@ class IRPAdapter(AnchoredModel):
             with self.computing(gradients=True):
                 bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
                 return bound.clamp(-1, 1)
-        rows = Rows(x, width=self.config.source_size)
+        rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size))
         with self.computing():
             translation = self._translation(rows.dtype)
             error = None if coverage is None else self._error(translation.confidence, coverage)
@@ -357,7 +358,7 @@ class IRPAdapter(AnchoredModel):
         if not isinstance(embeddings, Tensor):
             raise refusal("embeddings", "a tensor", kind_of(embeddings), "Call translate, which takes any array.")
         check_flag("return_confidence", return_confidence)
-        rows = Rows(embeddings, width=self.config.source_size)
+        rows = Rows(embeddings, width=self.config.source_size, other=("target", self.config.target_size))
         with self.computing(gradients=True):
             if values_known():
                 rows.check_finite()
@@ -442,10 +443,12 @@ class IRPAdapter(AnchoredModel):
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
         With a head of the target also how often it says the same of both; where the adapter knows its errors, also how often
-        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows are anchors, to within rounding.
+        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows are anchors, to within rounding; where
+        translations are no nearer to their own true vectors than chance brings them; and where far fewer bounds held.
         """
-        source = as_matrix(x, "x", self.config.source_size)
-        true = as_matrix(y, "y", self.config.target_size)
+        source_size, target_size = self.config.source_size, self.config.target_size
+        source = as_matrix(x, "x", source_size, ("target", target_size))
+        true = as_matrix(y, "y", target_size, ("source", source_size))
         if len(source) != len(true):
             raise refusal(
                 "evaluate",
@@ -459,10 +462,12 @@ class IRPAdapter(AnchoredModel):
         translated, errors = self.translate(source).double(), self._translation(torch.float32).confidence.errors
         groups = group_rows(source.double(), true.double()).labels
         found = evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
-        if errors is None or error_at(errors, COVERAGE) is None:
-            return found
-        held = cosines(translated, true.double()) >= self.confidence(source.double(), coverage=COVERAGE)
-        return replace(found, coverage=share(held, groups))
+        if errors is not None and error_at(errors, COVERAGE) is not None:
+            held = cosines(translated, true.double()) >= self.confidence(source.double(), coverage=COVERAGE)
+            found = replace(found, coverage=share(held, groups))
+        with self.computing():
+            warn_of_other_items(found, translated, true.double(), self.target_mean.double().to(true.device), groups)
+        return found
 
     def report(
         self,
@@ -537,6 +542,7 @@ class IRPAdapter(AnchoredModel):
         """What `print` shows."""
         c = self.config
         names = [record.name for record in (c.source_record, c.target_record)]
-        landmarks = "" if c.num_pairs is None or c.method != "kernel" else f" over {c.num_landmarks} landmarks"
-        fitted = f"{c.num_anchors} anchors" if c.num_pairs is None else f"{c.num_pairs} pairs{landmarks}"
-        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}"
+        fitted = f"{c.num_anchors} anchors" if c.num_pairs is None else f"{c.num_pairs} pairs"
+        some = c.num_pairs is not None or "num_landmarks" in (c.given or [])
+        landmarks = f" over {c.num_landmarks} landmarks" if some and c.method == "kernel" else ""
+        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}{landmarks}"

@@ -58,7 +58,7 @@ def make_report(
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
         raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
-    question = check_index(index_size, gallery, config.target_size, len(pairs))
+    question = check_index(index_size, gallery, config.target_size, len(pairs), config.source_size)
     known = _known(fitted, config, source)
     names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = progress_bar("Trying the inverses", progress, names)

@@ -208,5 +208,5 @@ def test_a_baseline_that_fails_late_or_has_strange_settings(refusal):
     adapter = IRPAdapter.from_anchors(x, np.tanh(x), method="kernel", gamma=1.0, ridge=0.1)
     assert "full" in refusal(adapter.report, progress=False, baselines=[late], error=InputError)
     assert "alpha" in str(adapter.report(progress=False, baselines={"mine": Settings}))
-    assert "as it is written" in refusal(adapter.report, progress=False, baselines=["procrustess"], error=InputError)
+    assert "Write 'Procrustes'." in refusal(adapter.report, progress=False, baselines=["procrustess"], error=InputError)
     refusal(adapter.report, progress=False, baselines=np.array(1), error=InputError)

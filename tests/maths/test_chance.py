@@ -35,3 +35,13 @@ def test_two_rows_and_equal_rows_have_a_chance():
     """The smallest fits would end in a division by zero."""
     assert np.isfinite(chance_of(rows(2, 4, 0), rows(2, 4, 1), torch.arange(2))).all()
     assert np.isfinite(chance_of(torch.ones(5, 3).double(), torch.zeros(5, 3).double(), torch.zeros(5))).all()
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 8])
+def test_few_rows_reach_no_more_than_any_order_can(k: int):
+    """A cosine of 1.055 would be said to come of three rows in any order."""
+    translated, target = rows(k, 12, k), rows(k, 12, 9)
+    chance = chance_of(translated, target, torch.arange(k))
+    assert chance.most <= float((translated @ target.T).amax(1).mean())
+    same = chance_of(target, target, torch.arange(k))
+    assert same.most <= same.cosine == pytest.approx(1)

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from irp_hf import AnchoredSpace, IRPAdapter
-from irp_hf.errors import FitWarning
+from irp_hf.errors import FitWarning, InputError
+from irp_hf.evaluation.doubts import by_any_order
 from irp_hf.evaluation.report import Report
+from irp_hf.maths.chance import Chance
 
 RANDOM = np.random.RandomState(0)
 MAP = RANDOM.randn(16, 12)
@@ -184,3 +187,90 @@ def test_a_row_that_lies_far_off_is_named(rows: list[int], times: float, side: s
     assert ", ".join(map(str, rows[:3])) in words
     assert f"of the {side}" in words
     assert not any("same vector" in one or "one direction" in one for one in said)
+
+
+@pytest.mark.parametrize("k", [3, 4, 6, 12, 19, 25, 60])
+def test_few_anchors_are_no_proof_of_another_order(k: int):
+    """Twenty right anchors would be called unrelated, and a cosine of 1.055 be possible for three."""
+    random = np.random.RandomState(k)
+    _, said = fit(random.randn(k, 40), random.randn(k, 30))
+    (words,) = (one for one in said if "about the mean" in one)
+    assert f"{k} independent anchors are too few" in words
+    assert "look unrelated" not in words
+    figures = [float(one) for one in re.findall(r"-?\d*\.\d{3}", words)]
+    assert all(abs(one) <= 1 for one in figures)
+    own, most = figures
+    assert own <= max(most, 0.05)
+    assert "targets in any order reach" in words if own <= most else "which belong together is above .050" in words
+
+
+def test_a_cosine_above_any_order_is_not_said_to_be_below():
+    """ "The cosine is -.275, and targets in any order reach -.344" would contradict itself: then it fails to be above 0."""
+    assert by_any_order(Chance(-0.275, -0.344)) == "that of rows which belong together is above .050"
+    assert by_any_order(Chance(0.01, 0.06)) == "targets in any order reach .060"
+
+
+@pytest.mark.parametrize("rows", [[7], [3, 5, 100]])
+@pytest.mark.parametrize("side", [0, 1])
+def test_rows_of_zeros_are_counted(rows: list[int], side: int):
+    """Items that were never encoded would be anchors like any other, which a gallery refuses."""
+    sides = X[:K].copy(), Y[:K].copy()
+    sides[side][rows] = 0
+    _, said = fit(*sides)
+    (words,) = (one for one in said if "zero throughout" in one)
+    name = ("sources", "targets")[side]
+    assert words.startswith(
+        f"Row 7 of the {name} is"
+        if len(rows) == 1
+        else f"3 rows of the {name} are zero throughout (the first is row 3)"
+    )
+
+
+def test_wrong_rows_here_and_there_are_not_found():
+    """docs/measure.md says so; if it fails, say there what is found now."""
+    order = np.arange(K)
+    wrong = RANDOM.permutation(K)[: K // 5]
+    order[np.sort(wrong)] = wrong
+    assert fit(X[:K], Y[:K][order])[1] == []
+
+
+def test_tests_in_another_order_are_told():
+    """A test in reverse would give a cosine of .096 and bounds of which .008 held, without a word."""
+    random = np.random.RandomState(3)
+    x = random.randn(500, 16)
+    y = np.tanh(x @ MAP / 4) + 0.1 * random.randn(500, 12)
+    adapter = fit(x[:300], y[:300] + 3)[0]
+    for wrong in (y[:299:-1], random.permutation(y[300:]), random.randn(200, 12)):
+        with pytest.warns(
+            FitWarning, match="no nearer to their own rows of y than to others: .* must be the same item"
+        ) as said:
+            adapter.evaluate(x[300:], wrong + 3)
+        assert said[0].filename == __file__
+    with pytest.warns(FitWarning, match=r"bounds that hold for 90 % of rows like the anchors held for \.\d+ ±"):
+        adapter.evaluate(x[300:], y[300:] + 3 + 0.7 * random.randn(200, 12))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapter.evaluate(x[300:], y[300:] + 3)
+        adapter.evaluate(x[300:303], y[302:299:-1] + 3)  # three rows tell nothing
+
+
+def test_swapped_sides_are_told(refusal):
+    """Whoever swaps both sides would be sent for another encoder."""
+    adapter = fit(X[:K], Y[:K])[0]
+    for call in (
+        lambda: adapter.translate(Y),
+        lambda: adapter.confidence(Y),
+        lambda: adapter(torch.from_numpy(Y)),
+        lambda: adapter.evaluate(Y, X),
+    ):
+        assert "So wide are vectors of the target: source and target look swapped." in refusal(call, error=InputError)
+    for call in (lambda: adapter.evaluate(X, X), lambda: adapter.report(gallery=X, progress=False)):
+        assert "So wide are vectors of the source: source and target look swapped." in refusal(call, error=InputError)
+    assert "swapped" not in refusal(adapter.translate, X[:, :7], error=InputError)
+
+
+def test_landmarks_that_were_asked_for_are_printed():
+    """An adapter over 100 of its anchors would print as one over all of them."""
+    assert repr(fit(X, Y, method="kernel", num_landmarks=100)[0]).endswith("kernel, 241 anchors over 100 landmarks)")
+    assert repr(fit(X, Y, method="kernel")[0]).endswith("kernel, 241 anchors)")
+    assert "landmarks" not in repr(fit(X, Y, method="whitened")[0])
