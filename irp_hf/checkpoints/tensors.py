@@ -92,7 +92,7 @@ def _from_file(
         return read_tensors(repository, file_name, shapes, token) if repository.online else None
     try:
         with tensor_file(file) as stored:
-            here = shapes.keys() & stored.entries.keys()
+            here = [name for name in shapes if name in stored.entries]
             for name in here:
                 _check_shape(repository, name, stored.entries[name].shape, shapes[name])
             return {name: stored.read(name) for name in here}
@@ -203,7 +203,7 @@ def read_tensors(
             return None
         first = file.read(0, min(FIRST, file.size))
         entries, data = _header(file, first)
-        for key in shapes.keys() & entries.keys():
+        for key in (name for name in shapes if name in entries):  # the first of several always, in words
             _check_shape(repository, key, entries[key].shape, shapes[key])
         spans = {key: (data + entries[key].start, data + entries[key].stop) for key in shapes if key in entries}
         content = _contents(file, spans, first)
