@@ -180,16 +180,20 @@ def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doub
     rows = (distance > FAR_OFF * usual).nonzero()[:, 0] if usual else distance.new_empty(0)
     if not 0 < len(rows) <= SINGLE * len(side):
         return []
-    farthest = float(distance.max()) / usual
-    rows = rows if numbers is None else numbers[rows.to(numbers.device)]
-    named = ", ".join(str(row) for row in rows[:MOST_RUNS].tolist())
+    named = rows if numbers is None else numbers[rows.to(numbers.device)]
+    return [far_doubt(name, named.tolist(), float(distance.max()) / usual)]
+
+
+def far_doubt(name: str, rows: list[int], farthest: float) -> Doubt:
+    """Of single rows that lie so far off: these, up to so many times as far as is usual."""
+    named = ", ".join(map(str, rows[:MOST_RUNS]))
     more = f" and {len(rows) - MOST_RUNS} more" if len(rows) > MOST_RUNS else ""
     words = (
         f"{'Row' if len(rows) == 1 else 'Rows'} {named}{more} of the {name} {'lies' if len(rows) == 1 else 'lie'} far off, up "
         f"to {farthest:.1g} times as far from the median as half of all rows do: beside that, the others look alike. Drop what "
         "is wrong there, or encode it again."
     )
-    return [Doubt("far", words)]
+    return Doubt("far", words)
 
 
 def of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:

@@ -458,7 +458,8 @@ class IRPAdapter(AnchoredModel):
                 AnchorMismatchError,
             )
         with self.computing():
-            warn_of_anchors((self.source_anchors, self.target_anchors), source.double(), true.double())
+            anchors = self.source_anchors, self.target_anchors
+            warn_of_anchors(anchors, source.double(), true.double(), self.config.num_pairs)
         translated, errors = self.translate(source).double(), self._translation(torch.float32).confidence.errors
         groups = group_rows(source.double(), true.double()).labels
         found = evaluate(translated, true.double(), None if head is None else head_labels(head), groups)

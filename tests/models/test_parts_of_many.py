@@ -1,6 +1,7 @@
 """Sums over parts of many pairs: threads, processes and pickles lose nothing, and what speaks against a part is told."""
 
 import pickle
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,7 +51,7 @@ def test_what_speaks_against_a_part_is_told_of_the_whole():
     for whole in (good + bad, bad + good, pickle.loads(pickle.dumps(good + bad)), sum([good, bad])):
         assert len(whole) == 6000
         words = told(lambda whole=whole: IRPAdapter.from_sums(whole))
-        assert says(words[0], "In a part of 3,000 pairs, its rows counted from 0: From row 0", "1 row later")
+        assert says(words[0], "In a part of 3,000 pairs, its rows counted from 0: From row 0 on", "1 row later")
     assert not told(lambda: IRPAdapter.from_sums(good))
 
 
@@ -82,3 +83,35 @@ def test_copies_leave_landmarks(items, times):
     assert config.num_pairs == len(x)
     assert config.num_landmarks == items - items // 5
     assert config.num_anchors == items // 5
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e9])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_row_far_off_is_told_whoever_judges(side, scale):
+    """If it fails, one broken row among many spoils means and scales without a word, since it does not judge."""
+    x, y = np.tile(X, (3, 1)), np.tile(Y, (3, 1))
+    x, y = x + np.float32(0.1) * np.random.RandomState(1).randn(*x.shape).astype(np.float32), y.copy()
+    (x, y)[side][13_000] *= scale
+    words = told(lambda: IRPAdapter.from_anchors(x, y, **FIXED))
+    assert any(says(one, "Row 13000", ("sources", "targets")[side], "far off") for one in words)
+
+
+@pytest.mark.parametrize(
+    ("first", "stop", "count"), [(3000, 6000, 9000), (10_000, 20_000, 20_000), (2500, 9000, 15_000)]
+)
+def test_where_rows_lost_their_step_is_found(first, stop, count):
+    """If it fails, rows that lost their step in the middle are fitted without a word, or are said to begin far from there."""
+    x, y = (side.numpy().astype(np.float32) for side in sample(count, seed=3))
+    order = np.arange(count)
+    order[first:stop] = np.roll(order[first:stop], 1)
+    words = told(lambda: IRPAdapter.from_anchors(x, y[order], **FIXED))
+    named = [int(row) for row in re.findall(r"row (\d+)", words[0])]
+    assert abs(named[0] - first) < 20
+    assert says(words[0], f"From row {named[0]} on") if stop == count else abs(named[1] - stop) < 20
+
+
+def test_rows_that_a_fit_saw_are_at_least_those_that_are_kept():
+    """If it fails, figures on rows that were fitted on look as if most of them had been held out."""
+    x, y = (side.numpy().astype(np.float32) for side in sample(6500))
+    adapter = IRPAdapter.from_anchors(x, y, **FIXED)
+    assert any(says(one, "At least", "6,500 pairs", "may be one too") for one in told(lambda: adapter.evaluate(x, y)))
