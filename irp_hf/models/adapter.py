@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import torch
 from huggingface_hub import CommitInfo, ModelCard
@@ -18,7 +18,7 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias, check_flag, check_number
-from irp_hf.configuration_irp import CHECKSUM_VERSION, CONFIDENCE_GAMMA, JUDGED, IRPConfig
+from irp_hf.configuration_irp import CHECKSUM_VERSION, IRPConfig
 from irp_hf.data.arrays import LARGEST, Rows, as_matrix
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
 from irp_hf.data.memory import allocating
@@ -39,8 +39,6 @@ from irp_hf.maths.many.plan import EXACT, METHODS
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.projection import is_short
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
-from irp_hf.maths.translation import Translation
-from irp_hf.models.base import AnchoredModel
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, check_anchors, refuse_other_anchors
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.many import (
@@ -53,11 +51,9 @@ from irp_hf.models.many import (
     some_of,
 )
 from irp_hf.models.reports import card_with_report, make_report
-from irp_hf.models.rounding import translation_of
 from irp_hf.models.space import AnchoredSpace, open_space
 from irp_hf.models.stored import wrong_adapter
-
-DECIDE = ("method", "gamma", "lift", CONFIDENCE_GAMMA, *JUDGED)  # values of the configuration which a translation needs
+from irp_hf.models.translating import TranslatingModel
 
 
 @dataclass
@@ -70,7 +66,7 @@ class IRPOutput(ModelOutput):
     """Expected cosine `(n,)` of each with the vector that the target encoder would have given; None unless asked for."""
 
 
-class IRPAdapter(AnchoredModel):
+class IRPAdapter(TranslatingModel):
     """Translates vectors of a source space into a target space, by inverse relative projection (arXiv 2406.15057).
 
     Make one with `connect`, from two spaces, or with `from_anchors`, from two arrays; load one with `from_pretrained`. Then
@@ -101,8 +97,6 @@ class IRPAdapter(AnchoredModel):
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
-    _kept: tuple[Any, Translation] | None = None
-    """The translation of the last call, and what it was made of."""
 
     @classmethod
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
@@ -258,7 +252,7 @@ class IRPAdapter(AnchoredModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""
-        return {**super().__getstate__(), "fitted": None, "_kept": None}
+        return {**super().__getstate__(), "fitted": None}
 
     @overload
     def translate(
@@ -374,31 +368,6 @@ class IRPAdapter(AnchoredModel):
                 return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
             translated, expected = translation.with_confidence(x)
             return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
-
-    def _translation(self, dtype: torch.dtype) -> Translation:
-        """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
-        settings = vars(self.config)
-        dtype = working_dtype(dtype, self.device, bool(settings.get("double")))
-        # What a hook or a parametrization makes anew is no tensor of its own.
-        if "_hf_hook" in self.__dict__ or self._modules or self._buffers or not values_known():
-            return self._translation_in(dtype)
-        tensors = [tensor for tensor in self._parameters.values() if tensor is not None]
-        state = [dtype, *map(settings.get, DECIDE), *map(id, tensors), *map(Tensor.data_ptr, tensors)]
-        kept = self._kept
-        if kept is not None and kept[0] == state:
-            return kept[1]
-        translation = self._translation_in(dtype)
-        if all(tensor.dtype == dtype for tensor in tensors):  # a copy would not follow its tensor when that is changed
-            self._kept = state, translation
-        return translation
-
-    def _translation_in(self, dtype: torch.dtype) -> Translation:
-        """The stored tensors in `dtype`."""
-        return translation_of(self.config, lambda name: cast(Tensor, getattr(self, name)).to(dtype))
-
-    def _dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """In which vectors of `dtype` are computed."""
-        return working_dtype(dtype, self.device, bool(self.config.double))
 
     @property
     def source(self) -> AnchoredSpace:
