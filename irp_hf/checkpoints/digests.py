@@ -53,7 +53,7 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 def processors_digest(processors: Iterable[Any]) -> str | None:
     """The sha256, in hex, of what tokenizers and processors do: vocabulary, sizes, rates; None where nothing is known."""
-    told = [text for processor in processors for text in _told(processor)]
+    told = [text for processor in processors for part in parts_of(processor) for text in _told(part)]
     if not told:
         return None
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()
@@ -86,12 +86,17 @@ def _shared_start(names: Iterable[str]) -> int:
     return shared
 
 
+def parts_of(processor: Any) -> list[Any]:
+    """The tokenizers and processors that one is made of: itself, where it is no bundle of others."""
+    if isinstance(processor, ProcessorMixin):
+        return [part for name in processor.get_attributes() for part in parts_of(getattr(processor, name, None))]
+    return [processor]
+
+
 def _told(processor: Any) -> list[str]:
     """What one of them says of itself, in an order that is always the same."""
     if processor is None:
         return []
-    if isinstance(processor, ProcessorMixin):
-        return [text for name in processor.get_attributes() for text in _told(getattr(processor, name, None))]
     backend = getattr(processor, "backend_tokenizer", processor)
     side = getattr(processor, "truncation_side", "right")
     cut = [] if side == "right" else [f"long texts lose their {side}"]

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
-from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from irp_hf.checkpoints.digests import parts_of
 
 PLAIN = (type(None), bool, int, float, str)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -35,7 +36,7 @@ class Look:
         self._objects: list[tuple[Values, str]] = []
         """Of what the values are the same objects."""
         self._tensors: list[Tensor] = []
-        self._processors = [part for processor in processors for part in _parts(processor)]
+        self._processors = [part for processor in processors for part in parts_of(processor)]
         left = [(module, False)]
         while left:
             part, moves = left.pop()
@@ -104,12 +105,6 @@ def _samples(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one, other) or (bool(other.isnan().any()) and torch.equal(one.nan_to_num(), other.nan_to_num()))
-
-
-def _parts(processor: Any) -> list[Any]:
-    if isinstance(processor, ProcessorMixin):
-        return [part for name in processor.get_attributes() for part in _parts(getattr(processor, name, None))]
-    return [processor]
 
 
 def told_of_processor(processor: Any) -> Any:
