@@ -158,15 +158,24 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
 
 
 def _least_squares(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights `(3,)` of `features (k, 3)` for `wanted (k,)`, and the fit `(k,)` of each row by the others, closed form."""
+    """Weights `(3,)` of `features (k, 3)` for `wanted (k,)`, and the fit `(k,)` of each row by the others, closed form.
+
+    The last feature, what neighbours tell, has no weight below 0 (Breiman 1996, "Stacked regressions"). Where they tell nothing
+    it is the mean of the others, which falls as a row's own value rises: turned about, it would give every anchor its own.
+    """
     if len(features) < FEW:  # which tell a mean, and no slopes
         mean = wanted.mean()
         return torch.stack([mean, *mean.new_zeros(2)]), (len(wanted) * mean - wanted) / (len(wanted) - 1)
+    weights = torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0]
+    if weights[2] < 0:
+        features = features[:, :2]
+        weights = torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0]
+        weights = torch.cat([weights, weights.new_zeros(1)])
     basis, values, _ = torch.linalg.svd(features, full_matrices=False)
     basis = basis[:, values > values[0] * len(features) * torch.finfo(features.dtype).eps]
     residual = wanted - basis @ (basis.T @ wanted)
     left_out = wanted - residual / (1 - basis.square().sum(1)).clamp(min=1 / len(features))
-    return torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0], left_out
+    return weights, left_out
 
 
 def kept_errors(errors: Tensor, groups: Tensor | None = None) -> Tensor:
