@@ -4,66 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
-import torch
 from huggingface_hub import CommitInfo, ModelCard
 from torch import Tensor
-from transformers.utils.generic import ModelOutput
 from typing_extensions import Self, Unpack
 
-from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.registry import DEFAULT
-from irp_hf.checks import check_alias, check_flag, check_number
+from irp_hf.checks import check_alias
 from irp_hf.configuration_irp import CHECKSUM_VERSION, IRPConfig
-from irp_hf.data.arrays import LARGEST, Rows, as_matrix
-from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.data.arrays import Rows
 from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress
-from irp_hf.errors import AnchorMismatchError, FitWarning, kind_of, refusal, shown, warn
+from irp_hf.errors import FitWarning, kind_of, refusal, warn
 from irp_hf.evaluation.comparison import Baselines
-from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
-from irp_hf.evaluation.in_sample import warn_of_anchors
-from irp_hf.evaluation.intervals import share
-from irp_hf.evaluation.other_items import warn_of_other_items
+from irp_hf.evaluation.held_out import Evaluation
 from irp_hf.evaluation.report import Report
 from irp_hf.heads.labels import head_labels
 from irp_hf.hub.upload import PushOptions
-from irp_hf.maths.confidence import NUM_ERRORS, Confidence, error_at
-from irp_hf.maths.groups import group_rows
+from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.many.plan import EXACT, METHODS
-from irp_hf.maths.metrics import cosines
-from irp_hf.maths.projection import is_short
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
-from irp_hf.models.checks import AnchorsOf, anchors_of_both, check_anchors, refuse_other_anchors
+from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
+from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
-from irp_hf.models.many import (
-    PairSums,
-    asked,
-    both_sides,
-    canary_rows,
-    check_sampled,
-    moved_canaries,
-    some_of,
-)
+from irp_hf.models.many import PairSums, asked, canary_rows, check_sampled, moved_canaries, some_of
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
 from irp_hf.models.stored import wrong_adapter
 from irp_hf.models.translating import TranslatingModel
-
-
-@dataclass
-class IRPOutput(ModelOutput):
-    """Output of `IRPAdapter.forward`."""
-
-    translated: Tensor | None = None
-    """Vectors of the target space, shape (n, d_Y)."""
-    confidence: Tensor | None = None
-    """Expected cosine `(n,)` of each with the vector that the target encoder would have given; None unless asked for."""
 
 
 class IRPAdapter(TranslatingModel):
@@ -254,121 +228,6 @@ class IRPAdapter(TranslatingModel):
         """All but what only this process needs."""
         return {**super().__getstate__(), "fitted": None}
 
-    @overload
-    def translate(
-        self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: Literal[False] = False
-    ) -> Any: ...
-
-    @overload
-    def translate(
-        self, x: Any, out: Any = None, chunk_size: int | None = None, *, return_confidence: Literal[True]
-    ) -> tuple[Any, Any]: ...
-
-    def translate(self, x: Any, out: Any = None, chunk_size: int | None = None, return_confidence: bool = False) -> Any:
-        """Vectors of the target space `(n, d_Y)` for vectors of the source space `x (n, d_X)`.
-
-        Takes numpy, torch, a column of Arrow, polars, pandas or `datasets`, or a list of rows, in float16, bfloat16, float32
-        or float64, and gives back the same kind and dtype: a Series of pandas has one array in each row, and keeps its index;
-        lists and columns of `datasets` give numpy, lists of tensors a tensor.
-
-        It works on `chunk_size` rows at a time, by default as many as suit the device; `out`, an array of the result's shape
-        (a memory map, say), takes the result, after all of `x` was checked.
-
-        With `return_confidence` the answer is a pair: the vectors, and what `confidence(x)` gives, in one pass.
-
-        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
-        """
-        check_flag("return_confidence", return_confidence)
-        # A trace forgets what is written into a buffer.
-        if isinstance(x, Tensor) and out is None and not values_known():
-            output = self.forward(x, return_confidence)
-            translated: Any = output.translated
-            return (translated, output.confidence) if return_confidence else translated
-        rows = Rows(x, width=len(self.source_mean), other=("target", len(self.target_mean)))
-        with self.computing():
-            translation, expected = self._translation(rows.dtype), []
-            refuse_overflow(rows, *translation.target)
-            result = output_buffer(rows, out, len(self.target_mean))
-
-            def step(x: Tensor, out: Tensor | None = None) -> Tensor:
-                if not return_confidence:
-                    return translation.translate(x, out)
-                translated, cosine = translation.with_confidence(x, out)
-                expected.append(cosine.to(rows.device, rows.dtype))
-                return translated
-
-            run(rows, step, result, self.device, translation.dtype, chunk_size)
-            translated = rows.wrap(result) if out is None else out
-            return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
-
-    def confidence(self, x: Any, chunk_size: int | None = None, *, coverage: float | None = None) -> Any:
-        """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
-
-        `x (n, d_X)` as for `translate`. Calibrated on the anchors out of fold; lower where the input is unlike the anchors,
-        and near 0 for what the source's encoder would never give: noise, or another encoder's vectors.
-
-        With `coverage`, above 0 and below 1, a lower bound instead: of vectors like the anchors, that share has a true cosine
-        above its own bound (split conformal prediction). A bound may be negative, where errors reach further than what is
-        expected: it then promises next to nothing. k independent anchors allow a coverage of up to k / (k + 1), and up to .999;
-        those that share an item count as one.
-
-        Raises `InputError` for a coverage that the anchors do not allow.
-        """
-        if isinstance(x, Tensor) and not values_known():
-            cosine: Any = self.forward(x, return_confidence=True).confidence
-            if coverage is None:
-                return cosine
-            with self.computing(gradients=True):
-                bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
-                return bound.clamp(-1, 1)
-        rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size))
-        with self.computing():
-            translation = self._translation(rows.dtype)
-            error = None if coverage is None else self._error(translation.confidence, coverage)
-            expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
-            step = partial(translation.expected_cosine, error=error)
-            run(rows, step, expected, self.device, translation.dtype, chunk_size)
-            return rows.wrap(expected)
-
-    def _error(self, confidence: Confidence, coverage: float) -> Tensor:
-        """The error `()` that true cosines are above, with probability `coverage`."""
-        coverage = check_number("coverage", coverage, above=0, below=1, advice="0.9, say.")
-        if confidence.errors is None:
-            got, advice = "one that was saved before bounds were kept", "Fit it again, from its .source and .target."
-            raise refusal("coverage", "an adapter that knows its errors", got, advice)
-        error = error_at(confidence.errors, coverage)
-        if error is None:
-            count = len(confidence.errors)
-            known = f"{count} independent anchors" if count < NUM_ERRORS else f"the {count} errors that are kept"
-            expected = f"at most {count}/{count + 1}, as {known} allow"
-            raise refusal("coverage", expected, shown(coverage), "Ask for less, or give more anchors.")
-        return error
-
-    def forward(self, embeddings: Tensor, return_confidence: bool = False) -> IRPOutput:
-        """The transformers way: `adapter(embeddings=x).translated` for a tensor `(n, d_X)`; gradients flow to `x`.
-
-        With `return_confidence` also `.confidence (n,)`, what `confidence(x)` gives, in the same pass.
-        """
-        if not isinstance(embeddings, Tensor):
-            raise refusal("embeddings", "a tensor", kind_of(embeddings), "Call translate, which takes any array.")
-        check_flag("return_confidence", return_confidence)
-        rows = Rows(embeddings, width=self.config.source_size, other=("target", self.config.target_size))
-        with self.computing(gradients=True):
-            if values_known():
-                rows.check_finite()
-                refuse_overflow(rows, self.target_mean, self.target_scale)
-            dtype = self._dtype(embeddings.dtype)
-            translation, x = self._translation(dtype), embeddings.to(self.device, dtype)
-            if not values_known():  # what would be refused outside of a graph is no vector in it
-                x = torch.where((x.abs() <= LARGEST).all(1, keepdim=True), x, torch.nan)
-            elif x.requires_grad:
-                short = is_short(x.detach() - translation.source_mean, working_dtype(embeddings.dtype, self.device))
-                x = torch.where(short, x.detach(), x)
-            if not return_confidence:
-                return IRPOutput(translated=translation.translate(x).to(embeddings.dtype))
-            translated, expected = translation.with_confidence(x)
-            return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
-
     @property
     def source(self) -> AnchoredSpace:
         """The source's anchors as a space of their own."""
@@ -412,32 +271,13 @@ class IRPAdapter(TranslatingModel):
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
         With a head of the target also how often it says the same of both; where the adapter knows its errors, also how often
-        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows are anchors, to within rounding; where
-        translations are no nearer to their own true vectors than chance brings them; and where far fewer bounds held.
+        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows share a source or a target with an
+        anchor, to within rounding; where translations are no nearer to their own true vectors than chance brings them; and
+        where far fewer bounds held. Of a fit on many pairs only those that are kept, and the landmarks, can be recognised.
+
+        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for what no encoder of these anchors gives.
         """
-        source_size, target_size = self.config.source_size, self.config.target_size
-        source = as_matrix(x, "x", source_size, ("target", target_size))
-        true = as_matrix(y, "y", target_size, ("source", source_size))
-        if len(source) != len(true):
-            raise refusal(
-                "evaluate",
-                "as many rows in y as in x",
-                f"{len(source)} in x and {len(true)} in y",
-                "Give the vectors of the same items in the same order.",
-                AnchorMismatchError,
-            )
-        with self.computing():
-            anchors = self.source_anchors, self.target_anchors
-            warn_of_anchors(anchors, source.double(), true.double(), self.config.num_pairs)
-        translated, errors = self.translate(source).double(), self._translation(torch.float32).confidence.errors
-        groups = group_rows(source.double(), true.double()).labels
-        found = evaluate(translated, true.double(), None if head is None else head_labels(head), groups)
-        if errors is not None and error_at(errors, COVERAGE) is not None:
-            held = cosines(translated, true.double()) >= self.confidence(source.double(), coverage=COVERAGE)
-            found = replace(found, coverage=share(held, groups))
-        with self.computing():
-            warn_of_other_items(found, translated, true.double(), self.target_mean.double().to(true.device), groups)
-        return found
+        return evaluate_on(self, x, y, None if head is None else head_labels(head))
 
     def report(
         self,

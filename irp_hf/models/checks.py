@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from irp_hf.configuration_irp import AnchoredSpaceConfig
+from irp_hf.data.arrays import Rows
 from irp_hf.errors import AnchorMismatchError, refusal
 from irp_hf.maths.projection import statistics
 
@@ -33,6 +34,32 @@ def check_anchors(anchors: Tensor, name: str = "embeddings") -> None:
     scale = float(statistics(anchors.double()).scale)
     if scale < SMALLEST:
         raise refusal(name, f"a mean scale of at least {SMALLEST:g}", f"{scale:.3g}", "Multiply them by a constant.")
+
+
+def both_sides(
+    source: Any,
+    target: Any,
+    names: tuple[str, str] = ("source embeddings", "target embeddings"),
+    widths: tuple[int, int] | None = None,
+) -> tuple[Rows, Rows]:
+    """Both sides of parallel rows, which are read in chunks; raises `AnchorMismatchError` for sides of unequal length."""
+    if widths is None:
+        rows = Rows(source, names[0]), Rows(target, names[1])
+    else:
+        there, here = (
+            ("target", widths[1]),
+            ("source", widths[0]),
+        )  # of which a side may be that was meant for the other
+        rows = Rows(source, names[0], widths[0], there), Rows(target, names[1], widths[1], here)
+    if rows[0].num_rows != rows[1].num_rows:
+        raise refusal(
+            f"{names[0]} and {names[1]}",
+            "as many rows on both sides",
+            f"{rows[0].num_rows} in {names[0]} and {rows[1].num_rows} in {names[1]}",
+            "Encode the same items in the same order on both sides.",
+            AnchorMismatchError,
+        )
+    return rows
 
 
 class AnchorsOf(NamedTuple):

@@ -18,7 +18,7 @@ from irp_hf.data.arrays import LARGEST, Rows, refuse_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.data.memory import allocating, free_memory, size_of
 from irp_hf.data.progress import SECONDS, progress_bar
-from irp_hf.errors import AnchorMismatchError, FitWarning, TooLargeError, refusal, warn
+from irp_hf.errors import FitWarning, TooLargeError, refusal, warn
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.doubts_of_many import FarRows, doubts_of_many, runs_of_many
 from irp_hf.heads.labels import head_labels
@@ -26,7 +26,7 @@ from irp_hf.maths.many.choosing import select_from
 from irp_hf.maths.many.plan import EXACT, JUDGES, LANDMARKS, LEAST, METHODS, Request, make_plan, num_judges, sample_size
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.request import check_given, check_objective, methods_of
-from irp_hf.models.checks import check_anchors
+from irp_hf.models.checks import both_sides, check_anchors
 from irp_hf.models.fitting import Fitted, finished, of_choice, unasked_head
 
 CHUNK = 8192  # rows that are read at once
@@ -309,25 +309,6 @@ class Forecast:
             f"Summing over {self.count:,} pairs{over} takes about {seconds / 60:.0f} minutes more here. {cure}"
             "To interrupt it leaves nothing behind."
         )
-
-
-def both_sides(
-    source: Any,
-    target: Any,
-    names: tuple[str, str] = ("source embeddings", "target embeddings"),
-    widths: tuple[int | None, int | None] = (None, None),
-) -> tuple[Rows, Rows]:
-    """Both sides as rows that are read in chunks; raises `AnchorMismatchError` for sides of unequal length."""
-    rows = Rows(source, names[0], widths[0]), Rows(target, names[1], widths[1])
-    if rows[0].num_rows != rows[1].num_rows:
-        raise refusal(
-            "anchors",
-            "as many on both sides",
-            f"{rows[0].num_rows} of the source and {rows[1].num_rows} of the target",
-            "Encode the same items in the same order on both sides.",
-            AnchorMismatchError,
-        )
-    return rows
 
 
 def drawn(count: int, size: int, seed: int, first: list[int]) -> Tensor:

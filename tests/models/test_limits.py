@@ -95,7 +95,7 @@ def test_copies_are_dropped_for_the_fit(method):
 def test_unequal_numbers_of_anchors(refusal):
     """Rows that do not belong together would be paired."""
     words = refusal(fit, X, Y[:50], error=AnchorMismatchError)
-    assert "60 of the source and 50 of the target" in words
+    assert "60 in source embeddings and 50 in target embeddings" in words
 
 
 def test_spaces_of_different_anchors(refusal):
