@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers.processing_utils import ProcessorMixin
 
-SAMPLED = 16  # numbers of each tensor that are looked at again before a digest is taken from memory
+from irp_hf.checkpoints.samples import sampled
+
 OF_NO_MATTER = (  # what processors note of themselves and of their files, and what is recorded by itself
     *("name_or_path", "processor_class", "image_processor_type", "feature_extractor_type", "tokenizer_class"),
     *("auto_map", "model_max_length", "use_fast", "backend", "data_format", "device", "return_tensors"),
@@ -64,14 +65,13 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _looks(tensors: Mapping[str, Tensor]) -> bytes:
-    """What changes with the weights, without reading all of them: versions, places, and some numbers of each."""
+    """What changes with the weights, without reading all of them: versions, places, and of each row a number."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         version = None if tensor.is_inference() else tensor._version
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {tensor.data_ptr()} {version} ".encode())
-        flat = tensor.detach().reshape(-1)
-        some = flat[:: max(1, len(flat) // SAMPLED)].cpu().contiguous()
-        digest.update(some.view(torch.uint8).numpy().tobytes() if some.numel() else b"")
+    for numbers in sampled(tensors.values()):
+        digest.update(torch.cat(numbers).cpu().numpy().data)
     return digest.digest()
 
 

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor, nn
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from irp_hf.encoding.looks import PLAIN, SAMPLED, Look, told_of_processor
+from irp_hf.checkpoints.samples import sampled
+from irp_hf.encoding.looks import FEW, PLAIN, Look, told_of_processor
 
 DEEPEST, MOST = 6, 2000  # objects in objects, and all of them
 LONGEST = 64  # lists and tables of settings; longer ones are vocabularies
-WHOLE = 1 << 16  # bytes of an array that are compared in full
+WHOLE, FOR_ALL = (
+    1 << 16,
+    1 << 16,
+)  # bytes of an array that is compared in full, and of a larger one the rows each of which is met
 OWN, INSTALLED = __name__.partition(".")[0], ("site-packages", "dist-packages")
 OPAQUE = (type, ModuleType, BuiltinFunctionType, torch.device, torch.dtype, torch.Generator)
 
@@ -25,8 +29,8 @@ OPAQUE = (type, ModuleType, BuiltinFunctionType, torch.device, torch.dtype, torc
 class Held:
     """What a function holds: its object's attributes, its closure, and the globals of its own module that it names.
 
-    Tensors and arrays count by place, version and a few numbers, models and tokenizers as `Look` sees them, plain values by
-    themselves. What lies deeper, in objects without attributes or beyond this process is not seen.
+    Tensors and arrays count by place, version and a number of each row, models and tokenizers as `Look` sees them, plain values
+    by themselves. What lies deeper, in objects without attributes or beyond this process is not seen.
     """
 
     def __init__(self, function: Any) -> None:
@@ -35,10 +39,10 @@ class Held:
         self._looks: dict[int, tuple[nn.Module, Look]] = {}
         self.renew()
 
-    def is_still_so(self) -> bool:
-        """Whether nothing of it was changed since."""
-        then = self._then
-        return self._now()[0] == then[0] and all(look.is_still_so() for _, look in list(self._looks.values()))
+    def is_still_so(self, num_items: int = FEW) -> bool:
+        """Whether nothing of it was changed since; of models as `Look` has it."""
+        then, looks = self._then, list(self._looks.values())
+        return self._now()[0] == then[0] and all(look.is_still_so(num_items) for _, look in looks)
 
     def renew(self) -> None:
         """Take it as it is now: what it writes itself while it runs is no edit."""
@@ -123,11 +127,7 @@ def _of_tensor(tensor: Tensor) -> Any:
     if tensor.is_meta or tensor.layout is not torch.strided:
         return tuple(tensor.shape)
     version = tensor.is_inference() or tensor._version
-    numbers = b""
-    if tensor.is_contiguous() and tensor.numel() and not tensor.is_quantized:
-        flat = tensor.detach().view(-1)
-        middle = len(flat) // 2
-        numbers = repr(flat[middle : middle + SAMPLED].tolist()).encode()  # as text, NaN is like itself
+    numbers = [torch.cat(group).cpu().numpy().tobytes() for group in sampled([tensor])]
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), version, numbers
 
 
@@ -135,6 +135,6 @@ def _of_array(array: np.ndarray[Any, Any]) -> Any:
     place = array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
     if array.dtype.hasobject or not array.size:
         return place
-    if array.nbytes <= WHOLE:
-        return *place, array.tobytes()
-    return *place, np.asarray(array.flat[np.linspace(0, array.size - 1, LONGEST).astype(np.int64)]).tobytes()
+    row = array.size // len(array) if array.ndim > 1 else 1
+    step = 1 if array.nbytes <= WHOLE else max(1, row - 1, array.size // FOR_ALL)
+    return *place, array.flat[::step].tobytes()

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from irp_hf.checkpoints.digests import parts_of
+from irp_hf.checkpoints.samples import TURNS, Samples
 
 PLAIN = (type(None), bool, int, float, str)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 OF_ALL = frozenset(vars(nn.Module())) - {"training"}  # which torch itself keeps in every module
-SAMPLED = 4  # numbers of each tensor, which tell an edit that torch does not count
+FEW = 8  # items: fewer are encoded so fast that a part of the samples is looked at, each in its turn
 Values = Mapping[str, Any]
 
 
 class Look:
     """An encoder's modules, tensors and settings, and those of its tokenizer or processor, when they were looked at.
 
-    Where things stand is noted once, so that to look again takes a hundredth of a small encoder's time.
+    Where things stand is noted once, so that to look again takes a hundredth of a small encoder's time, and of texts that come
+    one by one a fiftieth.
     """
 
     def __init__(self, module: nn.Module, processors: Iterable[Any]) -> None:
@@ -45,17 +46,17 @@ class Look:
             left += [(child, moves) for child in part.children()]
         for processor in self._processors:
             self._note(getattr(processor, "__dict__", {}), of_objects=False)
-        self._samples = _samples(self._tensors)
+        self._samples, self._turn = Samples(self._tensors), 0
         self._then = self._now()
-        self._numbers = list(map(torch.cat, self._samples))
 
-    def is_still_so(self) -> bool:
-        """Whether nothing of it was changed since."""
+    def is_still_so(self, num_items: int = FEW) -> bool:
+        """Whether nothing of it was changed since; an edit of single rows is seen after `TURNS` calls for few items."""
         try:
             same = self._now() == self._then
         except KeyError:  # something was taken away
             return False
-        return same and all(map(_equal, map(torch.cat, self._samples), self._numbers))
+        self._turn = (self._turn + 1) % TURNS
+        return same and self._samples.are_still_so(None if num_items >= FEW else self._turn)
 
     def _add(self, part: Values, moves: bool) -> None:
         self._held += [part["_modules"], *(part[name] for name in HOOKS)]
@@ -90,21 +91,6 @@ class Look:
             [(tensor.data_ptr(), tensor.is_inference() or tensor._version) for tensor in self._tensors],
             list(map(told_of_processor, self._processors)),
         )
-
-
-def _samples(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Some numbers of each tensor, in its own memory; together what can be compared at once."""
-    groups: dict[Any, list[Tensor]] = {}
-    for tensor in tensors:
-        if tensor.layout is torch.strided and tensor.is_contiguous() and tensor.numel():
-            flat = tensor.detach().view(-1)
-            middle = len(flat) // 2
-            groups.setdefault((tensor.device, tensor.dtype), []).append(flat[middle : middle + SAMPLED])
-    return list(groups.values())
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one, other) or (bool(other.isnan().any()) and torch.equal(one.nan_to_num(), other.nan_to_num()))
 
 
 def told_of_processor(processor: Any) -> Any:

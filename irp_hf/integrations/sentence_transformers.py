@@ -77,7 +77,7 @@ class IRPTranslation(Module):
             raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
         watched = self._watched
         model = None if watched is None or torch.is_grad_enabled() else watched.model
-        if watched is not None and model is not None and not watched.look.is_still_so():
+        if watched is not None and model is not None and not watched.look.is_still_so(len(embedding)):
             self._warn_of_another(model, watched.encoder)
         features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
         return features

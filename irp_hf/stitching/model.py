@@ -28,7 +28,7 @@ from irp_hf.encoding.batches import batches_bar, reads_files, tolerance
 from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.held import Held
 from irp_hf.encoding.inputs import read_items, refuse_no_texts
-from irp_hf.encoding.looks import Look
+from irp_hf.encoding.looks import FEW, Look
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
 from irp_hf.errors import InputError, kind_of, refusal
@@ -183,10 +183,11 @@ class StitchedModel(nn.Module):
         both = _asked(return_confidence, confidence)
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
-        self._follow()
+        listed = list(in_order(items))
+        self._follow(len(listed))
         if not self._head_as_it_was():
             self._recognise_head()
-        vectors = self._embed(list(in_order(items)), self._encoder(max_length), first).to(torch.float32)
+        vectors = self._embed(listed, self._encoder(max_length), first).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
@@ -288,10 +289,10 @@ class StitchedModel(nn.Module):
         self._shorter: dict[int, Encoder] = {}
         self._look: Look | Held | None = _look_at(encoder)
 
-    def _follow(self) -> None:
+    def _follow(self, num_items: int = FEW) -> None:
         """Open the encoder again, and recognise it, where it, its tokenizer or what else it holds was edited since."""
         module = self.encoder_module
-        if self._as_it_was():
+        if self._as_it_was(num_items):
             return
         if module is None:
             self._take(self.encoder)
@@ -301,8 +302,8 @@ class StitchedModel(nn.Module):
             settings["processor"] = self.encoder.processors[0]
         self._take(named_encoder(self.adapter, module, settings, None, None))
 
-    def _as_it_was(self) -> bool:
-        return self._look is not None and self._look.is_still_so()
+    def _as_it_was(self, num_items: int = FEW) -> bool:
+        return self._look is not None and self._look.is_still_so(num_items)
 
     def _recognise_head(self) -> None:
         """Compare the head with the one whose input the target's anchors are, where the adapter knows that, and watch it."""

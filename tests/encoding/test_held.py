@@ -20,7 +20,8 @@ class Called:
 
     def __init__(self) -> None:
         self.vectors, self.small = torch.arange(12.0).view(6, 2), np.arange(4.0)
-        self.large = np.arange(100_000.0)
+        self.large, self.table = np.arange(100_000.0), np.ones((500, 300), np.float32)
+        self.words = torch.ones(500, 300)
         self.weights, self.parts = np.arange(6.0), {"scale": 2.0, "layers": [nn.Linear(2, 2)]}
         self.calls, self.vocabulary = 0, {str(row): row for row in range(1000)}
 
@@ -52,6 +53,14 @@ def all_of_many(called: Any) -> None:
     called.large *= 2
 
 
+def one_row(called: Any) -> None:
+    called.table[123] *= 2
+
+
+def one_row_of_a_tensor(called: Any) -> None:
+    called.words.numpy()[123] *= 2
+
+
 def by_its_data(called: Any) -> None:
     called.vectors.data.mul_(2)
 
@@ -69,6 +78,7 @@ def a_word_more(called: Any) -> None:
     called.vocabulary["more"] = 1
 
 
+IN_ARRAYS = [permuted, in_place, one_number, all_of_many, one_row, one_row_of_a_tensor]
 WAYS: list[Any] = [
     lambda called: called,
     lambda called: called.encode,
@@ -80,7 +90,8 @@ WAYS: list[Any] = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    "edit", [permuted, in_place, one_number, all_of_many, by_its_data, a_setting, trained, a_word_more]
+    "edit",
+    [*IN_ARRAYS, by_its_data, a_setting, trained, a_word_more],
 )
 def test_an_edit_of_what_a_function_holds_is_seen(way, edit):
     called = Called()

@@ -134,6 +134,19 @@ def test_what_makes_other_vectors_is_refused(edit, plain, by_sentences, refusal)
     torch.testing.assert_close(StitchedModel(kept, by_sentences, HEAD).predict(TEXTS).logits, wanted)
 
 
+@pytest.mark.parametrize("texts", [TEXTS[:1], TEXTS])
+def test_one_row_that_was_edited_through_numpy_is_seen(texts, plain, by_sentences):
+    """Of texts that come one by one an eighth of the rows is looked at each time. No kept item has that word."""
+    model = sentences(plain)
+    stitch = StitchedModel(model, by_sentences, HEAD)
+    stitch.predict(texts)
+    row = model.tokenizer.pad_token_id  # which no vector depends on
+    model[0].model.embeddings.word_embeddings.weight.detach().numpy()[row] += 1
+    times = 8 if len(texts) < 8 else 1
+    with pytest.warns(UserWarning, match="other ones, with which 4 of the anchors come out alike"):
+        assert len([stitch.predict(texts) for _ in range(times)]) == times
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("edit", [pooled, padded_left, trained])
 def test_where_a_mismatch_may_pass_the_edit_is_followed(edit, plain, by_sentences):
