@@ -90,7 +90,7 @@ def finished(
     """What a fit gives: of its `choices`, the best first, and of what speaks `against` it, which becomes warnings."""
     rounded = rounding(config, tensors)
     config.double = True if rounded.computed else None
-    if rounded.words and {"ridge", "gamma"} & set(config.given or []):  # else there is nothing to give
+    if rounded.words:
         against += (Doubt("precision", rounded.words),)
     for doubt in against:
         warn(doubt.words, FitWarning)

@@ -60,6 +60,6 @@ def rounding(config: IRPConfig, tensors: Mapping[str, Tensor]) -> Rounding:
     share = float(apart.square().mean().sqrt())
     words = (
         f"The coefficients of this map nearly cancel each other, so that float32, in which they are stored, moves translations "
-        f"by {share:.2g} of the target's scale. Give a larger ridge or gamma, or leave them to be chosen."
+        f"by {share:.2g} of the target's scale. Give a larger ridge or gamma."
     )
     return Rounding(computed, words if share > STORED else "")
