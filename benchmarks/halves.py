@@ -40,7 +40,7 @@ def data() -> dict[str, dict[str, Tensor]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--anchors", type=int, nargs="+", default=[300, 1000])
+    parser.add_argument("--anchors", type=int, nargs="+", default=[30, 100, 300, 1000])
     options = parser.parse_args()
     print("| anchors | pair | " + " | ".join(INVERSES) + " |\n|---:|---|" + "---:|" * len(INVERSES))
     for encoders in data().values():
