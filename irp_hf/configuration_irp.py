@@ -24,11 +24,8 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
 CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs")
-JUDGED = (
-    "num_errors",
-    "typical_rank",
-    "typical_kinds",
-)  # sizes that what was saved before the confidence had them has not
+# Sizes that what was saved before the confidence had them has not.
+JUDGED = ("num_errors", "typical_rank", "typical_kinds")
 MOST = 2**31  # of rows, of columns
 MOST_PAIRS = 2**53  # which are summed up, and not kept
 LARGEST = sys.float_info.max

@@ -55,9 +55,7 @@ Refusal = TypeVar("Refusal", bound=IRPError)
 
 LONGEST = 120  # characters of a value that an error shows
 LONGEST_LINE = 300  # characters of what another library says
-LONGEST_PART = (
-    1_000  # characters of what was expected, say: a list of names may be long, a stranger's megabytes may not
-)
+LONGEST_PART = 1_000  # characters of what was expected, say: a list of names may be long, a stranger's megabytes not
 INSTALL = "Run: pip install {}"
 OURS = ("irp_hf", "torch", "transformers", "contextlib", "functools")  # whose lines tell a user nothing
 

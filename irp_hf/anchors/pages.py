@@ -15,13 +15,8 @@ from typing import Any
 LARGEST_FOOTER = 10_000_000  # bytes: 200 for each column of each row group
 SMALL, TIMES_AS_LARGE, LARGEST = 1 << 26, 100, 1 << 32  # bytes: what any file may unpack to, what a large one, what all
 ROWS_AT_ONCE = 1024
-PLAIN, RLE, OLD_DICTIONARY, DELTA_LENGTH, DICTIONARY = (
-    0,
-    3,
-    2,
-    6,
-    8,
-)  # encodings; others copy what stands before a value
+# Encodings; others copy what stands before a value.
+PLAIN, RLE, OLD_DICTIONARY, DELTA_LENGTH, DICTIONARY = 0, 3, 2, 6, 8
 ENCODINGS = (PLAIN, RLE, OLD_DICTIONARY, DELTA_LENGTH, DICTIONARY)
 TAIL = b"PAR1"
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 # Formats of pixels alone. Pillow knows some that start a program (EPS), read other files or are of no use.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-MOST_PIXELS = (
-    89_478_485  # of one picture: from here on Pillow warns of a bomb; a file of some kilobytes can hold as many
-)
+MOST_PIXELS = 89_478_485  # of one picture: where Pillow warns of a bomb; a file of some kilobytes can hold as many
 
 
 def open_file(data: bytes) -> Image:

@@ -21,9 +21,7 @@ try:
 except ImportError:  # Windows has none: age alone tells there
     fcntl = None  # type: ignore[assignment]
 
-STALE_SECONDS = (
-    3600.0  # a temporary file or folder that nobody touched for so long may have been left by a killed process
-)
+STALE_SECONDS = 3600.0  # a temporary file that nobody touched for so long may have been left by a killed process
 LONGEST_NAME = 200  # bytes
 PREFIX = "irp_hf-"  # of folders among the system's temporary files
 

@@ -22,10 +22,8 @@ from irp_hf.maths.metrics import NEIGHBORS
 SLOPE = 0.1  # how far the slope is from the Gaussian's: it was up to .08 on TREC and on English sentences of Tatoeba
 WANDER = 0.08  # how far it wanders while x grows by 1
 MISFIT = 0.05  # of a logit: what the curve itself leaves open
-FEWER = (
-    0.17,
-    0.1,
-)  # logits that the nearest one keeps less than the nearest of many at the same n/m: .1 to .25 of pools
+# Logits that the nearest one keeps less than the nearest of many at the same n/m: .1 to .25 of pools.
+FEWER = (0.17, 0.1)
 LEVEL = 5.0  # so wide that the points alone decide
 MORE_ANCHORS, FLATTER = 0.5, 0.15  # how much the logarithm of the number of anchors may move the level and the slope
 TAIL = 5.0  # n/m from which on the m nearest are a tail

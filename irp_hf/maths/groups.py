@@ -20,17 +20,14 @@ the first of them; by static token vectors, one and 53, which hold the same toke
 DENSE = 4.0  # tolerances: where more rows lie between one and so many than within one, nearness tells nothing
 TIGHT = (2.0**-2, 2.0**-3, 2.0**-4, 2.0**-5)
 """Distances of unit rows within which groups are sought of what is no copy to within rounding, widest first."""
-GAP, CROWDED = (
-    2.0,
-    0.5,
-)  # times as far hardly anything more may lie, and the share of rows that must have others so near
+GAP = 2.0  # times as far hardly anything more may lie
+CROWDED = 0.5  # share of rows that must have others so near
 WITNESSES = 512  # rows that tell how dense it is around them
 SKETCH = 16  # directions that tell most rows apart
 AXES = 3  # of them span the grid in which neighbours are sought
 PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
-LEAST_GROUPS = (
-    10  # a fold each; fewer, where the targets alone make them so few, tell of other classes and not of other rows
-)
+# A fold each; fewer, where the targets alone make them so few, tell of other classes and not of other rows.
+LEAST_GROUPS = 10
 BLOCK = 2**22  # numbers that are compared at once
 
 

@@ -21,9 +21,7 @@ QUERIES = 1000  # that are enough; of fewer anchors two splits are measured, sin
 MOST = 20_000  # held-out anchors that are searched
 PARTS = 8  # pools of one size that are searched
 COPY = 2.0**-8  # of a direction's distance from the mean one: two encodings of one item lie no farther apart
-ROUNDED = (
-    2.0**-5
-)  # of the same, at most: what storing a direction in half precision may move it by, which is up to COPY
+ROUNDED = 2.0**-5  # of the same, at most: what storing a direction in half precision may move it by, up to COPY
 HIDDEN = -3.0  # a similarity that is no cosine
 
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-MOST_AT_ONCE = (
-    8000  # rows whose distances from each other are all computed at once; of more, those that a walk asks for
-)
+MOST_AT_ONCE = 8000  # rows whose distances from each other are computed at once; of more, those that a walk asks for
 
 
 def farthest_points(

@@ -43,14 +43,8 @@ from irp_hf.stitching.parts import (
 )
 
 CHECKED = 32  # rows of a block that are classified again before a run goes on
-OF_STORED = (
-    "device",
-    "device_map",
-    "dtype",
-    "trust_remote_code",
-    "subfolder",
-    "variant",
-)  # settings, of what lies in files
+# Settings, of what lies in files.
+OF_STORED = ("device", "device_map", "dtype", "trust_remote_code", "subfolder", "variant")
 ROUNDING = 5  # how much farther than vectors their logits may be off
 
 

@@ -50,10 +50,8 @@ OF_TOKENIZERS: dict[str, tuple[Any, ...]] = {  # as text-classification hands th
 UNSET = -1
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
-KEPT = (
-    *("device", "dtype", "device_map", "revision", "token", "trust_remote_code", "task"),
-    *("subfolder", "variant"),
-)  # which pipeline() has of its own, or mean the model's
+# Which pipeline() has of its own, or mean the model's.
+KEPT = ("device", "dtype", "device_map", "revision", "token", "trust_remote_code", "task", "subfolder", "variant")
 PARTS = (
     *("on_mismatch", "encoder_token", "head_revision", "head_token", "head_trust_remote_code"),
     *("head_subfolder", "head_variant"),

@@ -21,9 +21,7 @@ from irp_hf.maths.leaving_out import leave_folds_out, leave_one_out
 from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.pruning import landmarks
 
-INTERCEPT = (
-    1.0  # constant added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
-)
+INTERCEPT = 1.0  # added to the kernel: a lightly penalised intercept. Centring K instead leaks in leave-one-out
 SMALLEST = 1e-10  # eigenvalues below this share of the largest are rounding
 
 

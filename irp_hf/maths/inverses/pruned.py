@@ -81,9 +81,7 @@ class PrunedPath:
         return inverse / len(subspaces)
 
 
-WELL_CONDITIONED = (
-    1e-6  # of a Cholesky diagonal: up to there, rounding in float32 anchors costs more than the Gram matrix
-)
+WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, rounding of float32 anchors costs more than the Gram does
 NOISE = 1e-6  # singular values below this share of the largest are the rounding of float32 anchors, not directions
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SHIFTS = (
-    0.0,
-    *(10.0**e for e in range(-15, 1)),
-)  # of the mean diagonal: what rounding may take from the least eigenvalue
+# Of the mean diagonal: what rounding may take from the least eigenvalue.
+SHIFTS = (0.0, *(10.0**e for e in range(-15, 1)))
 
 
 class LandmarkSystem:
