@@ -81,7 +81,7 @@ class PrunedPath:
         return inverse / len(subspaces)
 
 
-WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, rounding of float32 anchors costs more than the Gram does
+WELL_CONDITIONED = 1e-6  # of a Cholesky diagonal: up to there, float32 anchors lose more by rounding than by the Gram
 NOISE = 1e-6  # singular values below this share of the largest are the rounding of float32 anchors, not directions
 
 
