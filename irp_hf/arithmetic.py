@@ -7,8 +7,7 @@ another: `keeps_products` tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ContextDecorator, ExitStack
 from typing import Any
 
 import torch
@@ -21,34 +20,53 @@ CPU = torch.device("cpu")
 ROUNDED = ("bf16", "tf32")  # what float32 may be rounded to before it is multiplied
 
 
-@contextmanager
-def own_arithmetic(gradients: bool = False) -> Iterator[None]:
+class own_arithmetic(ContextDecorator):
     """Within it, or within a function that it decorates, none of the caller's modes changes a result.
 
     No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
     """
-    wanted, modes = gradients and torch.is_grad_enabled(), list(_to_end())
-    if not modes and torch.is_grad_enabled() == wanted:  # nearly always
-        yield
-        return
-    with ExitStack() as stack:
-        for mode in modes:
-            stack.enter_context(mode)
-        stack.enter_context(torch.set_grad_enabled(wanted))  # the end of inference mode sets it too
-        yield
+
+    def __init__(self, gradients: bool = False) -> None:
+        self._gradients = gradients
+        self._before: bool | None = None
+        self._stack: ExitStack | None = None
+
+    def _recreate_cm(self) -> own_arithmetic:
+        """One of its own for each call of a function that it decorates, as that may call itself, and from other threads."""
+        return own_arithmetic(self._gradients)
+
+    def __enter__(self) -> None:
+        before = torch.is_grad_enabled()
+        wanted, modes = self._gradients and before, _to_end()
+        if modes:
+            self._stack = ExitStack()
+            for mode in modes:
+                self._stack.enter_context(mode)
+            self._stack.enter_context(torch.set_grad_enabled(wanted))  # the end of inference mode sets it too
+        elif wanted != before:
+            torch.set_grad_enabled(wanted)
+            self._before = before
+
+    def __exit__(self, *error: Any) -> None:
+        if self._stack is not None:
+            self._stack.__exit__(*error)
+        elif self._before is not None:
+            torch.set_grad_enabled(self._before)
 
 
-def _to_end() -> Iterator[AbstractContextManager[Any]]:
-    """What ends each of the caller's modes that is on."""
-    for device in DEVICES:
-        if torch.is_autocast_enabled(device):
-            yield torch.autocast(device, enabled=False)
+def _to_end() -> list[AbstractContextManager[Any]]:
+    """What ends each of the caller's modes that is on; nearly always none is."""
+    modes: list[AbstractContextManager[Any]] = [
+        torch.autocast(device, enabled=False) for device in DEVICES if torch.is_autocast_enabled(device)
+    ]
     if torch.compiler.is_compiling():
-        return  # no other mode is a part of a graph
+        return modes  # no other mode is a part of a graph
     if torch.is_inference_mode_enabled():
-        yield torch.inference_mode(False)
-    if torch.get_default_device().type == "meta":  # any other holds values, and our own code names its device
-        yield CPU
+        modes.append(torch.inference_mode(False))
+    # A default device is such a mode. Any other than "meta" holds values, and our own code names its device.
+    if torch._C._len_torch_function_stack() and torch.get_default_device().type == "meta":
+        modes.append(CPU)
+    return modes
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -296,6 +296,37 @@ def test_gradients_are_on_only_where_both_sides_want_them(wanted):
             assert torch.is_grad_enabled() == on
 
 
+def test_a_decorated_function_may_call_itself_fail_and_run_in_threads():
+    """Otherwise a caller's modes would be other ones after a call that failed, or that ran beside another."""
+
+    @own_arithmetic()
+    def deep(levels: int, there: threading.Barrier) -> bool:
+        there.wait(10)
+        if not levels:
+            raise ValueError
+        with contextlib.suppress(ValueError):
+            deep(levels - 1, there)
+        return torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.is_inference_mode_enabled()
+
+    found: dict[str, list[bool]] = {}
+    there = threading.Barrier(2)
+
+    def work(name: str, mode: contextlib.AbstractContextManager[Any], on: Callable[[], bool]) -> None:
+        with mode:
+            found[name] = [deep(3, there), on(), torch.is_grad_enabled()]
+
+    modes = {
+        "autocast": (torch.autocast("cpu", torch.bfloat16), lambda: torch.is_autocast_enabled("cpu")),
+        "inference": (torch.inference_mode(), torch.is_inference_mode_enabled),
+    }
+    threads = [threading.Thread(target=work, args=(name, *mode)) for name, mode in modes.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {"autocast": [False, True, True], "inference": [False, True, False]}
+
+
 def test_values_are_looked_at_but_where_torch_only_follows_them():
     seen = []
     assert values_known()

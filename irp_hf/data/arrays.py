@@ -48,7 +48,8 @@ class Rows:
             if other is not None and self.width == other[1]:
                 advice = f"So wide are vectors of the {other[0]}: source and target look swapped. {advice}"
             raise refusal(name, f"width {width}", f"width {self.width}", advice)
-        self._first = self[0:1]
+        matrix = self._matrix
+        self._first = matrix if self.num_rows == 1 and isinstance(matrix, Tensor) else self[0:1]
         self.dtype, self.device = self._first.dtype, self._first.device
 
     def __getitem__(self, rows: slice) -> Tensor:

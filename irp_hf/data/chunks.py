@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,19 +33,23 @@ def run(
 
     The step takes and gives tensors of this `device` and `dtype`.
     """
-    if chunk_size is None:
-        chunk_size = CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
-    chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
-    there = (result.device, result.dtype) == (device, dtype)
-    # Only in inference mode may be written to what was made in it.
-    with torch.inference_mode() if result.is_inference() else nullcontext():
-        for part, chunk in rows.chunks(chunk_size):
-            refuse_not_finite(chunk, rows.name, part.start)
-            place = result if len(chunk) == len(result) else result[part]
-            if there:
-                step(chunk.to(device, dtype), out=place)
-            else:
-                place.copy_(step(chunk.to(device, dtype)))
+    if chunk_size is not None:
+        chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
+    elif device.type == "cpu":
+        chunk_size = CPU_CHUNK
+    else:
+        chunk_size = DEVICE_CHUNK
+    if result.is_inference() and not torch.is_inference_mode_enabled():
+        with torch.inference_mode():  # only there may be written to what was made in it
+            return run(rows, step, result, device, dtype, chunk_size)
+    there = result.device == device and result.dtype == dtype
+    for part, chunk in rows.chunks(chunk_size):
+        refuse_not_finite(chunk, rows.name, part.start)
+        place = result if chunk.shape[0] == rows.num_rows else result[part]
+        if there:
+            step(chunk.to(device, dtype), out=place)
+        else:
+            place.copy_(step(chunk.to(device, dtype)))
 
 
 def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:

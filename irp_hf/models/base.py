@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +108,21 @@ class AnchoredModel(PreTrainedModel):
         first: Tensor = next(iter(self._parameters.values()))  # type: ignore[assignment]
         return first.device
 
-    @contextmanager
-    def computing(self, gradients: bool = False) -> Iterator[None]:
+    def computing(self, gradients: bool = False) -> AbstractContextManager[None]:
         """Our own arithmetic on tensors that hold values: what Accelerate keeps in another place is there meanwhile.
 
         Raises `InputError` where they lie on the device "meta" and nothing fetches them.
         """
+        if not any([tensor.is_meta for tensor in self._parameters.values() if tensor is not None]):
+            return own_arithmetic(gradients)
+        hook: Any = getattr(self, "_hf_hook", None)
+        if hook is None:
+            raise self._without_values()
+        return self._fetched(hook, gradients)
+
+    @contextmanager
+    def _fetched(self, hook: Any, gradients: bool) -> Iterator[None]:
         with own_arithmetic(gradients):
-            if not any([tensor.is_meta for tensor in self._parameters.values() if tensor is not None]):
-                yield
-                return
-            hook: Any = getattr(self, "_hf_hook", None)
-            if hook is None:
-                raise self._without_values()
             hook.pre_forward(self)
             try:
                 yield

@@ -82,11 +82,12 @@ class TranslatingModel(AnchoredModel):
             output = self.forward(x, return_confidence)
             translated: Any = output.translated
             return (translated, output.confidence) if return_confidence else translated
-        rows = Rows(x, width=len(self.source_mean), other=("target", len(self.target_mean)))
+        width, wide = self.source_mean.shape[0], self.target_mean.shape[0]
+        rows = Rows(x, width=width, other=("target", wide))
         with self.computing():
             translation, expected = self._translation(rows.dtype), []
             refuse_overflow(rows, *translation.target)
-            result = output_buffer(rows, out, len(self.target_mean))
+            result = output_buffer(rows, out, wide)
 
             def step(x: Tensor, out: Tensor | None = None) -> Tensor:
                 if not return_confidence:
@@ -169,7 +170,8 @@ class TranslatingModel(AnchoredModel):
 
     def _translation(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
-        dtype, settings = self._dtype(dtype), vars(self.config)
+        settings = vars(self.config)
+        dtype = working_dtype(dtype, self.device, bool(settings.get("double")))
         # What a hook or a parametrization makes anew is no tensor of its own.
         if "_hf_hook" in self.__dict__ or self._modules or self._buffers or not values_known():
             return self._translation_in(dtype)
