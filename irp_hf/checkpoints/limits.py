@@ -69,11 +69,13 @@ def check_sizes(repository: Repository, token: str | bool | None, folder: str = 
 
 
 def _check_kinds(subject: str, content: dict[str, Any]) -> None:
-    """Raise `InputError` for numbers that the library would read as they are, packed in a way that it does not know."""
+    """Raise `InputError` for numbers packed in a way that the library does not know, and for code under no names."""
     packed = content.get("quantization_config")
     method = packed.get("quant_method") if isinstance(packed, dict) else packed
     if packed is not None and not (isinstance(method, str) and method in AUTO_QUANTIZATION_CONFIG_MAPPING):
         raise refusal(subject, "a quant_method that transformers knows", shown(method), "Save it unpacked.")
+    if not isinstance(content.get("auto_map"), dict | None):
+        raise refusal(subject, "a dictionary of classes as its auto_map", shown(content["auto_map"]), KEEP)
     for name in ("dtype", "torch_dtype"):
         asked = content.get(name)
         found = getattr(torch, asked.removeprefix("torch."), None) if isinstance(asked, str) else None

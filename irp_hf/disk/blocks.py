@@ -26,7 +26,7 @@ from irp_hf.disk.modes import inherit
 from irp_hf.disk.parts import NAME, TEMPORARY, Part, find_parts, read_part, read_rows, write_part
 from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
 from irp_hf.disk.plain import check_own_file, check_own_folder
-from irp_hf.disk.results import ONLY, Array, Arrays, layout, map_array, named_arrays, reserve, row_kinds
+from irp_hf.disk.results import ONLY, Array, Arrays, digest_of, layout, map_array, named_arrays, reserve, row_kinds
 from irp_hf.errors import InputError, IRPError, refusal, shown
 
 LOCK = "lock"  # the file that a run at work locks, beside its parts
@@ -186,8 +186,9 @@ class Blocks:
                 matrix.flush()
                 sync(self._fresh(name))
             layouts = {name: layout(matrix.dtype, matrix.shape) for name, matrix in joined.items()}
+            digests = {name: digest_of(self._fresh(name)) for name in joined}
             # From now on, what has a final name is ours.
-            self.run.write(self.journal, names=list(first), arrays=layouts)
+            self.run.write(self.journal, names=list(first), arrays=layouts, digests=digests)
             for name in first:
                 inherit(self._final(name), self._fresh(name))
                 self._fresh(name).replace(self._final(name))
@@ -280,7 +281,7 @@ class Blocks:
         return names
 
     def _check_joined(self, name: str) -> None:
-        """Raise `InputError` for a file that is not the array which the journal notes."""
+        """Raise `InputError` for a file that is not the array which the journal notes, number for number."""
         array, journal = map_array(self._final(name)), self.run.read(self.journal)
         found = layout(array.dtype, array.shape)
         expected = journal.get("arrays", {}).get(name, found | {"shape": [self.run.num_rows, *array.shape[1:]]})
@@ -288,6 +289,11 @@ class Blocks:
             expected = layout("float32", (self.run.num_rows, journal["width"]))
         if found != expected:
             raise refusal(str(self._final(name)), _shape(expected), _shape(found), "Name another place, or move it.")
+        noted = journal.get("digests", {}).get(name)  # older journals have none
+        if noted is not None and digest_of(self._final(name)) != noted:
+            expected, got = "the array as this run wrote it, by its content", "one that was changed since"
+            advice = f"Name another place; or remove it and {self.journal.name}, and run again."
+            raise refusal(str(self._final(name)), expected, got, advice)
 
     def _check_names(self, arrays: Arrays) -> None:
         """Raise `InputError` for arrays of other names than are asked for, and where another file has the name of one."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ CONTENTS = {  # what has a digest, in words
     "processor_sha256": "the tokenizer or processor",
     "head_sha256": "the head's weights",
 }
+SHA256 = re.compile("[0-9a-f]{64}")
 LATER = ("truncate_dim", "task", "max_length")  # what older journals do not tell
 
 
@@ -120,7 +122,7 @@ def _in_words(name: str, then: Any, now: Any) -> tuple[str, str, str]:
     if name == "items":
         return "the items that the earlier run had, in their order", "other items, or another order", ""
     if name == "num_rows":
-        return f"{then} items, as many as the earlier run had", f"{now}", ""
+        return f"{shown(then)} items, as many as the earlier run had", f"{now}", ""
     if name == "batches_sorted":
         expected = "items that are sorted by length as in the earlier run"
         return expected, "items of another kind", "Give the modality that was given then."
@@ -167,7 +169,13 @@ def _check_state(journal: Path, found: Mapping[str, Any]) -> None:
         got = f"format version {shown(version)}"
         advice = "Update irp_hf to go on with that run, or name another place."
         raise refusal(str(journal), f"a journal of format version {FORMAT_VERSION}", got, advice)
-    checks = {"names": _are_names, "arrays": _are_layouts, "batches_done": is_count, "width": is_count}
+    checks: dict[str, Callable[[Any], bool]] = {
+        "names": _are_names,
+        "arrays": _are_layouts,
+        "digests": _are_digests,
+        "batches_done": _is_size,
+        "width": _is_size,
+    }
     for name, holds in checks.items():
         if name in found and not holds(found[name]):
             raise refusal(str(journal), "the journal of a run", f"one with {name} = {shown(found[name])}", MOVE)
@@ -179,7 +187,20 @@ def _are_names(names: Any) -> bool:
 
 
 def _are_layouts(arrays: Any) -> bool:
-    return isinstance(arrays, dict) and all(isinstance(array, dict) for array in arrays.values())
+    return isinstance(arrays, dict) and all(map(_is_layout, arrays.values()))
+
+
+def _is_layout(array: Any) -> bool:
+    shape = array.get("shape") if isinstance(array, dict) else None
+    return isinstance(shape, list) and isinstance(array.get("dtype"), str) and all(map(_is_size, shape))
+
+
+def _are_digests(digests: Any) -> bool:
+    return isinstance(digests, dict) and all(isinstance(one, str) and SHA256.fullmatch(one) for one in digests.values())
+
+
+def _is_size(value: Any) -> bool:
+    return is_count(value) and 0 <= value < 2**63
 
 
 def _by_path(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from irp_hf.disk.plain import opened
 from irp_hf.errors import InputError, first_line, kind_of, refusal, shown
 
 ONLY = "values"  # the name of a result that is one array
-PIECE = 2**20  # bytes that are written at once to give a file its space
+PIECE = 2**20  # bytes that are read at once, or written to give a file its space
 NUMBERS = "biufc"  # kinds of numpy's dtypes
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -63,6 +64,15 @@ def row_kinds(arrays: Arrays) -> str:
 def layout(dtype: object, shape: tuple[int, ...]) -> dict[str, Any]:
     """An array's dtype and shape, as a journal notes them."""
     return {"dtype": str(dtype), "shape": list(shape)}
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file, in hex; raises `OSError` where it cannot be read."""
+    hashed, piece = hashlib.sha256(), bytearray(PIECE)
+    with opened(path) as file:
+        while count := file.readinto(piece):  # type: ignore[attr-defined]
+            hashed.update(memoryview(piece)[:count])
+    return hashed.hexdigest()
 
 
 def map_array(path: Path) -> Array:

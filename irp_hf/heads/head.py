@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -296,9 +297,16 @@ def _places(labels: list[Any], known: list[Any]) -> Tensor:
 
 
 def label_names(config: Any) -> list[str] | None:
-    """The names in a configuration's `id2label`, in the order of their numbers, which JSON keeps as texts; None without."""
+    """The names in a configuration's `id2label`, in the order of their numbers, which JSON keeps as texts.
+
+    None without, and where they do not tell each logit's: a key that is no number, one a second time, a value that is no name.
+    """
     names = getattr(config, "id2label", None)
-    try:
-        return [str(names[key]) for key in sorted(names, key=int)] if isinstance(names, dict) and names else None
-    except (TypeError, ValueError):  # a key that is no number says nothing of its logit
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str | Real) for name in names.values()):
         return None
+    try:
+        numbered = {int(number): str(name) for number, name in names.items()}
+        "".join(numbered.values()).encode()  # half of a character is none
+    except (TypeError, ValueError):
+        return None
+    return [numbered[place] for place in sorted(numbered)] if len(numbered) == len(names) else None

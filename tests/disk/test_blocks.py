@@ -243,7 +243,19 @@ def test_a_run_that_begins_as_another_ends_keeps_its_own(tmp_path):
         {"names": []},
         {"names": ["a", "a"]},
         {"names": ["values"], "arrays": ["values"]},
+        {"names": ["values"], "arrays": {"values": {"dtype": "float32"}}},
+        {"names": ["values"], "arrays": {"values": {"dtype": "float32", "shape": [10, -1]}}},
+        {"names": ["values"], "arrays": {"values": {"dtype": 7, "shape": [10, 2]}}},
+        {"names": ["values"], "arrays": {"values": {"dtype": "float32", "shape": [10, 2.0]}}},
+        {"names": ["values"], "digests": ["values"]},
+        {"names": ["values"], "digests": {"values": 10**70}},
+        {"names": ["values"], "digests": {"values": "../" + "a" * 61}},
+        {"batches_done": -1},
+        {"batches_done": 2**70},
+        {"batches_done": float("inf")},
         {"batches_done": 10, "width": "3"},
+        {"batches_done": 10, "width": float("nan")},
+        {"batches_done": 10, "width": -3},
         {"format_version": 2},
         {"format_version": 99},
         {"format_version": "1"},
@@ -256,6 +268,45 @@ def test_a_journal_that_says_what_no_run_writes(tmp_path, refusal, state):
     (tmp_path / "run.json").write_text(json.dumps({"format_version": 1, "run": asdict(run), **state}))
     for call in (blocks(tmp_path).begin, blocks(tmp_path).joined, blocks(tmp_path).results):
         assert says(refusal(call, error=InputError), str(tmp_path / "run.json"), repr([*state.values()][-1]))
+
+
+def zeroed(array: np.ndarray) -> None:
+    array[7] = 0
+
+
+def nudged(array: np.ndarray) -> None:
+    array[3, 1] = np.nextafter(array[3, 1], 2)
+
+
+def swapped(array: np.ndarray) -> None:
+    array[[0, 9]] = array[[9, 0]]
+
+
+@pytest.mark.parametrize("change", [zeroed, nudged, swapped])
+def test_numbers_that_were_changed_after_the_run_ended(tmp_path, refusal, change):
+    """They came back as the run's own, without a word."""
+    file = finished(tmp_path)
+    before = np.load(file)
+    change(np.lib.format.open_memmap(file, "r+"))
+    changed = file.read_bytes()
+    words = refusal(blocks(tmp_path).begin, error=InputError)
+    assert says(words, str(file), "was changed since", "remove it and run.json")
+    assert file.read_bytes() == changed
+    np.save(file, before)
+    assert blocks(tmp_path).begin() is None
+    file.unlink()
+    (tmp_path / "run.json").unlink()
+    assert np.array_equal(np.load(finished(tmp_path)), before)
+
+
+def test_a_journal_without_digests_tells_nothing_of_the_numbers(tmp_path):
+    """Of runs that ended before digests were noted."""
+    file = finished(tmp_path)
+    journal = json.loads((tmp_path / "run.json").read_text())
+    del journal["digests"]
+    (tmp_path / "run.json").write_text(json.dumps(journal))
+    zeroed(np.lib.format.open_memmap(file, "r+"))
+    assert blocks(tmp_path).begin() is None
 
 
 def test_a_journal_that_names_another_array(tmp_path, refusal):

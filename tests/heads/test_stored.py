@@ -1,27 +1,33 @@
 """The head of a classifier in a folder: its own tensors alone are read, and whatever is wrong there is said in words."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import stitched
 import torch
 import transformers
 from architectures import build
 from safetensors.torch import load_file, save_file
+from says import says
 from torch import Tensor, nn
 
 from irp_hf.checkpoints.stored import TensorFile
-from irp_hf.errors import InputError
+from irp_hf.errors import InputError, IRPError
 from irp_hf.heads import Head, open_head
 from irp_hf.heads import stored as stored_heads
 from irp_hf.heads.cut import HeadCut
+from irp_hf.heads.head import label_names
 from irp_hf.heads.stored import put_tensors
 
 BERT = "BertForSequenceClassification"
 Copy = Callable[..., Path]
+NESTED = json.loads("[" * 500 + "]" * 500)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,11 @@ def copy(stored: Path, tmp_path: Path) -> Copy:
         return folder
 
     return made
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return stitched.save(tmp_path / "pictures", "image")
 
 
 @pytest.fixture
@@ -165,6 +176,26 @@ class TestConfiguration:
         head = open_head(copy(id2label=labels, problem_type="multi_label_classification"))
         assert head.labels == ["topic 0", "topic 1", "topic 2", "topic 3", "topic 10"]
         assert head.problem_type == "multi_label_classification"
+
+    @pytest.mark.parametrize("name", [None, ["a"], {"a": "b"}, "half \ud800"])
+    def test_names_that_are_none(self, copy: Copy, name: Any) -> None:
+        """They would come out as labels, and half of a character cannot even be printed."""
+        assert open_head(copy(id2label={str(row): name if row == 3 else "x" for row in range(5)})).labels is None
+        assert label_names(SimpleNamespace(id2label={"0": "a", "1": "b", "01": name or "c"})) is None
+
+    @pytest.mark.parametrize("auto_map", ["x", ["x"], 7, True, "\ud800"])
+    def test_code_under_no_names(self, copy: Copy, auto_map: Any, refusal: Any) -> None:
+        text = refusal(open_head, copy(auto_map=auto_map), error=InputError)
+        assert says(text, "topics", "auto_map")
+
+    @pytest.mark.parametrize("key", ["size", "image_processor_type", "auto_map", "unknown"])
+    @pytest.mark.parametrize("value", [[], 7, NESTED])
+    def test_a_processor_that_says_nonsense(self, pictures: Path, key: str, value: Any) -> None:
+        """It tells what to trace the model with, which is otherwise made up; never an error of Python's own."""
+        file = pictures / "preprocessor_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+        with contextlib.suppress(IRPError):
+            assert open_head(pictures)(torch.ones(2, stitched.WIDTH)).isfinite().all()
 
     def test_a_single_score(self, tmp_path: Path) -> None:
         config = transformers.BertConfig(
