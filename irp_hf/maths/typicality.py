@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -191,10 +192,14 @@ class Spreads:
         """Directions that are shrunk by the ridge, shape (d, r)."""
         self.weight = k / (k - 1) ** 2 / ridge  # of one row in the covariance of all, whose mean moves without it too
 
+    @cached_property
+    def _few(self) -> _FewRows:
+        return _FewRows(self.rows, self.lengths)
+
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
         if len(self.rows) <= EXACT:
-            return _spread(_left_out(self.rows, self.lengths, found, left_out))
+            return _spread(self._few.distances(found, left_out))
         same, dtype, found = found is self.given, found.dtype, found.to(self.rows.dtype)
         vectors = found, self.projected if same else found @ self.root
         rows = self.rows[left_out], self.projected[left_out]
@@ -205,32 +210,45 @@ class Spreads:
         return _spread(_product(vectors, vectors) + self.weight * across.square() / left).to(dtype)
 
 
-def _left_out(rows: Tensor, lengths: Tensor, found: Tensor, left_out: Tensor) -> Tensor:
-    """Mahalanobis distance `(n,)` of `found (n, d)` from all `rows (k, d)` but the one that `left_out (n,)` names for each.
+class _FewRows:
+    """Few rows without each in turn, and how far vectors are from all others.
 
-    Both are unit rows about the mean of all, and are moved to that of the others. In closed form the row that is left out
+    All are unit rows about the mean of all, and are moved to that of the others. In closed form the row that is left out
     would lie in the span of the others, since all together have the mean 0: each of 30 rows of 256 numbers would look as near
-    as what was fitted on, and every later vector strange. The rows had these `lengths (k,)`, and what is found that of the row
-    that is left out.
+    as what was fitted on, and every later vector strange.
     """
-    k, d = rows.shape
-    products, lengths = rows @ rows.T, lengths.clamp(min=SMALLEST)
-    steps = lengths[:, None] / lengths / (k - 1)  # by how much of row i each other moves where row i is left out
-    crossed = steps[:, None] * products[:, :, None]
-    moved = products + crossed + crossed.transpose(1, 2)
-    moved += steps[:, :, None] * steps[:, None] * products.diagonal()[:, None, None]
-    squares = moved.diagonal(dim1=1, dim2=2)
-    weights = squares.clamp(min=SMALLEST).rsqrt() * (squares > NEGLIGIBLE * (1 + steps).square())
-    weights.fill_diagonal_(0)  # the row itself has none, as what then lies at the mean
-    moved = weights[:, :, None] * moved * weights[:, None]
-    moved.diagonal(dim1=1, dim2=2).add_(RIDGE * (k - 1) / d)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moved))
-    found = unit_rows(found + rows[left_out] / (k - 1))
-    across = found @ rows.T + steps[left_out] * (found * rows[left_out]).sum(1, keepdim=True)
-    across = weights[left_out] * across
-    parts = torch.arange(len(found), device=rows.device).split(max(1, BLOCK // k**2))
-    explained = torch.cat([torch.einsum("na,nab,nb->n", across[n], inverse[left_out[n]], across[n]) for n in parts])
-    return 1 - explained
+
+    def __init__(self, rows: Tensor, lengths: Tensor) -> None:
+        """Of `rows (k, d)`, which had these `lengths (k,)`."""
+        k, d = rows.shape
+        self.rows = rows
+        products, lengths = rows @ rows.T, lengths.clamp(min=SMALLEST)
+        self.steps = steps = lengths[:, None] / lengths / (k - 1)  # by how much of row i each other moves without it
+        crossed = steps[:, None] * products[:, :, None]
+        moved = products + crossed + crossed.transpose(1, 2)
+        moved += steps[:, :, None] * steps[:, None] * products.diagonal()[:, None, None]
+        squares = moved.diagonal(dim1=1, dim2=2)
+        weights = squares.clamp(min=SMALLEST).rsqrt() * (squares > NEGLIGIBLE * (1 + steps).square())
+        self.weights = weights.fill_diagonal_(0)  # the row itself has none, as what then lies at the mean
+        moved = weights[:, :, None] * moved * weights[:, None]
+        moved.diagonal(dim1=1, dim2=2).add_(RIDGE * (k - 1) / d)
+        self.factors = torch.linalg.cholesky(moved)
+
+    def distances(self, found: Tensor, left_out: Tensor) -> Tensor:
+        """Mahalanobis distance `(n,)` of `found (n, d)` from all rows but the one that `left_out (n,)` names for each.
+
+        What is found has the length of that row.
+        """
+        k, rows = len(self.rows), self.rows
+        found = unit_rows(found + rows[left_out] / (k - 1))
+        across = found @ rows.T + self.steps[left_out] * (found * rows[left_out]).sum(1, keepdim=True)
+        across = self.weights[left_out] * across
+        explained = torch.empty_like(across[:, 0])
+        for part in torch.arange(len(found), device=rows.device).split(max(1, BLOCK // k**2)):
+            factors = self.factors[left_out[part]]
+            solved = torch.linalg.solve_triangular(factors, across[part, :, None], upper=False)
+            explained[part] = solved.square().sum((1, 2))
+        return 1 - explained
 
 
 def _rough(rows: Tensor) -> Tensor:
