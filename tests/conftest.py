@@ -1,5 +1,6 @@
 """Fixtures that several test modules share: parallel anchors of real pictures, adapters, saved folders."""
 
+import gc
 import re
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.errors import IRPError
 
 torch.set_num_threads(1)
+gc.disable()  # until all test modules are imported: what they import stays
 
 NUM_ANCHORS = 120
 FIXED: dict[str, dict[str, Any]] = {
@@ -28,6 +30,13 @@ FIXED: dict[str, dict[str, Any]] = {
     "whitened": {"balance": 0.5, "ridge": 0.1},
     "pruned": {"pruning_threshold": 0.7, "num_subspaces": 4},
 }
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now is garbage no more: to look through half a million objects again and again takes a tenth."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 class Digits(NamedTuple):

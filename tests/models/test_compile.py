@@ -25,8 +25,8 @@ def adapter(request) -> IRPAdapter:
     return IRPAdapter.from_anchors(SOURCE, TARGET, **FITS[request.param])
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_a_compiled_adapter_is_one_graph_and_gives_the_same(adapter, backend):
+def test_a_compiled_adapter_is_one_graph_and_gives_the_same(adapter):
+    backend = "aot_eager"  # which traces all that "eager" does, and then what runs backwards
     compiled = torch.compile(adapter, backend=backend, fullgraph=True)
     want, sure = adapter.translate(X, return_confidence=True)
     assert torch.equal(compiled(embeddings=X).translated, want)
@@ -99,25 +99,25 @@ def test_values_are_checked_again_once_it_runs_by_itself(adapter, refusal):
     assert "Row 3" in refusal(copy.deepcopy(adapter).translate, broken)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30, 3e38])
-def test_what_cannot_be_refused_in_a_graph_comes_out_as_nan(adapter, value, refusal):
+def test_what_cannot_be_refused_in_a_graph_comes_out_as_nan(adapter, refusal):
     """A row that is no vector would come out as a plausible one."""
-    broken = X.clone()
-    broken[3, 1] = value
-    assert "Row 3" in refusal(adapter, broken)
     model = Translate(adapter)
     exported = torch.export.export(model, (X,), dynamic_shapes={"x": {0: torch.export.Dim("rows")}}).module()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(model, X)
     compiled = torch.compile(adapter, backend="eager")
-    output = compiled(broken, return_confidence=True)
-    for translated, sure in (exported(broken), traced(broken), (output.translated, output.confidence)):
-        assert translated[3].isnan().all()
-        assert sure[3].isnan()
-        others = torch.arange(len(X)) != 3
-        torch.testing.assert_close(translated[others], adapter(X).translated[others], rtol=1e-4, atol=1e-4)
-    assert "Row 3" in refusal(compiled.translate, broken)
+    others = torch.arange(len(X)) != 3
+    for value in (float("nan"), float("inf"), -float("inf"), 1e30, 3e38):
+        broken = X.clone()
+        broken[3, 1] = value
+        assert "Row 3" in refusal(adapter, broken)
+        output = compiled(broken, return_confidence=True)
+        for translated, sure in (exported(broken), traced(broken), (output.translated, output.confidence)):
+            assert translated[3].isnan().all(), value
+            assert sure[3].isnan(), value
+            torch.testing.assert_close(translated[others], adapter(X).translated[others], rtol=1e-4, atol=1e-4)
+        assert "Row 3" in refusal(compiled.translate, broken)
 
 
 @pytest.mark.slow
