@@ -224,13 +224,12 @@ class _FewRows:
         self.rows = rows
         products, lengths = rows @ rows.T, lengths.clamp(min=SMALLEST)
         self.steps = steps = lengths[:, None] / lengths / (k - 1)  # by how much of row i each other moves without it
-        crossed = steps[:, None] * products[:, :, None]
-        moved = products + crossed + crossed.transpose(1, 2)
-        moved += steps[:, :, None] * steps[:, None] * products.diagonal()[:, None, None]
+        left = torch.stack([products + steps * products.diagonal()[:, None], steps], dim=2)
+        moved = torch.baddbmm(products.expand(k, k, k), left, torch.stack([steps, products], dim=1))
         squares = moved.diagonal(dim1=1, dim2=2)
         weights = squares.clamp(min=SMALLEST).rsqrt() * (squares > NEGLIGIBLE * (1 + steps).square())
         self.weights = weights.fill_diagonal_(0)  # the row itself has none, as what then lies at the mean
-        moved = weights[:, :, None] * moved * weights[:, None]
+        moved.mul_(weights[:, :, None]).mul_(weights[:, None])
         moved.diagonal(dim1=1, dim2=2).add_(RIDGE * (k - 1) / d)
         self.factors = torch.linalg.cholesky(moved)
 
