@@ -216,7 +216,7 @@ def error_at(errors: Tensor, coverage: float) -> Tensor | None:
 def _landmarks(choice: Choice, pairs: Pairs) -> tuple[Tensor, float]:
     """Those of the map `(m, d_X)` and its γ, where it has any, so that they are stored, and compared with, once."""
     if choice.inverse.folds_to is KernelMap:
-        folded = cast(KernelMap, choice.fold(pairs))
+        folded = cast(KernelMap, choice.unstretched(pairs))
         return folded.landmarks, folded.gamma
     rows = pairs.lifted(choice.inverse.lift)
     return rows[_some(len(rows), NUM_LANDMARKS, rows.device)], KernelInverse.gamma

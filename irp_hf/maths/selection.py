@@ -75,11 +75,13 @@ class Choice:
 
     def fold(self, pairs: Pairs) -> Folded:
         """The inverse over all `pairs`, its scale restoration folded in."""
+        return self.unstretched(pairs).then(self.stretch)
+
+    def unstretched(self, pairs: Pairs) -> Folded:
+        """The same before its scale is restored."""
         if self.solved is not None:
-            folded: Folded = self.solved.fold()
-        else:
-            folded = self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
-        return folded.then(self.stretch)
+            return self.solved.fold()
+        return self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
 
     def kept(self) -> Choice:
         """Without what only the fit itself needs: the solution and the directions, most of the memory."""
