@@ -117,8 +117,7 @@ def test_rows_that_are_no_anchors_are_a_test(digits):
     IRPAdapter.from_anchors(line[:300], flat[:300], method="kernel").evaluate(line[300:], flat[300:])
 
 
-@pytest.mark.parametrize(("items", "copies"), [(30, 10), (100, 3), (150, 2)])
-@pytest.mark.parametrize("rounding", [0, 1e-4])
+@pytest.mark.parametrize(("items", "copies", "rounding"), [(30, 10, 0), (30, 10, 1e-4), (100, 3, 1e-4), (150, 2, 0)])
 def test_copies_are_told_at_the_fit(items: int, copies: int, rounding: float):
     """Three hundred rows would be taken for three hundred items, of which there are thirty."""
     rows = np.repeat(np.arange(items), copies)
@@ -130,8 +129,7 @@ def test_copies_are_told_at_the_fit(items: int, copies: int, rounding: float):
     assert str(told.message) in " ".join(str(adapter.report(progress=False, baselines=[])).split())
 
 
-@pytest.mark.parametrize(("items", "copies"), [(30, 10), (30, 4), (40, 2)])
-@pytest.mark.parametrize("noise", [0.03, 0.1])
+@pytest.mark.parametrize(("items", "copies", "noise"), [(30, 10, 0.03), (30, 4, 0.1), (40, 2, 0.03), (40, 2, 0.1)])
 def test_noisy_copies_are_told_at_the_fit(tmp_path, items: int, copies: int, noise: float):
     """Variants of few items would promise .99, where other items reach .2."""
     rows = np.repeat(np.arange(items), copies)
@@ -173,7 +171,7 @@ def test_probes_hold_whole_groups_out():
 
 @pytest.mark.parametrize("shared", ["source", "target"])
 @pytest.mark.parametrize("method", ["kernel", "whitened", "pruned"])
-@pytest.mark.parametrize("count", [2, 3, 4, 12, 60, 118, 119])
+@pytest.mark.parametrize("count", [2, 12, 60, 118, 119])
 def test_a_group_of_any_size_neither_breaks_a_fit_nor_a_report(shared: str, method: str, count: int):
     """One prototype for a class, or a constant answer to half of the items, would end in an error of torch's."""
     source, target = WORDS[:60, :8].repeat(2, 0) + 0.2 * RANDOM.normal(size=(120, 8)), RANDOM.normal(size=(120, 5))
@@ -181,7 +179,7 @@ def test_a_group_of_any_size_neither_breaks_a_fit_nor_a_report(shared: str, meth
     adapter = IRPAdapter.from_anchors(source, target, method=method)
     assert np.isfinite(adapter.translate(source)).all()
     assert np.isfinite(adapter.config.score)
-    if count in (3, 60, 119):
+    if count in (2, 60, 119):
         assert str(adapter.report(progress=False, baselines=["ridge"]))
 
 
