@@ -57,7 +57,7 @@ class Side:
 
 
 def main(path: Path) -> None:
-    print("The first time this takes about a minute on two cores; all is kept, and the next time it takes seconds.", flush=True)
+    print("The first time this takes about a minute on two cores; later it takes seconds, as all is kept.", flush=True)
     start = time.perf_counter()
     logging.disable_progress_bar()
     trec = load_trec()
