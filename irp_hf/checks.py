@@ -61,17 +61,15 @@ def check_choice(
     for choice in known:
         if isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool) and value == choice:
             return choice
-    texts = [choice for choice in known if isinstance(choice, str)]
-    if typed and isinstance(value, str) and (meant := nearest_name(value, texts)) is not None:
-        advice = f"Write {meant!r}."
-    raise refusal(name, f"one of {quoted(known)}", shown(value), advice)
+    raise refusal(name, f"one of {quoted(known)}", shown(value), written(value, known, advice) if typed else advice)
 
 
-def nearest_name(value: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that is most like a misspelt `value`, in whatever case; None where none is."""
-    lower = {name.lower(): name for name in names}
-    meant = difflib.get_close_matches(value.lower().replace(" ", "_"), lower, 1, ALIKE)
-    return lower[meant[0]] if meant else None
+def written(value: Any, names: Iterable[Any], advice: str) -> str:
+    """The advice to write the one of `names` that is most like a misspelt `value`, in whatever case; else that `advice`."""
+    lower = {name.lower(): name for name in names if isinstance(name, str)}
+    given = value.lower().replace(" ", "_") if isinstance(value, str) else ""
+    meant = difflib.get_close_matches(given, lower, 1, ALIKE)
+    return f"Write {lower[meant[0]]!r}." if meant else advice
 
 
 def check_list(name: str, values: Any, *, least: int = 0, advice: str = "Give a list, of one if need be.") -> list[Any]:

@@ -21,8 +21,8 @@ from irp_hf.checks import (
     check_number,
     check_text,
     check_workers,
-    nearest_name,
     quoted,
+    written,
 )
 from irp_hf.errors import InputError, kind_of, shown
 
@@ -169,4 +169,6 @@ def test_what_is_like_no_choice_gets_the_advice(refusal):
     assert refusal(check_choice, "objective", "mrr", ("cosine", "neighbors"), error=InputError).endswith(
         " Choose one of them."
     )
-    assert nearest_name("Relative Map", ("kernel", "relative_map")) == "relative_map"
+    assert written("Relative Map", ("kernel", "relative_map"), "Leave it out.") == "Write 'relative_map'."
+    assert written("Procrustes", ("ridge", "procrustes"), "Leave it out.") == "Write 'procrustes'."
+    assert written(7, ("ridge", 7), "Leave it out.") == "Leave it out."

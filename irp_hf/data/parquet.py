@@ -6,12 +6,14 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from irp_hf.checks import check_list, check_text, quoted
+from irp_hf.checks import check_list, check_text, quoted, written
 from irp_hf.data.arrow import arrow_matrix
+from irp_hf.data.memory import allocating
+from irp_hf.disk.places import check_path
 from irp_hf.errors import first_line, missing, refusal, shown
 
 BATCH = 8192  # rows that are decoded at once
@@ -31,15 +33,10 @@ class ParquetColumn:
         Raises `InputError` for what is no Parquet file, for a column that there is not or that holds no floats, and
         `MissingDependencyError` without pyarrow.
         """
-        given = (
-            [files]
-            if isinstance(files, str | os.PathLike)
-            else check_list("files", files, least=1, advice="Name a file.")
-        )
-        self.files, self.column = (
-            [Path(file) for file in given],
-            check_text("column", column, "Name one of its columns."),
-        )
+        alone = isinstance(files, str | os.PathLike)
+        given = [files] if alone else check_list("files", files, least=1, advice="Name a file.")
+        self.files = [check_path("files", file) for file in given]
+        self.column = check_text("column", column, "Name one of its columns.")
         self._groups: list[tuple[Any, int]] = []
         starts = [0]
         for path in self.files:
@@ -51,8 +48,10 @@ class ParquetColumn:
         self._reading = threading.RLock()
         self._forget()
         self.shape = (starts[-1], 0)
+        self._none: Matrix = np.empty((0, 0), np.float32)
         if starts[-1]:
-            self.shape = (starts[-1], self[0:1].shape[1])
+            first = self[0:1]
+            self._none, self.shape = first[:0], (starts[-1], first.shape[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.files, self.column)
@@ -74,30 +73,59 @@ class ParquetColumn:
             got = f"{shown(str(path))} ({first_line(error)})"
             raise refusal("files", "Parquet files", got, "Check the path, or write the file anew.") from error
         if names.count(self.column) != 1:
-            raise refusal(
-                "column", f"one of {quoted(names)} of {path.name}", shown(self.column), "Name that of the vectors."
-            )
+            expected = f"one of {quoted(names) or 'its columns, of which it has none,'} of {path.name}"
+            advice = written(self.column, names, "Name that of the vectors.")
+            raise refusal("column", expected, shown(self.column), advice)
         return opened, rows
 
-    def __getitem__(self, rows: slice) -> Matrix:
-        start, stop, _ = rows.indices(int(self._starts[-1]))
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __iter__(self) -> Iterator[Matrix]:
+        return (row for start in range(0, len(self), BATCH) for row in self[start : start + BATCH])
+
+    @overload
+    def __getitem__(self, rows: int) -> Matrix: ...
+
+    @overload
+    def __getitem__(self, rows: slice) -> Matrix: ...
+
+    def __getitem__(self, rows: Any) -> Matrix:
+        """The vector `(d,)` of a row, or those of a slice `(n, d)`; raises `InputError` for anything else."""
+        try:
+            chosen = range(len(self))[rows]
+        except (TypeError, ValueError, IndexError) as error:
+            advice = "Give a number or a slice; column.take(numbers) gives any rows that rise."
+            raise refusal("rows", f"rows from 0 to {len(self) - 1}", shown(rows), advice) from error
+        if isinstance(chosen, int):
+            vector: Matrix = self._read(chosen, chosen + 1)[0]
+            return vector
+        if not chosen:
+            return self._none
+        if chosen.step != 1:
+            rising = np.sort(chosen)
+            return self.take(rising)[:: 1 if chosen.step > 0 else -1]
+        return self._read(chosen.start, chosen.stop)
+
+    def _read(self, start: int, stop: int) -> Matrix:
+        """The rows from the one number up to the other."""
         parts = []
         while start < stop:
             block, first = self._block_with(start)
             part = block[start - first : stop - first]
             parts.append(part)
             start += len(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
     def take(self, numbers: Matrix) -> Matrix:
         """The rows of these numbers `(n,)`, which rise: the files are read once."""
-        parts, done = [], 0
+        parts, done = [self._none], 0
         while done < len(numbers):
             block, first = self._block_with(int(numbers[done]))
             end = int(np.searchsorted(numbers, first + len(block)))
             parts.append(block[numbers[done:end] - first])
             done = end
-        return np.concatenate(parts)
+        return _joined(parts)
 
     def _block_with(self, row: int) -> tuple[Matrix, int]:
         """The decoded rows that hold this one, and the number of the first of them."""
@@ -142,3 +170,8 @@ class ParquetColumn:
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 got = f"one of {len(self.files)} that cannot be read ({first_line(error)})"
                 raise refusal("files", "whole Parquet files", got, "Write it anew.") from error
+
+
+def _joined(parts: list[Matrix]) -> Matrix:
+    with allocating("rows", "Ask for fewer at a time."):
+        return np.concatenate(parts)

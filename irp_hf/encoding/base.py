@@ -16,7 +16,7 @@ import torch
 
 from irp_hf.checkpoints.digests import processors_digest, weights_digest
 from irp_hf.checkpoints.repository import check_subfolder, check_variant
-from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted
+from irp_hf.checks import check_absent, check_choice, check_count, check_flag, check_list, check_text, quoted, written
 from irp_hf.data.pickles import carries_code, refuse_unpicklable
 from irp_hf.data.wrong import dtype_name
 from irp_hf.encoding.closures import foreign, packed, unpacked
@@ -288,7 +288,9 @@ def check_dtype(name: str, dtype: Any) -> None:
 
 def no_such_pooling(name: str, pooling: Any, choices: Sequence[str]) -> InputError:
     """The error for a plain transformers model whose vectors are not made in that way."""
-    advice = "Name the one that its model card uses; what a classifier's head reads is at='head'."
+    advice = written(
+        pooling, choices, "Name the one that its model card uses; what a classifier's head reads is at='head'."
+    )
     return refusal(
         "pooling", f"one of {quoted(choices)} for {name}, a plain transformers model", shown(pooling), advice
     )

@@ -12,7 +12,7 @@ from irp_hf.checkpoints.budget import budget_of
 from irp_hf.checkpoints.modules import check_modules
 from irp_hf.checkpoints.repository import Repository, loading
 from irp_hf.checkpoints.tokenizers import check_loaded
-from irp_hf.checks import check_absent, quoted
+from irp_hf.checks import check_absent, quoted, written
 from irp_hf.encoding.base import Encoder, Options, RecordedOptions, make_record
 from irp_hf.encoding.forward import device_of, reading
 from irp_hf.encoding.inputs import modality_of_item
@@ -125,7 +125,9 @@ def _routed(module: Any, task: str | None, modality: str, name: str) -> list[Any
         route = module._resolve_route(task=task, modality=modality)
     except ValueError as error:
         expected = f"one of {quoted(module.sub_modules)}, the routes of {name}"
-        raise refusal("task", expected, shown(task), "Name the one that is to encode.") from error
+        raise refusal(
+            "task", expected, shown(task), written(task, module.sub_modules, "Name the one that is to encode.")
+        ) from error
     return [part for inner in module.sub_modules[route] for part in _routed(inner, task, modality, name)]
 
 
@@ -139,7 +141,8 @@ def _prompt(model: Any, name: str, options: Options) -> str | None:
         return options.prompt
     if options.prompt_name is not None and options.prompt_name not in model.prompts:
         expected = f"one of {quoted(model.prompts)}, the prompts of {name}"
-        raise refusal("prompt_name", expected, shown(options.prompt_name), "Give the text itself as prompt=.")
+        advice = written(options.prompt_name, model.prompts, "Give the text itself as prompt=.")
+        raise refusal("prompt_name", expected, shown(options.prompt_name), advice)
     of_task = PROMPTS.get(options.task or "", (options.task,))
     names = [options.prompt_name] if options.prompt_name is not None else [*of_task, model.default_prompt_name]
     return next((model.prompts[key] for key in names if key in model.prompts), None)
@@ -158,7 +161,12 @@ def _recorded_task(model: Any, task: str | None, modality: str, path: list[Any],
         return task
     if task is not None and task not in PROMPTS and task not in model.prompts:
         known = dict.fromkeys([*PROMPTS, *model.prompts])
-        raise refusal("task", f"one of {quoted(known)}, since {name} has no routes", shown(task), "Leave it out.")
+        raise refusal(
+            "task",
+            f"one of {quoted(known)}, since {name} has no routes",
+            shown(task),
+            written(task, known, "Leave it out."),
+        )
     return None
 
 

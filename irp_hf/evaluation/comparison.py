@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irp_hf.baselines.closed_form import Baseline
 from irp_hf.baselines.registry import BASELINES, Fit
-from irp_hf.checks import check_list, nearest_name, quoted
+from irp_hf.checks import check_list, quoted, written
 from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.evaluation.costs import baseline_cost
 from irp_hf.evaluation.held_out import Row, evaluate, out_of_fold
@@ -46,7 +46,7 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
                 "baselines",
                 f"functions fit(source, target), or names among {quoted(('all', *BASELINES))}",
                 shown(entry),
-                _as_written(entry)
+                written(entry, ("all", *BASELINES), "Use a name as it is written here.")
                 if isinstance(entry, str)
                 else "Give the function that fits, and not what it returned.",
             )
@@ -58,11 +58,6 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
                 "Give a dictionary from names to functions.",
             )
     return fits
-
-
-def _as_written(name: str) -> str:
-    meant = nearest_name(name, ("all", *BASELINES))
-    return "Use a name as it is written here." if meant is None else f"Write {meant!r}."
 
 
 def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, seed: int) -> Iterator[Row]:

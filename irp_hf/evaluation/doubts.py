@@ -60,7 +60,7 @@ def doubts(
         "targets": (target, pairs.target, pairs.groups.targets),
     }
     for name, (rows, side, items) in sides.items():
-        found += zeros(name, rows)
+        found += constant(name, rows)
         found += far_off(name, rows.double()) or of_side(name, side, items)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
@@ -157,15 +157,16 @@ def by_any_order(chance: Chance) -> str:
     return f"that of rows which belong together is above {number(UNRELATED)}"
 
 
-def zeros(name: str, side: Tensor) -> list[Doubt]:
-    """Of rows of `side (k, d)` that are zero throughout, which no encoder gives: an item that was not encoded has such."""
-    rows = (side == 0).all(1).nonzero()[:, 0]
+def constant(name: str, side: Tensor) -> list[Doubt]:
+    """Of rows of `side (k, d)` that are one number throughout, 0 say, which no encoder gives: an item that was not encoded."""
+    rows = (side == side[:, :1]).all(1).nonzero()[:, 0] if side.shape[1] > 1 else side.new_empty(0)
     if not len(rows):
         return []
+    throughout = "zero" if not side[rows].any() else "one number"
     what = f"Row {int(rows[0])} of the {name} is" if len(rows) == 1 else f"{len(rows):,} rows of the {name} are"
     which = "" if len(rows) == 1 else f" (the first is row {int(rows[0])})"
-    words = f"{what} zero throughout{which}, which no encoder gives. Check that all were encoded, or drop them on both sides."
-    return [Doubt("zero", words)]
+    advice = "Check that all were encoded, or drop them on both sides."
+    return [Doubt("zero", f"{what} {throughout} throughout{which}, which no encoder gives. {advice}")]
 
 
 def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doubt]:

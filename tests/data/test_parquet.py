@@ -42,6 +42,33 @@ def test_rows_come_as_they_were_written(files, monkeypatch):
     assert np.array_equal(Rows(column).take(numbers).numpy(), X[numbers.numpy()])
 
 
+def test_rows_are_asked_for_as_of_an_array(files, monkeypatch):
+    """A step was dropped, and a number ended in an error of Python's own."""
+    monkeypatch.setattr("irp_hf.data.parquet.BATCH", 40)
+    column = ParquetColumn(files, "x")
+    assert len(column) == 1000
+    assert np.array_equal(np.stack(list(column)), X)
+    for rows in (3, -1, np.int64(620), slice(5, 5), slice(None, None, 7), slice(None, None, -1), slice(700, 600, -3)):
+        assert np.array_equal(column[rows], X[rows])
+        assert column[rows].dtype == np.float32
+    for numbers in ([], [3, 620]):
+        assert np.array_equal(column.take(np.array(numbers, int)), X[numbers])
+
+
+@pytest.mark.parametrize("rows", [1000, -1001, None, "x", 2.0, [1, 2], (1, 2), np.arange(1000) > 9, slice("a", 3), ...])
+def test_what_is_no_number_of_a_row_is_refused(files, rows, refusal):
+    assert says(refusal(ParquetColumn(files, "x").__getitem__, rows, error=InputError), "rows from 0 to 999", "take")
+
+
+def test_a_file_without_rows(files, tmp_path, refusal):
+    nothing = write(tmp_path / "nothing.parquet", X[:0])
+    assert np.array_equal(as_matrix(ParquetColumn([nothing, *files, nothing], "x")), X)
+    column = ParquetColumn(nothing, "x")
+    assert len(column) == 0
+    assert len(column[:]) == 0
+    assert says(refusal(as_matrix, column, error=InputError), "at least one row")
+
+
 def test_it_stands_for_an_array(files, tmp_path):
     """If it fails, a fit or a translation from files is another than that from the array."""
     y = write(tmp_path / "y.parquet", np.tanh(X[:, :3]))
@@ -57,6 +84,8 @@ def test_it_stands_for_an_array(files, tmp_path):
 def test_what_is_no_column_of_vectors_is_refused(files, tmp_path):
     """If it fails, a wrong path or column ends in an error of pyarrow."""
     (tmp_path / "text").write_text("no table")
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pa.table({}), empty)
     for given, column, words in (
         (files, "y", ["column", "'x'", "'y'"]),
         (files, "name", ["name"]),
@@ -64,6 +93,14 @@ def test_what_is_no_column_of_vectors_is_refused(files, tmp_path):
         (tmp_path / "nothing", "x", ["no file"]),
         ([], "x", ["files"]),
         (tmp_path, "x", ["no file"]),
+        ([1], "x", ["a path", "got 1"]),
+        ([files[0], None], "x", ["a path", "got None"]),
+        ([b"x"], "x", ["a path", "b'x'"]),
+        ("a\0b", "x", ["a path"]),
+        ("\ud800", "x", ["a path"]),
+        (files, "Name", ["Write 'name'"]),
+        (files, 3, ["column", "a text"]),
+        (empty, "x", ["of which it has none"]),
     ):
         with pytest.raises(InputError) as error:
             ParquetColumn(given, column)

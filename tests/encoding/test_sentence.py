@@ -114,3 +114,18 @@ def test_a_pipeline_with_two_poolings_opens(two_modes, tmp_path, refusal):
     swapped = SentenceTransformer(modules=[two_modes[0], Pooling(16, ("max", "mean"))], device="cpu")
     text = refusal(StitchedModel, swapped, str(tmp_path / "adapter"), head, error=InputError)
     assert says(text, "pooling=('mean', 'max')", "pooling=('max', 'mean')")
+
+
+def test_the_name_that_was_meant_is_said(two_modes, refusal):
+    """A list of all names has the right one in it, and nobody reads it."""
+    prompted = SentenceTransformer(modules=list(two_modes), prompts={"query": "w1 ", "passage": "w2 "}, device="cpu")
+    for options, meant in (
+        ({"prompt_name": "Query"}, "query"),
+        ({"prompt_name": "passages"}, "passage"),
+        ({"task": "querry"}, "query"),
+        ({"task": "Documents"}, "document"),
+    ):
+        assert f"Write '{meant}'." in refusal(encode, prompted, ["w1"], error=InputError, **options)
+    plain = two_modes[0].model
+    text = refusal(encode, plain, ["w1"], pooling="Means", processor=tiny.tokenizer(), error=InputError)
+    assert "Write 'mean'." in text

@@ -226,6 +226,16 @@ def test_rows_of_zeros_are_counted(rows: list[int], side: int):
     )
 
 
+def test_rows_of_one_number_are_counted():
+    """What a gallery refuses would be an anchor like any other; of vectors of one number nothing can be said."""
+    source = X[:K].copy()
+    source[[4, 9]] = [[1.5], [0.0]]
+    assert any(
+        "2 rows of the sources are one number throughout (the first is row 4)" in one for one in fit(source, Y[:K])[1]
+    )
+    assert not any("throughout" in one for one in fit(X[:K], Y[:K, :1])[1])
+
+
 def test_wrong_rows_here_and_there_are_not_found():
     """docs/measure.md says so; if it fails, say there what is found now."""
     order = np.arange(K)
