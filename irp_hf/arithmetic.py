@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, ContextDecorator, ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from irp_hf.errors import refusal
 
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")  # that have an autocast
 CPU = torch.device("cpu")
+OUTSIDE = "Call it outside; adapter(embeddings=x) and adapter.translate(x) can be called there."
 ROUNDED = ("bf16", "tf32")  # what float32 may be rounded to before it is multiplied
 
 
@@ -24,6 +25,7 @@ class own_arithmetic(ContextDecorator):
     """Within it, or within a function that it decorates, none of the caller's modes changes a result.
 
     No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
+    Raises `InputError` in a `FakeTensorMode`, which follows shapes alone: there only what has `gradients` can be done.
     """
 
     def __init__(self, gradients: bool = False) -> None:
@@ -36,6 +38,10 @@ class own_arithmetic(ContextDecorator):
         return own_arithmetic(self._gradients)
 
     def __enter__(self) -> None:
+        if not self._gradients and not torch.compiler.is_compiling() and _follows_shapes():
+            expected, got = "tensors that hold values", "a FakeTensorMode, in which none does"
+            advice = "Call it outside of that mode; adapter(embeddings=x) can be called in it."
+            raise refusal("torch", expected, got, advice)
         before = torch.is_grad_enabled()
         wanted, modes = self._gradients and before, _to_end()
         if modes:
@@ -95,9 +101,28 @@ def working_dtype(dtype: torch.dtype, device: torch.device, double: bool = False
 
 
 def values_known() -> bool:
-    """Whether values can be looked at: not while torch compiles, exports or traces, nor inside `torch.func`."""
+    """Whether values can be looked at: not while torch compiles, exports, traces or follows shapes, nor inside `torch.func`."""
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return not traced and torch._C._functorch.peek_interpreter_stack() is None
+    return not traced and not inside_func() and not _follows_shapes()
+
+
+def inside_func() -> bool:
+    """Whether a transform of `torch.func` is at work: `vmap` allows no random numbers, for one."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def check_values(name: str, tensor: Tensor) -> None:
+    """Raise `InputError` for a tensor that stands for others: inside `torch.func`, or where torch follows shapes alone."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        expected, got = "tensors that hold values", "one inside torch.func (vmap, grad, ...), which stands for many"
+        raise refusal(name, expected, got, OUTSIDE)
+    if type(tensor).__name__ == "FakeTensor":
+        raise refusal(name, "tensors that hold values", "a FakeTensor, which has a shape alone", "Give the real ones.")
+
+
+def _follows_shapes() -> bool:
+    """Whether a `FakeTensorMode` is on."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def check_evaluating(name: str, module: nn.Module | None) -> None:

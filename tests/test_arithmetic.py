@@ -16,6 +16,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from irp_hf import AnchoredSpace, IRPAdapter, IRPStitchPipeline, StitchedModel
 from irp_hf.analysis.scale_distribution import scale_distribution
@@ -23,6 +24,7 @@ from irp_hf.analysis.stability import stability
 from irp_hf.arithmetic import keeps_products, own_arithmetic, values_known
 from irp_hf.baselines.registry import BASELINES
 from irp_hf.encoding import encode
+from irp_hf.errors import InputError
 from irp_hf.evaluation.held_out import evaluate
 from irp_hf.heads import open_head
 from irp_hf.integrations.sentence_transformers import IRPTranslation
@@ -95,7 +97,7 @@ def entrances(tmp_path_factory) -> dict[str, Callable[[], Any]]:
     classify = IRPStitchPipeline(model)
     sentences = [Transformer(str(root / "encoder")), Pooling(tiny.LAYERS["hidden_size"], "mean")]
     sentence, translation = SentenceTransformer(modules=sentences, device="cpu"), IRPTranslation(adapter)
-    texts = tiny.texts()
+    texts, array, rows = tiny.texts(), X.numpy(), X.tolist()
 
     def saved() -> bytes:
         adapter.save_pretrained(root / "again")
@@ -113,8 +115,8 @@ def entrances(tmp_path_factory) -> dict[str, Callable[[], Any]]:
         "from_embeddings": lambda: AnchoredSpace.from_embeddings(SOURCE).checksum(),
         "translate": lambda: adapter.translate(X),
         "translate linear": lambda: whitened.translate(X, return_confidence=True)[1],
-        "translate numpy": lambda: adapter.translate(X.numpy()).tobytes(),
-        "translate lists": lambda: adapter.translate(X.tolist()).tobytes(),
+        "translate numpy": lambda: adapter.translate(array).tobytes(),
+        "translate lists": lambda: adapter.translate(rows).tobytes(),
         "translate bfloat16": lambda: adapter.translate(X.bfloat16()),
         "translate float64": lambda: adapter.translate(X.double()),
         "confidence": lambda: adapter.confidence(X),
@@ -256,6 +258,42 @@ def test_torch_func_goes_through_forward(method):
     torch.testing.assert_close(forward, jacobian.sum(2), rtol=1e-2, atol=1e-2)
     gradient = torch.func.grad(lambda x: adapter(embeddings=x).translated.sum())(X)
     torch.testing.assert_close(gradient, jacobian.sum(1), rtol=1e-2, atol=1e-2)
+
+
+def test_what_needs_values_is_refused_inside_torch_func(refusal):
+    adapter, source, target = IRPAdapter.from_anchors(SOURCE, TARGET, **KERNEL), torch.from_numpy(SOURCE), TARGET
+
+    def fitted(rows: torch.Tensor) -> torch.Tensor:
+        return IRPAdapter.from_anchors(rows, target, **KERNEL).source_anchors
+
+    def arrays(rows: torch.Tensor) -> torch.Tensor:
+        return rows + IRPAdapter.from_anchors(SOURCE, target, method="kernel").config.gamma
+
+    def judged(rows: torch.Tensor) -> torch.Tensor:
+        return rows + adapter.evaluate(rows, target).cosine.value
+
+    for call in (fitted, arrays, judged):
+        assert "torch.func" in refusal(torch.func.vmap(call), source[None], error=InputError)
+    assert "torch.func" in refusal(torch.func.grad(lambda rows: fitted(rows).sum()), source, error=InputError)
+
+
+OF_SHAPES = ("forward", "translate", "translate linear", "translate bfloat16", "translate float64", "confidence")
+
+
+def test_where_torch_follows_shapes_alone(entrances, plain, refusal):
+    """What ended in an error of torch's is refused; what a model of transformers does there, an adapter does too."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for name, enter in entrances.items():
+            if name in (*OF_SHAPES, "head", "IRPTranslation"):
+                found = enter()
+                assert (found.shape, found.dtype) == (plain[name].shape, plain[name].dtype), name
+            else:
+                assert "hold values" in refusal(enter, error=InputError), name
+        shape_alone = torch.empty(3, SOURCE.shape[1])
+    adapter = IRPAdapter.from_anchors(SOURCE, TARGET, **KERNEL)
+    for call in (adapter.translate, adapter.confidence, lambda x: adapter(embeddings=x)):
+        assert "FakeTensor" in refusal(call, shape_alone, error=InputError)
+    assert "FakeTensor" in refusal(AnchoredSpace.from_embeddings, shape_alone, error=InputError)
 
 
 def test_random_numbers_of_the_caller_are_neither_used_nor_moved(entrances):

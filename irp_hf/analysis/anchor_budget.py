@@ -16,6 +16,7 @@ from torch import Tensor
 from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_count, check_list, check_number
+from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
@@ -127,6 +128,7 @@ class AnchorBudget(Printed):
 
 
 @own_arithmetic()
+@allocating("anchor_budget", "Give fewer rows, or free some memory.")
 def anchor_budget(
     source: Any,
     target: Any,

@@ -14,6 +14,7 @@ import numpy as np
 from irp_hf.analysis.inputs import check_enough, parallel_anchors
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_choice, check_text
+from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.held_out import Evaluation, evaluate, other_folds
@@ -133,6 +134,7 @@ class Compatibility(Printed):
 
 
 @own_arithmetic()
+@allocating("compatibility", "Give fewer rows, or free some memory.")
 def compatibility(
     spaces: Mapping[str, Any],
     *,

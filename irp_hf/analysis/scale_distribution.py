@@ -20,6 +20,7 @@ from irp_hf.analysis.modes import num_modes
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_count
 from irp_hf.data.arrays import as_matrix
+from irp_hf.data.memory import allocating
 from irp_hf.errors import refusal
 from irp_hf.evaluation.plots import COLORS, INK, draw, title
 from irp_hf.evaluation.printed import Printed, Table, number
@@ -160,6 +161,7 @@ SHAPE_TITLES = {
 
 
 @own_arithmetic()
+@allocating("scale_distribution", "Give fewer rows, or free some memory.")
 def scale_distribution(embeddings: Any, *, num_bins: int | None = None) -> ScaleDistribution:
     """The distribution of the norms of `embeddings (n, d)`, raw and centred by their mean (paper, figure 5).
 

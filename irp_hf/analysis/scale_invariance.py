@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_absent, check_list, check_number, quoted
 from irp_hf.data.arrays import as_matrix
+from irp_hf.data.memory import allocating
 from irp_hf.errors import kind_of, refusal, shown
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.plots import BAND, COLORS, MUTED, draw, title
@@ -126,6 +127,7 @@ class ScaleInvariance(Printed):
 
 
 @own_arithmetic()
+@allocating("scale_invariance", "Give fewer rows, or free some memory.")
 def scale_invariance(
     head: Any,
     x: Any,

@@ -14,6 +14,7 @@ from irp_hf.analysis.inputs import hold_out, parallel_anchors
 from irp_hf.analysis.stability_result import Stability, StabilityPoint, best_of, mean_of
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_alias, check_choice, check_list
+from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.evaluation.intervals import bootstrap
 from irp_hf.maths.inverses import INVERSES
@@ -29,6 +30,7 @@ SUBSPACES = (1, 2, 4, 8, 16)
 
 
 @own_arithmetic()
+@allocating("stability", "Give fewer rows, or free some memory.")
 def stability(
     source: Any,
     target: Any = None,

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import check_values
 from irp_hf.data.arrow import Stacked
 from irp_hf.data.matrices import FLOAT_ARRAYS, open_matrix, tensor_of
+from irp_hf.data.memory import allocating
 from irp_hf.data.parquet import ParquetColumn
 from irp_hf.errors import refusal
 
@@ -63,8 +65,9 @@ class Rows:
         return tensor_of(array if usable else array.copy())
 
     def whole(self) -> Tensor:
-        """All of them as one tensor with finite values; raises `InputError` otherwise."""
-        matrix = self[0 : self.num_rows]
+        """All of them as one tensor with finite values; raises `InputError` otherwise, and `TooLargeError`."""
+        with allocating(self.name, "Give fewer rows."):
+            matrix = self[0 : self.num_rows]
         refuse_not_finite(matrix, self.name)
         return matrix
 
@@ -125,6 +128,7 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
 
     The chunk begins at `first_row`.
     """
+    check_values(name, chunk)
     low, high = chunk.aminmax()
     if low.item() >= -LARGEST and high.item() <= LARGEST:  # NaN is neither
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,18 +33,21 @@ def size_of(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
 
 
-@contextmanager
-def allocating(subject: str, advice: str) -> Iterator[None]:
-    """Within it, what an allocator refuses becomes a `TooLargeError` that says what to do."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, IRPError):
-            raise
+class allocating(ContextDecorator):
+    """Within it, or a function that it decorates, what an allocator refuses becomes a `TooLargeError` that says what to do."""
+
+    def __init__(self, subject: str, advice: str) -> None:
+        self._subject, self._advice = subject, advice
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, MemoryError | RuntimeError) or isinstance(error, IRPError):
+            return
         told = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not told and not any(words in str(error).lower() for words in REFUSALS):
-            raise
-        raise refusal(subject, "memory for it", "no more of it", advice, TooLargeError) from error
+        if told or any(words in str(error).lower() for words in REFUSALS):
+            raise refusal(self._subject, "memory for it", "no more of it", self._advice, TooLargeError) from error
 
 
 def _of_system() -> int | None:

@@ -13,6 +13,7 @@ from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request
 from irp_hf.data.digests import digests
+from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.disk.again import blocks_to_check, check_again
 from irp_hf.disk.blocks import Blocks, check_out
@@ -172,7 +173,8 @@ def encode_all(encoder: Encoder, items: Sequence[Any], batch_size: int, progress
     with batches_bar(f"Encoding by {encoder.name}", len(items), batch_size, progress) as bar:
         for _, rows, vectors in embed_batches(encoder, items, batch_size):
             if not len(embeddings):
-                embeddings = torch.empty(len(items), vectors.shape[1], dtype=torch.float32, device="cpu")
+                with allocating(f"The vectors of {encoder.name}", "Give out=, a file to write to, or fewer items."):
+                    embeddings = torch.empty(len(items), vectors.shape[1], dtype=torch.float32, device="cpu")
             embeddings.numpy()[rows] = vectors.numpy()  # torch would share out so small a copy among threads
             bar.update(len(rows))
     return embeddings

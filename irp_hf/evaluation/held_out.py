@@ -11,6 +11,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.data.arrays import as_matrix, check_same_rows
+from irp_hf.data.memory import allocating
 from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.from_dict import Check, at_least, within
@@ -134,6 +135,7 @@ class Row:
 
 
 @own_arithmetic()
+@allocating("evaluate", "Give fewer pairs.")
 def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: Tensor | None = None) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from irp_hf.data.memory import allocating
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.places import check_path
@@ -78,8 +79,13 @@ def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, 
     """A figure of panels side by side, each drawn by its function; saved if `path` is given, in the format of its suffix.
 
     `what` is drawn, as errors say it: `a report`. `width` is that of one panel in inches. Raises `MissingDependencyError`
-    without matplotlib, and `InputError` where the file cannot be written.
+    without matplotlib, `TooLargeError` without memory for it, and `InputError` where the file cannot be written.
     """
+    with allocating(f"The picture of {what}", "Free some memory, and draw it again."):
+        return _draw(panels, path, what, width)
+
+
+def _draw(panels: Sequence[Panel], path: str | Path | None, what: str, width: float) -> Figure:
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure

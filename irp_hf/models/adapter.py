@@ -315,7 +315,7 @@ class IRPAdapter(TranslatingModel):
         check_progress(progress)
         named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
-        with self.computing():
+        with self.computing(), allocating("report", "Free some memory, or fit on fewer anchors."):
             anchors = (self.source_anchors, self.target_anchors)
             fitted = self.fitted if self.fitted is not None and self.fitted.checksum == self.checksum() else None
             return make_report(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irp_hf.data.memory import allocating
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
 from irp_hf.evaluation.in_sample import Landmarks, Pair, warn_of_seen
 from irp_hf.evaluation.intervals import share
@@ -24,7 +25,7 @@ def evaluate_on(adapter: TranslatingModel, x: Any, y: Any, labels: Labels | None
     """What translations of `x (n, d_X)` are by the true `y (n, d_Y)`; `labels` are a head's. See `IRPAdapter.evaluate`."""
     widths = adapter.config.source_size, adapter.config.target_size
     source, true = (rows.whole() for rows in both_sides(x, y, ("x", "y"), widths))
-    with adapter.computing():
+    with adapter.computing(), allocating("evaluate", "Give fewer pairs."):
         groups = _groups(adapter, Pair(source.float().double(), true.float().double()))  # as anchors are kept
         translated, true = adapter.translate(source).double(), true.double()
         found = evaluate(translated, true, labels, groups)

@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from irp_hf.arithmetic import OUTSIDE, inside_func
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.progress import SECONDS, progress_bar
-from irp_hf.errors import FitWarning, warn
+from irp_hf.errors import FitWarning, refusal, warn
 from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import Doubt, doubts
 from irp_hf.maths.confidence import calibrate
@@ -52,6 +53,8 @@ def fit(
     `InputError` for options that do not exist or fit, before any work begins, and gives a `FitWarning` for each thing that
     speaks against the fit.
     """
+    if inside_func():
+        raise refusal("fit", "a call outside of torch.func", "one inside of vmap, grad or the like", OUTSIDE)
     methods = methods_of(method)
     given = check_given(method, **options)
     goal = check_objective(objective, labels is not None)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.progress import progress_bar
-from irp_hf.errors import FitWarning, MissingDependencyError, refusal, warn
+from irp_hf.errors import FitWarning, MissingDependencyError, TooLargeError, refusal, warn
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import doubts
@@ -102,7 +102,7 @@ def card_with_report(config: IRPConfig, repo_id: str, folder: Path, report: Repo
     (folder / NUMBERS).write_text(json.dumps(report.untimed().to_dict(), indent=1), encoding="utf-8")
     try:
         report.plot(folder / PICTURE)
-    except MissingDependencyError as error:
+    except (MissingDependencyError, TooLargeError) as error:
         warnings.warn(f"The card has no picture. {error}", stacklevel=2)
         return adapter_card(config, repo_id, report)
     return adapter_card(config, repo_id, report, PICTURE)

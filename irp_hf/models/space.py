@@ -65,6 +65,7 @@ class AnchoredSpace(AnchoredModel):
 
     @classmethod
     @own_arithmetic()
+    @allocating("embeddings", "Give fewer anchors.")
     def from_embeddings(
         cls,
         embeddings: Any,

@@ -15,6 +15,7 @@ from irp_hf.checks import check_flag, check_number
 from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
 from irp_hf.data.arrays import LARGEST, Rows
 from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.data.memory import allocating
 from irp_hf.errors import kind_of, refusal, shown
 from irp_hf.maths.confidence import NUM_ERRORS, Confidence, error_at
 from irp_hf.maths.projection import is_short
@@ -23,6 +24,7 @@ from irp_hf.models.base import AnchoredModel
 from irp_hf.models.rounding import translation_of
 
 DECIDE = ("method", "gamma", "lift", CONFIDENCE_GAMMA, *JUDGED)  # values of the configuration which a translation needs
+PIECEWISE = "Give fewer rows, a smaller chunk_size, or out=, a memory map that takes the result."
 
 
 @dataclass
@@ -74,7 +76,8 @@ class TranslatingModel(AnchoredModel):
 
         With `return_confidence` the answer is a pair: the vectors, and what `confidence(x)` gives, in one pass.
 
-        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row.
+        Raises `InputError` for a wrong shape, width or dtype, and for NaN or infinity, with the row; and `TooLargeError` where
+        the result takes more memory than there is.
         """
         check_flag("return_confidence", return_confidence)
         # A trace forgets what is written into a buffer.
@@ -84,7 +87,7 @@ class TranslatingModel(AnchoredModel):
             return (translated, output.confidence) if return_confidence else translated
         width, wide = self.source_mean.shape[0], self.target_mean.shape[0]
         rows = Rows(x, width=width, other=("target", wide))
-        with self.computing():
+        with self.computing(), allocating("translate", PIECEWISE):
             translation, expected = self._translation(rows.dtype), []
             refuse_overflow(rows, *translation.target)
             result = output_buffer(rows, out, wide)
@@ -121,7 +124,7 @@ class TranslatingModel(AnchoredModel):
                 bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
                 return bound.clamp(-1, 1)
         rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size))
-        with self.computing():
+        with self.computing(), allocating("confidence", "Give fewer rows, or a smaller chunk_size."):
             translation = self._translation(rows.dtype)
             error = None if coverage is None else self._error(translation.confidence, coverage)
             expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
