@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -104,9 +104,24 @@ def _told(processor: Any) -> list[str]:
         written = backend.to_str()  # which begins with how texts were last cut and padded
         return [written[max(0, written.find('"added_tokens"')) :], *cut]
     if hasattr(processor, "get_vocab"):
-        told = json.dumps([processor.get_vocab(), processor.special_tokens_map], sort_keys=True, default=str)
+        vocab = processor.get_vocab()
+        if hasattr(processor, "special_tokens_map"):
+            told = json.dumps([vocab, processor.special_tokens_map], sort_keys=True, default=str)
+        else:  # one of words, of sentence-transformers
+            told = json.dumps([type(processor).__name__, _plain(vocab), _plain(vars(processor))], sort_keys=True)
         return [told, *cut]
     if hasattr(processor, "to_dict"):
         values = {key: value for key, value in processor.to_dict().items() if key[0] != "_" and key not in OF_NO_MATTER}
         return [json.dumps(values, sort_keys=True, default=str)]
     return []
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON can hold them, always in the same order; of an object nothing but its class, for it has an address."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Set):
+        return sorted(map(str, value))
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | None) else type(value).__name__

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from irp_hf.data.memory import allocating
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
-from irp_hf.disk.places import check_path
-from irp_hf.errors import missing, printable, reason_of, refusal
+from irp_hf.disk.places import check_path, is_folder
+from irp_hf.errors import missing, printable, reason_of, refusal, shown
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import among
@@ -111,6 +111,9 @@ def _save(figure: Figure, path: str | Path, what: str) -> None:
         figure.savefig(path)
         return
     place = check_path(f"The picture of {what}", path)
+    if is_folder(place) or str(path).endswith((os.sep, os.altsep or os.sep)):
+        advice = f"Name a file in it: {shown(str(place / 'report.png'))}, say."
+        raise refusal(f"The picture of {what}", "a file", f"the folder {str(path)!r}", advice)
     if not place.suffix:
         place = place.with_name(f"{place.name}.{rcParams['savefig.format']}")  # as matplotlib names it
     if os.path.islink(place):  # the picture goes where it leads

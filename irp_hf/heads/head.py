@@ -168,7 +168,7 @@ class Head(nn.Module):
 
     def names(self, num_labels: int) -> list[str]:
         """The labels' names, LABEL_0, ... where the head has none."""
-        return self.labels or [f"LABEL_{i}" for i in range(num_labels)]
+        return self.labels or [unnamed(i) for i in range(num_labels)]
 
     def __getstate__(self) -> dict[str, Any]:
         """As pickle can carry it; raises `InputError` for a function of the user's own that it cannot."""
@@ -297,9 +297,10 @@ def _places(labels: list[Any], known: list[Any]) -> Tensor:
 
 
 def label_names(config: Any) -> list[str] | None:
-    """The names in a configuration's `id2label`, in the order of their numbers, which JSON keeps as texts.
+    """The names of the logits by a configuration's `id2label`: of logit i what stands at i, LABEL_i where nothing does.
 
-    None without, and where they do not tell each logit's: a key that is no number, one a second time, a value that is no name.
+    There are as many logits as names, as transformers counts them. JSON keeps the numbers as texts. None without, and where
+    they do not tell each logit's: a key that is no number, one a second time, a value that is no name.
     """
     names = getattr(config, "id2label", None)
     if not isinstance(names, dict) or not names or not all(isinstance(name, str | Real) for name in names.values()):
@@ -309,4 +310,9 @@ def label_names(config: Any) -> list[str] | None:
         "".join(numbered.values()).encode()  # half of a character is none
     except (TypeError, ValueError):
         return None
-    return [numbered[place] for place in sorted(numbered)] if len(numbered) == len(names) else None
+    return [numbered.get(i, unnamed(i)) for i in range(len(names))] if len(numbered) == len(names) else None
+
+
+def unnamed(logit: int) -> str:
+    """What a logit is called that has no name, as transformers calls it."""
+    return f"LABEL_{logit}"

@@ -9,7 +9,8 @@ from encoding.test_towers import parts
 from says import says
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import BoW, Dense, Pooling, WordEmbeddings
+from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
 from transformers import CLIPProcessor, pipeline
 
 from irp_hf import AnchoredSpace, AnchorSet, InputError, IRPAdapter, StitchedModel
@@ -129,3 +130,37 @@ def test_the_name_that_was_meant_is_said(two_modes, refusal):
     plain = two_modes[0].model
     text = refusal(encode, plain, ["w1"], pooling="Means", processor=tiny.tokenizer(), error=InputError)
     assert "Write 'mean'." in text
+
+
+def of_words(kind: str, **settings) -> SentenceTransformer:
+    """A model without a transformer, whose tokenizer splits at spaces."""
+    if kind == "BoW":
+        return SentenceTransformer(modules=[BoW(tiny.WORDS), Dense(len(tiny.WORDS), 8)], device="cpu")
+    table = torch.randn(len(tiny.WORDS), 8, generator=torch.Generator().manual_seed(0)).numpy()
+    words = WordEmbeddings(WhitespaceTokenizer(tiny.WORDS, **settings), table)
+    return SentenceTransformer(modules=[words, Pooling(8)], device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["BoW", "WordEmbeddings"])
+def test_models_of_words(kind, tmp_path):
+    """They have no tokenizer of transformers: there was a raw AttributeError."""
+    model, anchors = of_words(kind), AnchorSet(tiny.texts(9))
+    model.save(str(tmp_path / "words"))
+    wanted = torch.from_numpy(model.encode(tiny.texts(9)))
+    records = []
+    for encoder in (model, str(tmp_path / "words"), tmp_path / "words"):
+        space = AnchoredSpace.encode(encoder, anchors)
+        torch.testing.assert_close(space.anchors, wanted, atol=1e-5, rtol=1e-5)
+        records.append(space.config.encoder["processor_sha256"])
+    assert records[0] == records[1] == records[2]
+    space.check(model)
+
+
+def test_what_a_tokenizer_of_words_does_is_known_again():
+    """Another one would make other vectors of the same weights, and pass as the same encoder."""
+    digests = [
+        encode(of_words("WordEmbeddings", **settings), tiny.texts(3))[1]["processor_sha256"]
+        for settings in ({}, {"stop_words": ["w1", "w2"]}, {"stop_words": ["w2", "w1"]}, {"do_lower_case": True})
+    ]
+    assert digests[1] == digests[2]
+    assert len(set(digests)) == 3

@@ -105,3 +105,16 @@ def test_a_picture_that_cannot_be_saved_is_refused(refusal, tmp_path, name):
     assert repr(str(path)) in text
     assert ".png" in text
     assert not path.exists()
+
+
+def test_a_folder_is_no_place_for_a_picture(refusal, tmp_path):
+    """It would lie beside the folder, under a name that nobody chose."""
+    for folder in (tmp_path / "figures", tmp_path / "figures.png"):
+        folder.mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "figures")
+    for name in ("figures", "figures.png", "link", "not there/"):
+        path = f"{tmp_path}/{name}"
+        text = refusal(draw, [lambda axes: None], path, what="a report", error=InputError)
+        assert "a report: expected a file" in text
+        assert repr(path) in text
+    assert sorted(item.name for item in tmp_path.rglob("*")) == ["figures", "figures.png", "link"]

@@ -172,10 +172,16 @@ class TestReading:
 class TestConfiguration:
     def test_string_keys_and_the_problem(self, copy: Copy) -> None:
         """JSON has no other keys, and "10" sorts before "2"."""
-        labels = {str(i): f"topic {i}" for i in (2, 10, 1, 0, 3)}
+        labels = {str(i): f"topic {i}" for i in (2, 4, 1, 0, 3)}
         head = open_head(copy(id2label=labels, problem_type="multi_label_classification"))
-        assert head.labels == ["topic 0", "topic 1", "topic 2", "topic 3", "topic 10"]
+        assert head.labels == ["topic 0", "topic 1", "topic 2", "topic 3", "topic 4"]
         assert head.problem_type == "multi_label_classification"
+
+    @pytest.mark.parametrize("keys", [(0, 2, 3, 4, 5), (1, 2, 3, 4, 5), (-1, 0, 1, 2, 3), (0, 10, 20, 30, 40)])
+    def test_names_that_leave_logits_out(self, copy: Copy, keys: tuple[int, ...]) -> None:
+        """Counted up, they would shift: each score would stand beside another label than transformers puts there."""
+        head = open_head(copy(id2label={str(key): f"topic {key}" for key in keys}, label2id={}))
+        assert head.names(5) == [f"topic {i}" if i in keys else f"LABEL_{i}" for i in range(5)]
 
     @pytest.mark.parametrize("name", [None, ["a"], {"a": "b"}, "half \ud800"])
     def test_names_that_are_none(self, copy: Copy, name: Any) -> None:
