@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from irp_hf.checkpoints.limits import WEIGHTS, read_json
 from irp_hf.checkpoints.repository import Repository
+from irp_hf.checkpoints.shards import weight_files
 from irp_hf.errors import refusal
 
 NAMES = (
@@ -20,7 +19,6 @@ NAMES = (
 MAKERS = frozenset(getattr(torch, name) for name in NAMES)  # of new tensors
 SPARE = 1 << 28  # numbers besides the weights: masks and tables of positions, and weights that the files need not hold
 NUMBERS_PER_BYTE = 4  # of weights packed to four bits, twice
-MOST_SHARDS = 2_000  # files of one model
 # The largest mixtures of experts have some ten thousand tensors, small models a few hundred.
 MOST_TENSORS, TENSORS, BYTES_PER_TENSOR = 100_000, 5_000, 10_000
 
@@ -68,21 +66,10 @@ def _numbers(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> int:
 
 
 def budget_of(repository: Repository, token: str | bool | None, folders: tuple[str, ...] = ("",)) -> Budget:
-    """What may be built of the weights in these folders of a repository, which are fetched; raises `HubError`."""
-    names = [(PurePosixPath(folder) / WEIGHTS).as_posix() for folder in folders]
-    return Budget(repository.name, sum(_bytes(repository, name, token) for name in names))
+    """What may be built of the weights in these folders of a repository, which are fetched.
 
-
-def _bytes(repository: Repository, name: str, token: str | bool | None) -> int:
-    whole = repository.file(name, token)
-    if whole is not None:
-        return whole.stat().st_size
-    index = read_json(repository, f"{name}.index.json", token)
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    shards = {place for place in places.values() if isinstance(place, str)} if isinstance(places, dict) else set()
-    if len(shards) > MOST_SHARDS:
-        subject = f"{name}.index.json of {repository.name}"
-        raise refusal(subject, f"at most {MOST_SHARDS:,} files", f"{len(shards):,}", "Do not use it.")
-    beside = [PurePosixPath(name).with_name(shard).as_posix() for shard in shards if shard == PurePosixPath(shard).name]
-    files = (repository.file(file, token) for file in sorted(beside) if file.endswith(".safetensors"))
-    return sum(file.stat().st_size for file in files if file is not None)
+    Raises `InputError` where they are said to lie elsewhere, and `HubError`.
+    """
+    names = [name for folder in folders for name in weight_files(repository, token, folder)]
+    files = (repository.file(name, token) for name in names)
+    return Budget(repository.name, sum(file.stat().st_size for file in files if file is not None))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,22 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from safetensors.torch import save
 from torch import Tensor
 
-from irp_hf.checkpoints.limits import LARGEST_CONFIG, WEIGHTS, check_size
+from irp_hf.checkpoints.limits import WEIGHTS
 from irp_hf.checkpoints.repository import Repository
+from irp_hf.checkpoints.shards import SAVE_AGAIN, index_name, weight_map
 from irp_hf.checkpoints.stored import LENGTH, Entry, entries_of, header_length, tensor_file, tensor_of
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
-from irp_hf.errors import HubError, InputError, IRPError, first_line, reason_of, refusal, shown
+from irp_hf.errors import HubError, InputError, IRPError, first_line, reason_of, refusal
 from irp_hf.hub.errors import CONNECT, hub_errors, none_if_missing
 
 Shape = tuple[int, ...]
 Span = tuple[int, int]
 """Where bytes begin, and where they end."""
 
-BESIDE = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)  # a file beside the others, no way out
 FIRST = 100_000  # bytes that are asked for first: huggingface_hub counted that 97 % of the Hub's headers are shorter
 GAP = 1 << 16  # bytes between two spans that one request takes along: one more waits as long as some of these take
 ATTEMPTS = 3
-SAVE_AGAIN = "Download or save it again."
 ITS_CONFIGURATION = "Give it the configuration that it was saved with."
 
 
@@ -115,8 +113,8 @@ def _complete(
 def _places(repository: Repository, names: list[str], token: str | bool | None) -> dict[str, str]:
     """The file of each tensor, as the index says; raises `InputError` where that names no file of the repository."""
     weights = repository.weights_name(WEIGHTS)
-    index = repository.file(index_name(repository), token)
-    if index is None:
+    places = weight_map(repository, index_name(repository), token)
+    if places is None:
         if repository.commit is not None and not repository.online:
             raise refusal(
                 f"Tensors of {repository.name}",
@@ -126,25 +124,7 @@ def _places(repository: Repository, names: list[str], token: str | bool | None) 
                 HubError,
             )
         return dict.fromkeys(names, weights)
-    subject = f"{index.name} of {repository.name}"
-    check_size(subject, index, LARGEST_CONFIG)
-    try:
-        weight_map = json.loads(index.read_text())["weight_map"]
-        places = {name: weight_map.get(name, weights) for name in names}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, RecursionError) as error:
-        got = f"{type(error).__name__} ({first_line(error)})"
-        raise refusal(subject, "an index of safetensors, JSON with a weight_map", got, SAVE_AGAIN) from error
-    for name, file_name in places.items():
-        if not isinstance(file_name, str) or not BESIDE.fullmatch(file_name):
-            got = f"{shown(file_name)} for {name}"
-            raise refusal(subject, "safetensors files beside it", got, "Do not use it, or save the model again.")
-    return places
-
-
-def index_name(repository: Repository) -> str:
-    """The name of the file that says which tensor is in which file."""
-    variant = f".{repository.variant}" if repository.variant else ""
-    return f"{WEIGHTS}.index{variant}.json"
+    return {name: places.get(name, weights) for name in names}
 
 
 def _kept_path(repository: Repository, names: list[str]) -> Path:

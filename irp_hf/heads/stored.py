@@ -25,6 +25,7 @@ from transformers.models.auto import modeling_auto
 from irp_hf.checkpoints.budget import Budget, budget_of
 from irp_hf.checkpoints.limits import check_processor, check_sizes
 from irp_hf.checkpoints.repository import Repository, find, loading, remote_class
+from irp_hf.checkpoints.shards import named_weights
 from irp_hf.checkpoints.tensors import stored_tensors
 from irp_hf.errors import HeadCutError, refusal
 from irp_hf.heads.cut import HeadCut, own_errors
@@ -75,7 +76,8 @@ def read_head(
     try:
         cut = _cut_without_weights(model_class, config, kind, processor)
         shapes = {name: tuple(tensor.shape) for name, tensor in cut.head_only().model.state_dict().items()}
-        tensors = stored_tensors(repository, shapes, token)
+        elsewhere = named_weights(repository, token) is not None  # in a file that transformers knows to find
+        tensors = None if elsewhere else stored_tensors(repository, shapes, token)
     except HeadCutError:
         tensors = None
     if tensors is not None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from says import says
 
 from irp_hf import AnchoredSpace, IRPAdapter
+from irp_hf.encoding import encode
 from irp_hf.errors import DamagedFolderError, InputError
 from irp_hf.heads import open_head
 
@@ -119,6 +120,69 @@ def test_an_index_of_many_files(copied, refusal):
     index = {"weight_map": {f"t{row}": f"f{row}.safetensors" for row in range(3000)}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert says(refusal(run, "topics", folder, error=InputError), "model.safetensors.index.json", "3,000")
+
+
+def sharded(folder, index, place):
+    """Its weights in another file than is looked for first, and an index that says they are at `place`."""
+    weights = folder / "model.safetensors"
+    names = list(load_file(weights))
+    weights.rename(folder.parent / "secret.safetensors")
+    (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(names, place)}))
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "audio", "topics"])
+@pytest.mark.parametrize("place", ["../secret.safetensors", "{above}/secret.safetensors", "./../secret.safetensors", 3])
+def test_an_index_that_leads_elsewhere(copied, kind, place, refusal):
+    """A stranger's folder would have private weights read, and what they make of texts could be published."""
+    folder = copied(kind)
+    place = place.format(above=folder.parent) if isinstance(place, str) else place
+    sharded(folder, "model.safetensors.index.json", place)
+    assert says(refusal(run, kind, folder, error=InputError), f"model.safetensors.index.json of {kind}", repr(place))
+
+
+def test_an_index_of_a_variant_a_module_or_another_name_that_leads_elsewhere(copied, refusal):
+    """There are three more that a library would follow."""
+    place = "../secret.safetensors"
+    folder = copied("text")
+    sharded(folder, "model.safetensors.index.fp16.json", place)
+    text = refusal(encode, str(folder), ["w1"], pooling="mean", variant="fp16", device="cpu", error=InputError)
+    assert says(text, "model.safetensors.index.fp16.json", place)
+    folder = copied("sentences")
+    sharded(folder, "model.safetensors.index.json", place)
+    assert says(refusal(run, "sentences", folder, error=InputError), "model.safetensors.index.json", place)
+    folder = copied("topics", transformers_weights="mine.safetensors.index.json")
+    sharded(folder, "mine.safetensors.index.json", place)
+    assert says(refusal(run, "topics", folder, error=InputError), "mine.safetensors.index.json", place)
+
+
+@pytest.mark.parametrize("kind", ["text", "topics"])
+def test_weights_by_another_name(copied, kind, refusal):
+    """Those that are read are those that transformers reads; none of another folder."""
+    wanted = run(kind, copied(kind))
+    folder = copied(kind, transformers_weights="mine.safetensors")
+    wanted = wanted(torch.ones(2, 16)) if kind == "topics" else wanted[0]
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder / "mine.safetensors")
+    save_file({name: value * 0 for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    found = run(kind, folder)
+    assert torch.equal(found(torch.ones(2, 16)) if kind == "topics" else found[0], wanted)
+    for name in ("../mine.safetensors", 3):
+        text = refusal(run, kind, copied(kind, transformers_weights=name), error=InputError)
+        assert says(text, "transformers_weights", repr(name))
+
+
+@pytest.mark.parametrize("kind", ["text", "topics"])
+def test_an_honest_index_of_links(copied, kind, tmp_path):
+    """Weights in several files go on to load, as the cache of the Hub has them: links into another folder."""
+    wanted = run(kind, copied(kind))
+    folder = copied(kind)
+    sharded(folder, "model.safetensors.index.json", "model-00001-of-00001.safetensors")
+    (folder / "model-00001-of-00001.safetensors").symlink_to("../secret.safetensors")
+    found = run(kind, folder)
+    if kind == "text":
+        assert torch.equal(found[0], wanted[0])
+    else:
+        assert torch.equal(found(torch.ones(2, 16)), wanted(torch.ones(2, 16)))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float8_e4m3fn], ids=str)
