@@ -7,21 +7,24 @@ another: `keeps_products` tells.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ContextDecorator, ExitStack
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from irp_hf.errors import refusal
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")  # that have an autocast
 CPU = torch.device("cpu")
 OUTSIDE = "Call it outside; adapter(embeddings=x) and adapter.translate(x) can be called there."
 ROUNDED = ("bf16", "tf32")  # what float32 may be rounded to before it is multiplied
 
 
-class own_arithmetic(ContextDecorator):
+class own_arithmetic:
     """Within it, or within a function that it decorates, none of the caller's modes changes a result.
 
     No autograd takes part; with `gradients` it does where the caller has it on. What is made in it are no inference tensors.
@@ -32,10 +35,6 @@ class own_arithmetic(ContextDecorator):
         self._gradients = gradients
         self._before: bool | None = None
         self._stack: ExitStack | None = None
-
-    def _recreate_cm(self) -> own_arithmetic:
-        """One of its own for each call of a function that it decorates, as that may call itself, and from other threads."""
-        return own_arithmetic(self._gradients)
 
     def __enter__(self) -> None:
         if not self._gradients and not torch.compiler.is_compiling() and _follows_shapes():
@@ -58,6 +57,16 @@ class own_arithmetic(ContextDecorator):
             self._stack.__exit__(*error)
         elif self._before is not None:
             torch.set_grad_enabled(self._before)
+
+    def __call__(self, function: Function) -> Function:
+        """The decorated function; each call has one of its own, as it may call itself, and run in several threads."""
+
+        @wraps(function)
+        def inside(*args: Any, **options: Any) -> Any:
+            with own_arithmetic(self._gradients):
+                return function(*args, **options)
+
+        return cast(Function, inside)
 
 
 def _to_end() -> list[AbstractContextManager[Any]]:
