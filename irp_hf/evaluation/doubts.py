@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,7 @@ class Doubt:
 
     kind: str
     """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
-    "repeated", "crowded", "zero" or "gallery"."""
+    "repeated", "crowded", "zero", "longer" or "gallery"."""
     words: str
     """A sentence or more, with the numbers."""
 
@@ -54,7 +55,9 @@ def doubts(
         found = _in_batches(batches)
     else:
         found = misaligned(runs, len(source))
-    found = found or by_chance(pairs, directions) or in_any_order(shuffled_block(*sides_apart))
+    if not found and not (found := by_chance(pairs, directions)):
+        block = shuffled_block(*sides_apart)
+        found = in_any_order([] if block is None else [block])
     sides = {
         "sources": (source, pairs.source, pairs.groups.sources),
         "targets": (target, pairs.target, pairs.groups.targets),
@@ -108,7 +111,7 @@ def _of_run(run: Run, count: int) -> str:
     if run.reverse:
         there = f"in reverse order, that of row {run.offset - run.first} first"
     else:
-        steps = f"{abs(run.offset)} {'row' if abs(run.offset) == 1 else 'rows'}"
+        steps = f"{abs(run.offset):,} {'row' if abs(run.offset) == 1 else 'rows'}"
         there = f"{steps} {'later' if run.offset > 0 else 'earlier'}"
     return (
         f"{where} ({rows:,} {'row' if rows == 1 else 'rows'}), sources fit the targets {there}: held out, with a cosine about "
@@ -116,16 +119,20 @@ def _of_run(run: Run, count: int) -> str:
     )
 
 
-def in_any_order(block: Block | None) -> list[Doubt]:
-    """Of a block of rows that are in another order."""
-    if block is None:
+def in_any_order(blocks: Sequence[Block]) -> list[Doubt]:
+    """Of blocks of rows that are in another order."""
+    if not blocks:
         return []
-    words = (
+    sentences = [
         f"From row {block.first} to row {block.stop - 1} ({block.stop - block.first:,} rows), sources fit their own targets no "
         f"better than each other's: held out, the cosine about the mean is {number(block.own)} there, and "
-        f"{number(block.elsewhere)} elsewhere. Check that row i of both is the same item there, or leave those rows out."
-    )
-    return [Doubt("misaligned", words)]
+        f"{number(block.elsewhere)} elsewhere."
+        for block in blocks[:MOST_RUNS]
+    ]
+    if len(blocks) > MOST_RUNS:
+        sentences.append(f"There are {len(blocks) - MOST_RUNS} more such blocks.")
+    sentences.append("Check that row i of both is the same item there, or leave those rows out.")
+    return [Doubt("misaligned", " ".join(sentences))]
 
 
 def by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
@@ -160,13 +167,26 @@ def by_any_order(chance: Chance) -> str:
 def constant(name: str, side: Tensor) -> list[Doubt]:
     """Of rows of `side (k, d)` that are one number throughout, 0 say, which no encoder gives: an item that was not encoded."""
     rows = (side == side[:, :1]).all(1).nonzero()[:, 0] if side.shape[1] > 1 else side.new_empty(0)
-    if not len(rows):
-        return []
-    throughout = "zero" if not side[rows].any() else "one number"
-    what = f"Row {int(rows[0])} of the {name} is" if len(rows) == 1 else f"{len(rows):,} rows of the {name} are"
-    which = "" if len(rows) == 1 else f" (the first is row {int(rows[0])})"
+    return [constant_doubt(name, len(rows), int(rows[0]), not side[rows].any())] if len(rows) else []
+
+
+def constant_doubt(name: str, count: int, first: int, zero: bool) -> Doubt:
+    """Of so many rows that are one number throughout, 0 in all of them or others too; the first has this number."""
+    what = f"Row {first} of the {name} is" if count == 1 else f"{count:,} rows of the {name} are"
+    which = "" if count == 1 else f" (the first is row {first})"
     advice = "Check that all were encoded, or drop them on both sides."
-    return [Doubt("zero", f"{what} {throughout} throughout{which}, which no encoder gives. {advice}")]
+    throughout = "zero" if zero else "one number"
+    return Doubt("zero", f"{what} {throughout} throughout{which}, which no encoder gives. {advice}")
+
+
+def longer_doubt(name: str, count: int, first: int, last: int, times: float) -> Doubt:
+    """Of so many rows, from the first to the last, that are so many times as long as the others."""
+    words = (
+        f"{count:,} rows of the {name}, between row {first} and row {last}, are {times:.2g} times as long as the "
+        "others, and hardly any lie between: they were scaled, or not normalised as these were. Translations get the mean "
+        "length of all. Encode all in one way, or leave those rows out."
+    )
+    return Doubt("longer", words)
 
 
 def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doubt]:
@@ -191,8 +211,8 @@ def far_doubt(name: str, rows: list[int], farthest: float) -> Doubt:
     more = f" and {len(rows) - MOST_RUNS} more" if len(rows) > MOST_RUNS else ""
     words = (
         f"{'Row' if len(rows) == 1 else 'Rows'} {named}{more} of the {name} {'lies' if len(rows) == 1 else 'lie'} far off, up "
-        f"to {farthest:.1g} times as far from the median as half of all rows do: beside that, the others look alike. Drop what "
-        "is wrong there, or encode it again."
+        f"to {farthest:.1g} times as far from the median as half of all rows do: beside that, the others look alike. Encode "
+        "what is wrong there again, or leave those rows out on both sides."
     )
     return Doubt("far", words)
 

@@ -52,7 +52,7 @@ def shuffled_block(x: Tensor, y: Tensor) -> Block | None:
         """How far above chance its rows fit by what all rows tell, and by what they tell alone."""
         edge = round(EDGE * (end - start))
         rows = slice(start + edge, end - edge)
-        return _above_chance(predicted[rows], true[rows]), _above_chance(held_out(x[rows], y[rows]), true[rows])
+        return above_chance(predicted[rows], true[rows]), above_chance(held_out(x[rows], y[rows]), true[rows])
 
     if max(least(first, stop)) > NOTHING or any(min(least(*other)) < CLEAR for other in _others(k, first, stop)):
         return None
@@ -104,7 +104,7 @@ def held_out(x: Tensor, y: Tensor) -> Tensor:
     return max((unit_rows(torch.cat(rows)) for rows in parts.values()), key=lambda rows: float((rows * true).sum()))
 
 
-def _above_chance(predicted: Tensor, true: Tensor) -> float:
+def above_chance(predicted: Tensor, true: Tensor) -> float:
     """The mean cosine of unit rows `predicted (n, q)` and `true (n, q)`, in standard deviations above that of any order."""
     n = len(true)
     left, right = (rows - rows.mean(0) for rows in (predicted, true))

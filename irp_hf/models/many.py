@@ -20,7 +20,7 @@ from irp_hf.data.memory import allocating, free_memory, size_of
 from irp_hf.data.progress import SECONDS, progress_bar
 from irp_hf.errors import FitWarning, TooLargeError, refusal, warn
 from irp_hf.evaluation.doubts import Doubt
-from irp_hf.evaluation.doubts_of_many import FarRows, doubts_of_many, runs_of_many
+from irp_hf.evaluation.doubts_of_many import Look, doubts_of_many
 from irp_hf.heads.labels import head_labels
 from irp_hf.maths.many.choosing import select_from
 from irp_hf.maths.many.plan import EXACT, JUDGES, LANDMARKS, LEAST, METHODS, Request, make_plan, num_judges, sample_size
@@ -143,7 +143,7 @@ class PairSums:
         self.asked, self.head, self.judging = what, head, numbers[judging.cpu()]
         self.names, self.widths = (source.name, target.name), (source.width, target.width)
         self.source_anchors, self.target_anchors = x[judging].float(), y[judging.to(y.device)].float()
-        self.sums, self.far = Sums(plan), (FarRows("sources", x), FarRows("targets", y))
+        self.sums, self.look = Sums(plan), Look(x, y)
         self.against: tuple[Doubt, ...] = ()
         self.parts: tuple[str, ...] = ()  # digests of what was added
         self._adding = threading.Lock()
@@ -188,17 +188,16 @@ class PairSums:
 
     def add_rows(self, source: Rows, target: Rows, progress: bool | None = None, where: str = "") -> None:
         """The same for rows that were opened; what speaks against them begins with `where` they are."""
-        far = [one.anew() for one in self.far]
-        fresh = self._summed(source, target, far, progress)
-        found = (*runs_of_many(source, target), *far[0].doubts(), *far[1].doubts())
-        against = tuple(replace(doubt, words=where + doubt.words) for doubt in found)
+        look = self.look.anew()
+        fresh = self._summed(source, target, look, progress)
+        against = tuple(replace(doubt, words=where + doubt.words) for doubt in look.doubts(source, target))
         with self._adding:  # threads lose nothing of each other's
             self.sums = self.sums + fresh if len(self) else fresh
             self.against += against
             self.parts += (digest_of(fresh),)
             warn_of_same(self.parts)
 
-    def _summed(self, source: Rows, target: Rows, far: list[FarRows], progress: bool | None) -> Sums:
+    def _summed(self, source: Rows, target: Rows, look: Look, progress: bool | None) -> Sums:
         fresh, device = Sums(self.sums.plan), self.sums.plan.judges.source.device
         forecast = Forecast(source.num_rows, len(self.sums.plan.landmarks))
         words = f"Summing over {source.num_rows:,} pairs"
@@ -209,8 +208,7 @@ class PairSums:
             for (part, x), (_, y) in zip(source.chunks(CHUNK), target.chunks(CHUNK), strict=True):
                 refuse_not_finite(x, source.name, part.start)
                 refuse_not_finite(y, target.name, part.start)
-                far[0].add(x, part.start)
-                far[1].add(y, part.start)
+                look.add(x, y, part.start)
                 fresh.add(x.to(device), y.to(device))
                 source.let_go()
                 target.let_go()
