@@ -23,7 +23,11 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 
 CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no field
 CHECKSUM_VERSION = 2
-CAME_LATER = ("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs")
+CAME_LATER = (
+    *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
+    "kept",
+)
+KEPT = ("source", "target", "anchor_set", "rows")  # the first two alone, where no anchor set is known
 # Sizes that what was saved before the confidence had them has not.
 JUDGED = ("num_errors", "typical_rank", "typical_kinds")
 MOST = 2**31  # of rows, of columns
@@ -44,6 +48,19 @@ def check_canary(name: str, values: Any, num_anchors: int) -> None:
     if canary is not None and max(canary.rows) >= num_anchors:
         got = f"row {max(canary.rows)}"
         raise refusal(name, f"rows of {num_anchors} anchors", got, "Save the model again.")
+
+
+def check_kept(values: Any) -> None:
+    """Raise `InputError` for what no fit on many pairs would record of those that it keeps."""
+    if values is None:
+        return
+    names = set(values) if isinstance(values, dict) else set()
+    if names not in (set(KEPT[:2]), set(KEPT)):
+        raise refusal("kept", f"a dictionary of {', '.join(KEPT)}", shown(values), "Save the model again.")
+    for value in values.values():
+        check_fingerprint(value)
+        if value is None:
+            raise refusal("kept", "64 hex digits each", "None", "Save the model again.")
 
 
 @contextmanager
@@ -115,6 +132,7 @@ class AnchoredConfig(PreTrainedConfig):
             check_count(name, getattr(self, name), 0, MOST, "Save the model again.")
         check_fingerprint(self.anchor_fingerprint)
         AnchorRecord.from_dict(self.anchor_set, "anchor_set")
+        check_kept(self.kept)
         if self.checksum_version not in (None, CHECKSUM_VERSION):
             expected, got = f"{CHECKSUM_VERSION}, which this version knows", shown(self.checksum_version)
             raise refusal("checksum_version", expected, got, "Install the irp_hf that wrote it, or a newer one.")
@@ -131,6 +149,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
         anchor_set: where the anchor set lies: `id` and `revision` (a commit) on the Hub, the `dataset` that it was drawn from
             and its `license`, each where it is known.
         encoder: who encoded: `id`, `revision`, `pooling`, `prompt`, `normalize`, `dtype`, `view`; None if it is not known.
+        kept: where the anchors are some of the many pairs that an adapter was fitted on: digests of the `source` and the
+            `target` of these, and which `rows` of which `anchor_set` they are, where it is known; else None.
         canary: a few of the anchors' items, `rows` and `texts` or `pictures`, by which the encoder is known again; or None.
         checksum_version: 2 where the checksum covers the records and the canary as well, None where the tensors alone.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.
@@ -144,6 +164,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
     encoder: dict[str, Any] | None = None
+    kept: dict[str, Any] | None = None
     canary: dict[str, Any] | None = None
     checksum_version: int | None = None
     weights_sha256: str | None = None
@@ -184,6 +205,7 @@ class IRPConfig(AnchoredConfig):
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
         source_encoder: who encoded the source's anchors.
         target_encoder: who encoded the target's anchors.
+        kept: which of the pairs the anchors are, as in `AnchoredSpaceConfig`; None where all are kept.
         source_canary, target_canary: of the two spaces, as in `AnchoredSpaceConfig`.
         checksum_version: likewise.
         weights_sha256: checksum of the saved tensors.
@@ -216,6 +238,7 @@ class IRPConfig(AnchoredConfig):
     anchor_set: dict[str, Any] | None = None
     source_encoder: dict[str, Any] | None = None
     target_encoder: dict[str, Any] | None = None
+    kept: dict[str, Any] | None = None
     source_canary: dict[str, Any] | None = None
     target_canary: dict[str, Any] | None = None
     checksum_version: int | None = None

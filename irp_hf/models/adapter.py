@@ -33,6 +33,7 @@ from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
+from irp_hf.models.kept import kept_record
 from irp_hf.models.many import PairSums, asked, canary_rows, check_sampled, moved_canaries, some_of
 from irp_hf.models.reports import card_with_report, make_report
 from irp_hf.models.space import AnchoredSpace, open_space
@@ -67,7 +68,7 @@ class IRPAdapter(TranslatingModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift", "double", "num_pairs")
+    checksum_fields_if_set = ("lift", "double", "num_pairs", "kept")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
@@ -110,7 +111,8 @@ class IRPAdapter(TranslatingModel):
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
                 what is not is chosen from the anchors.
 
-        Raises `AnchorMismatchError` where the anchors differ, `InputError` for options that do not exist or fit.
+        Raises `AnchorMismatchError` where the anchors differ, and where they are pairs that two fits on many kept, if nothing
+        says that these are the same; `InputError` for options that do not exist or fit.
         """
         source, target = open_space(source, "source"), open_space(target, "target")
         refuse_other_anchors(AnchorsOf.space("source", source.config), AnchorsOf.space("target", target.config))
@@ -183,10 +185,10 @@ class IRPAdapter(TranslatingModel):
             rows = some_of(source.num_rows, options, first)
             x, y = (check_sampled(side.take(rows), side, rows).float() for side in (source, target))
             moved = recorded | moved_canaries(recorded, rows)
-            return cls._fit(x, y, method, objective, head, options, moved, source.num_rows)
+            return cls._fit(x, y, method, objective, head, options, moved, source.num_rows, rows)
         sums = PairSums.of_sample(asked(method, objective, head is not None, options), head, source, target, first)
         sums.add_rows(source, target)
-        return cls._of(*sums.fit(), recorded | moved_canaries(recorded, sums.judging))
+        return cls._of(*sums.fit(), recorded | moved_canaries(recorded, sums.judging), sums.judging)
 
     @classmethod
     def _fit(
@@ -199,22 +201,33 @@ class IRPAdapter(TranslatingModel):
         options: FitOptions,
         recorded: dict[str, Any],
         num_pairs: int | None = None,
+        rows: Tensor | None = None,
     ) -> Self:
-        """The adapter of these anchors, some of `num_pairs`, whose configuration also holds what is `recorded` of them."""
+        """The adapter of these anchors, whose configuration also holds what is `recorded` of them.
+
+        Of `num_pairs`, where they are some of these, they are the `rows (k,)`.
+        """
         labels = None if head is None else head_labels(head)
         with allocating("fit", "Give fewer anchors, or free some memory."):
-            return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded)
+            return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded, rows)
 
     @classmethod
     def _of(
-        cls, config: IRPConfig, tensors: dict[str, Tensor], fitted: Fitted, recorded: dict[str, Any] | None = None
+        cls,
+        config: IRPConfig,
+        tensors: dict[str, Tensor],
+        fitted: Fitted,
+        recorded: dict[str, Any] | None = None,
+        rows: Tensor | None = None,
     ) -> Self:
-        """The adapter of what a fit gives, and of what is `recorded` of the anchors."""
+        """The adapter of what a fit gives, and of what is `recorded` of the anchors, of which it kept these `rows (k,)`."""
         adapter = cls(config)
         for name, tensor in tensors.items():
             adapter._set_tensor(name, tensor)
         for name, value in {**(recorded or {}), "checksum_version": CHECKSUM_VERSION}.items():
             setattr(adapter.config, name, value)
+        if config.num_pairs is not None:
+            adapter.config.kept = adapter._kept_record(rows)
         adapter.fitted = replace(fitted, checksum=adapter.checksum())
         return adapter
 
@@ -240,10 +253,16 @@ class IRPAdapter(TranslatingModel):
         with self.computing():
             return self._space(self.target_anchors, self.config.target_encoder, self.config.target_canary)
 
+    def _kept_record(self, rows: Tensor | None = None) -> dict[str, str]:
+        """Which pairs are kept of those that it was fitted on: these `rows (k,)` of its anchor set, where it is known."""
+        return kept_record(self.source_anchors, self.target_anchors, self.config.anchor_fingerprint, rows)
+
     def _space(self, anchors: Tensor, encoder: dict[str, Any] | None, canary: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
         space.config.canary = canary
+        space.config.kept = self.config.kept
         if self.config.num_pairs is not None:  # these are some of the set's
+            space.config.kept = self.config.kept or self._kept_record()  # what was saved before had no such record
             return space
         space.config.anchor_fingerprint = self.config.anchor_fingerprint
         space.config.anchor_set = self.config.anchor_set

@@ -10,6 +10,7 @@ from irp_hf.configuration_irp import AnchoredSpaceConfig
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import AnchorMismatchError, refusal
 from irp_hf.maths.projection import statistics
+from irp_hf.models.kept import are_other_pairs
 
 SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside float32
 APART = 1e-6  # of the largest number: ten times the rounding of float32
@@ -68,11 +69,13 @@ class AnchorsOf(NamedTuple):
     side: str
     num_anchors: int
     fingerprint: str | None = None
+    kept: dict[str, Any] | None = None
+    """What is known of them where they are some of the many pairs of a fit."""
 
     @classmethod
     def space(cls, side: str, config: AnchoredSpaceConfig) -> AnchorsOf:
         """Those of a space of this configuration."""
-        return cls(side, config.num_anchors, config.anchor_fingerprint)
+        return cls(side, config.num_anchors, config.anchor_fingerprint, config.kept)
 
     def __str__(self) -> str:
         known = f"{self.fingerprint[:8]}…" if self.fingerprint else "without fingerprint"
@@ -81,6 +84,16 @@ class AnchorsOf(NamedTuple):
 
 def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
     """Raise `AnchorMismatchError` where two sides are known to hold different anchors."""
+    if are_other_pairs(one.kept, other.kept):
+        raise refusal(
+            "anchors",
+            "the same ones on both sides, in the same order",
+            f"{one.num_anchors:,} pairs that a fit on more kept ({one.side}) and {other.num_anchors:,} that another fit kept "
+            f"({other.side})",
+            "Fits on other pairs, or with another seed, keep other items: connect both sides of one adapter, or fit on all "
+            "pairs anew, by from_anchors(x, y).",
+            AnchorMismatchError,
+        )
     differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
     if differ or one.num_anchors != other.num_anchors:
         raise refusal(
@@ -94,6 +107,10 @@ def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
 
 def anchors_of_both(source: AnchoredSpaceConfig, target: AnchoredSpaceConfig) -> dict[str, Any]:
     """What is recorded of the anchors of a pair: what both sides say. One that says nothing was never checked against it."""
+    return {**_set_of_both(source, target), "kept": source.kept if target.kept is not None else None}
+
+
+def _set_of_both(source: AnchoredSpaceConfig, target: AnchoredSpaceConfig) -> dict[str, Any]:
     if source.anchor_fingerprint is None or source.anchor_fingerprint != target.anchor_fingerprint:
         same = source.anchor_fingerprint == target.anchor_fingerprint and source.anchor_set == target.anchor_set
         return {"anchor_fingerprint": None, "anchor_set": source.anchor_set if same else None}

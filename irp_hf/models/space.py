@@ -50,6 +50,7 @@ class AnchoredSpace(AnchoredModel):
     config_class = AnchoredSpaceConfig
     config: AnchoredSpaceConfig
     checksum_fields = ("anchor_fingerprint",)
+    checksum_fields_if_set = ("kept",)
     checksum_records = ("anchor_set", "encoder", "canary")
     anchors: Tensor
     mean: Tensor
