@@ -89,13 +89,14 @@ def finished(
     choices: Sequence[Choice],
     expected: Tensor,
     against: tuple[Doubt, ...],
+    tells: bool = True,
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
-    """What a fit gives: of its `choices`, the best first, and of what speaks `against` it, which becomes warnings."""
+    """What a fit gives: of its `choices`, the best first, and of what speaks `against` it, of which it `tells` in warnings."""
     rounded = rounding(config, tensors)
     config.double = True if rounded.computed else None
     if rounded.words:
         against += (Doubt("precision", rounded.words),)
-    for doubt in against:
+    for doubt in against if tells else ():
         warn(doubt.words, FitWarning)
     fitted = Fitted({found.method: found.kept() for found in choices}, expected, against)
     return config, tensors, fitted

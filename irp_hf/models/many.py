@@ -146,6 +146,7 @@ class PairSums:
         self.sums, self.look = Sums(plan), Look(x, y)
         self.against: tuple[Doubt, ...] = ()
         self.parts: tuple[str, ...] = ()  # digests of what was added
+        self.tells = True  # of several processes that have the same sums, one
         self._adding = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,10 +170,14 @@ class PairSums:
         """`sum` of a list begins with 0."""
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
-    def _with(self, sums: Sums, against: tuple[Doubt, ...], parts: tuple[str, ...]) -> PairSums:
-        warn_of_same(parts)
+    def _with(
+        self, sums: Sums, against: tuple[Doubt, ...], parts: tuple[str, ...], tells: bool | None = None
+    ) -> PairSums:
+        tells = self.tells if tells is None else tells
+        if tells:
+            warn_of_same(parts)
         found = PairSums.__new__(PairSums)
-        found.__setstate__(self.__getstate__() | {"sums": sums, "against": against, "parts": parts})
+        found.__setstate__(self.__getstate__() | {"sums": sums, "against": against, "parts": parts, "tells": tells})
         return found
 
     @own_arithmetic()
@@ -219,6 +224,8 @@ class PairSums:
     def over_processes(self) -> PairSums:
         """The sums over the pairs of all processes of `accelerate launch`, on each of them; of one process as they are.
 
+        What speaks against a process's own pairs is kept on all, with its number, and warned of by the main process alone.
+
         Raises `InputError` where the processes began with other samples.
         """
         from accelerate import PartialState
@@ -232,8 +239,9 @@ class PairSums:
             advice = "Make them with the same sample, options and seed on every process."
             raise refusal("sums", "those of one plan on all processes", f"{len(set(plans))} plans", advice)
         whole = [Moments(*(reduce(one, "sum") for one in part.tensors())) for part in self.sums.parts()]
-        against = dict.fromkeys(gather_object([*self.against]))
-        return self._with(Sums(self.sums.plan, *whole), tuple(against), tuple(gather_object([*self.parts])))
+        own = [replace(doubt, words=f"Process {state.process_index}: {doubt.words}") for doubt in self.against]
+        against, parts = tuple(gather_object(own)), tuple(gather_object([*self.parts]))
+        return self._with(Sums(self.sums.plan, *whole), against, parts, tells=state.is_main_process)
 
     def fit(self) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
         """Configuration and tensors of the adapter, whose anchors are the judges; as `irp_hf.models.fitting.fit` has it."""
@@ -259,7 +267,7 @@ class PairSums:
         rows = self.judging[order.cpu()]
         found = doubts_of_many(self.against, rows, judges, order, choice.directions, request.objective, labels)
         tensors = {"source_anchors": self.source_anchors, "target_anchors": self.target_anchors, **tensors}
-        return finished(config, tensors, choices, expected, found)
+        return finished(config, tensors, choices, expected, found, self.tells)
 
 
 def digest_of(sums: Sums) -> str:

@@ -107,3 +107,14 @@ def test_where_rows_lost_their_step_is_found(first, stop, count):
     named = [int(row) for row in re.findall(r"row (\d+)", words[0])]
     assert abs(named[0] - first) < 20
     assert says(words[0], f"From row {named[0]} on") if stop == count else abs(named[1] - stop) < 20
+
+
+@pytest.mark.parametrize("items", [3, 20, 50])
+def test_few_items_are_refused_with_what_works(items):
+    """If it fails, who has many pairs of few items is sent away without a way to fit on them."""
+    x, y = (np.tile(side[:items], (6600 // items, 1)) for side in (X, Y))
+    with pytest.raises(InputError) as error:
+        IRPAdapter.from_anchors(x, y, **FIXED)
+    assert says(str(error.value), f"{items} groups", "at most 6,000 of these by from_anchors, without num_landmarks")
+    adapter = IRPAdapter.from_anchors(x[:6000], y[:6000], method="kernel", gamma=0.5, lift=0.0, ridge=0.1)
+    assert np.isfinite(adapter.translate(x[:3])).all()

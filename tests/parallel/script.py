@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,9 +98,14 @@ def main() -> None:
         x, y = (side.float() for side in sample(4000))
         sums = PairSums(x[:2000], y[:2000], num_landmarks=100, seed=3)
         part = slice(2048) if accelerator.process_index == 0 else slice(2048, None)
+        y[3000:3100] = y[3000:3100].roll(1, 0)  # of the second process
         sums.add(x[part], y[part])
-        adapter = IRPAdapter.from_sums(sums.over_processes())
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            adapter = IRPAdapter.from_sums(sums.over_processes())
         np.save(folder / f"sums-{accelerator.process_index}.npy", adapter.translate(x))
+        doubts = [[str(one.message) for one in told], [doubt.words for doubt in adapter.fitted.doubts]]
+        (folder / f"doubts-{accelerator.process_index}.json").write_text(json.dumps(doubts))
     elif task == "differ":
         try:
             run_sharded(two_arrays, ITEMS[accelerator.process_index :], folder / "two", block_size=BLOCK)

@@ -1,5 +1,6 @@
 """Blocks shared out by Accelerate: one and two processes give the same bits, and what died goes on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from tiny_encoders import LAYERS, VOCAB
 
 from irp_hf import IRPAdapter
 from irp_hf.encoding import encode
-from irp_hf.errors import InputError
+from irp_hf.errors import FitWarning, InputError
 from irp_hf.models import PairSums
 from irp_hf.parallel import encode_dataset, run_sharded
 
@@ -38,7 +39,7 @@ def launch(task: str, folder: Path) -> subprocess.CompletedProcess:
     options = (
         "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
     )
-    path = os.pathsep.join([str(HERE.parent), str(HERE)])
+    path = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [
             sys.executable,
@@ -67,10 +68,20 @@ def test_two_processes_sum_as_one_does(folder):
     assert result.returncode == 0, result.stderr
     x, y = (side.float() for side in sample(4000))
     sums = PairSums(x[:2000], y[:2000], num_landmarks=100, seed=3)
+    y[3000:3100] = y[3000:3100].roll(1, 0)
     sums.add(x, y)
-    expected = IRPAdapter.from_sums(sums).translate(x)
+    with pytest.warns(FitWarning, match="From row 3000 to row 3099"):
+        expected = IRPAdapter.from_sums(sums).translate(x)
     for process in range(2):
         assert np.allclose(np.load(folder / f"sums-{process}.npy"), expected, atol=1e-5)
+    (told, known), (silent, same) = (
+        json.loads((folder / f"doubts-{process}.json").read_text()) for process in range(2)
+    )
+    assert known == same
+    assert told == known
+    assert silent == []
+    (words,) = told
+    assert says(words, "Process 1: In a part of 1,952 pairs", "From row 952", "1 row later")
 
 
 @pytest.mark.slow

@@ -145,7 +145,11 @@ def make_plan(source: Tensor, target: Tensor, request: Request, judges: int, lan
     if len(held) < LEAST or len(rest) < LEAST:
         expected = f"at least {LEAST} pairs that are held out, and as many that are none of their copies"
         got = f"{len(pairs.labels.unique())} groups of pairs that share a source or a target"
-        raise refusal("pairs", expected, got, "Give pairs of more different items.")
+        advice = (
+            f"Give pairs of more different items, or fit on at most {EXACT:,} of these by from_anchors, without num_landmarks: "
+            "all of them then carry the map, however few items they are."
+        )
+        raise refusal("pairs", expected, got, advice)
     lifts = any("lift" in hyperparameters_of(INVERSES[name]) for name in request.methods)
     lift = tune_lift(pairs, given) if lifts else 0.0
     stats = pairs.source_stats, pairs.target_stats
