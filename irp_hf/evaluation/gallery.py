@@ -19,6 +19,7 @@ from irp_hf.maths.typicality import learn_typicality
 
 BLOCK = 8192  # rows at a time
 LOOKED_AT = 512  # rows that tell how like the anchors all are
+STRANGE, MANY = 0.1, 0.2  # a typicality that few rows of any domain have, and the share of such rows that is told
 LANDMARKS = 1000  # anchors whose nearness tells it
 UNLIKE, SURE = (
     0.5,
@@ -50,7 +51,7 @@ def open_gallery(gallery: Any, width: int, source_width: int | None = None) -> R
 
 
 def unlike_anchors(pairs: Pairs, rows: Rows, seed: int) -> list[Doubt]:
-    """Whether `rows` lie where the target of `pairs` has no anchors, as those of another encoder do.
+    """Whether `rows`, or a part of them, lie where the target of `pairs` has no anchors, as those of another encoder do.
 
     Angles alone are looked at, as a search does: rows may have been scaled to unit length.
     """
@@ -58,16 +59,26 @@ def unlike_anchors(pairs: Pairs, rows: Rows, seed: int) -> list[Doubt]:
     side = Pairs(target, target, pairs.labels)
     landmarks = side.source_rows[:LANDMARKS]
     typicality, own = learn_typicality(side, 0.0, landmarks, KernelInverse.gamma)
-    found = unit_rows(_some(rows, seed).to(target))
+    picked = _picked(rows.num_rows, seed)
+    found = unit_rows(rows.take(picked).to(target))
     mean = side.source_stats.mean
-    theirs = float(typicality(found, mean, (unit_rows(found - mean) @ landmarks.T).amax(1)).mean())
-    usual = float(own.mean())
-    if theirs >= usual * UNLIKE * min(1.0, 2 * len(pairs.labels.unique()) / SURE):
+    each = typicality(found, mean, (unit_rows(found - mean) @ landmarks.T).amax(1))
+    theirs, usual = float(each.mean()), float(own.mean())
+    strange, ordinary = float((each < STRANGE).double().mean()), float((own < STRANGE).double().mean())
+    if theirs < usual * UNLIKE * min(1.0, 2 * len(pairs.labels.unique()) / SURE):
+        which, told = (
+            "The gallery's rows lie",
+            f"their typicality is {number(theirs)} on average, and that of the anchors {number(usual)}",
+        )
+    elif strange - ordinary >= MANY:
+        row = int(picked[(each < STRANGE).cpu()][0])
+        which = f"About {strange:.0%} of the gallery's rows, row {row:,} for one, lie"
+        told = f"their typicality is below {STRANGE:g}, which {ordinary:.0%} of the anchors have"
+    else:
         return []
     words = (
-        f"The gallery's rows lie where the target's anchors do not: their typicality is {number(theirs)} on average, and that "
-        f"of the anchors {number(usual)}, each held out (1 is like them, 0 like noise or another encoder). What is said of an "
-        "index holds only for vectors of the target's encoder: check that it gave these."
+        f"{which} where the target's anchors do not: {told}, each held out (1 is like them, 0 like noise or another encoder). "
+        "What is said of an index holds only for vectors of the target's encoder: check that it gave these."
     )
     return [Doubt("gallery", words)]
 
@@ -85,10 +96,7 @@ def _constant(row: int, value: float) -> InputError:
     return refusal(f"Row {row} of gallery", "a vector of the target", what, "Drop that row, or encode it again.")
 
 
-def _some(rows: Rows, seed: int) -> Tensor:
-    """Some of the rows, at random `(n, d)`; of few all."""
-    if rows.num_rows <= LOOKED_AT:
-        return rows[0 : rows.num_rows]
+def _picked(num_rows: int, seed: int) -> Tensor:
+    """The numbers of some rows, at random and ascending `(n,)`; of few all."""
     draws = torch.Generator("cpu").manual_seed(seed)
-    picked = torch.randperm(rows.num_rows, generator=draws, dtype=torch.int64, device="cpu")[:LOOKED_AT]
-    return torch.cat([rows[row : row + 1] for row in picked.sort().values.tolist()])
+    return torch.randperm(num_rows, generator=draws, dtype=torch.int64, device="cpu")[:LOOKED_AT].sort().values

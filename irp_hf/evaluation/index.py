@@ -55,6 +55,8 @@ class IndexReport(Printed):
     """So many held-out anchors were searched at once; what is said of more than ten times as many is extrapolated."""
     gallery: int | None = None
     """So many rows of the target were given and searched by translated queries."""
+    doubt: str | None = None
+    """Why the gallery is in doubt, where its rows lie unlike the target's anchors."""
 
     def table(self) -> Table:
         """A line for each size."""
@@ -82,11 +84,11 @@ class IndexReport(Printed):
         return []
 
     def words(self) -> str:
-        """How it was measured, and what it is not good for: in lines of at most 100 columns."""
-        return wrapped(self.caption())
+        """Why it is in doubt, how it was measured, and what it is not good for: in lines of at most 100 columns."""
+        return wrapped(" ".join([*([] if self.doubt is None else [self.doubt]), self.caption()]))
 
     def caption(self) -> str:
-        """The same in one line."""
+        """How it was measured, and what it is not good for, in one line."""
         most = self.shares[-1].num_rows
         text = [
             "What an index keeps of the ten nearest neighbours, with the 95 % interval: where queries are translated and "

@@ -81,6 +81,9 @@ def make_report(
     report = build_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )
+    if report.index is not None:
+        gallery = next((doubt.words for doubt in against if doubt.kind == "gallery"), None)
+        report = replace(report, index=replace(report.index, doubt=gallery))
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
     return replace(report, doubts=against, method_given=config.method_given, of_pairs=of_pairs)
 
