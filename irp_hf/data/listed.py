@@ -79,7 +79,8 @@ def _no_list(items: Any, name: str) -> InputError | None:
     if hasattr(items, "collect") and hasattr(items, "collect_schema"):
         return refusal(name, "a column", f"{kind_of(items)}, which holds a query", "Give items.collect()['text'].")
     names = getattr(items, "column_names", None)
-    if names is None and getattr(items, "ndim", None) == 2 and hasattr(items, "columns"):
+    of_table = getattr(items, "ndim", None) == 2 or hasattr(items, "get_column")  # the latter of polars
+    if names is None and of_table and hasattr(items, "columns"):
         names = list(items.columns)
     if hasattr(items, "column_names") or names is not None:
         column = repr(next(iter(names or ()), "text"))

@@ -107,6 +107,10 @@ def _of_polars(x: Any, name: str) -> Opened:
 
     if isinstance(x, polars.DataFrame):
         return _frame(x, [(key, str(kind).lower(), kind) for key, kind in x.schema.items()], name)
+    if not isinstance(x, polars.Series):  # an expression, a group: numbers come of it only where it is asked
+        raise refusal(
+            name, "vectors, a matrix (rows, width)", f"{kind_of(x)} of polars", "Give a column: table['embedding']."
+        )
     if x.dtype == polars.Object:
         matrix: Any = _listed(x.to_list(), name)[0]
     else:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 # Formats of pixels alone. Pillow knows some that start a program (EPS), read other files or are of no use.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+PACKED = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ", "xz"),
+    (b"BZh", "bzip2"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
 MOST_PIXELS = 89_478_485  # of one picture: where Pillow warns of a bomb; a file of some kilobytes can hold as many
 
 
@@ -23,10 +30,15 @@ def open_file(data: bytes) -> Image:
 
     Raises `ValueError` for more than `MOST_PIXELS`, and what Pillow raises for a file that is broken or of no known format.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     Image.init()  # Pillow knows some of the formats only from here on
-    picture = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+    known = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        picture = Image.open(io.BytesIO(data), formats=known)
+    except UnidentifiedImageError as error:  # which tells only where in memory the bytes lie
+        packed = next((f"it is packed by {name}: unpack it" for start, name in PACKED if data.startswith(start)), None)
+        raise ValueError(packed or f"it is none of {', '.join(known)}") from error
     if (pixels := picture.width * picture.height) > MOST_PIXELS:
         raise ValueError(f"it has {pixels:,} pixels, more than {MOST_PIXELS:,}")
     return picture

@@ -173,9 +173,11 @@ def reader_of_items(path: Any) -> str | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether it stands for nothing: None, a float NaN, what pandas has for it."""
+    """Whether it stands for nothing: None, a float NaN, what pandas and masked arrays of numpy have for it."""
     return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant")
+        or (isinstance(value, float) and value != value)
     )
 
 

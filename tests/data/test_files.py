@@ -30,3 +30,12 @@ def test_a_file_is_measured_before_it_is_read(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="1,099,511,627,776"):
         read_file(tmp_path / "x")
+
+
+@pytest.mark.parametrize("place", ["zip://a.png::b.zip", "gzip://a::b.gz", "https://host/a.png", "data:image/png,x"])
+def test_an_address_is_no_file(place):
+    """It is said to be one, and not looked for on the disk."""
+    with pytest.raises(OSError, match="an address"):
+        read_file(place)
+    with pytest.raises(OSError, match="no path"):
+        read_file(None)

@@ -11,6 +11,7 @@ from datasets import Dataset, DatasetDict
 from says import says
 
 from irp_hf import AnchorSet
+from irp_hf.data.arrays import as_matrix
 from irp_hf.data.columns import check_request, read_views
 from irp_hf.data.digests import digest
 from irp_hf.data.listed import in_order
@@ -145,3 +146,14 @@ def test_missing_texts_are_named_by_position(refusal):
         text = refusal(encode, lambda texts: np.ones((len(texts), 2)), missing, prompt="q: ", error=InputError)
         assert says(text, "Item 1", "a missing value")
     assert says(refusal(encode, len, [b"a"], prompt="q: ", error=InputError), "Item 0", "bytes", "decode()")
+
+
+def test_what_polars_has_besides_columns(refusal):
+    """A frame was taken for a list of frames, and an expression for a column."""
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"text": ["a", "b"], "vector": [[1.0, 2.0], [3.0, 4.0]]})
+    assert list(in_order(frame["text"])) == ["a", "b"]
+    for items in (frame, frame.lazy()):
+        assert says(refusal(in_order, items, error=InputError), "one column" if items is frame else "a column", "text")
+    for odd in (polars.col("vector"), frame.group_by("text"), frame.lazy()):
+        assert "['embedding']" in refusal(as_matrix, odd, error=InputError)

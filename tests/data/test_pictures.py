@@ -1,6 +1,9 @@
 """Pictures of a column of `datasets` are decoded here: as `datasets` does it, but in no format that starts a program."""
 
+import bz2
+import gzip
 import io
+import lzma
 
 import datasets
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 from says import says
 
 from irp_hf.data.digests import digest
-from irp_hf.data.pictures import PictureColumn, decoded_here
+from irp_hf.data.pictures import PictureColumn, decoded_here, open_file
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError
 
@@ -53,6 +56,17 @@ def test_a_column_reads_as_datasets_reads_it(mode, tmp_path):
     assert digest(ours) == digest(theirs)  # a run that died goes on
     local = datasets.Dataset.from_dict({"image": [str(tmp_path / "one.png")]}).cast_column("image", datasets.Image())
     assert decoded_here(local["image"])[0].tobytes() == theirs[0].convert(mode or "RGB").tobytes() or mode
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_packed_picture_is_said_to_be_one(pack):
+    """Pillow tells where in memory it lies."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG")
+    with pytest.raises(ValueError, match="unpack it"):
+        open_file(pack(file.getvalue()))
+    with pytest.raises(ValueError, match="none of PNG, JPEG"):
+        open_file(b"hello")
 
 
 def test_other_items_stay_as_they_are():
