@@ -78,7 +78,21 @@ MODES: dict[str, Callable[[], Any]] = {
     "other random numbers": lambda: torch.random.fork_rng(devices=[]),
 }
 
-LIKE = ("default dtype bfloat16", "device meta", "no gradients")  # another mode of the same kind is tried every day
+TOGETHER = ("deterministic", "denormals flushed", "numpy raises", "warnings are errors", "other random numbers")
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Modes that do not touch each other: one run tells that none of them does harm."""
+    with contextlib.ExitStack() as stack:
+        for name in TOGETHER:
+            stack.enter_context(MODES[name]())
+        yield
+
+
+ALL = MODES | {"all that touch nothing else": together}
+# Each alone is tried now and then: every day they are together, or another mode of the same kind is tried.
+SELDOM = (*TOGETHER, "default dtype bfloat16", "device meta", "no gradients")
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +166,11 @@ def plain(entrances) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=[pytest.mark.slow] if mode in LIKE else []) for mode in MODES]
+    "mode", [pytest.param(mode, marks=[pytest.mark.slow] if mode in SELDOM else []) for mode in ALL]
 )
 def test_a_mode_of_the_caller_changes_no_result(entrances, plain, mode):
     for name, enter in entrances.items():
-        with MODES[mode]():
+        with ALL[mode]():
             found = enter()
         if isinstance(found, torch.Tensor):
             assert not found.is_inference(), name
