@@ -19,6 +19,7 @@ from irp_hf.checks import check_choice, check_count, check_list, check_number
 from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
 from irp_hf.evaluation.measures import among, titles
@@ -173,6 +174,7 @@ def anchor_budget(
     counts = budget_sizes(len(anchors)) if sizes is None else _checked(sizes, len(anchors))
 
     true = None if labels is None else labels(held.target)
+    warn_of_labels(labels, held.target)
     orders = [anchors.permutation(given.seed + 1 + repeat) for repeat in range(num_repeats)]
     points = []
     repeats = [1 if count == len(anchors) else num_repeats for count in counts]

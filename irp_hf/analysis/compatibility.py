@@ -17,6 +17,7 @@ from irp_hf.checks import check_choice, check_text
 from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import kind_of, refusal
+from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import Evaluation, evaluate, other_folds
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.measures import among
@@ -169,7 +170,7 @@ def compatibility(
     labels = {name: head_labels(head) for name, head in (heads or {}).items()}
     anchors = parallel_anchors(spaces)
     for name, label in labels.items():
-        label(anchors[name])  # a head that fails does so before the fits
+        warn_of_labels(label, anchors[name], f"anchors of {name!r}")  # a head that fails does so before the fits
 
     pairs = list(permutations(anchors, 2))
     connections = []

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from irp_hf.errors import FitWarning, warn
 from irp_hf.evaluation.printed import number
+from irp_hf.heads.head import LOGITS
+from irp_hf.heads.labels import HeadLabels
 from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
 from irp_hf.maths.batches import Batches, reversed_batches
 from irp_hf.maths.chance import Chance, chance_of
@@ -72,7 +75,7 @@ def doubts(
         )
         found.append(Doubt("neighbors", words))
     if objective == "agreement" and labels is not None:
-        found += of_labels(labels(pairs.target))
+        found += of_labels(labels, pairs.target)
     return tuple(found)
 
 
@@ -253,12 +256,25 @@ def _share_of_longest(centred: Tensor) -> float:
     return float((centred @ direction).square().sum() / centred.square().sum())
 
 
-def of_labels(native: Tensor) -> list[Doubt]:
-    """Of the labels `(k,)` that a head gives the targets."""
-    if len(native.unique(dim=0)) > 1:
+def of_labels(labels: Labels, vectors: Tensor, what: str = "anchors") -> list[Doubt]:
+    """Of the labels that a head gives to `vectors (k, d_Y)` of the target, which are so many of `what`."""
+    native = labels(vectors)
+    if len(native) < 2 or len(native.unique(dim=0)) > 1:
         return []
     words = (
-        f"The head gives all {len(native):,} anchors the same label, so that it agrees with itself whatever the translation. "
-        "Give anchors of several labels, or choose objective='cosine'."
+        f"The head gives all {len(native):,} {what} the same label: it agrees with itself whatever the translation. "
     )
+    told = labels.head.like_probabilities(vectors, by_sign=True) if isinstance(labels, HeadLabels) else None
+    if told is not None:
+        words += f"It gives {told}, and a logit is above 0 where its label is given. {LOGITS}"
+    elif what == "anchors":
+        words += "Give anchors of several labels, or choose objective='cosine'."
+    else:
+        words += f"Give {what} of several labels."
     return [Doubt("labels", words)]
+
+
+def warn_of_labels(labels: Labels | None, vectors: Tensor, what: str = "rows") -> None:
+    """Give a `FitWarning` where how often a head agrees tells nothing, since it gives all vectors one label."""
+    for doubt in of_labels(labels, vectors, what) if labels is not None else ():
+        warn(doubt.words, FitWarning)

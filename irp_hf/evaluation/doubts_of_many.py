@@ -53,7 +53,7 @@ def doubts_of_many(
             found += of_side(name, side, items)
     found += [doubt for doubt in seen if not doubt.of_pairing]
     if objective == "agreement" and labels is not None:
-        found += of_labels(labels(judges.target))
+        found += of_labels(labels, judges.target)
     return tuple(found)
 
 

@@ -21,6 +21,7 @@ from irp_hf.data.pickles import refuse_unpicklable
 from irp_hf.errors import IRPError, first_line, kind_of, printable, refusal, shown
 from irp_hf.heads.cut import HeadCut
 from irp_hf.heads.digests import head_digest
+from irp_hf.heads.probabilities import ending, like_probabilities
 from irp_hf.heads.tracing import shape_or_kind
 from irp_hf.records import EncoderRecord
 from irp_hf.turns import Turns
@@ -29,6 +30,7 @@ MULTI = "multi_label_classification"
 PROBLEMS = ("regression", "single_label_classification", MULTI)
 MOST_BITS = 62  # of an int64 that tells a set of labels
 NAMED = 12  # classes that an error names
+LOGITS = "Pass it without its last layer, as head[:-1]; of an estimator pass the estimator itself."
 RESTING = Turns()
 _rests: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # parts to train, and how many threads let them rest
 
@@ -113,7 +115,7 @@ class Head(nn.Module):
         It is the largest logit's; of a head with one logit it is 1 where that is above 0, and else 0. Of a head with several
         labels at once it is a number that tells the set of those whose logits are above 0. The head is asked in
         evaluation mode, and left in the mode that it was in. Raises `InputError` for a regressor, which has no labels, for NaN
-        among the logits, and where `forward` does.
+        among the logits, where labels are told by signs and the head ends in a sigmoid or a softmax, and where `forward` does.
         """
         self.check_has_labels()
         with evaluation_mode(self):
@@ -123,10 +125,28 @@ class Head(nn.Module):
             raise refusal(
                 "The head's logits", "numbers", f"NaN in row {row} of {len(logits)}", "Check the head's weights."
             )
+        if self._by_sign(logits) and (end := ending(self.scorer)):
+            expected, got = "logits, above 0 where a label is given", f"numbers of one sign, since {end}"
+            raise refusal("The head", expected, got, LOGITS)
         if self.problem_type == MULTI:
             return _numbered_sets(logits > 0).cpu()
         labels: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
         return labels.cpu()
+
+    @own_arithmetic()
+    def like_probabilities(self, vectors: Tensor, by_sign: bool = False) -> str | None:
+        """How what it gives for `vectors (n, d_Y)` tells that these are no logits, in words; None where it does not.
+
+        `by_sign` asks that of heads alone whose labels the signs of the logits tell.
+        """
+        with torch.no_grad(), evaluation_mode(self):
+            outputs = self(vectors)
+        if not len(outputs) or (by_sign and not self._by_sign(outputs)):
+            return None
+        return like_probabilities(self.scorer, outputs)
+
+    def _by_sign(self, logits: Tensor) -> bool:
+        return self.problem_type == MULTI or logits.shape[1] == 1
 
     def check_has_labels(self) -> None:
         """Raise `InputError` for a regressor."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from irp_hf.heads.head import Head, evaluation_mode
 from irp_hf.heads.open import open_head
-from irp_hf.maths.metrics import Labels
 
 
-def head_labels(head: Any) -> Labels:
+class HeadLabels:
+    """The labels `(n,)` that a head gives to target vectors `(n, d_Y)`, as a function: `Head.predict`."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """The label of each vector as the number of its logit, int64, on the CPU."""
+        return self.head.predict(vectors)
+
+
+def head_labels(head: Any) -> HeadLabels:
     """The labels `(n,)` that a head gives to target vectors `(n, d_Y)`, as a function: `Head.predict` of what it opens to.
 
     `head` is anything that `irp_hf.heads.open_head` opens: an id or a folder of a classifier, a loaded one, an `nn.Module` or a
@@ -21,7 +31,7 @@ def head_labels(head: Any) -> Labels:
 
     Raises `InputError` for anything else and for a regressor, and the function does so where the head fails.
     """
-    return open_classifier(head).predict
+    return HeadLabels(open_classifier(head))
 
 
 def open_classifier(head: Any) -> Head:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.data.memory import allocating
+from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import COVERAGE, Evaluation, evaluate
 from irp_hf.evaluation.in_sample import Landmarks, Pair, warn_of_seen
 from irp_hf.evaluation.intervals import share
@@ -29,6 +30,7 @@ def evaluate_on(adapter: TranslatingModel, x: Any, y: Any, labels: Labels | None
         groups = _groups(adapter, Pair(source.float().double(), true.float().double()))  # as anchors are kept
         translated, true = adapter.translate(source).double(), true.double()
         found = evaluate(translated, true, labels, groups)
+        warn_of_labels(labels, true)
         errors = adapter._translation(torch.float32).confidence.errors
         if errors is not None and error_at(errors, COVERAGE) is not None:
             held = cosines(translated, true) >= adapter.confidence(source.double(), coverage=COVERAGE)

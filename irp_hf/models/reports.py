@@ -17,7 +17,7 @@ from irp_hf.data.progress import progress_bar
 from irp_hf.errors import FitWarning, MissingDependencyError, TooLargeError, refusal, warn
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.crowding import fewer_than_they_look
-from irp_hf.evaluation.doubts import doubts
+from irp_hf.evaluation.doubts import doubts, of_labels
 from irp_hf.evaluation.gallery import unlike_anchors
 from irp_hf.evaluation.index import check_index
 from irp_hf.evaluation.make_report import build_report
@@ -73,11 +73,14 @@ def make_report(
         confidences = calibrate(chosen, pairs)[1]
         against = doubts(source, target, pairs, chosen.directions, objective, labels)
         against += fewer_than_they_look(chosen, pairs, len(source), config.seed)
+    found = []
+    if labels is not None and all(doubt.kind != "labels" for doubt in against):
+        found += of_labels(labels, pairs.target, "held-out anchors")
     if question is not None and question.gallery is not None:
-        found = unlike_anchors(pairs, question.gallery, config.seed)
-        for doubt in found:
-            warn(doubt.words, FitWarning)
-        against += tuple(found)
+        found += unlike_anchors(pairs, question.gallery, config.seed)
+    for doubt in found:
+        warn(doubt.words, FitWarning)
+    against += tuple(found)
     report = build_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )

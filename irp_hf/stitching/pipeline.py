@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from enum import Enum
@@ -32,6 +33,7 @@ from irp_hf.data.wrong import module_of
 from irp_hf.encoding.base import EncoderOptions, check_device, check_dtype, check_usable
 from irp_hf.encoding.inputs import refuse_longer
 from irp_hf.errors import IRPError, kind_of, refusal, warn
+from irp_hf.heads.head import LOGITS
 from irp_hf.hub.fetching import SECONDS, fetch_url
 from irp_hf.stitching.model import StitchedModel
 
@@ -48,6 +50,7 @@ OF_TOKENIZERS: dict[str, tuple[Any, ...]] = {  # as text-classification hands th
     "max_length": (),
 }
 UNSET = -1
+ASKED = 64  # anchors of the target, of which the head is asked whether it gives logits
 TOP_K = 5  # of pictures and sounds, as in transformers
 PROCESSORS = ("processor", "tokenizer", "image_processor", "feature_extractor")
 # Which pipeline() has of its own, or mean the model's.
@@ -147,6 +150,8 @@ class IRPStitchPipeline(Pipeline):
             with self.stitched.moving():
                 self.stitched.encoder_module.to(encoder_device)
         self.stitched.head.to(head_device, parts.get("dtype"))
+        if self._postprocess_params.get("function_to_apply") != "none":
+            self._warn_of_probabilities()
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Classify one input, a list, a generator or a data set (`KeyDataset`).
@@ -263,6 +268,16 @@ class IRPStitchPipeline(Pipeline):
         if top_k != UNSET:
             return answers[:top_k]
         return answers[0] if outputs["text"] else answers[:TOP_K]
+
+    def _warn_of_probabilities(self) -> None:
+        """Warn of a head that gives probabilities, of which scores would be made once more, by the target's anchors."""
+        head, anchors = self.stitched.head, self.stitched.adapter.target_anchors
+        if head.problem_type == "regression" or anchors.is_meta:
+            return
+        with contextlib.suppress(IRPError):  # a head that fails says so where it is used
+            if told := head.like_probabilities(anchors[:ASKED]):
+                advice = f"{LOGITS} Where these are the scores that are wanted, give function_to_apply='none'."
+                warn(str(refusal("The head", "logits, of which scores are made", told, advice)))
 
     def _function(self, num_labels: int) -> str:
         problem = self.stitched.head.problem_type
