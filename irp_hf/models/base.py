@@ -33,6 +33,7 @@ from irp_hf.errors import InputError, IRPError, first_line, reason_of, refusal, 
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import check_tensors, damaged, read_config, read_tensors
+from irp_hf.models.replacing import refuse_another_model
 
 CODE = Path(__file__).parent.parent / "hub_code.py"
 NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie
@@ -160,6 +161,8 @@ class AnchoredModel(PreTrainedModel):
 
         Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file. Beside
         them goes a small file for those who load with `trust_remote_code=True` and do not import irp_hf.
+
+        Raises `InputError` for the folder of another model, of which it would replace `config.json` and weights.
         """
         if not kwargs.pop("is_main_process", True):
             return
@@ -174,6 +177,7 @@ class AnchoredModel(PreTrainedModel):
         }
         self.config.weights_sha256 = self.checksum()
         with self.computing(), replaced_folder(save_directory) as folder:
+            refuse_another_model(Path(save_directory), self.config.model_type, CODE.name)
             super().save_pretrained(folder, **kwargs)
             shutil.copyfile(CODE, folder / CODE.name)
             (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets nobody else read
