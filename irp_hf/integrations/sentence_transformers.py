@@ -25,7 +25,7 @@ from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
 from irp_hf.encoding.looks import Look
-from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal
+from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal, warn
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
@@ -39,7 +39,7 @@ except ImportError as error:
     raise missing("IRPTranslation", "sentence-transformers>=6", "irp_hf[sentence-transformers]") from error
 
 
-EMBEDDING = "sentence_embedding"
+EMBEDDING, TOKENS = "sentence_embedding", "input_ids"  # in what modules hand on
 COMPARED = ("prompt", "normalize", "pooling", "task", "max_length")
 
 
@@ -77,8 +77,10 @@ class IRPTranslation(Module):
             raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
         watched = self._watched
         model = None if watched is None or torch.is_grad_enabled() else watched.model
-        if watched is not None and model is not None and not watched.look.is_still_so(len(embedding)):
-            self._warn_of_another(model, watched.encoder)
+        if watched is not None and model is not None:
+            if not watched.look.is_still_so(len(embedding)):
+                self._warn_of_another(model, watched.encoder)
+            watched.prompt.warn_of_another(model, features)
         features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
         return features
 
@@ -116,7 +118,7 @@ class IRPTranslation(Module):
             _warn(
                 f"The adapter's source anchors are of another encoder: of some of them, the model makes {got}. Take theirs"
             )
-        self._watched = _Watched(model, encoder)
+        self._watched = _Watched(model, encoder, self.adapter.config.source_record)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the modules before it, which belong to the model."""
@@ -188,8 +190,9 @@ class IRPTranslation(Module):
 class _Watched:
     """A model and its encoder as it was looked at; no part of the module that looks."""
 
-    def __init__(self, model: BaseModel, encoder: list[nn.Module]) -> None:
+    def __init__(self, model: BaseModel, encoder: list[nn.Module], recorded: EncoderRecord) -> None:
         self._model, self.encoder = weakref.ref(model), encoder
+        self.prompt = _Prompt(recorded, encoder[0])
         tokenizers = (getattr(encoder[0], "processor", None), getattr(encoder[0], "tokenizer", None))
         self.look = Look(nn.ModuleList(encoder), [one for one in tokenizers if one is not None][:1])
 
@@ -197,6 +200,70 @@ class _Watched:
     def model(self) -> BaseModel | None:
         """None where it is no more."""
         return self._model()
+
+
+class _Prompt:
+    """What was put in front of the anchors, told apart by its tokens from what a call puts there.
+
+    Which prompt that is, no module is told: `encode` puts none there unless the model has a default or the call names one.
+    """
+
+    def __init__(self, recorded: EncoderRecord, first: Any) -> None:
+        """Of the record of the anchors, and the module that reads texts."""
+        self.text = (recorded.prompt or "") if recorded.knows("prompt") else None
+        self.tokens = _prompt_tokens(first, self.text) if self.text else []
+        """None where that module does not tell."""
+        self._told = False
+
+    def warn_of_another(self, model: BaseModel, features: dict[str, Any]) -> None:
+        """Warn, once, of a batch that begins otherwise, and name the call that puts the right prompt in front."""
+        if self._told or self.text is None or self.tokens is None:
+            return
+        length = _length(features)
+        if bool(length) == bool(self.text) and (not length or _first_tokens(features, self.tokens) == self.tokens):
+            return
+        self._told = True
+        then = f"prompt={self.text!r}" if self.text else "no prompt"
+        now = "another prompt" if length and self.text else "one" if length else "none"
+        name = next((name for name, prompt in model.prompts.items() if prompt == self.text), None)
+        call = f"prompt={self.text!r}" if name is None or not self.text else f"prompt_name={name!r}"
+        warn(
+            f"The adapter's source anchors were encoded with {then}, and these texts have {now} in front: their translations "
+            f"will be worse than reported. Call encode(texts, {call})."
+        )
+
+
+def _prompt_tokens(first: Any, prompt: str) -> list[int] | None:
+    """The numbers of the tokens that any text begins with behind a prompt; None where the module that reads it does not tell.
+
+    The last one of a prompt may grow together with the text.
+    """
+    try:
+        two = [first.preprocess([text], prompt=prompt) for text in ("a", "b")]
+        rows = [_own_tokens(features)[: _length(features)] for features in two]
+    except Exception:  # it reads no texts, or they are read in another way
+        return None
+    return [one for one, other in zip(*rows, strict=False) if one == other] or None
+
+
+def _first_tokens(features: dict[str, Any], wanted: list[int]) -> list[int]:
+    """As many as are wanted of the first text of a batch; those that are wanted where its tokens are not told."""
+    if not isinstance(features.get(TOKENS), Tensor):
+        return wanted
+    return _own_tokens(features)[: len(wanted)]
+
+
+def _own_tokens(features: dict[str, Any]) -> list[int]:
+    """The tokens of the first text of a batch, without what it is padded with."""
+    ids, mask = features[TOKENS], features.get("attention_mask")
+    row: Tensor = ids[0] if not isinstance(mask, Tensor) or mask.shape != ids.shape else ids[0][mask[0].bool()]
+    return row.tolist()
+
+
+def _length(features: dict[str, Any]) -> int:
+    """How many tokens of a batch are a prompt, by a number or a tensor that holds it for each row; 0 where nothing is said."""
+    length = features.get("prompt_length")
+    return int(length.reshape(-1)[0]) if isinstance(length, Tensor) else int(length or 0)
 
 
 def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
@@ -226,8 +293,8 @@ def _differences(
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
     prompt = model.prompts.get(model.default_prompt_name or "")
-    if recorded.prompt and recorded.prompt in model.prompts.values():
-        prompt = recorded.prompt  # encode_query and encode(prompt_name=...) use it
+    if recorded.prompt and recorded.prompt in model.prompts.values() and _prompt_tokens(encoder[0], recorded.prompt):
+        prompt = recorded.prompt  # encode_query and encode(prompt_name=...) use it; who does not is told then
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
     unit = "Normalize" in kinds or (recorded.truncate_dim is not None and recorded.normalize)
     its = EncoderRecord.of(prompt=prompt, normalize=bool(unit), pooling=pooling)

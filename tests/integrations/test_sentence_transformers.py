@@ -256,6 +256,54 @@ def test_the_same_way_of_encoding_is_not(encoder, recorded):
         SentenceTransformer(modules=[*encoder, translation], device="cpu", prompts={"q": "query: "})
 
 
+PROMPTS = {"query": f"{WORDS[0]} {WORDS[1]} ", "document": f"{WORDS[2]} {WORDS[3]} ", "q": f"{WORDS[4]} "}
+
+
+def said_by(call, *args, **options):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        call(*args, **options)
+    return [str(one.message) for one in seen]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(
+    ("recorded", "wrong", "right", "words"),
+    [
+        ("document", "encode", "encode_document", ["none in front", "encode(texts, prompt_name='document')"]),
+        ("document", "encode_query", "encode_document", ["another prompt", "prompt_name='document'"]),
+        ("query", "encode_document", "encode_query", ["another prompt", "prompt_name='query'"]),
+        (None, "encode_query", "encode", ["no prompt", "one in front", "encode(texts, prompt='')"]),
+    ],
+)
+def test_a_call_without_the_prompt_of_the_anchors_is_told(encoder, recorded, wrong, right, words, side):
+    """`encode` puts no prompt in front by itself: translations were worse, without a word. It is said once."""
+    encoder[0].tokenizer.padding_side = side
+    translation = IRPTranslation(adapter_from(WIDTH, {**ALIKE, "prompt": PROMPTS.get(recorded)}))
+    model = SentenceTransformer(modules=[*encoder, translation], device="cpu", prompts=PROMPTS)
+    assert said_by(getattr(model, right), TEXTS) == []
+    (told,) = said_by(getattr(model, wrong), TEXTS)
+    assert says(told, "source anchors", *words)
+    assert said_by(getattr(model, wrong), TEXTS) == []
+    assert said_by(model.encode, TEXTS, prompt=PROMPTS.get(recorded) or "") == []
+
+
+def test_a_prompt_that_nobody_recorded_is_none_to_tell_of(encoder):
+    """Of anchors that were encoded elsewhere it is not known."""
+    model = SentenceTransformer(modules=[*encoder, IRPTranslation(adapter_from(WIDTH))], device="cpu", prompts=PROMPTS)
+    assert said_by(model.encode, TEXTS) + said_by(model.encode_query, TEXTS) == []
+
+
+def test_an_encoder_that_does_not_tell_its_prompt_is_asked_when_the_model_is_made():
+    """Of static embeddings no call tells which prompt it put in front; what `encode` does by itself is compared then."""
+    static = StaticEmbedding(tokenizer(), embedding_dim=WIDTH)
+    recorded = {"prompt": PROMPTS["document"], "normalize": False}
+    for default, count in ((None, 1), ("document", 0)):
+        modules = [static, IRPTranslation(adapter_from(WIDTH, recorded))]
+        said = said_by(SentenceTransformer, modules=modules, prompts=PROMPTS, default_prompt_name=default, device="cpu")
+        assert [says(text, PROMPTS["document"], "prompt=None") for text in said] == [True] * count
+
+
 def test_two_poolings_are_those_that_were_recorded(encoder):
     """A list in the adapter's configuration, a tuple in sentence-transformers."""
     two_modes = SentenceTransformer(modules=[encoder[0], Pooling(WIDTH, ("mean", "lasttoken"))], device="cpu")
