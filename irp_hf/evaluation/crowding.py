@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from irp_hf.evaluation.doubts import FEW, Doubt
+import torch
+
+from irp_hf.evaluation.doubts import FEW, RATHER_FEW, Doubt
 from irp_hf.evaluation.printed import number
-from irp_hf.maths.folds import NUM_FOLDS
-from irp_hf.maths.groups import tight_groups
+from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
+from irp_hf.maths.groups import first_groups, tight_groups
+from irp_hf.maths.linking import linked_groups
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.selection import Choice
 
 FAR_FEWER = 2 / 3  # of the anchors are independent, at most, to be worth a word
+SOME = 400  # anchors tell whether they are variants of fewer items
+PROMISED = 0.3  # cosine about the mean from which on more may be promised than will be kept
 LOST = 0.2  # of the cosine about the mean, at least, where whole groups are held out
+LEFT = 0.45  # of it at most, where the likest go with a row: .5 to 1 of real tables, 0 to .4 of noisy copies
 
 
 def fewer_than_they_look(choice: Choice, pairs: Pairs, num_given: int, seed: int) -> tuple[Doubt, ...]:
@@ -26,6 +32,10 @@ def fewer_than_they_look(choice: Choice, pairs: Pairs, num_given: int, seed: int
             "and are held out together. All figures, intervals and bounds are of so few. Give other items, and not more copies."
         )
         return (Doubt("repeated", words),)
+    return _in_tight_groups(choice, pairs, seed) or _beside_their_like(choice, pairs, seed)
+
+
+def _in_tight_groups(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, ...]:
     found = tight_groups(pairs.source_rows)
     if found is None:
         return ()
@@ -43,12 +53,33 @@ def fewer_than_they_look(choice: Choice, pairs: Pairs, num_given: int, seed: int
     return (Doubt("crowded", words),)
 
 
-def _held_out(choice: Choice, pairs: Pairs, seed: int) -> float:
+def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, ...]:
+    """Whether hardly anything is left where each row is held out with those that are most like it, however like that is."""
+    if len(pairs) < RATHER_FEW or float(cosines(choice.directions, pairs.target_rows).mean()) < PROMISED:
+        return ()
+    labels, order = linked_groups(pairs.source_rows), pairs.permutation(seed)
+    some = order[first_groups(labels[order], SOME)]
+    rows = torch.arange(len(some), device=some.device)
+    own, apart = (
+        _held_out(choice, Pairs(pairs.source[some], pairs.target[some], items), seed, FEW_FOLDS)
+        for items in (rows, labels[some])
+    )
+    if apart > LEFT * own:
+        return ()
+    words = (
+        f"Of {len(some):,} anchors, the cosine about the mean is {number(own)} where rows are held out one by one, and "
+        f"{number(apart)} where those go with them that are most like them: so do noisy copies, or variants of few items. Of "
+        "other items expect the latter, whatever the report says. Give other items, and not more variants."
+    )
+    return (Doubt("crowded", words),)
+
+
+def _held_out(choice: Choice, pairs: Pairs, seed: int, num_folds: int = NUM_FOLDS) -> float:
     """The mean cosine about the mean of translations by fits that had none of a row's group."""
-    total = 0.0
-    for fold in pairs.folds(NUM_FOLDS, seed):
+    total, choice = 0.0, choice.kept()
+    for fold in pairs.folds(num_folds, seed):
         train = pairs.without(fold)
-        translated = choice.kept().translator(train)(pairs.source[fold])
+        translated = choice.translator(train)(pairs.source[fold])
         true = normalize(pairs.target[fold], train.target_stats)
         total += float(cosines(normalize(translated, train.target_stats), true).sum())
     return total / len(pairs)

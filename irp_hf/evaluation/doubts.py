@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import FitWarning, warn
+from irp_hf.evaluation.copies import copied_batch, copies_of_one
 from irp_hf.evaluation.printed import number
 from irp_hf.heads.head import LOGITS
 from irp_hf.heads.labels import HeadLabels
@@ -23,7 +24,6 @@ from irp_hf.maths.shuffling import Block, shuffled_block
 FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
 RATHER_FEW = 100  # anchors: of fewer, that may be why no more than chance is found
 MOST_RUNS = 3  # that are named
-MOSTLY = 0.5  # of the rows of one side: so many copies of one vector are said
 ONE_DIRECTION = 0.95  # of one side's variance
 FAR_OFF, SINGLE = 1e3, 0.05  # medians of the distance, and the share of rows at most that may be so far away
 HARDLY_APART = 1e-4  # of the length of a side's mean: what its rows differ by
@@ -61,13 +61,10 @@ def doubts(
     if not found and not (found := by_chance(pairs, directions)):
         block = shuffled_block(*sides_apart)
         found = in_any_order([] if block is None else [block])
-    sides = {
-        "sources": (source, pairs.source, pairs.groups.sources),
-        "targets": (target, pairs.target, pairs.groups.targets),
-    }
-    for name, (rows, side, items) in sides.items():
+    for name, rows in (("sources", source), ("targets", target)):
         found += constant(name, rows)
-        found += far_off(name, rows.double()) or of_side(name, side, items)
+        found += far_off(name, rows.double()) or of_side(name, pairs)
+        found += batch_again(name, pairs, source, target)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
             f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
@@ -220,15 +217,13 @@ def far_doubt(name: str, rows: list[int], farthest: float) -> Doubt:
     return Doubt("far", words)
 
 
-def of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:
-    """Of one side: `side (k, d)`, whose rows are these `items (k,)`."""
-    found, k = [], len(side)
-    largest = int(items.unique(return_counts=True)[1].max())
-    if k >= FEW and largest > MOSTLY * k:
-        words = (
-            f"{largest:,} of {k:,} {name} are the same vector: what is translated from or to it tells nothing apart."
-        )
-        found.append(Doubt("copies", words))
+def of_side(name: str, pairs: Pairs) -> list[Doubt]:
+    """Of one side of `pairs`: its "sources", or its "targets"."""
+    found, k = [], len(pairs)
+    side, items, others = _both(name, pairs)
+    said = copies_of_one(name, side, items, others, pairs.groups.by == "source") if k >= FEW else ""
+    if said:
+        found.append(Doubt("copies", said))
     stats = statistics(side)
     share = _share_of_longest(side - stats.mean)
     if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION:
@@ -245,6 +240,28 @@ def of_side(name: str, side: Tensor, items: Tensor) -> list[Doubt]:
         )
         found.append(Doubt("apart", words))
     return found
+
+
+def _both(name: str, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors `(k, d)` of one side, its items `(k,)`, and those of the other."""
+    sides = (pairs.source, pairs.groups.sources), (pairs.target, pairs.groups.targets)
+    (side, items), (_, others) = sides if name == "sources" else sides[::-1]
+    return side, items, others
+
+
+def batch_again(name: str, pairs: Pairs, source: Tensor, target: Tensor) -> list[Doubt]:
+    """Of a run of rows of one side that are those of some rows before, of `source (k, d_X)` and `target (k, d_Y)`."""
+    found = copied_batch(*_both(name, pairs)[1:])
+    if found is None:
+        return []
+    numbers = range(len(source)) if len(pairs) == len(source) else Pairs(source, target).distinct().tolist()
+    first, last, before = numbers[found[0]], numbers[found[1] - 1], found[2]
+    words = (
+        f"Rows {first} to {last} of the {name} are rows {numbers[found[0] - before]} to {numbers[found[1] - 1 - before]} once "
+        "more, and on the other side they are not: a batch was written twice, or over another one. Encode them again, or drop "
+        "them on both sides."
+    )
+    return [Doubt("copies", words)]
 
 
 def _share_of_longest(centred: Tensor) -> float:

@@ -47,10 +47,9 @@ def doubts_of_many(
         block = shuffled_block(*coordinates(judges.source[order], judges.target[order]))
         if block is not None:
             found = in_any_order([replace(block, first=int(rows[block.first]), stop=int(rows[block.stop - 1]) + 1)])
-    sides = {"sources": (judges.source, judges.groups.sources), "targets": (judges.target, judges.groups.targets)}
-    for name, (side, items) in sides.items():
+    for name, side in (("sources", judges.source), ("targets", judges.target)):
         if not far_off(name, side[order], rows):  # of which all pairs tell
-            found += of_side(name, side, items)
+            found += of_side(name, judges)
     found += [doubt for doubt in seen if not doubt.of_pairing]
     if objective == "agreement" and labels is not None:
         found += of_labels(labels, judges.target)

@@ -138,7 +138,7 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
 
     ridge = next(iter(climb(explained, RIDGES, RIDGES.index(1.0))))
     (bias, slope, weight), expected = regression(ridge)
-    ceiling = true[expected.argsort(descending=True)[: max(FEW, round(BEST * len(pairs)))]].mean()
+    ceiling = _ceiling(expected, true)
     expected = bent(expected, ceiling).clamp(-1, 1)
 
     column = path.fold(wanted, ridge)
@@ -155,6 +155,17 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
         errors=kept_errors(true - expected, pairs.shared),
     )
     return confidence, expected
+
+
+def _ceiling(expected: Tensor, true: Tensor) -> Tensor:
+    """The mean `()` of the `true (k,)` of whom most was `expected (k,)`: of the best, or of twice as many, to all.
+
+    The largest of these, since the best few tell nothing where what was expected does not.
+    """
+    count, ranked = len(true), true[expected.argsort(descending=True)]
+    least = max(FEW, round(BEST * count))
+    sizes = [least << doubled for doubled in range(count.bit_length()) if least << doubled < count]
+    return torch.stack([ranked[:size].mean() for size in (*sizes, count)]).amax()
 
 
 def _least_squares(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

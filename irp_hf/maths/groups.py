@@ -13,12 +13,14 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from irp_hf.maths.projection import unit_rows
+
 TOLERANCES = (2.0**-6, 2.0**-10, 2.0**-20)
 """Of a row's distance from the mean: how far apart two encodings of one item may lie that were computed in bfloat16, in
 float16, or in other batches. By MiniLM, two of 5,871 questions of TREC and two of 64,000 English sentences are nearer than
 the first of them; by static token vectors, one and 53, which hold the same tokens."""
 DENSE = 4.0  # tolerances: where more rows lie between one and so many than within one, nearness tells nothing
-TIGHT = (2.0**-2, 2.0**-3, 2.0**-4, 2.0**-5)
+TIGHT = (2.0**-1, 2.0**-2, 2.0**-3, 2.0**-4, 2.0**-5)
 """Distances of unit rows within which groups are sought of what is no copy to within rounding, widest first."""
 GAP = 2.0  # times as far hardly anything more may lie
 CROWDED = 0.5  # share of rows that must have others so near
@@ -26,9 +28,12 @@ WITNESSES = 512  # rows that tell how dense it is around them
 SKETCH = 16  # directions that tell most rows apart
 AXES = 3  # of them span the grid in which neighbours are sought
 PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
-# A fold each; fewer, where the targets alone make them so few, tell of other classes and not of other rows.
-LEAST_GROUPS = 10
+LEAST_GROUPS = 20  # two a fold
+CLASSES = ((20.0, 0.2), (4.0, 0.5))
+"""Distinct sources to a target, on average, from which on targets are classes where the sources of one vary so much, as a share of
+the variance of all. Captions of one picture have some .45, pictures of one class .5 and more, variants with noise .1."""
 BLOCK = 2**22  # numbers that are compared at once
+SMALLEST = 1e-30  # sum of squares that is divided by
 
 
 @dataclass(frozen=True)
@@ -54,18 +59,35 @@ class Groups:
 def group_rows(source: Tensor, target: Tensor) -> Groups:
     """The groups of `source (k, d_X)` and `target (k, d_Y)`, row by row.
 
-    Where the targets are few, such as one for each class, and would leave fewer groups than folds, a shared source alone
-    counts: to hold out a class tells nothing of other rows of the classes that there are.
+    Where targets are few and their sources are many and unlike each other, as with one target for each class, or where they
+    would leave fewer groups than folds, a shared source alone counts: to hold out a class tells nothing of other rows of the
+    classes that there are.
     """
     by_source, by_target = same_rows(source), same_rows(target)
     sources, targets = (components(edges, len(source)) for edges in (by_source, by_target))
     both = components(torch.cat([by_source, by_target]), len(source))
-    if can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, len(sources.unique()) / 2):
+    enough = can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, len(sources.unique()) / 2)
+    if enough and not _are_classes(source, sources, targets):
         return Groups(both, sources, targets)
     if can_hold_out(sources):
         return Groups(sources, sources, targets, "source")
     rows = torch.arange(len(source), device=source.device)
     return Groups(rows, sources, targets, "row")
+
+
+def _are_classes(source: Tensor, sources: Tensor, targets: Tensor) -> bool:
+    """Whether many unlike rows of `source (k, d)` share each target; `sources (k,)` and `targets (k,)` number what is distinct."""
+    first = sources.unique()  # the number of what is distinct is its first row's
+    _, group = targets[first].unique(return_inverse=True)
+    each = len(first) / len(group.unique())
+    if each < min(CLASSES)[0]:
+        return False
+    rows = unit_rows(source[first] - source[first].mean(0))
+    count = group.bincount()
+    means = rows.new_zeros(len(count), rows.shape[1]).index_add_(0, group, rows) / count[:, None]
+    within = (rows - means[group]).square().sum() / rows.square().sum().clamp(min=SMALLEST)
+    within = float(within) * len(first) / max(len(first) - len(count), 1)
+    return any(each >= sources_each and within >= share for sources_each, share in CLASSES)
 
 
 def can_hold_out(labels: Tensor) -> bool:

@@ -94,7 +94,7 @@ def finished(
     """What a fit gives: of its `choices`, the best first, and of what speaks `against` it, of which it `tells` in warnings."""
     rounded = rounding(config, tensors)
     config.double = True if rounded.computed else None
-    if rounded.words:
+    if rounded.words and not any(doubt.of_pairing for doubt in against):  # no hyper-parameter helps these
         against += (Doubt("precision", rounded.words),)
     for doubt in against if tells else ():
         warn(doubt.words, FitWarning)

@@ -105,11 +105,13 @@ def test_it_is_the_regression_that_was_calibrated(digits):
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
     _, typical = learn_typicality(pairs, 0.5, rows, 1.0)
     fits, explained = [], {}
+    ceiling_sizes = [*(10 * 2**i for i in range(20) if 10 * 2**i < len(pairs)), len(pairs)]
     for ridge in RIDGES:
         nearby = path.leave_one_out(wanted, ridge)[:, 0]
         features = torch.stack([torch.ones_like(norms), norms, nearby], 1) * typical[:, None]
         weights, left_out = by_the_others(features, true)
-        best = true[left_out.argsort(descending=True)[:10]].mean()
+        ranked = true[left_out.argsort(descending=True)]
+        best = torch.stack([ranked[:size].mean() for size in ceiling_sizes]).max()
         explained[ridge] = 1 - float((left_out - true).square().sum() / (true - true.mean()).square().sum())
         fits.append((float((bent(left_out, best) - expected).abs().max()), ridge, weights, best))
     error, ridge, (bias, slope, weight), best = min(fits, key=lambda fit: fit[0])
@@ -191,7 +193,7 @@ def test_a_bound_holds_as_often_as_it_says(coverage):
     target = (np.tanh(source @ mix) + 0.3 * random.randn(2300, 9)).astype(np.float32)
     adapter = IRPAdapter.from_anchors(source[:300], target[:300], "kernel", gamma=1.0, ridge=0.1, lift=0.0)
     true = true_cosines(adapter, source[300:], target[300:])
-    assert abs((true >= adapter.confidence(source[300:], coverage=coverage)).mean() - coverage) < 0.04
+    assert abs((true >= adapter.confidence(source[300:], coverage=coverage)).mean() - coverage) < 0.05
     found = adapter.evaluate(source[300:], target[300:]).coverage
     assert abs(found.mean - 0.9) < 0.04
 
@@ -249,6 +251,18 @@ def test_one_error_is_kept_of_each_group():
     ]
     mixed = kept_errors(torch.tensor([-0.2, 0.1, 0.5], dtype=torch.float64), torch.tensor([0, 0, 1]))
     assert mixed.tolist() == [-0.2, 0.5]  # where a group straddles a rank, the lower one
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_tells_nothing_lowers_no_confidence(seed: int):
+    """Where three rows in ten cannot be foretold, the ten of whom most was expected were ten of these: all later rows were
+    promised no more than they reached, -.004 where .659 is true."""
+    random = np.random.RandomState(seed)
+    source, weights = random.randn(1600, 20), random.randn(20, 12) / 4
+    target = np.where(random.rand(1600, 1) < 0.3, random.randn(1600, 12), np.tanh(source @ weights))
+    adapter = IRPAdapter.from_anchors(source[:600], target[:600], "kernel", gamma=0.5, ridge=0.3, lift=0.0)
+    true = true_cosines(adapter, source[600:], target[600:])
+    assert abs(adapter.confidence(source[600:]).mean() - true.mean()) < 0.05
 
 
 @pytest.mark.parametrize("method", ["kernel", "whitened"])
