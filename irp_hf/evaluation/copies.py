@@ -28,8 +28,8 @@ def copies_of_one(name: str, side: Tensor, items: Tensor, others: Tensor, classe
     if classes or not enough or 2 * len(others[rows].unique()) < largest or not bool(side[rows[0]].any()):
         return ""
     return (
-        f"{largest:,} of {len(side):,} {name} are the same vector, while what stands beside them differs: so looks an encoder's "
-        "answer to what it could not read. Encode these again, or drop them on both sides."
+        f"{largest:,} of {len(side):,} {name} are the same vector, while what stands beside them differs: so looks an "
+        "encoder's answer to what it could not read. Encode these again, or drop them on both sides."
     )
 
 

@@ -30,8 +30,8 @@ AXES = 3  # of them span the grid in which neighbours are sought
 PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
 LEAST_GROUPS = 20  # two a fold
 CLASSES = ((20.0, 0.2), (4.0, 0.5))
-"""Distinct sources to a target, on average, from which on targets are classes where the sources of one vary so much, as a share of
-the variance of all. Captions of one picture have some .45, pictures of one class .5 and more, variants with noise .1."""
+"""Distinct sources to a target, on average, from which on targets are classes where the sources of one vary so much, as a
+share of the variance of all. Captions of one picture have some .45, pictures of a class .5 and more, noisy variants .1."""
 BLOCK = 2**22  # numbers that are compared at once
 SMALLEST = 1e-30  # sum of squares that is divided by
 
@@ -76,7 +76,7 @@ def group_rows(source: Tensor, target: Tensor) -> Groups:
 
 
 def _are_classes(source: Tensor, sources: Tensor, targets: Tensor) -> bool:
-    """Whether many unlike rows of `source (k, d)` share each target; `sources (k,)` and `targets (k,)` number what is distinct."""
+    """Whether many unlike rows of `source (k, d)` share each target; `sources (k,)` and `targets (k,)` number the distinct."""
     first = sources.unique()  # the number of what is distinct is its first row's
     _, group = targets[first].unique(return_inverse=True)
     each = len(first) / len(group.unique())

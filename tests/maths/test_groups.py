@@ -114,6 +114,27 @@ def test_targets_of_a_few_classes_leave_the_sources_to_decide():
     assert group_rows(source, rows(30, 6, 1)[torch.arange(90) % 30]).labels.unique().numel() == 30
 
 
+@pytest.mark.parametrize(("classes", "each"), [(10, 10), (10, 100), (12, 25), (20, 5), (20, 50), (100, 30)])
+def test_targets_of_many_classes_do_so_too(classes: int, each: int):
+    """From ten classes on, whole classes were held out: a score of .000, and hyper-parameters that smooth all away."""
+    source, of = rows(classes * each, 16), torch.arange(classes * each) % classes
+    noisy = rows(classes, 6, 1)[of] + 1e-3 * rows(len(of), 6, 2)
+    for target in (rows(classes, 6, 1)[of], noisy):
+        groups = group_rows(source, target)
+        assert (groups.by, len(groups.labels.unique())) == ("source", len(source))
+
+
+@pytest.mark.parametrize(
+    ("items", "each", "noise"), [(100, 3, 3.0), (100, 5, 0.5), (40, 10, 0.5), (30, 20, 0.3), (20, 50, 0.3)]
+)
+def test_variants_of_items_are_no_classes(items: int, each: int, noise: float):
+    """A fit would be judged by the other variants of the items that it was fitted on: .995 promised, .894 true."""
+    of = torch.arange(items * each) // each
+    source = rows(items, 32)[of] + noise * rows(len(of), 32, 2)
+    groups = group_rows(source, rows(items, 6, 1)[of])
+    assert (groups.by, len(groups.labels.unique())) == ("both", items)
+
+
 @pytest.mark.parametrize(("k", "shared"), [(2, 2), (3, 2), (4, 3), (6, 5), (6, 6)])
 def test_something_is_left_to_fit_on(k: int, shared: int):
     """A fit on one row or on none would be what the figures come from."""
