@@ -59,7 +59,7 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
         return ()
     labels, order = linked_groups(pairs.source_rows), pairs.permutation(seed)
     some = order[first_groups(labels[order], SOME)]
-    rows = torch.arange(len(some), device=some.device)
+    rows = torch.arange(len(some), dtype=torch.int64, device=some.device)
     own, apart = (
         _held_out(choice, Pairs(pairs.source[some], pairs.target[some], items), seed, FEW_FOLDS)
         for items in (rows, labels[some])

@@ -14,7 +14,8 @@ ROUNDS = 2  # after one, many copies of an item are still several groups; after 
 def linked_groups(rows: Tensor) -> Tensor:
     """The number `(k,)` of the group that each of the unit `rows (k, d)` lies in: the first two rounds of single linkage."""
     rows = rows.to(working_dtype(torch.float32, rows.device))
-    labels = torch.arange(len(rows), device=rows.device)
+    numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
+    labels = numbers
     for _ in range(ROUNDS):
         similar, nearest = _nearest_outside(rows, labels)
         best = torch.full_like(similar, -torch.inf).scatter_reduce_(0, labels, similar, "amax")
@@ -28,8 +29,7 @@ def linked_groups(rows: Tensor) -> Tensor:
 
 def _nearest_outside(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine with, and number of, the nearest row of another group, each `(k,)`."""
-    found = []
-    for part in torch.arange(len(rows), device=rows.device).split(max(1, BLOCK // len(rows))):
-        cosines = rows[part] @ rows.T
-        found.append(cosines.masked_fill_(labels[part, None] == labels, -2.0).max(1))
+    found, size = [], max(1, BLOCK // len(rows))
+    for some, own in zip(rows.split(size), labels.split(size), strict=True):
+        found.append((some @ rows.T).masked_fill_(own[:, None] == labels, -2.0).max(1))
     return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
