@@ -20,10 +20,8 @@ def linked_groups(rows: Tensor) -> Tensor:
         similar, nearest = _nearest_outside(rows, labels)
         best = torch.full_like(similar, -torch.inf).scatter_reduce_(0, labels, similar, "amax")
         joins = (similar == best[labels]).nonzero()[:, 0]  # of each group, the row that is nearest to another one
-        edges = torch.stack(
-            [torch.cat([labels, nearest[joins]]), torch.cat([torch.arange(len(rows)).to(labels), joins])]
-        )
-        labels = components(edges.T, len(rows))
+        edges = torch.cat([torch.stack([labels, numbers], dim=1), torch.stack([joins, nearest[joins]], dim=1)])
+        labels = components(edges, len(rows))
     return labels
 
 
