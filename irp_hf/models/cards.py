@@ -16,7 +16,7 @@ from irp_hf.evaluation.measures import MEASURES, among
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.inverses import INVERSES, describe
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
-from irp_hf.maths.request import OBJECTIVES
+from irp_hf.maths.request import OBJECTIVES, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ def inverse(config: IRPConfig) -> str:
 def choice(config: IRPConfig) -> str:
     """What it was chosen by, and what was not chosen but given."""
     score = "" if config.score is None else f", {number(config.score)} out of fold"
-    given = ", ".join(map(code, config.given or []))
+    others = {name for name, owners in hyperparameters().items() if config.method not in owners}  # which had no part
+    given = ", ".join(code(name) for name in config.given or [] if name not in others)
     how = f"{given} given by hand" if given else "nothing was given by hand"
     return f"{among(config.objective, num_distinct(config), MEASURES[config.objective].short)}{score}; {how}"
 

@@ -19,7 +19,7 @@ from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
-from irp_hf.maths.request import check_given, check_objective, methods_of
+from irp_hf.maths.request import check_given, check_objective, hyperparameters, methods_of
 from irp_hf.maths.selection import Choice, select
 from irp_hf.models.rounding import rounding
 
@@ -83,6 +83,18 @@ def unasked_head(objective: str) -> str:
     return f"head= has no part in objective={objective!r}: choose 'agreement', or leave it out; report(head=) measures with it."
 
 
+def without_part(given: Sequence[str], method: str) -> list[str]:
+    """What is said of options that were `given` and the chosen `method` lacks: a sentence for each set of inverses."""
+    owners = {name: tuple(of) for name, of in hyperparameters().items() if name in given and method not in of}
+    said = []
+    for methods in dict.fromkeys(owners.values()):
+        names = [f"{name}=" for name in given if owners.get(name) == methods]
+        have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+        none = f"{' and '.join(names)} {have} no part in {method}, which was chosen"
+        said.append(f"{none}: give method={' or '.join(map(repr, methods))}, or leave {them} out.")
+    return said
+
+
 def finished(
     config: IRPConfig,
     tensors: dict[str, Tensor],
@@ -96,8 +108,10 @@ def finished(
     config.double = True if rounded.computed else None
     if rounded.words and not any(doubt.of_pairing for doubt in against):  # no hyper-parameter helps these
         against += (Doubt("precision", rounded.words),)
-    for doubt in against if tells else ():
-        warn(doubt.words, FitWarning)
+    for words in (
+        (*without_part(config.given or [], config.method), *(doubt.words for doubt in against)) if tells else ()
+    ):
+        warn(words, FitWarning)
     fitted = Fitted({found.method: found.kept() for found in choices}, expected, against)
     return config, tensors, fitted
 

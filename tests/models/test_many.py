@@ -58,6 +58,15 @@ def test_all_pairs_are_used_and_few_are_kept(adapter, tmp_path):
     assert 0.85 < held < 0.95
 
 
+def test_an_option_that_has_no_part_in_sums_is_told():
+    """If it fails, what was given is left out without a word, of many pairs alone."""
+    with pytest.warns(FitWarning, match="pruning_threshold= has no part in .*: give method='pruned'") as told:
+        adapter = IRPAdapter.from_anchors(X, Y, num_landmarks=40, gamma=0.5, lift=0.0, pruning_threshold=0.3)
+    others = {"kernel": 0, "whitened": 1}  # sentences on num_landmarks= and gamma=
+    assert sum("no part" in str(one.message) for one in told) == 1 + others[adapter.config.method]
+    assert told[0].filename == __file__
+
+
 def _cosines(one, other):
     return (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
