@@ -22,7 +22,7 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
-from irp_hf.evaluation.measures import among, titles
+from irp_hf.evaluation.measures import among, titles, told_by
 from irp_hf.evaluation.plots import COLORS, INK, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
 from irp_hf.evaluation.report import WORTHWHILE
@@ -101,10 +101,11 @@ class AnchorBudget(Printed):
 
     def caption(self) -> str:
         """What was measured, and how."""
+        few = told_by(self.num_held_out)
         return (
             f"{self.method}, {self.source_width} → {self.target_width} wide, fitted on random subsets of the anchors and "
             f"tested on the same {self.num_held_out:,} pairs, which are in none of them. ± is half the 95 % interval over "
-            "pairs and subsets. Neighbours are searched among the held-out pairs alone."
+            f"pairs and subsets. Neighbours are searched among the held-out pairs alone.{few and f' {few}'}"
         )
 
     def tables(self) -> list[Table]:

@@ -20,7 +20,7 @@ from irp_hf.errors import kind_of, refusal
 from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import Evaluation, evaluate, other_folds
 from irp_hf.evaluation.intervals import Measure
-from irp_hf.evaluation.measures import among
+from irp_hf.evaluation.measures import among, told_by
 from irp_hf.evaluation.plots import MUTED, draw, drawn, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.heads.labels import head_labels
@@ -101,10 +101,11 @@ class Compatibility(Printed):
 
     def caption(self) -> str:
         """What was measured, and how."""
+        few = told_by(self.num_anchors)
         return (
             f"{len(self.names)} spaces, {self.num_anchors:,} parallel anchors, {self.method}. Every anchor was translated by a "
             f"fit on {other_folds(self.num_anchors)}, from the space of its row to that of its column; ± is "
-            "half the 95 % interval."
+            f"half the 95 % interval.{few and f' {few}'}"
         )
 
     def tables(self) -> list[Table]:

@@ -162,6 +162,7 @@ def scale_invariance(
     given = torch.stack([torch.cat([rescaled(chunk, factor) for chunk in matrix.split(CHUNK)]) for factor in tried])
     rows = [given == given[tried.index(1.0)], *([] if true is None else [given == true])]
     measures = bootstrap(torch.cat(rows).double())
+    measures[tried.index(1.0)] = Measure(1.0, 1.0, 1.0)  # with itself
     accuracies = measures[len(tried) :] if true is not None else [None] * len(tried)
     points = tuple(ScalePoint(*point) for point in zip(tried, measures, accuracies, strict=False))
     return ScaleInvariance(points, len(matrix), layer, center is not None)

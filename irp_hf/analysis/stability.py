@@ -85,7 +85,7 @@ def stability(
     points, rows = zip(*measured, strict=True)
     similar, best = torch.stack(rows), best_of(points)
     least, fewest = best % len(omegas), best - best % len(omegas)  # points come by δ, then by ω
-    gains = bootstrap(similar[best] - similar[[least, fewest]], held.shared)
+    gains = bootstrap(similar[best] - similar[[least, fewest]], held.shared, bounded=False)
     return Stability(
         num_anchors=len(anchors),
         num_held_out=len(held),

@@ -16,7 +16,8 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap, share
-from irp_hf.evaluation.measures import among
+from irp_hf.evaluation.measures import among, told_by
+from irp_hf.evaluation.printed import wrapped
 from irp_hf.maths.confidence import calibrate, error_at
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.groups import row_labels
@@ -58,7 +59,10 @@ class Evaluation(Measured):
         """One measure a line."""
         names = {name: among(name, self.num_rows) for name in self.measures()}
         lines = [f"{names[name]:<{max(map(len, names.values()))}} {value}" for name, value in self.measures().items()]
-        return "\n".join([*lines, f"{self.num_rows:,} rows, ± half the 95 % interval"])
+        few = told_by(self.num_rows)
+        return "\n".join(
+            [*lines, f"{self.num_rows:,} rows, ± half the 95 % interval", *([wrapped(few)] if few else [])]
+        )
 
 
 @dataclass(frozen=True)

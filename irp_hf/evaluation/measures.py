@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from irp_hf.evaluation.printed import POOL
+from irp_hf.maths.metrics import NEIGHBORS
+
+FEW = 20  # rows: fewer tell hardly anything
+TRIVIAL = NEIGHBORS + 2  # rows: of fewer, all others are among the nearest
 
 
 class MeasureText(NamedTuple):
@@ -49,3 +53,15 @@ def among(name: str, pool: int, text: str | None = None) -> str:
 def titles(names: list[str], pool: int) -> list[str]:
     """The heads of columns for these measures."""
     return [among(name, pool) for name in names]
+
+
+def told_by(num_rows: int) -> str:
+    """A sentence or two on what figures of so few rows do not tell; empty for enough."""
+    if num_rows >= FEW:
+        return ""
+    trivial = (
+        f" Among fewer than {TRIVIAL} all others are the nearest, so that neighbours are 1 whatever the translation."
+        if num_rows < TRIVIAL
+        else ""
+    )
+    return f"So few rows tell hardly anything, whatever the interval: give some hundred.{trivial}"

@@ -14,7 +14,7 @@ from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import Check, at_least, dataclass_from_dict, within
 from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row, other_folds
 from irp_hf.evaluation.index import IndexReport
-from irp_hf.evaluation.measures import MEASURES, among, titles
+from irp_hf.evaluation.measures import MEASURES, TRIVIAL, among, titles, told_by
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
 from irp_hf.maths.inverses import INVERSES, Inverse
@@ -182,11 +182,13 @@ class Report(Printed):
     def caption(self) -> str:
         """What was compared, and how."""
         groups = self.num_anchors if self.shared is None else self.shared.groups
+        few = told_by(self.num_anchors)
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
             f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
             f"Every anchor was translated by a fit on {other_folds(groups)}; ± is half the 95 % interval."
+            f"{few and f' {few}'}"
         )
 
     def doubling(self) -> dict[str, float]:
@@ -314,7 +316,11 @@ class Report(Printed):
         )
         if self.objective != "neighbors" and self.index is None:
             held += f" {LARGER}"
+        if few := told_by(num_rows):
+            held += f" {few}"
         gains = self.doubling()
+        if num_rows < TRIVIAL:
+            gains.pop("neighbors", None)
         if not gains:
             return held
         more = _more_of_them(gains, self._beyond_chance(gains))

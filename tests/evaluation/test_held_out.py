@@ -131,9 +131,9 @@ def test_an_evaluation_prints_one_measure_a_line():
     """`print(adapter.evaluate(x, y))` would show a repr of nested dataclasses."""
     true = vectors(40, 6)
     assert str(evaluate(true, true)) == (
-        "cosine              1.000 ±.000\n"
-        "neighbours among 40 1.000 ±.000\n"
-        "MRR among 40        1.000 ±.000\n"
+        "cosine              1.000 ±.044\n"
+        "neighbours among 40 1.000 ±.044\n"
+        "MRR among 40        1.000 ±.044\n"
         "40 rows, ± half the 95 % interval"
     )
     assert str(Measure(0.552, 0.54, 0.564)) == ".552 ±.012"
@@ -294,6 +294,35 @@ def test_bounds_of_a_report_hold_as_often_as_on_later_rows():
         (choice,) = select(few, ("kernel",), "cosine", given)
         held.append(bound_coverage(choice, few, pairs, seed).mean)
     assert 0.86 < np.mean(held) < 0.94
+
+
+@pytest.mark.parametrize("n", [2, 5, 12, 40])
+def test_figures_at_a_bound_are_not_sure(n: int):
+    """`MRR 1.000 ±.000` of two rows would be read as perfect."""
+    true = vectors(n, 6)
+    for found in (evaluate(true, true), evaluate(true + 1e-4 * vectors(n, 6, 1), true)):
+        for measure in found.measures().values():
+            assert measure.mean > 0.999
+            assert (measure.low, measure.high) == (pytest.approx(0.025 ** (1 / n), abs=0.001), pytest.approx(1))
+    twice = evaluate(true.repeat(2, 1), true.repeat(2, 1))  # copies are no further evidence
+    assert twice.cosine.low == pytest.approx(0.025 ** (1 / n))
+    few, trivial = ("tell hardly anything", n < 20), ("neighbours are 1 whatever", n < 12)
+    assert all((words in str(found).replace("\n", " ")) == told for words, told in (few, trivial))
+
+
+def test_intervals_are_opened_where_values_have_no_spread_at_a_bound_and_only_there():
+    """All at 1 or at 0 say that it is sure; a difference of 0 has no bound there, and what differs is the bootstrap's."""
+    ones, zeros, half = (torch.full((1, 30), value, dtype=torch.float64) for value in (1.0, 0.0, 0.5))
+    least = 0.025 ** (1 / 30)
+    (one,), (none,), (equal,) = bootstrap(ones), bootstrap(zeros), bootstrap(zeros, bounded=False)
+    assert (one.low, one.high) == (pytest.approx(least), 1)
+    assert (none.low, none.high) == (0, pytest.approx(1 - least))
+    assert (equal.low, equal.high) == (0, 0)
+    assert bootstrap(half)[0] == Measure(0.5, 0.5, 0.5)
+    (two_way,) = two_way_bootstrap(ones[:, None].expand(1, 3, 30))
+    assert (two_way.low, two_way.high) == (pytest.approx(least), 1)
+    (grouped,) = bootstrap(ones, torch.arange(30) // 3)
+    assert grouped.low == pytest.approx(0.025**0.1)
 
 
 def test_a_share_of_all_rows_is_not_sure():
