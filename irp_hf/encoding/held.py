@@ -18,10 +18,8 @@ from irp_hf.encoding.looks import FEW, PLAIN, Look, told_of_processor
 
 DEEPEST, MOST = 6, 2000  # objects in objects, and all of them
 LONGEST = 64  # lists and tables of settings; longer ones are vocabularies
-WHOLE, FOR_ALL = (
-    1 << 16,
-    1 << 16,
-)  # bytes of an array that is compared in full, and of a larger one the rows each of which is met
+WHOLE = 1 << 16  # bytes of an array that is compared in full
+FOR_ALL = 1 << 16  # rows of a larger one, each of which is met
 OWN, INSTALLED = __name__.partition(".")[0], ("site-packages", "dist-packages")
 OPAQUE = (type, ModuleType, BuiltinFunctionType, torch.device, torch.dtype, torch.Generator)
 

@@ -21,10 +21,8 @@ BLOCK = 8192  # rows at a time
 LOOKED_AT = 512  # rows that tell how like the anchors all are
 STRANGE, MANY = 0.1, 0.2  # a typicality that few rows of any domain have, and the share of such rows that is told
 LANDMARKS = 1000  # anchors whose nearness tells it
-UNLIKE, SURE = (
-    0.5,
-    200,
-)  # of the anchors' own typicality: another domain has more; so many anchors tell it twice as surely
+UNLIKE = 0.5  # of the anchors' own typicality: another domain has more
+SURE = 200  # so many anchors tell that twice as surely
 
 
 def open_gallery(gallery: Any, width: int, source_width: int | None = None) -> Rows:
