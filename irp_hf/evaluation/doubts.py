@@ -15,7 +15,7 @@ from irp_hf.heads.head import LOGITS
 from irp_hf.heads.labels import HeadLabels
 from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
 from irp_hf.maths.batches import Batches, reversed_batches
-from irp_hf.maths.chance import Chance, chance_of
+from irp_hf.maths.chance import Chance, chance_of, clearly_more
 from irp_hf.maths.metrics import NEIGHBORS, Labels
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import statistics
@@ -26,6 +26,7 @@ RATHER_FEW = 100  # anchors: of fewer, that may be why no more than chance is fo
 MOST_RUNS = 3  # that are named
 ONE_DIRECTION = 0.95  # of one side's variance
 FAR_OFF, SINGLE = 1e3, 0.05  # medians of the distance, and the share of rows at most that may be so far away
+MIDDLE = 255  # rows that tell where the middle is
 HARDLY_APART = 1e-4  # of the length of a side's mean: what its rows differ by
 
 
@@ -137,7 +138,10 @@ def in_any_order(blocks: Sequence[Block]) -> list[Doubt]:
 
 def by_chance(pairs: Pairs, directions: Tensor) -> list[Doubt]:
     """Of held-out `directions (k, d_Y)` that are no better than those of any order."""
-    chance = chance_of(directions, pairs.target_rows, pairs.labels)
+    sides = directions, pairs.target_rows, pairs.labels
+    if clearly_more(*sides, UNRELATED):
+        return []
+    chance = chance_of(*sides)
     if chance.cosine > max(chance.most, UNRELATED):
         return []
     independent = len(pairs.labels.unique())
@@ -196,7 +200,13 @@ def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doub
     """
     if len(side) < FEW:
         return []
-    distance = torch.linalg.vector_norm(side - side.median(0).values, dim=1)
+    # Of some hundred rows the median is as little moved by single ones, and quick to find.
+    some = (
+        torch.linspace(0, len(side) - 1, min(len(side), MIDDLE), dtype=torch.float64, device="cpu")
+        .long()
+        .to(side.device)
+    )
+    distance = torch.linalg.vector_norm(side - side[some].median(0).values, dim=1)
     usual = float(distance.median())
     rows = (distance > FAR_OFF * usual).nonzero()[:, 0] if usual else distance.new_empty(0)
     if not 0 < len(rows) <= SINGLE * len(side):

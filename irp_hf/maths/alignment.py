@@ -92,6 +92,17 @@ def regression_on(x: Tensor) -> tuple[Tensor, list[float]]:
     return torch.cat([x, x.new_full((len(x), 1), math.sqrt(unit / len(x)))], dim=1), [ridge * unit for ridge in RIDGES]
 
 
+def with_ridge(inner: Tensor, ridge: float, core: Tensor) -> Tensor:
+    """Coefficients `(p, q)` of the ridge regression whose sums are `inner (p, p)` and `core (p, q)`.
+
+    A ridge is a share of the mean variance: a Cholesky factor is exact, and a tenth of the price of a decomposition.
+    """
+    shifted = inner.clone()
+    shifted.diagonal().add_(ridge)
+    coefficients: Tensor = torch.cholesky_solve(core, torch.linalg.cholesky(shifted))
+    return coefficients
+
+
 def lags_that_stand_out(x: Tensor, y: Tensor, most: int) -> list[int]:
     """The lags s, strongest first, at which rows i of `x (k, p)` and i + s of `y (k, q)` go together.
 
@@ -183,11 +194,9 @@ class _Table:
             unseen[self.places[:, fold].flatten()] = False
             train = (apart & unseen[pairs] & exists).nonzero()[:, 0]
             inputs = self.inputs[train]
-            values, vectors = torch.linalg.eigh(inputs.T @ inputs)
-            core = vectors.T @ (inputs.T @ self.targets[pairs[train]])
-            rows = self.inputs[fold] @ vectors
+            inner, core = inputs.T @ inputs, inputs.T @ self.targets[pairs[train]]
             for ridge, predicted in parts.items():
-                predicted.append((rows / (values.clamp(min=0) + ridge)) @ core)
+                predicted.append(self.inputs[fold] @ with_ridge(inner, ridge, core))
         fits = []
         for predicted in parts.values():
             directions = unit_rows(torch.cat(predicted))

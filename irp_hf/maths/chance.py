@@ -46,9 +46,28 @@ def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
     return Chance(cosine, most)
 
 
+def clearly_more(directions: Tensor, target: Tensor, groups: Tensor, least: float) -> bool:
+    """Whether the cosine is above `least` and the most that chance could give, however rows spread: that asks for no products.
+
+    By Cauchy and Schwarz, `|U Tᵀ|` is at most `|U| |T|`.
+    """
+    translated, true = (_group_means(rows, groups) for rows in (unit_rows(directions), target))
+    n = len(true)
+    means = translated.mean(0), true.mean(0)
+    spreads = [
+        rows.square().sum() - n * mean.square().sum() for rows, mean in zip((translated, true), means, strict=True)
+    ]
+    most = means[0] @ means[1] + QUANTILE * (spreads[0] * spreads[1]).clamp(min=0).sqrt() / (
+        n * math.sqrt(max(n - 1, 1))
+    )
+    return float((translated * true).sum() / n) > max(float(most), least)
+
+
 def _group_means(rows: Tensor, groups: Tensor) -> Tensor:
     """The mean of each group's rows `(k, d)`, shape (n, d)."""
     _, group, count = groups.unique(return_inverse=True, return_counts=True)
+    if len(count) == len(rows):
+        return rows
     sums = torch.zeros(len(count), rows.shape[1], dtype=rows.dtype, device=rows.device).index_add_(0, group, rows)
     means: Tensor = sums / count[:, None]
     return means

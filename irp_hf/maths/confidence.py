@@ -9,8 +9,9 @@ that held-out anchors reached is bent. The errors that are left on held-out anch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from irp_hf.maths.climbing import climb
 from irp_hf.maths.inverses.base import KernelMap
-from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath
+from irp_hf.maths.inverses.carriers import Carriers
+from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
@@ -121,16 +123,18 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     """The confidence of a choice, and its out-of-fold values `(k,)` on the pairs themselves."""
     landmarks, gamma = _landmarks(choice, pairs)
     carriers = _some(len(landmarks), NUM_CARRIERS, landmarks.device)
-    path = _path(pairs.lifted(choice.inverse.lift), landmarks[carriers], gamma, pairs.copies)
     true = cosines(choice.translated, pairs.target)
     wanted, missing = (true - true.mean())[:, None], float((true - true.mean()).square().sum()) or 1.0
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
     known = None if choice.solved is None else choice.solved.cosines
-    typicality, typical = learn_typicality(pairs, choice.inverse.lift, landmarks, gamma, known)
-    spectral = path.spectral(wanted)
+    similar = pairs.lifted(choice.inverse.lift) @ landmarks.T if known is None else known
+    typicality, typical = learn_typicality(pairs, choice.inverse.lift, landmarks, gamma, similar)
+    own = landmarks[carriers] @ landmarks[carriers].T
+    nearby_of = Carriers(similar[:, carriers], own, gamma, wanted, pairs.copies)
 
+    @cache
     def regression(ridge: float) -> tuple[Tensor, Tensor]:
-        nearby = path.leave_one_out(wanted, ridge, spectral)[:, 0]
+        nearby = nearby_of.leave_one_out(ridge)[:, 0]
         return _least_squares(torch.stack([torch.ones_like(true), norms, nearby], dim=1) * typical[:, None], true)
 
     def explained(ridge: float) -> float:
@@ -141,14 +145,14 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     ceiling = _ceiling(expected, true)
     expected = bent(expected, ceiling).clamp(-1, 1)
 
-    column = path.fold(wanted, ridge)
+    column = nearby_of.coefficients(ridge)[:, 0]
     coefficients = landmarks.new_zeros(len(landmarks))
-    coefficients[carriers] = weight * column.coefficients[:, 0]
+    coefficients[carriers] = weight * column
     confidence = Confidence(
         landmarks=landmarks,
         coefficients=coefficients,
         gamma=gamma,
-        bias=bias + weight * column.intercept[0],
+        bias=bias + weight * INTERCEPT * column.sum(),
         norm_slope=slope,
         typicality=typicality,
         ceiling=ceiling,
@@ -237,7 +241,3 @@ def _some(count: int, most: int, device: torch.device) -> Tensor:
     """Numbers below `count`, rising: all of them, or `most` that are drawn, the same ones each time."""
     generator = torch.Generator("cpu").manual_seed(0)
     return torch.randperm(count, generator=generator, dtype=torch.int64, device="cpu")[:most].sort().values.to(device)
-
-
-def _path(rows: Tensor, landmarks: Tensor, gamma: float, groups: Sequence[Tensor]) -> KernelPath:
-    return KernelPath(rows, rows if len(landmarks) == len(rows) else landmarks, gamma, groups)

@@ -13,6 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.projection import unit_rows
 
 TOLERANCES = (2.0**-6, 2.0**-10, 2.0**-20)
@@ -211,7 +212,8 @@ def tight_groups(rows: Tensor) -> tuple[Tensor, float] | None:
     """
     k = len(rows)
     few = torch.linspace(0, k - 1, min(k, WITNESSES), dtype=torch.float32, device="cpu").long().to(rows.device)
-    similar = torch.cat([rows[part] @ rows.T for part in few.split(max(1, BLOCK // k))])
+    single = rows.to(working_dtype(torch.float32, rows.device))  # rounding is far below the narrowest of TIGHT
+    similar = torch.cat([single[part] @ single.T for part in few.split(max(1, BLOCK // k))])
     similar[torch.arange(len(few), device=rows.device), few] = -1  # a row is not its own neighbour
     for width in TIGHT:
         near, around = (similar >= 1 - (reach * width) ** 2 / 2 for reach in (1.0, GAP))

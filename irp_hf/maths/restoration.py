@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,20 +64,33 @@ def leading_directions(target: Tensor) -> Tensor:
     return (basis @ rotation[:, -LEADING:]).to(target.dtype)
 
 
+class Spectrum(NamedTuple):
+    """How the target's unit rows spread."""
+
+    directions: Tensor
+    """The leading principal ones, shape (d, r)."""
+    variances: Tensor
+    """Along each, and of all the rest, shape (r + 1,)."""
+
+
+def spectrum_of(target: Tensor) -> Spectrum:
+    """That of unit rows `target (k, d)` about the origin."""
+    directions = leading_directions(target)
+    return Spectrum(directions, _variances(target, directions))
+
+
 class Restoration:
     """The stretch of every principal direction, for any q from one comparison."""
 
-    def __init__(self, translated: Tensor, target: Tensor, directions: Tensor | None = None) -> None:
-        """Compare out-of-fold `translated (k, d)` with `target (k, d)`, both unit rows.
+    def __init__(self, translated: Tensor, spectrum: Spectrum) -> None:
+        """Compare out-of-fold unit rows `translated (k, d)` with the spectrum of what they should be.
 
-        The row norm that follows makes the overall scale irrelevant. `directions (d, r)` are the target's leading ones, where
-        they are known.
+        The row norm that follows makes the overall scale irrelevant.
         """
-        d = target.shape[1]
-        self.directions = leading_directions(target) if directions is None else directions
-        wanted, given = (_variances(rows, self.directions) for rows in (target, translated))
-        ratio = wanted / given.clamp(min=torch.finfo(target.dtype).tiny)
-        known = wanted > wanted.max() * d * torch.finfo(target.dtype).eps
+        self.directions, wanted = spectrum
+        given = _variances(translated, self.directions)
+        ratio = wanted / given.clamp(min=torch.finfo(given.dtype).tiny)
+        known = wanted > wanted.max() * translated.shape[1] * torch.finfo(given.dtype).eps
         self.ratio = torch.where(known, ratio.clamp(1 / LARGEST, LARGEST), 1.0)
 
     def stretch(self, restoration: float) -> Stretch:
@@ -98,16 +112,16 @@ class FoldRestoration:
     """Restoration of out-of-fold translations by what the other folds tell: no row scales itself."""
 
     def __init__(self, target: Tensor, folds: list[Tensor]) -> None:
-        """The leading directions of unit rows `target (k, d)` once per fold, for all translations to be compared with them."""
-        self.target, self.folds = target, folds
+        """The spectrum of unit rows `target (k, d)` once per fold, for all translations to be compared with it."""
+        self.folds = folds
         self.rest = [others(fold, len(target)) for fold in folds]
-        self.directions = [leading_directions(target[rest]) for rest in self.rest]
+        self.spectra = [spectrum_of(target[rest]) for rest in self.rest]
 
     def restore(self, translated: Tensor, restorations: Sequence[float]) -> list[Tensor]:
         """`translated (k, d)` restored, for each q; 0 leaves it as it is, and asks for no folds."""
         restored = [torch.empty_like(translated) if q else translated for q in restorations]
-        for fold, rest, directions in zip(self.folds, self.rest, self.directions, strict=True):
-            restoration = Restoration(unit_rows(translated[rest]), self.target[rest], directions)
+        for fold, rest, spectrum in zip(self.folds, self.rest, self.spectra, strict=True):
+            restoration = Restoration(unit_rows(translated[rest]), spectrum)
             for rows, q in zip(restored, restorations, strict=True):
                 if q:
                     rows[fold] = restoration.stretch(q)(translated[fold])

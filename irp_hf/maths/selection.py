@@ -25,7 +25,7 @@ from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import denormalize, unit_rows
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.restoration import FoldRestoration, Restoration, Stretch
+from irp_hf.maths.restoration import FoldRestoration, Restoration, Stretch, spectrum_of
 from irp_hf.maths.tuning import ROUGHLY, tune
 from irp_hf.maths.tuning_kernel import sample_of, tune_lift
 
@@ -189,13 +189,14 @@ def choice_of(
     restorations = _restorations(inverse, objective, given)
     restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed) if any(restorations) else [])
     restored = restoration.restore(directions, restorations)
-    scores = [score(vectors(one)) for one in restored]
+    translations = [vectors(one) for one in restored]
+    scores = [score(one) for one in translations]
     best = max(range(len(scores)), key=scores.__getitem__)
     if len(scores) > 1:
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated = vectors(restored[best])
+    translated = translations[best]
     fold_translated, fold_score = translated, scores[best]
     if solved is not None:
         (fold_directions,) = restoration.restore(solved.leave_fold_out(folds), [restorations[best]])
@@ -246,7 +247,11 @@ def ranked(
 
 def _stretch(directions: Tensor, true: Tensor, restoration: float) -> Stretch:
     """The restoration q by all out-of-fold `directions (k, d_Y)` of the unit rows `true (k, d_Y)`."""
-    return Restoration(unit_rows(directions), true).stretch(restoration) if restoration else Stretch.none(true)
+    return (
+        Restoration(unit_rows(directions), spectrum_of(true)).stretch(restoration)
+        if restoration
+        else Stretch.none(true)
+    )
 
 
 def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Sequence[float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irp_hf.maths.alignment import NUM_FOLDS, regression_on
+from irp_hf.maths.alignment import NUM_FOLDS, regression_on, with_ridge
 from irp_hf.maths.projection import unit_rows
 
 LEAST_ROWS = 60  # of a table
@@ -97,10 +97,9 @@ def held_out(x: Tensor, y: Tensor) -> Tensor:
     parts: dict[float, list[Tensor]] = {ridge: [] for ridge in ridges}
     for fold in torch.arange(len(x), device=x.device).tensor_split(min(NUM_FOLDS, len(x))):
         rows = inputs[fold]
-        values, vectors = torch.linalg.eigh(second - rows.T @ rows)
-        core = vectors.T @ (cross - rows.T @ true[fold])
+        inner, core = second - rows.T @ rows, cross - rows.T @ true[fold]
         for ridge, predicted in parts.items():
-            predicted.append((rows @ vectors / (values.clamp(min=0) + ridge)) @ core)
+            predicted.append(rows @ with_ridge(inner, ridge, core))
     return max((unit_rows(torch.cat(rows)) for rows in parts.values()), key=lambda rows: float((rows * true).sum()))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.climbing import (
     FLAT,
     SAMPLE,
@@ -33,7 +34,7 @@ from irp_hf.maths.request import Given, Objective
 GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
 NEARLY = 2e-2  # of what is missing to a cosine of 1: so much is given up for less smoothing
 LESS_SMOOTH = 2  # by so many steps of λ at most
-SKETCH = 384  # numbers that stand for a wider target where hyper-parameters are compared
+SKETCH = 192  # numbers that stand for a wider target where hyper-parameters are compared
 Score = Callable[[float, float], float]
 """The mean cosine of leave-one-out at a γ and a λ."""
 
@@ -80,13 +81,17 @@ def sample_of(pairs: Pairs, seed: int) -> Tensor:
 
 
 def sketched(target: Tensor) -> Tensor:
-    """`target (n, d)`, where it is wide as `(n, 384)` random sums of its columns: cosines stay nearly as they are."""
+    """`target (n, d)`, where it is wide as `(n, 192)` random sums of its columns: mean cosines stay nearly as they are.
+
+    Few rows stay as they are, for their mean would not. Single precision is enough to compare.
+    """
     width = target.shape[1]
-    if width <= SKETCH:
+    if width <= SKETCH or len(target) < SAMPLE:
         return target
     generator = torch.Generator("cpu").manual_seed(0)
-    sums = torch.randn(width, SKETCH, generator=generator, dtype=target.dtype, device="cpu")
-    return target @ sums.to(target.device)
+    rows = target.to(working_dtype(torch.float32, target.device))
+    sums = torch.randn(width, SKETCH, generator=generator, dtype=torch.float32, device="cpu")
+    return (rows @ sums.to(rows)).to(target.dtype)
 
 
 def tune_kernel(

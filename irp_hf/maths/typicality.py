@@ -30,7 +30,7 @@ REACH = 3  # deviations up to which each kind reaches
 SURE = 4  # logarithm of the odds from which on there is no doubt
 ORDINARY = 2.5  # deviations of a length from the mean that say nothing
 LEAST_DEVIATION = 0.005  # of the logarithm of a length: to be rounded to half precision is no other encoder
-NUM_STRANGERS = 512  # vectors of each kind that no encoder gave
+NUM_STRANGERS = 256  # vectors of each kind that no encoder gave
 ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or as good as that
 A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
 WIDE = 256  # rows, and dimensions, up to which double precision costs nothing
@@ -115,14 +115,15 @@ def learn_typicality(
     first, alike = _first_of_each(pairs)
     rows = pairs.source_rows if len(first) == k else pairs.source_rows[first]
     lengths_about = torch.linalg.vector_norm(pairs.source[first] - stats.mean, dim=1)
-    spreads, sides = Spreads(rows, lengths_about), Sides(unit_rows(pairs.source[first]))
+    about_origin = unit_rows(pairs.source)
+    spreads, sides = Spreads(rows, lengths_about), Sides(about_origin if len(first) == k else about_origin[first])
     cosines = pairs.lifted(lift) @ landmarks.T if cosines is None else cosines
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
     own = Looks(
         far,
         spreads.without(pairs.source_rows, alike),
         _nearest(cosines.masked_fill(itself, -1), gamma),
-        sides.without(unit_rows(pairs.source), alike),
+        sides.without(about_origin, alike),
     )
 
     generator = torch.Generator("cpu").manual_seed(0)
@@ -131,17 +132,15 @@ def learn_typicality(
         .repeat(-(-100 // k))[:NUM_STRANGERS]
         .to(cosines.device)
     )
-    planes, single = [], working_dtype(torch.float32, cosines.device)
+    planes, single = [], landmarks.to(working_dtype(torch.float32, cosines.device)).T
     for strangers, looks in STRANGERS:
         found = strangers(pairs.source[picked], stats, generator)
-        similar = normalize(found, stats, lift).to(single) @ landmarks.to(single).T
+        similar = normalize(found, stats, lift).to(single.dtype) @ single
         similar = similar.to(found.dtype).masked_fill(itself[picked], -1)
-        kind = [
-            spreads.without(normalize(found, stats), alike[picked]),
-            _nearest(similar, gamma),
-            sides.without(unit_rows(found), alike[picked]),
-        ]
-        plane = _plane(own.told()[:looks], torch.stack(kind[:looks]), doubt)
+        kind = [spreads.without(normalize(found, stats), alike[picked]), _nearest(similar, gamma)]
+        if looks > len(kind):
+            kind.append(sides.without(unit_rows(found), alike[picked]))
+        plane = _plane(own.told()[:looks], torch.stack(kind), doubt)
         planes.append(torch.cat([plane[:-1], plane.new_zeros(3 - looks), plane[-1:]]))
     typicality = Typicality(spreads.directions, lengths, torch.stack(planes), sides.towards)
     return typicality, typicality.of(own)
@@ -283,20 +282,35 @@ class Sides:
     def __init__(self, rows: Tensor) -> None:
         """Of `rows (k, d)` about the origin."""
         k, d = rows.shape
-        dtype, rows = rows.dtype, _rough(rows)
+        self.given, rows = rows, _rough(rows)
         inner = rows.T @ rows if d <= k else rows @ rows.T
         ridge = SIDE_RIDGE * float(inner.trace()) / d
-        factor = torch.linalg.cholesky(inner + ridge * torch.eye(len(inner), dtype=inner.dtype, device=inner.device))
-        solved = torch.cholesky_solve(rows.T, factor).T if d <= k else torch.cholesky_solve(rows, factor)
-        leverage = (solved * rows).sum(1)
-        error = (1 - rows @ solved.sum(0)) / (1 - leverage).clamp(min=SMALLEST)  # of each row, by the others
-        self.solved, self.error = solved.to(dtype), error.to(dtype)
-        self.towards = self.solved.sum(0)
+        inner.diagonal().add_(ridge)
+        self.rows, self.factor = rows, torch.linalg.cholesky(inner)
+        if d <= k:
+            half = torch.linalg.solve_triangular(self.factor, rows.T, upper=False)
+            leverage = half.square().sum(0)
+            towards = torch.linalg.solve_triangular(self.factor.T, half.sum(1, keepdim=True), upper=True)[:, 0]
+        else:
+            self.inverse = torch.cholesky_inverse(self.factor)
+            leverage = 1 - ridge * self.inverse.diagonal()
+            towards = rows.T @ self.inverse.sum(0)
+        error = (1 - rows @ towards) / (1 - leverage).clamp(min=SMALLEST)  # of each row, by the others
+        self.leverage, self.error = leverage.to(self.given.dtype), error.to(self.given.dtype)
+        self.towards = towards.to(self.given.dtype)
         """The regression's coefficients, shape (d,)."""
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
         """Side `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
-        return found @ self.towards - (found * self.solved[left_out]).sum(1) * self.error[left_out]
+        pull = self.leverage if found is self.given else (found * self._solved(left_out)).sum(1)
+        side: Tensor = found @ self.towards - pull * self.error[left_out]
+        return side
+
+    def _solved(self, rows: Tensor) -> Tensor:
+        """What each of these rows, by number `(n,)`, adds to the coefficients where it is predicted as 1, shape (n, d)."""
+        if self.rows.shape[1] > len(self.rows):
+            return (self.inverse[rows] @ self.rows).to(self.given.dtype)
+        return torch.cholesky_solve(self.rows[rows].T, self.factor).T.to(self.given.dtype)
 
 
 def _nearest(cosines: Tensor, gamma: float) -> Tensor:
@@ -306,14 +320,14 @@ def _nearest(cosines: Tensor, gamma: float) -> Tensor:
 
 def _noise(anchors: Tensor, stats: Statistics, generator: torch.Generator) -> Tensor:
     """Random directions about the mean, as long as `anchors (n, d)`."""
-    random = torch.randn(anchors.shape, generator=generator, dtype=torch.float64, device="cpu").to(anchors)
+    random = torch.randn(anchors.shape, generator=generator, dtype=torch.float32, device="cpu").to(anchors)
     lengths: Tensor = torch.linalg.vector_norm(anchors - stats.mean, dim=1, keepdim=True)
     return stats.mean + lengths * unit_rows(random)
 
 
 def _shuffled(anchors: Tensor, stats: Statistics, generator: torch.Generator) -> Tensor:
     """`anchors (n, d)` with the coordinates of each in an order of its own."""
-    order: Tensor = torch.rand(anchors.shape, generator=generator, dtype=torch.float64, device="cpu").argsort(1)
+    order: Tensor = torch.rand(anchors.shape, generator=generator, dtype=torch.float32, device="cpu").argsort(1)
     return anchors.gather(1, order.to(anchors.device))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from irp_hf.maths.chance import chance_of
+from irp_hf.maths.chance import chance_of, clearly_more
 from irp_hf.maths.projection import unit_rows
 
 
@@ -45,3 +45,16 @@ def test_few_rows_reach_no_more_than_any_order_can(k: int):
     assert chance.most <= float((translated @ target.T).amax(1).mean())
     same = chance_of(target, target, torch.arange(k))
     assert same.most <= same.cosine == pytest.approx(1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.1, 0.2, 0.4, 0.8])
+@pytest.mark.parametrize(("k", "d"), [(5, 3), (40, 6), (40, 60), (400, 20)])
+def test_what_is_clearly_more_is_more(k: int, d: int, share: float):
+    """Sides that are unrelated would be passed without a word, since nobody looked closely."""
+    target = rows(k, d, 0)
+    translated, numbers = (1 - share) * rows(k, d, 1) + share * target, torch.arange(k) // 2
+    chance = chance_of(translated, target, numbers)
+    clearly = clearly_more(translated, target, numbers, 0.05)
+    assert not clearly or chance.cosine > max(chance.most, 0.05)
+    assert not clearly_more(translated, target, numbers, chance.cosine + 1e-6)
+    assert clearly or share < 0.8 or k < 40  # what is plain is seen

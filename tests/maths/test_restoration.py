@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.restoration import FEW as FEW_DIRECTIONS
-from irp_hf.maths.restoration import LARGEST, LEADING, FoldRestoration, Restoration
+from irp_hf.maths.restoration import LARGEST, LEADING, FoldRestoration, Restoration, spectrum_of
 
 EYE = torch.eye(6, dtype=torch.float64)
 FEW = settings(max_examples=10, derandomize=True, deadline=None)
@@ -27,7 +27,7 @@ def shrunk(seed: int, k: int = 30, d: int = 5) -> tuple[torch.Tensor, torch.Tens
 def test_it_stretches_each_principal_direction(q):
     """If it fails, the stretch is not `(w_j / v_j)^(q/2)` along the target's own principal directions."""
     translated, target = shrunk(0)
-    found = Restoration(translated, target).stretch(q)(EYE[:5, :5])
+    found = Restoration(translated, spectrum_of(target)).stretch(q)(EYE[:5, :5])
     np.testing.assert_allclose(
         found, reference.restoration(translated.numpy(), target.numpy(), q), rtol=1e-8, atol=1e-12
     )
@@ -38,7 +38,7 @@ def test_it_stretches_each_principal_direction(q):
 def test_the_ends_are_nothing_and_everything(seed, d):
     """If it fails, q = 0 is not the paper, or q = 1 does not give the translations the target's variances."""
     translated, target = shrunk(seed, d=d)
-    restoration = Restoration(translated, target)
+    restoration = Restoration(translated, spectrum_of(target))
     torch.testing.assert_close(restoration.stretch(0.0)(EYE[:d, :d]), EYE[:d, :d])
     _, directions = np.linalg.eigh(target.numpy().T @ target.numpy())
     restored = restoration.stretch(1.0)(translated).numpy()
@@ -52,8 +52,9 @@ def test_a_rotated_target_is_restored_alike(seed, q):
     """If it fails, restoration depends on the axes that the target encoder happens to have."""
     translated, target = shrunk(seed)
     rotation = torch.linalg.qr(torch.from_numpy(np.random.RandomState(seed).randn(5, 5)))[0]
-    plain = translated @ Restoration(translated, target).stretch(q)(EYE[:5, :5]) @ rotation
-    turned = (translated @ rotation) @ Restoration(translated @ rotation, target @ rotation).stretch(q)(EYE[:5, :5])
+    plain = translated @ Restoration(translated, spectrum_of(target)).stretch(q)(EYE[:5, :5]) @ rotation
+    moved = translated @ rotation
+    turned = moved @ Restoration(moved, spectrum_of(target @ rotation)).stretch(q)(EYE[:5, :5])
     torch.testing.assert_close(turned, plain, rtol=1e-6, atol=1e-8)
 
 
@@ -63,7 +64,7 @@ def test_directions_without_anchors_or_predictions_stay_bounded():
     translated, target = shrunk(1)
     target[:, 2], translated[:, 3] = 0, 0
     for q in (0.0, 0.5, 1.0):
-        matrix = Restoration(translated, target).stretch(q)(EYE[:5, :5])
+        matrix = Restoration(translated, spectrum_of(target)).stretch(q)(EYE[:5, :5])
         assert torch.isfinite(matrix).all()
         assert float(torch.linalg.matrix_norm(matrix, 2)) <= LARGEST ** (q / 2) * (1 + 1e-9)
         torch.testing.assert_close(matrix[2], torch.eye(5, dtype=torch.float64)[2])
@@ -100,7 +101,7 @@ def wide(seed: int = 0, k: int = 2 * FEW_DIRECTIONS, d: int = FEW_DIRECTIONS + 4
 def test_of_many_directions_the_leading_ones_have_their_own_stretch():
     """If it fails, wide targets are restored along directions that are no principal ones, or not at all beyond them."""
     translated, target = wide()
-    restoration = Restoration(translated, target)
+    restoration = Restoration(translated, spectrum_of(target))
     d, eye = target.shape[1], torch.eye(target.shape[1], dtype=torch.float64)
     assert restoration.directions.shape == (d, LEADING)
     torch.testing.assert_close(
@@ -125,6 +126,6 @@ def test_fewer_rows_than_directions_are_restored_within_their_span():
     """If it fails, what lies outside of all anchors is blown up, or comes out as NaN."""
     translated, target = wide(k=60)
     for q in (0.5, 1.0):
-        stretched = Restoration(translated, target).stretch(q)(unit_rows(torch.randn_like(target)))
+        stretched = Restoration(translated, spectrum_of(target)).stretch(q)(unit_rows(torch.randn_like(target)))
         assert torch.isfinite(stretched).all()
         assert float(stretched.norm(dim=1).max()) <= LARGEST ** (q / 2)

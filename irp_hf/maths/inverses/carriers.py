@@ -1,0 +1,55 @@
+"""Kernel ridge regression of a few columns on some landmarks, at any λ by one Cholesky factor: for λ far above rounding.
+
+With features `Φ = K_km L⁻ᵀ`, `L Lᵀ = K_mm`, `Φ Φᵀ` stands for K, and `G = I - Φ (ΦᵀΦ + λI)⁻¹ Φᵀ` gives leave-one-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.inverses.kernel import similarities
+from irp_hf.maths.leaving_out import leave_one_out
+
+JITTER = 1e-10  # times a row's similarity with itself, over all rows: added to K_mm, which is singular where a kernel is flat
+
+
+class Carriers:
+    """The regression of `wanted (k, c)` on some of the rows' similarities."""
+
+    def __init__(self, cosines: Tensor, own: Tensor, gamma: float, wanted: Tensor, groups: Sequence[Tensor]) -> None:
+        """`cosines (k, m)` of the rows with the carriers, `own (m, m)` of these with each other.
+
+        `groups`, row numbers `(n, m)` of n groups of m rows each, are left out together.
+        """
+        similar = similarities(own, gamma)
+        similar.diagonal().add_(JITTER * float(similar.trace()))
+        self.factor = torch.linalg.cholesky(similar)
+        self.features = torch.linalg.solve_triangular(self.factor, similarities(cosines, gamma).T, upper=False).T
+        self.inner, self.projected = self.features.T @ self.features, self.features.T @ wanted
+        self.wanted, self.groups = wanted, groups
+
+    def leave_one_out(self, ridge: float) -> Tensor:
+        """`wanted (k, c)`, each row as the rows outside of its group predict it."""
+        root: Tensor = torch.linalg.solve_triangular(self._factor(ridge), self.features.T, upper=False).T
+        residual = self.wanted - root @ (root.T @ self.wanted)
+        diagonal = 1 - root.square().sum(1)
+
+        def between(rows: Tensor) -> Tensor:
+            return torch.eye(rows.shape[-1], dtype=root.dtype, device=root.device) - root[rows] @ root[rows].mT
+
+        return leave_one_out(self.wanted, residual, diagonal, self.groups, between, root.shape[1])
+
+    def coefficients(self, ridge: float) -> Tensor:
+        """Of the carriers, shape (m, c)."""
+        solved = torch.cholesky_solve(self.projected, self._factor(ridge))
+        coefficients: Tensor = torch.linalg.solve_triangular(self.factor.T, solved, upper=True)
+        return coefficients
+
+    def _factor(self, ridge: float) -> Tensor:
+        shifted = self.inner.clone()
+        shifted.diagonal().add_(ridge)
+        factor: Tensor = torch.linalg.cholesky(shifted)
+        return factor
