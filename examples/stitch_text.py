@@ -33,12 +33,12 @@ from irp_hf.evaluation import Measure, bootstrap, number
 NUM_ANCHORS = 3500
 SOURCES = {"MiniLM-384": "static-256", "static-256": "MiniLM-384"}  # what each head reads instead of its own
 QUESTIONS = (
-    "Who painted the ceiling of the Sistine Chapel?",
+    "Who carved the statue of David in Florence?",
     "How many moons does Jupiter have?",
     "Where is the deepest lake on Earth?",
     "What does HTML stand for?",
     "Why do cats purr?",
-    "¿Quién pintó el techo de la Capilla Sixtina?",
+    "¿Quién esculpió el David de Florencia?",
     "zxq blorf 77 %% vlimp",
 )
 

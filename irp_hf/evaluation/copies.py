@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MOSTLY = 0.5  # of the rows of one side: so many copies of one vector are always said
+MOSTLY, NEARLY_ALL = 0.5, 0.9  # of the rows of one side: so many copies of one vector are said; of a class
 COPIED, LEAST = 0.05, 10  # share and number of copies of one vector from which on they are said
 STANDS_OUT = 3  # times as many as of any other: targets of classes, and captions of one picture, are about as many each
 LEAST_BATCH = 8  # rows in a row that are those before them
@@ -22,7 +22,7 @@ def copies_of_one(name: str, side: Tensor, items: Tensor, others: Tensor, classe
     ranked = count.sort(descending=True).values.tolist()
     largest, second = ranked[0], max(ranked[1:2], default=0)
     rows = (group == count.argmax()).nonzero()[:, 0]
-    if largest > MOSTLY * len(side):
+    if largest > (NEARLY_ALL if classes else MOSTLY) * len(side):
         return f"{largest:,} of {len(side):,} {name} are the same vector: what is translated from or to it tells nothing apart."
     enough = largest >= max(LEAST, COPIED * len(side)) and largest >= STANDS_OUT * second
     if classes or not enough or 2 * len(others[rows].unique()) < largest or not bool(side[rows[0]].any()):

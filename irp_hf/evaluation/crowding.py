@@ -32,7 +32,8 @@ def fewer_than_they_look(choice: Choice, pairs: Pairs, num_given: int, seed: int
             "and are held out together. All figures, intervals and bounds are of so few. Give other items, and not more copies."
         )
         return (Doubt("repeated", words),)
-    return _in_tight_groups(choice, pairs, seed) or _beside_their_like(choice, pairs, seed)
+    of_classes = pairs.groups.by == "source"  # whose rows are like each other, and later ones are of the same
+    return _in_tight_groups(choice, pairs, seed) or (() if of_classes else _beside_their_like(choice, pairs, seed))
 
 
 def _in_tight_groups(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, ...]:
@@ -59,12 +60,14 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
         return ()
     labels, order = linked_groups(pairs.source_rows), pairs.permutation(seed)
     some = order[first_groups(labels[order], SOME)]
+    if len(some) < RATHER_FEW:  # the groups are too large to tell
+        return ()
     rows = torch.arange(len(some), dtype=torch.int64, device=some.device)
     own, apart = (
         _held_out(choice, Pairs(pairs.source[some], pairs.target[some], items), seed, FEW_FOLDS)
         for items in (rows, labels[some])
     )
-    if apart > LEFT * own:
+    if own < PROMISED or apart > LEFT * own:
         return ()
     words = (
         f"Of {len(some):,} anchors, the cosine about the mean is {number(own)} where rows are held out one by one, and "

@@ -16,7 +16,7 @@ from irp_hf.heads.labels import HeadLabels
 from irp_hf.maths.alignment import UNRELATED, Run, coordinates, misaligned_runs
 from irp_hf.maths.batches import Batches, reversed_batches
 from irp_hf.maths.chance import Chance, chance_of, clearly_more
-from irp_hf.maths.metrics import NEIGHBORS, Labels
+from irp_hf.maths.metrics import NEIGHBORS, Labels, cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import statistics
 from irp_hf.maths.shuffling import Block, shuffled_block
@@ -24,6 +24,7 @@ from irp_hf.maths.shuffling import Block, shuffled_block
 FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
 RATHER_FEW = 100  # anchors: of fewer, that may be why no more than chance is found
 MOST_RUNS = 3  # that are named
+MISFIT = 0.5  # of the cosine about the mean that other rows have: what a batch has that does not belong there
 ONE_DIRECTION = 0.95  # of one side's variance
 FAR_OFF, SINGLE = 1e3, 0.05  # medians of the distance, and the share of rows at most that may be so far away
 MIDDLE = 255  # rows that tell where the middle is
@@ -36,7 +37,7 @@ class Doubt:
 
     kind: str
     """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
-    "repeated", "crowded", "zero", "longer" or "gallery"."""
+    "repeated", "crowded", "zero", "longer", "head" or "gallery"."""
     words: str
     """A sentence or more, with the numbers."""
 
@@ -65,7 +66,7 @@ def doubts(
     for name, rows in (("sources", source), ("targets", target)):
         found += constant(name, rows)
         found += far_off(name, rows.double()) or of_side(name, pairs)
-        found += batch_again(name, pairs, source, target)
+        found += batch_again(name, pairs, source, target, directions)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
             f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
@@ -231,12 +232,14 @@ def of_side(name: str, pairs: Pairs) -> list[Doubt]:
     """Of one side of `pairs`: its "sources", or its "targets"."""
     found, k = [], len(pairs)
     side, items, others = _both(name, pairs)
-    said = copies_of_one(name, side, items, others, pairs.groups.by == "source") if k >= FEW else ""
+    classes = pairs.groups.by == "source"
+    said = copies_of_one(name, side, items, others, classes) if k >= FEW else ""
     if said:
         found.append(Doubt("copies", said))
     stats = statistics(side)
     share = _share_of_longest(side - stats.mean)
-    if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION:
+    two_classes = classes and name == "targets"
+    if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION and not two_classes:
         words = (
             f"{share:.0%} of the variance of the {name} lies along one direction, so that angles about the mean hardly tell "
             "more than on which side of it a row lies. Check how they were encoded, or scale their dimensions."
@@ -259,10 +262,18 @@ def _both(name: str, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     return side, items, others
 
 
-def batch_again(name: str, pairs: Pairs, source: Tensor, target: Tensor) -> list[Doubt]:
-    """Of a run of rows of one side that are those of some rows before, of `source (k, d_X)` and `target (k, d_Y)`."""
+def batch_again(name: str, pairs: Pairs, source: Tensor, target: Tensor, directions: Tensor) -> list[Doubt]:
+    """Of a run of rows of one side that are those of some rows before, of `source (k, d_X)` and `target (k, d_Y)`.
+
+    Their out-of-fold translations `directions (n, d_Y)` tell whether they belong there, as a second caption of a picture does.
+    """
     found = copied_batch(*_both(name, pairs)[1:])
     if found is None:
+        return []
+    run, fits = slice(found[0], found[1]), cosines(directions, pairs.target_rows)
+    earlier, others = slice(run.start - found[2], run.stop - found[2]), torch.ones_like(fits, dtype=torch.bool)
+    others[run] = others[earlier] = False
+    if float(torch.minimum(fits[run].mean(), fits[earlier].mean())) > MISFIT * float(fits[others].mean()):
         return []
     numbers = range(len(source)) if len(pairs) == len(source) else Pairs(source, target).distinct().tolist()
     first, last, before = numbers[found[0]], numbers[found[1] - 1], found[2]

@@ -312,7 +312,8 @@ class Report(Printed):
         num_rows = self.learning_curve[0].evaluation.num_rows
         held = (
             f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors; neighbours and MRR are "
-            "searched among these alone, and so are higher than in the first table."
+            "searched among these alone, and so are higher than in the first table. Most rows there are ones that a fit had, "
+            "which draw translations to themselves: among as many later rows the MRR is higher."
         )
         if self.objective != "neighbors" and self.index is None:
             held += f" {LARGER}"

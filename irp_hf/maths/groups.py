@@ -30,9 +30,10 @@ SKETCH = 16  # directions that tell most rows apart
 AXES = 3  # of them span the grid in which neighbours are sought
 PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
 LEAST_GROUPS = 20  # two a fold
-CLASSES = ((20.0, 0.2), (4.0, 0.5))
+CLASSES = ((20.0, 0.2, 10**9), (4.0, 0.5, 50))
 """Distinct sources to a target, on average, from which on targets are classes where the sources of one vary so much, as a
-share of the variance of all. Captions of one picture have some .45, pictures of a class .5 and more, noisy variants .1."""
+share of the variance of all, and there are at most so many targets: more of them can be held out. Captions of one picture have
+some .45, pictures of a class .5 and more, noisy variants .1."""
 BLOCK = 2**22  # numbers that are compared at once
 SMALLEST = 1e-30  # sum of squares that is divided by
 
@@ -88,7 +89,7 @@ def _are_classes(source: Tensor, sources: Tensor, targets: Tensor) -> bool:
     means = rows.new_zeros(len(count), rows.shape[1]).index_add_(0, group, rows) / count[:, None]
     within = (rows - means[group]).square().sum() / rows.square().sum().clamp(min=SMALLEST)
     within = float(within) * len(first) / max(len(first) - len(count), 1)
-    return any(each >= sources_each and within >= share for sources_each, share in CLASSES)
+    return any(each >= least and within >= share and len(count) <= most for least, share, most in CLASSES)
 
 
 def can_hold_out(labels: Tensor) -> bool:

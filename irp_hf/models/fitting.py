@@ -23,6 +23,8 @@ from irp_hf.maths.request import check_given, check_objective, hyperparameters, 
 from irp_hf.maths.selection import Choice, select
 from irp_hf.models.rounding import rounding
 
+QUICK = 1500  # anchors: beyond, one inverse takes seconds, and a bar that waits for the next step would come too late
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -61,9 +63,9 @@ def fit(
     if labels is not None and goal != "agreement":
         warn(unasked_head(goal), FitWarning)
     pairs = distinct_pairs(source, target)
-    choices = select(
-        pairs, methods, goal, given, labels, partial(progress_bar, "Choosing the inverse", None, delay=SECONDS)
-    )
+    delay = SECONDS if len(pairs) <= QUICK else 0
+    bar = partial(progress_bar, "Choosing the inverse", None, delay=delay)
+    choices = select(pairs, methods, goal, given, labels, bar)
     choice = choices[0]
 
     config, tensors, expected = of_choice(choice, pairs)

@@ -136,7 +136,7 @@ class PairSums:
         x, y = source.take(numbers), target.take(numbers)
         check_sampled(x, source, numbers)
         check_sampled(y, target, numbers)
-        with progress_bar("Choosing landmarks and gamma", None, total=1, delay=SECONDS) as bar:
+        with progress_bar("Choosing landmarks and gamma", None, total=1) as bar:
             judges = num_judges(len(numbers) if landmarks else sample_size(len(numbers), 0))
             plan, judging = make_plan(x, y.to(x.device), what.request, judges, landmarks)
             bar.update()
@@ -252,7 +252,7 @@ class PairSums:
             raise refusal("sums", f"at least {LEAST} pairs besides those that judge", str(len(self)), advice)
         with (
             allocating("fit", "Give fewer num_landmarks."),
-            progress_bar("Choosing the inverse", None, total=1, delay=SECONDS) as bar,
+            progress_bar("Choosing the inverse", None, total=1) as bar,
         ):
             choices = select_from(self.sums, labels)
             bar.update()

@@ -17,7 +17,7 @@ from irp_hf.data.progress import progress_bar
 from irp_hf.errors import FitWarning, MissingDependencyError, TooLargeError, refusal, warn
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.crowding import fewer_than_they_look
-from irp_hf.evaluation.doubts import doubts, of_labels
+from irp_hf.evaluation.doubts import Doubt, doubts, of_labels
 from irp_hf.evaluation.gallery import unlike_anchors
 from irp_hf.evaluation.index import check_index
 from irp_hf.evaluation.make_report import build_report
@@ -33,6 +33,10 @@ from irp_hf.models.cards import adapter_card
 from irp_hf.models.fitting import Fitted
 
 LEAST_FOR_REPORT = 3
+WITHOUT_HEAD = (
+    "The adapter was chosen by agreement with a head, which this report was not given: its settings are kept, and it is "
+    "measured by cosine and neighbours. Give head= for what that head keeps."
+)
 
 
 def make_report(
@@ -52,7 +56,8 @@ def make_report(
     """
     fits = named_baselines(baselines)
     objective, given = config.objective, _given(config, config.given or [])
-    if objective == "agreement" and labels is None:  # what it chose cannot be chosen again without the head
+    headless = objective == "agreement" and labels is None
+    if headless:  # what the head chose cannot be chosen again without it
         objective, given = "cosine", _given(config, [*hyperparameters(), "restoration"])
     pairs = distinct_pairs(source, target)
     if len(pairs) < LEAST_FOR_REPORT:
@@ -81,6 +86,8 @@ def make_report(
     for doubt in found:
         warn(doubt.words, FitWarning)
     against += tuple(found)
+    if headless:
+        against += (Doubt("head", WITHOUT_HEAD),)
     report = build_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )
@@ -88,7 +95,7 @@ def make_report(
         gallery = next((doubt.words for doubt in against if doubt.kind == "gallery"), None)
         report = replace(report, index=replace(report.index, doubt=gallery))
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
-    return replace(report, doubts=against, method_given=config.method_given, of_pairs=of_pairs)
+    return replace(report, doubts=against, method_given=config.method_given or headless or None, of_pairs=of_pairs)
 
 
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:
