@@ -37,7 +37,7 @@ class Doubt:
 
     kind: str
     """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
-    "repeated", "crowded", "zero", "longer", "head" or "gallery"."""
+    "repeated", "crowded", "zero", "longer", "head", "gallery" or "unequal"."""
     words: str
     """A sentence or more, with the numbers."""
 

@@ -57,7 +57,7 @@ def unlike_anchors(pairs: Pairs, rows: Rows, seed: int) -> list[Doubt]:
     side = Pairs(target, target, pairs.labels)
     landmarks = side.source_rows[:LANDMARKS]
     typicality, own = learn_typicality(side, 0.0, landmarks, KernelInverse.gamma)
-    picked = _picked(rows.num_rows, seed)
+    picked = some_rows(rows.num_rows, seed)
     found = unit_rows(rows.take(picked).to(target))
     mean = side.source_stats.mean
     each = typicality(found, mean, (unit_rows(found - mean) @ landmarks.T).amax(1))
@@ -94,7 +94,7 @@ def _constant(row: int, value: float) -> InputError:
     return refusal(f"Row {row} of gallery", "a vector of the target", what, "Drop that row, or encode it again.")
 
 
-def _picked(num_rows: int, seed: int) -> Tensor:
+def some_rows(num_rows: int, seed: int) -> Tensor:
     """The numbers of some rows, at random and ascending `(n,)`; of few all."""
     draws = torch.Generator("cpu").manual_seed(seed)
     return torch.randperm(num_rows, generator=draws, dtype=torch.int64, device="cpu")[:LOOKED_AT].sort().values

@@ -42,7 +42,7 @@ class Evaluation(Measured):
     cosine: Measure
     """Cosine with the true vector."""
     neighbors: Measure
-    """Share of the true vector's own nearest neighbours that the translated one has too."""
+    """Share of the true vector's own nearest neighbours by cosine that the translated one has too."""
     mrr: Measure
     """One over the rank of the true vector among all true ones."""
     num_rows: int

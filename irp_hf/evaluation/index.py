@@ -1,4 +1,4 @@
-"""What an index of any size keeps of the ten nearest neighbours, whichever of its sides is translated."""
+"""What an index of any size keeps of the ten nearest neighbours by cosine, whichever of its sides is translated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POINTS = 12  # of the curve that is drawn
 
 @dataclass(frozen=True)
 class IndexShare:
-    """The share of the ten nearest that an index of `num_rows` keeps."""
+    """The share of the ten nearest by cosine that an index of `num_rows` keeps."""
 
     num_rows: int
     queries: Measure
@@ -56,7 +56,7 @@ class IndexReport(Printed):
     gallery: int | None = None
     """So many rows of the target were given and searched by translated queries."""
     doubt: str | None = None
-    """Why the gallery is in doubt, where its rows lie unlike the target's anchors."""
+    """Why it is in doubt: where the gallery's rows lie unlike the target's anchors, or vectors differ in length by much."""
 
     def table(self) -> Table:
         """A line for each size."""
@@ -91,8 +91,9 @@ class IndexReport(Printed):
         """How it was measured, and what it is not good for, in one line."""
         most = self.shares[-1].num_rows
         text = [
-            "What an index keeps of the ten nearest neighbours, with the 95 % interval: where queries are translated and "
-            "search the target's own vectors, and where the index is translated and the target's own queries search it."
+            "What an index keeps of the ten nearest neighbours by cosine, with the 95 % interval: where queries are translated "
+            "and search the target's own vectors, and where the index is translated and the target's own queries search it. "
+            "By inner product or L2 that holds for vectors of unit length, and translated ones have another."
         ]
         if self.gallery is not None:
             beyond = f"; for more than {10 * self.gallery:,} it is extrapolated" if most > 10 * self.gallery else ""

@@ -29,7 +29,7 @@ class MeasureText(NamedTuple):
 MEASURES = {
     "cosine": MeasureText("cosine", "cosine", "cosine with the target's own vector"),
     "neighbors": MeasureText(
-        "neighbours", "neighbours kept", "share of the target's own nearest neighbours that are kept"
+        "neighbours", "neighbours kept", "share of the target's own nearest neighbours by cosine that are kept"
     ),
     "mrr": MeasureText("MRR", "MRR", "one over the rank of the target's own vector among all of them"),
     "agreement": MeasureText(

@@ -200,7 +200,7 @@ def drawn(name: str, longest: int = LONGEST_NAME) -> str:
 
 def _index(axes: Axes, index: IndexReport) -> None:
     """Both uses over the size of the index, dashed where it is extrapolated."""
-    title(axes, "What does an index keep?", "of the ten nearest neighbours")
+    title(axes, "What does an index keep?", "of the ten nearest neighbours by cosine")
     sizes = [share.num_rows for share in index.curve]
     for name, (color, label) in USES.items():
         measures = [getattr(share, name) for share in index.curve]

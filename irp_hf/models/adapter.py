@@ -322,8 +322,9 @@ class IRPAdapter(TranslatingModel):
                 give an object with `translate`, as a list or by name; by default "Procrustes" and "ridge".
             against: another name for `baselines`.
             index_size: numbers of rows of an index, one or several, from 12 on, a query's own not counted. What it keeps of the
-                ten nearest neighbours is measured on held-out anchors, and extrapolated over the size beyond ten times as many
-                as are searched.
+                ten nearest neighbours by cosine is measured on held-out anchors, and extrapolated over the size beyond ten
+                times as many as are searched. A `FitWarning` says where the target's vectors differ in length by so much that
+                an index by inner product or L2 finds others.
             gallery: rows of that index which exist already, vectors of the target `(n, d_Y)` of any kind that `translate`
                 takes, of memory maps a block at a time. Translated queries then search these, but for each one's own row, if
                 it is there. A `FitWarning` says where they lie unlike the target's anchors.

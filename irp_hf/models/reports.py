@@ -18,14 +18,15 @@ from irp_hf.errors import FitWarning, MissingDependencyError, TooLargeError, ref
 from irp_hf.evaluation.comparison import Baselines, named_baselines
 from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import Doubt, doubts, of_labels
-from irp_hf.evaluation.gallery import unlike_anchors
-from irp_hf.evaluation.index import check_index
+from irp_hf.evaluation.gallery import some_rows, unlike_anchors
+from irp_hf.evaluation.index import IndexQuestion, check_index
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.report import OfPairs, Report
+from irp_hf.evaluation.unequal import unequal_lengths
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.metrics import Labels
-from irp_hf.maths.pairs import distinct_pairs
+from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.request import Given, hyperparameters
 from irp_hf.maths.selection import Choice, select
 from irp_hf.models.base import NUMBERS, PICTURE
@@ -81,8 +82,8 @@ def make_report(
     found = []
     if labels is not None and all(doubt.kind != "labels" for doubt in against):
         found += of_labels(labels, pairs.target, "held-out anchors")
-    if question is not None and question.gallery is not None:
-        found += unlike_anchors(pairs, question.gallery, config.seed)
+    of_index = [] if question is None else _of_index(question, pairs, config.seed)
+    found += of_index
     for doubt in found:
         warn(doubt.words, FitWarning)
     against += tuple(found)
@@ -92,10 +93,18 @@ def make_report(
         pairs, chosen, others, objective, labels, given, confidences, fits, progress, len(source), question
     )
     if report.index is not None:
-        gallery = next((doubt.words for doubt in against if doubt.kind == "gallery"), None)
-        report = replace(report, index=replace(report.index, doubt=gallery))
+        words = " ".join(doubt.words for doubt in of_index)
+        report = replace(report, index=replace(report.index, doubt=words or None))
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
     return replace(report, doubts=against, method_given=config.method_given or headless or None, of_pairs=of_pairs)
+
+
+def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:
+    """What speaks against figures of this index: rows that are not the target's, vectors of unequal length."""
+    if question.gallery is None:
+        return unequal_lengths(pairs.target[pairs.permutation(seed)], "The target's anchors")
+    rows = question.gallery.take(some_rows(question.gallery.num_rows, seed))
+    return unlike_anchors(pairs, question.gallery, seed) + unequal_lengths(rows, "The gallery's rows")
 
 
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:

@@ -16,7 +16,8 @@ from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation import Measure, Report
 from irp_hf.evaluation.index import IndexReport, IndexShare
-from irp_hf.evaluation.printed import WIDTH
+from irp_hf.evaluation.printed import WIDTH, number
+from irp_hf.evaluation.unequal import unequal_lengths
 from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.projection import unit_rows
 from irp_hf.models.cards import adapter_card
@@ -183,6 +184,72 @@ def test_rows_of_the_target_are_not_doubted(adapter: IRPAdapter):
     near = (unit_rows(rows) @ unit_rows(rows)[0]).topk(60).indices
     for gallery in (rows, unit_rows(rows).half(), rows[near], rows[:12]):
         adapter.report(gallery=gallery, **QUIET)
+
+
+def of_unequal_length(rows: torch.Tensor) -> torch.Tensor:
+    """The same directions, the longest ten times as long as the shortest."""
+    return (
+        rows
+        * torch.linspace(0.3, 3, len(rows))[torch.randperm(len(rows), generator=torch.Generator().manual_seed(6))][
+            :, None
+        ]
+    )
+
+
+def test_lengths_by_which_other_measures_find_others_are_told(adapter: IRPAdapter):
+    """What is kept by cosine would be promised for an index by inner product or L2, which keeps far less of it."""
+    source, target = encoded(320)
+    unequal = IRPAdapter.from_anchors(source, of_unequal_length(target), method="kernel", objective="neighbors")
+    rows = of_unequal_length(encoded(400, seed=2)[1])
+    for one, options in ((unequal, {"index_size": 4000}), (adapter, {"gallery": rows})):
+        with pytest.warns(
+            FitWarning, match="find.* of an index, which is by cosine, does not hold for one by these"
+        ) as caught:
+            found = one.report(**options, **QUIET)
+        assert caught[0].filename == __file__
+        words = str(caught[0].message)
+        assert words.startswith("The gallery's rows" if "gallery" in options else "The target's anchors")
+        assert "to unit length, translated ones too" in words
+        assert " ".join(str(found).split()).count(words) == 1
+        assert " ".join(found.index.words().split()).startswith(words)
+        assert Report.from_dict(found.to_dict()) == found
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_gallery_of_unit_length_is_not_doubted_for_its_anchors():
+    """Who normalises the index as advised would be told to do so."""
+    source, target = encoded(320)
+    unequal = IRPAdapter.from_anchors(source, of_unequal_length(target), method="kernel")
+    rows = unit_rows(of_unequal_length(target))
+    for gallery in (rows, rows.half(), rows.repeat(3, 1)):
+        unequal.report(gallery=gallery, **QUIET)
+
+
+def test_other_measures_are_compared_with_the_cosine_as_a_slow_reference_has_it():
+    """The figures of the warning would be of other neighbours, or copies in a table raise an alarm."""
+    rows = of_unequal_length(encoded(90, seed=3)[1]).double()
+    (doubt,) = unequal_lengths(rows, "These")
+    unit = rows / rows.norm(dim=1, keepdim=True)
+
+    def nearest(similar) -> list[set[int]]:
+        return [set(sorted({*range(90)} - {row}, key=lambda other: -similar(row, other))[:10]) for row in range(90)]
+
+    wanted = nearest(lambda one, other: float(unit[one] @ unit[other]))
+    for name, similar in (
+        ("inner product", lambda one, other: float(rows[one] @ rows[other])),
+        ("L2", lambda one, other: -float((rows[one] - rows[other]).norm())),
+    ):
+        share = np.mean([len(a & b) / 10 for a, b in zip(nearest(similar), wanted, strict=True)])
+        assert f"{name} " + ("finds " if name != "L2" else "") + number(float(share)) in doubt.words
+    for equal in (unit, unit.repeat(3, 1), 5 * unit, unit.half(), rows[:11], torch.ones(50, 48)):
+        assert unequal_lengths(equal, "These") == []
+
+
+def test_it_is_said_that_shares_are_by_cosine(report: Report):
+    """Whoever has an index by inner product would take the promise for his."""
+    assert "of the ten nearest neighbours by cosine" in " ".join(str(report).split())
+    assert "ten nearest neighbours by cosine" in " ".join(report.index.words().split())
+    assert "By inner product or L2 that holds for vectors of unit length" in report.to_markdown()
 
 
 @pytest.mark.parametrize(
