@@ -90,7 +90,14 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+def some_slow(names, slow: set[str]) -> list:
+    """Those that are much like another are tried with the slow tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names]
+
+
+@pytest.mark.parametrize(
+    "case", some_slow(CASES, {"the last quarters swapped", "targets that were shrunk", "a constant"})
+)
 def test_what_is_wrong_between_the_windows_is_told(case):
     """If it fails, a part of many pairs that spoils the fit passes without a word, since no window shows it."""
     wrong, words = CASES[case]
@@ -99,7 +106,7 @@ def test_what_is_wrong_between_the_windows_is_told(case):
     assert len(found) == 1 or case == "60 rows in any order", found  # of which some are one run by chance
 
 
-@pytest.mark.parametrize("side", ["5 times the source", "sources of zeros"])
+@pytest.mark.parametrize("side", some_slow(["5 times the source", "sources of zeros"], {"sources of zeros"}))
 def test_the_source_is_looked_at_too(side):
     """If it fails, only half of what is handed in is looked at."""
     x = X.copy()
@@ -127,7 +134,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", some_slow(TABLES, {"unrelated", "long copies", "two subjects", "heavy tails"}))
 def test_nothing_is_said_of_what_is_right(table):
     """If it fails, people learn to ignore what is said."""
     x, y = np.split(TABLES[table], [24], axis=1)

@@ -85,6 +85,7 @@ def test_landmarks_are_told_too(lift):
     assert told(adapter, *FRESH) == []
 
 
+@pytest.mark.slow
 def test_a_sample_of_many_pairs_was_seen_alone():
     """If it fails, pairs that an inverse without sums never read are said to have been fitted on."""
     with pytest.warns(FitWarning, match="are read"):

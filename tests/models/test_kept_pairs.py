@@ -20,6 +20,7 @@ X, Y = (side.numpy().astype(np.float32) for side in sample(2 * COUNT))
 Z = np.tanh(X @ np.random.RandomState(8).randn(12, 10)).astype(np.float32)
 FIXED = dict(method="kernel", num_landmarks=40, gamma=0.5, ridge=0.1, restoration=0.0, lift=0.0)
 SMALL = dict(method="kernel", gamma=0.5, ridge=0.1, restoration=0.0, lift=0.0)
+FEWER = SMALL | {"num_landmarks": 40}
 
 
 def many(x, y, **options) -> IRPAdapter:
@@ -59,6 +60,7 @@ def test_sides_of_two_fits_are_refused(case, tmp_path, refusal):
             refusal(compatibility, {"one": ONE.source, "other": target}, error=AnchorMismatchError)
 
 
+@pytest.mark.slow
 def test_a_sample_keeps_a_record_too(refusal):
     """If it fails, what an inverse without sums reads of many pairs passes for all of them."""
     one, other = a_sample(X[:COUNT], Y[:COUNT]), a_sample(X[COUNT:], Y[COUNT:])
@@ -68,21 +70,26 @@ def test_a_sample_keeps_a_record_too(refusal):
 def test_the_way_back_knows_them(tmp_path, refusal):
     """If it fails, the record is lost with the first adapter that is made of what was kept."""
     with pytest.warns(FitWarning, match="kept of"):
-        back = ONE.reverse(**SMALL)
+        back = ONE.reverse(**FEWER)
     other = OTHERS["another seed"]()
     back.save_pretrained(tmp_path)
     loaded = IRPAdapter.from_pretrained(tmp_path)
     for adapter in (back, loaded):
         assert adapter.config.kept == ONE.config.kept
         refusal(IRPAdapter.connect, adapter.source, other.source, **SMALL, error=AnchorMismatchError)
-        assert IRPAdapter.connect(adapter.source, ONE.source, **SMALL).config.kept == ONE.config.kept
+        assert IRPAdapter.connect(adapter.source, ONE.source, **FEWER).config.kept == ONE.config.kept
 
 
-def test_what_shares_a_side_or_the_rows_of_a_set_is_connected(refusal):
+def test_what_shares_a_side_is_connected():
     """If it fails, who has one source and two targets cannot connect these, though they hold the same items."""
-    x, y, z = X[:COUNT], Y[:COUNT], Z[:COUNT]
-    assert IRPAdapter.connect(ONE.target, many(x, z).target, **SMALL).config.target_size == 10
+    assert IRPAdapter.connect(ONE.target, many(X[:COUNT], Z[:COUNT]).target, **FEWER).config.target_size == 10
+
+
+@pytest.mark.slow
+def test_what_holds_the_rows_of_a_set_is_connected(refusal):
+    """If it fails, encoders of one set, of which two fits kept the same rows, cannot be connected, or such of others are."""
     anchors = AnchorSet([f"text {row}" for row in range(COUNT)])
+    x, y, z = X[:COUNT], Y[:COUNT], Z[:COUNT]
     x, y, z, w = (AnchoredSpace.from_embeddings(side, anchors) for side in (x, y, z, np.tanh(z)))
     one, two = IRPAdapter.connect(x, y, **FIXED), IRPAdapter.connect(z, w, **FIXED)
     assert IRPAdapter.connect(one.source, two.target, **SMALL).config.target_size == 10
