@@ -169,5 +169,5 @@ def _gains(given: dict[str, Tensor]) -> Iterable[tuple[str, tuple[float, float, 
     ours = given[OURS].mean(0)
     for name, every in given.items():
         if name not in (NATIVE, CHANCE, RAW, OURS, *INVERSES.values()):
-            (gain,) = bootstrap((ours - every.mean(0))[None])
+            (gain,) = bootstrap((ours - every.mean(0))[None], bounded=False)
             yield name, (gain.mean, gain.low, gain.high)
