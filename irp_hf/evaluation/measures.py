@@ -12,7 +12,7 @@ from irp_hf.evaluation.printed import POOL
 from irp_hf.maths.metrics import NEIGHBORS
 
 FEW = 20  # rows: fewer tell hardly anything
-TRIVIAL = NEIGHBORS + 2  # rows: of fewer, all others are among the nearest
+TRIVIAL = NEIGHBORS + 2  # rows: of fewer, all others but one are the nearest
 
 
 class MeasureText(NamedTuple):
@@ -60,7 +60,7 @@ def told_by(num_rows: int) -> str:
     if num_rows >= FEW:
         return ""
     trivial = (
-        f" Among fewer than {TRIVIAL} all others are the nearest, so that neighbours are 1 whatever the translation."
+        f" Among fewer than {TRIVIAL} nearly all others count as nearest, so that neighbours are high whatever the translation."
         if num_rows < TRIVIAL
         else ""
     )

@@ -306,8 +306,15 @@ def test_figures_at_a_bound_are_not_sure(n: int):
             assert (measure.low, measure.high) == (pytest.approx(0.025 ** (1 / n), abs=0.001), pytest.approx(1))
     twice = evaluate(true.repeat(2, 1), true.repeat(2, 1))  # copies are no further evidence
     assert twice.cosine.low == pytest.approx(0.025 ** (1 / n))
-    few, trivial = ("tell hardly anything", n < 20), ("neighbours are 1 whatever", n < 12)
+    few, trivial = ("tell hardly anything", n < 20), ("neighbours are high whatever", n < 12)
     assert all((words in str(found).replace("\n", " ")) == told for words, told in (few, trivial))
+
+
+def test_neighbours_among_few_are_high_whatever_the_translation():
+    """The sentence on few rows would be wrong."""
+    for n in range(8, 12):
+        assert evaluate(vectors(n, 6, 1), vectors(n, 6)).neighbors.mean >= (n - 3) / (n - 2)
+    assert evaluate(vectors(60, 6, 1), vectors(60, 6)).neighbors.mean < 0.4
 
 
 def test_intervals_are_opened_where_values_have_no_spread_at_a_bound_and_only_there():
