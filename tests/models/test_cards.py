@@ -185,7 +185,7 @@ def test_a_figure_of_a_search_names_its_pool():
     named = {one.metric_type: one.metric_name for one in model_index_to_eval_results(
         data(adapter_card(config(), "me/x", report()))["model-index"]
     )[1]}  # fmt: skip
-    assert "neighbours that are kept among 1,000 (95 %" in named["neighbors"]
+    assert "neighbours by cosine that are kept among 1,000 (95 %" in named["neighbors"]
     assert "among" not in named["cosine"]
 
 
