@@ -125,7 +125,8 @@ def test_targets_of_many_classes_do_so_too(classes: int, each: int):
 
 
 @pytest.mark.parametrize(
-    ("items", "each", "noise"), [(100, 3, 3.0), (100, 5, 0.5), (40, 10, 0.5), (30, 20, 0.3), (20, 50, 0.3)]
+    ("items", "each", "noise"),
+    [(100, 3, 3.0), (100, 5, 0.5), (200, 5, 2.0), (40, 10, 0.5), (30, 20, 0.3), (20, 50, 0.3)],
 )
 def test_variants_of_items_are_no_classes(items: int, each: int, noise: float):
     """A fit would be judged by the other variants of the items that it was fitted on: .995 promised, .894 true."""

@@ -278,3 +278,13 @@ def test_whitened_takes_no_ridge_at_all():
         choice = select(anchors, ("whitened",), given=Given(ridge=0.0))[0]
         assert torch.isfinite(translate(choice, anchors, source * 2 + 1)).all()
         assert np.isfinite(choice.score)
+
+
+@pytest.mark.parametrize("method", ["whitened", "kernel"])
+def test_many_anchors_of_a_wide_target(method: str):
+    """Sums that stand for the columns of a wide target would be of another dtype than what they are compared with."""
+    random = torch.Generator().manual_seed(0)
+    source = torch.randn(520, 20, generator=random, dtype=torch.float64)
+    target = torch.tanh(source @ torch.randn(20, 210, generator=random, dtype=torch.float64) / 4)
+    (choice,) = select(Pairs(source, target), (method,))
+    assert choice.score > 0.9

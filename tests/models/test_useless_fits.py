@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import FitWarning, InputError
@@ -179,6 +180,27 @@ def test_noisy_variants_of_few_items_are_told(noise: float):
     assert any("Give other items, and not more variants." in one for one in said)
 
 
+def test_items_that_come_again_are_no_batch_written_over():
+    """A second caption of each of the first pictures would be called a fault, with the advice to drop it."""
+    random = np.random.RandomState(0)
+    items = np.r_[np.arange(200), np.arange(60)]
+    target = np.tanh(random.randn(200, 12) @ random.randn(12, 9))[items]
+    source = target @ random.randn(9, 14) + 0.3 * random.randn(260, 14)
+    assert not any("once more" in one for one in fit(source, target)[1])
+
+
+@pytest.mark.parametrize("order", ["as it came", "shuffled"])
+def test_classes_as_targets_raise_no_alarm(order: str):
+    """Classes were held out whole, and .150 foretold of new rows of the same classes, which reach .953."""
+    digits = load_digits()
+    rows = np.arange(600) if order == "as it came" else np.random.RandomState(1).permutation(1797)[:600]
+    adapter, said = fit(digits.data[rows], np.eye(10)[digits.target[rows]], method="kernel")
+    assert said == []
+    assert adapter.config.score > 0.8
+    two = (digits.target[rows] < 7).astype(int)
+    assert fit(digits.data[rows], np.eye(2)[two])[1] == []
+
+
 def test_objectives_that_cannot_tell_are_told():
     """An agreement of 1 with a head that has one answer, or neighbours among five, would look like a success."""
     _, said = fit(X, Y, objective="agreement", head=lambda y: np.eye(3)[np.zeros(len(y), int)])
@@ -186,6 +208,17 @@ def test_objectives_that_cannot_tell_are_told():
     assert fit(X, Y, objective="agreement", head=lambda y: y[:, :3])[1] == []
     _, said = fit(X[:11], Y[:11], objective="neighbors")
     assert "objective='neighbors' was asked of 11 anchors" in said[-1]
+
+
+def test_a_report_without_the_head_that_chose_says_so(tmp_path):
+    """It said that cosine had chosen, of an adapter that agreement chose."""
+    head = lambda y: y[:, :3]  # noqa: E731
+    fit(X, Y, objective="agreement", head=head)[0].save_pretrained(tmp_path)
+    adapter = IRPAdapter.from_pretrained(tmp_path)
+    words = " ".join(str(adapter.report(progress=False, baselines=[])).split())
+    assert "The method was given" in words
+    assert "Give head= for what that head keeps." in words
+    assert "Give head=" not in str(adapter.report(progress=False, baselines=[], head=head))
 
 
 def test_a_head_that_is_not_asked_is_told():
