@@ -39,7 +39,10 @@ def test_what_says_nothing_here():
     assert copies_of_one("targets", side, items, ALL, classes=True) == ""
     assert copies_of_one("targets", torch.where((items == items.mode().values)[:, None], 0, side), items, ALL) == ""
     side, items = with_copies(120)
-    assert "120 of 200 targets are the same vector: what" in copies_of_one("targets", side, items, ALL, classes=True)
+    assert "120 of 200 targets are the same vector: what" in copies_of_one("targets", side, items, ALL)
+    assert copies_of_one("targets", side, items, ALL, classes=True) == ""
+    side, items = with_copies(190)
+    assert "190 of 200 targets are the same vector: what" in copies_of_one("targets", side, items, ALL, classes=True)
 
 
 @pytest.mark.parametrize(("first", "size", "before"), [(168, 32, 32), (100, 8, 8), (50, 20, 37), (60, 60, 60)])
