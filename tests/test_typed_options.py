@@ -26,5 +26,5 @@ def test_options_of_an_encoder():
 
 def test_options_of_a_push():
     """If it fails, a keyword of `push_to_hub` is not completed, or is refused."""
-    assert {*get_type_hints(PushOptions)} == named(push) - {"repo_type", "replaced"}
+    assert {*get_type_hints(PushOptions)} == named(push) - {"repo_type", "replaced", "check"}
     assert {*get_type_hints(PushOptions)} == named(AnchoredSpace.push_to_hub)

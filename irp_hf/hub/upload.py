@@ -17,6 +17,8 @@ from irp_hf.hub.ids import COMMIT, check_repo_id, check_revision
 CARD = "README.md"
 ATTEMPTS = 8  # at a commit, while others commit to the same branch
 BEHIND = 412  # what the Hub answers where somebody committed since
+Check = Callable[[set[str], Callable[[str], Path | None]], None]
+"""Is given the names of a repository's files and what fetches one of them, and raises where nothing may be committed."""
 
 
 class PushOptions(TypedDict, total=False):
@@ -60,14 +62,16 @@ def push(
     token: str | bool | None = None,
     exist_ok: bool = True,
     replaced: Sequence[str] = (),
+    check: Check | None = None,
 ) -> CommitInfo:
     """Push `folder` as one commit, onto the newest state of a branch, which is made where it is missing.
 
     `card` makes the README.md of the one that is there, or None. Files named in `replaced` are removed from the repository
-    where the folder has none of that name.
+    where the folder has none of that name. `check` looks at what stands in the repository and may refuse the commit; a
+    pull request is for its owner to judge.
 
-    Raises `InputError` for options of other types, and `HubError` where the Hub refuses or the connection breaks: then nothing
-    was published.
+    Raises `InputError` for options of other types, what `check` raises, and `HubError` where the Hub refuses or the
+    connection breaks: then nothing was published.
     """
     check_revision(revision)
     if private is not None:
@@ -82,11 +86,15 @@ def push(
     with hub_errors(repo_id, revision, pushing=True):
         api.create_repo(**where, private=private, exist_ok=exist_ok)
         if revision and not create_pr and not COMMIT.fullmatch(revision) and not revision.startswith("refs/"):
+            if check is not None and not api.revision_exists(**where, revision=revision):
+                _check(check, api, where, api.repo_info(**where))  # the branch begins as this
             api.create_branch(**where, branch=revision, exist_ok=True)
         attempts = 0
         while True:
             attempts += 1
             info = api.repo_info(**where, revision=revision)
+            if check is not None and not create_pr:
+                _check(check, api, where, info)
             (folder / CARD).write_text(card(_card_of(api, where, info.sha)), encoding="utf-8")
             try:
                 commit: CommitInfo = api.create_commit(  # upload_folder may make several
@@ -113,10 +121,22 @@ def _operations(folder: Path, info: Any, replaced: Sequence[str]) -> list[Commit
     return [*(CommitOperationAdd(name, path) for name, path in added.items()), *gone]
 
 
+def _check(check: Check, api: HfApi, where: dict[str, Any], info: Any) -> None:
+    """Let `check` look at the repository as `info` tells it."""
+    names = {sibling.rfilename for sibling in info.siblings or ()}
+    check(names, lambda name: _fetched(api, where, name, info.sha))
+
+
 def _card_of(api: HfApi, where: dict[str, Any], commit: str | None) -> str | None:
     """The text of the card at a commit, to the byte."""
-    card = none_if_missing(api.hf_hub_download, **where, filename=CARD, revision=commit)
-    return None if card is None else Path(card).read_bytes().decode()
+    card = _fetched(api, where, CARD, commit)
+    return None if card is None else card.read_bytes().decode()
+
+
+def _fetched(api: HfApi, where: dict[str, Any], name: str, commit: str | None) -> Path | None:
+    """A file of a commit; None where it has none of that name."""
+    file = none_if_missing(api.hf_hub_download, **where, filename=name, revision=commit)
+    return None if file is None else Path(file)
 
 
 def _version() -> str | None:

@@ -33,7 +33,7 @@ from irp_hf.errors import InputError, IRPError, first_line, reason_of, refusal, 
 from irp_hf.hub.download import fetch
 from irp_hf.hub.upload import KEYWORDS, check_keywords, full_id, push
 from irp_hf.models.loading import check_tensors, damaged, read_config, read_tensors
-from irp_hf.models.replacing import refuse_another_model
+from irp_hf.models.replacing import refuse_another_model, refuse_another_repository
 
 CODE = Path(__file__).parent.parent / "hub_code.py"
 NUMBERS, PICTURE = "report.json", "report.png"  # of a report, beside the card; those of an earlier push would lie
@@ -213,10 +213,15 @@ class AnchoredModel(PreTrainedModel):
             exist_ok: False refuses a repository that exists.
             **about: what the card is to tell: `report` of an adapter.
 
-        Raises `HubError` where the Hub refuses or the connection breaks: then nothing was published.
+        Raises `InputError` for a repository that holds another model, of which it would replace files (a pull request may
+        propose that), and `HubError` where the Hub refuses or the connection breaks: then nothing was published.
         """
         check_keywords(about, *self.card_options)
         repo_id = full_id(repo_id, token)
+
+        def check(names: set[str], fetched: Callable[[str], Path | None]) -> None:
+            refuse_another_repository(repo_id, names, lambda: fetched(CONFIG), self.config.model_type, CODE.name)
+
         with temporary_folder() as temporary:
             folder = temporary / "model"
             self.save_pretrained(folder)
@@ -233,6 +238,7 @@ class AnchoredModel(PreTrainedModel):
                 commit_description=commit_description,
                 exist_ok=exist_ok,
                 replaced=(NUMBERS, PICTURE),
+                check=check,
             )
 
     def _card(self, repo_id: str, folder: Path, **about: Any) -> ModelCard:

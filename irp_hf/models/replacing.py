@@ -1,9 +1,11 @@
-"""What a save may not replace: the files of another model, whose names are the same for every model of transformers."""
+"""What a save or a push may not replace: files of another model, whose names are the same for all models of transformers."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from irp_hf.checkpoints.limits import CONFIG, LARGEST_CONFIG
@@ -12,7 +14,13 @@ from irp_hf.disk.places import named
 from irp_hf.disk.plain import read_text
 from irp_hf.errors import refusal, shown
 
-OF_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx")  # ends of names
+# Files that a save replaces, that a loader would read in place of ours, or that are parts of another model. Others, such as
+# a user's own tensors, stay beside a save.
+OF_A_MODEL = (
+    *("model.safetensors", "model[.-]*.safetensors", "model[.-]*.index.json"),  # also of a variant, and in shards
+    *("pytorch_model.bin", "pytorch_model[.-]*.bin", "pytorch_model[.-]*.index.json"),
+    *("adapter_config.json", "adapter_model.*"),
+)
 
 
 def refuse_another_model(folder: Path, model_type: str, code: str) -> None:
@@ -20,26 +28,52 @@ def refuse_another_model(folder: Path, model_type: str, code: str) -> None:
 
     What was saved of the same type may be replaced, also where its configuration is damaged: then the file `code` tells it.
     """
-    found = _another_model(folder, model_type, code)
-    if found is not None:
-        expected = f"a folder without another model, since a save of type {model_type!r} would replace its files"
-        raise refusal(named(folder), expected, found, "Give another folder.")
-
-
-def _another_model(folder: Path, model_type: str, code: str) -> str | None:
-    """What another model has in a folder, in words."""
-    if (folder / MODULES).exists():
-        return f"a sentence-transformers model, of which {MODULES} tells"
-    if (folder / CONFIG).exists():
-        kind = _type(folder / CONFIG)
-        if kind == model_type or (kind is None and (folder / code).exists()):
-            return None
-        return f"a {CONFIG} of {'no model of that type' if kind is None else f'type {shown(kind)}'}"
+    names = set[str]()
     with contextlib.suppress(OSError):  # not there yet, or for the save to tell
-        weights = sorted(file.name for file in folder.iterdir() if file.suffix in OF_WEIGHTS)
-        if weights:
-            return f"weights without a {CONFIG} ({shown(weights[0])})"
-    return None
+        names = {file.name for file in folder.iterdir()}
+    _refuse("folder", named(folder), names, lambda: folder / CONFIG, model_type, code)
+
+
+def refuse_another_repository(
+    repo_id: str, names: Collection[str], config: Callable[[], Path | None], model_type: str, code: str
+) -> None:
+    """Raise `InputError` where a push would replace another model, as `refuse_another_model` does of a folder.
+
+    `names` are the repository's files, and `config` gives its config.json, on this machine.
+    """
+    _refuse("repository", repr(repo_id), names, config, model_type, code)
+
+
+def _refuse(
+    place: str, name: str, names: Collection[str], config: Callable[[], Path | None], model_type: str, code: str
+) -> None:
+    found = _another_model(names, config, model_type, code)
+    if found is not None:
+        expected = f"a {place} without another model, since a save of type {model_type!r} would replace its files"
+        raise refusal(name, expected, found, f"Give another {place}.")
+
+
+def _another_model(names: Collection[str], config: Callable[[], Path | None], model_type: str, code: str) -> str | None:
+    """What another model has among files of these names, in words."""
+    if MODULES in names:
+        return f"a sentence-transformers model, of which {MODULES} tells"
+    file = config() if CONFIG in names else None
+    empty = file is None or _is_empty(file)
+    kind = None if file is None or empty else _type(file)
+    if kind == model_type or (kind is None and code in names):
+        return None
+    if not empty:
+        return f"a {CONFIG} of {'no model of that type' if kind is None else f'type {shown(kind)}'}"
+    weights = sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in OF_A_MODEL))
+    return f"files of a model without a {CONFIG} ({shown(weights[0])})" if weights else None
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a configuration is a file of nothing, as a save that broke may leave it."""
+    try:
+        return not read_text(file, LARGEST_CONFIG).strip()
+    except (OSError, ValueError):
+        return False
 
 
 def _type(file: Path) -> str | None:

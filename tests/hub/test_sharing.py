@@ -144,6 +144,46 @@ def test_a_card_written_by_hand_stays(mine, kernel):
     assert mine.files("me/y")["README.md"] == first
 
 
+THEIRS = {
+    "a model": ({"config.json": b'{"model_type": "bert"}', "model.safetensors": b"weights"}, "type 'bert'"),
+    "sentence-transformers": ({"modules.json": b"[]"}, "modules.json"),
+    "weights alone": ({"pytorch_model.bin": b"weights"}, "'pytorch_model.bin'"),
+    "no model": ({"config.json": b'{"rate": 3}'}, "no model of that type"),
+}
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_a_repository_of_another_model_is_not_replaced(mine, space, kind, refusal):
+    """Whoever loads the encoder by its id would get a translation, or nothing; only a pull request may propose that."""
+    files, words = THEIRS[kind]
+    mine.upload("me/bert", files)
+    before, commits = mine.files("me/bert"), mine.commits("me/bert")
+    for revision in (None, "next", "next/one"):
+        text = refusal(space.push_to_hub, "me/bert", revision=revision, error=InputError)
+        assert text.startswith("'me/bert': expected a repository without another model, since a save of type")
+        assert words in text
+        assert text.endswith("Give another repository.")
+    assert (mine.files("me/bert"), mine.commits("me/bert")) == (before, commits)
+    assert [branch.name for branch in HfApi().list_repo_refs("me/bert").branches] == ["main"]
+    made = space.push_to_hub("me/bert", create_pr=True)
+    assert AnchoredSpace.from_pretrained("me/bert", revision=made.pr_revision).checksum() == space.checksum()
+    assert mine.files("me/bert") == before
+
+
+def test_a_branch_of_another_model_is_not_replaced(mine, space, kernel, refusal):
+    """What stands on the branch counts, not what stands on main; the own kind is pushed over, also where it is damaged."""
+    space.push_to_hub("me/space")
+    HfApi().create_branch("me/space", branch="other")
+    mine.upload("me/space", {"config.json": b'{"model_type": "bert"}'}, revision="other")
+    assert "type 'bert'" in refusal(space.push_to_hub, "me/space", revision="other", error=InputError)
+    assert "type 'irp_anchored_space'" in refusal(kernel.push_to_hub, "me/space", report=False, error=InputError)
+    mine.upload("me/space", {"config.json": b'{"model_type": "irp_anch', "vectors.pt": b"mine"})
+    space.push_to_hub("me/space")
+    space.push_to_hub("me/space", revision="next")
+    assert AnchoredSpace.from_pretrained("me/space", revision="next").checksum() == space.checksum()
+    assert mine.files("me/space")["vectors.pt"] == b"mine"
+
+
 def test_saving_can_push(mine, space, tmp_path):
     """`push_to_hub=True` is a habit from transformers; its own push would replace the card."""
     space.save_pretrained(tmp_path / "named", push_to_hub=True, private=True, commit_message="Mine")

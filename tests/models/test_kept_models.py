@@ -105,6 +105,59 @@ def test_what_holds_no_other_model_is_saved_to(tmp_path):
     assert len(AnchorSet.from_pretrained(tmp_path)) == 2
 
 
+def anything(file):
+    file.write_bytes(b"mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("source_anchors.pt", anything),
+        ("anchors.safetensors", anything),
+        ("model_vectors.safetensors", anything),
+        ("head.pt", anything),
+        ("head.onnx", anything),
+        ("vectors.bin", anything),
+        ("config.json", lambda file: file.write_text("\n")),
+    ],
+)
+def test_a_users_own_files_are_no_other_model(tmp_path, name, make):
+    """Tensors beside a save stay what they are, and a configuration of nothing is none: a refusal would be in the way."""
+    make(tmp_path / name)
+    before = contents(tmp_path)
+    space().save_pretrained(tmp_path)
+    assert AnchoredSpace.from_pretrained(tmp_path).checksum() == space().checksum()
+    if name != "config.json":
+        assert before.items() <= contents(tmp_path).items()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model.safetensors", "model.fp16.safetensors", "model-00001-of-00002.safetensors", "adapter_config.json"),
+        *("model.safetensors.index.json", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"),
+    ],
+)
+@pytest.mark.parametrize("config", [None, b""])
+def test_files_of_a_model_whose_configuration_is_gone_are_kept(tmp_path, name, config, refusal):
+    """They would be replaced, be read in place of ours, or lie there as weights of ours."""
+    anything(tmp_path / name)
+    if config is not None:
+        (tmp_path / "config.json").write_bytes(config)
+    before = contents(tmp_path)
+    assert says(refusal(space().save_pretrained, tmp_path, error=InputError), f"'{name}'", "Give another folder.")
+    assert contents(tmp_path) == before
+
+
+def test_a_save_of_ours_that_lost_its_configuration_is_replaced(tmp_path):
+    """Its code file tells whose weights these are."""
+    for broken in (lambda file: file.unlink(), lambda file: file.write_text("")):
+        space().save_pretrained(tmp_path)
+        broken(tmp_path / "config.json")
+        space().save_pretrained(tmp_path)
+        assert AnchoredSpace.from_pretrained(tmp_path).checksum() == space().checksum()
+
+
 def test_an_anchor_set_replaces_no_model(folders, tmp_path):
     """Its files have names of their own: an encoder beside them stays as it was."""
     folder = tmp_path / "theirs"
