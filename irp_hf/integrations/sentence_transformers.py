@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -118,7 +118,12 @@ class IRPTranslation(Module):
             _warn(
                 f"The adapter's source anchors are of another encoder: of some of them, the model makes {got}. Take theirs"
             )
-        self._watched = _Watched(model, encoder, self.adapter.config.source_record)
+        self._watched = _Watched(model, encoder, self.adapter.config.source_record, self._kept_texts())
+
+    def _kept_texts(self) -> list[str]:
+        """The anchors' texts that the adapter has kept."""
+        canary = Canary.from_dict(self.adapter.config.source_canary, "source_canary")
+        return [item for item in canary.items if isinstance(item, str)] if canary is not None else []
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the modules before it, which belong to the model."""
@@ -190,9 +195,11 @@ class IRPTranslation(Module):
 class _Watched:
     """A model and its encoder as it was looked at; no part of the module that looks."""
 
-    def __init__(self, model: BaseModel, encoder: list[nn.Module], recorded: EncoderRecord) -> None:
+    def __init__(
+        self, model: BaseModel, encoder: list[nn.Module], recorded: EncoderRecord, texts: Sequence[str] = ()
+    ) -> None:
         self._model, self.encoder = weakref.ref(model), encoder
-        self.prompt = _Prompt(recorded, encoder[0])
+        self.prompt = _Prompt(recorded, encoder, texts)
         tokenizers = (getattr(encoder[0], "processor", None), getattr(encoder[0], "tokenizer", None))
         self.look = Look(nn.ModuleList(encoder), [one for one in tokenizers if one is not None][:1])
 
@@ -203,26 +210,29 @@ class _Watched:
 
 
 class _Prompt:
-    """What was put in front of the anchors, told apart by its tokens from what a call puts there.
+    """What was put in front of the anchors, told apart by its tokens from what stands in front of the texts of a call.
 
-    Which prompt that is, no module is told: `encode` puts none there unless the model has a default or the call names one.
+    Which prompt a call names, no module is told, and a text may have it in itself: only the tokens that the encoder is given
+    count, and which of them it leaves out of its pooling.
     """
 
-    def __init__(self, recorded: EncoderRecord, first: Any) -> None:
-        """Of the record of the anchors, and the module that reads texts."""
+    def __init__(self, recorded: EncoderRecord, encoder: list[nn.Module], texts: Sequence[str]) -> None:
+        """Of the record of the anchors, the encoder, whose first module reads texts, and some of the anchors' texts."""
         self.text = (recorded.prompt or "") if recorded.knows("prompt") else None
-        self.tokens = _prompt_tokens(first, self.text) if self.text else []
+        self._first: Any = encoder[0]
+        self._texts = texts
+        self.tokens = _prompt_tokens(self._first, self.text) if self.text else []
         """None where that module does not tell."""
+        parts = [part for module in encoder for part in module.modules()]
+        self._left_out = any(getattr(part, "include_prompt", True) is False for part in parts)
         self._told = False
 
     def warn_of_another(self, model: BaseModel, features: dict[str, Any]) -> None:
         """Warn, once, of a batch that begins otherwise, and name the call that puts the right prompt in front."""
-        if self._told or self.text is None or self.tokens is None:
-            return
-        length = _length(features)
-        if bool(length) == bool(self.text) and (not length or _first_tokens(features, self.tokens) == self.tokens):
+        if self._told or self.text is None or self.tokens is None or self._is_alike(features):
             return
         self._told = True
+        length = _length(features)
         then = f"prompt={self.text!r}" if self.text else "no prompt"
         now = "another prompt" if length and self.text else "one" if length else "none"
         name = next((name for name, prompt in model.prompts.items() if prompt == self.text), None)
@@ -232,6 +242,32 @@ class _Prompt:
             f"will be worse than reported. Call encode(texts, {call})."
         )
 
+    def _is_alike(self, features: dict[str, Any]) -> bool:
+        """Whether the texts of a batch begin as the anchors' do; also where their tokens are not told."""
+        length = _length(features)
+        if self._left_out and bool(length) != bool(self.text):
+            return False  # a prompt in the texts themselves is pooled with them
+        if not length and not self.text:
+            return True
+        if not isinstance(features.get(TOKENS), Tensor):
+            return bool(length) == bool(self.text)
+        if self.text:
+            wanted = self.tokens or []
+            return all(row[: len(wanted)] == wanted for row in _rows(features))
+        return self._is_in_the_anchors(_rows(features)[0], length)
+
+    def _is_in_the_anchors(self, row: list[int], length: int) -> bool:
+        """Whether an anchor's own text begins with the `length` tokens that a call put in front of one.
+
+        The last one of a prompt may have grown together with the text, so it counts only where it is the only one.
+        """
+        try:
+            anchors = _rows(self._first.preprocess(list(self._texts), prompt="")) if self._texts else []
+            always = _shared(*(_rows(self._first.preprocess([text], prompt=""))[0] for text in ("a", "b")))
+        except Exception:  # it reads texts in another way
+            return False
+        return any(_shared(row, anchor) >= max(length - 1, always + 1) for anchor in anchors)
+
 
 def _prompt_tokens(first: Any, prompt: str) -> list[int] | None:
     """The numbers of the tokens that any text begins with behind a prompt; None where the module that reads it does not tell.
@@ -240,24 +276,23 @@ def _prompt_tokens(first: Any, prompt: str) -> list[int] | None:
     """
     try:
         two = [first.preprocess([text], prompt=prompt) for text in ("a", "b")]
-        rows = [_own_tokens(features)[: _length(features)] for features in two]
+        one, other = (_rows(features)[0][: _length(features)] for features in two)
     except Exception:  # it reads no texts, or they are read in another way
         return None
-    return [one for one, other in zip(*rows, strict=False) if one == other] or None
+    return one[: _shared(one, other)] or None
 
 
-def _first_tokens(features: dict[str, Any], wanted: list[int]) -> list[int]:
-    """As many as are wanted of the first text of a batch; those that are wanted where its tokens are not told."""
-    if not isinstance(features.get(TOKENS), Tensor):
-        return wanted
-    return _own_tokens(features)[: len(wanted)]
+def _shared(one: list[int], other: list[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _own_tokens(features: dict[str, Any]) -> list[int]:
-    """The tokens of the first text of a batch, without what it is padded with."""
+def _rows(features: dict[str, Any]) -> list[list[int]]:
+    """The tokens of each text of a batch, without what it is padded with."""
     ids, mask = features[TOKENS], features.get("attention_mask")
-    row: Tensor = ids[0] if not isinstance(mask, Tensor) or mask.shape != ids.shape else ids[0][mask[0].bool()]
-    return row.tolist()
+    if not isinstance(mask, Tensor) or mask.shape != ids.shape:
+        return [row.tolist() for row in ids]
+    return [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
 
 
 def _length(features: dict[str, Any]) -> int:
@@ -293,8 +328,8 @@ def _differences(
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
     prompt = model.prompts.get(model.default_prompt_name or "")
-    if recorded.prompt and recorded.prompt in model.prompts.values() and _prompt_tokens(encoder[0], recorded.prompt):
-        prompt = recorded.prompt  # encode_query and encode(prompt_name=...) use it; who does not is told then
+    if (one := recorded.prompt or prompt) and _prompt_tokens(encoder[0], one):
+        prompt = recorded.prompt  # a call may name it, or its texts have it in themselves; who has another is told then
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
     unit = "Normalize" in kinds or (recorded.truncate_dim is not None and recorded.normalize)
     its = EncoderRecord.of(prompt=prompt, normalize=bool(unit), pooling=pooling)

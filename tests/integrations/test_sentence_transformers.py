@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -17,11 +18,11 @@ from sentence_transformers.base.modules import Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.pre_tokenizers import Metaspace, Whitespace
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from irp_hf import AnchoredSpace, DamagedFolderError, InputError, IRPAdapter
+from irp_hf import AnchoredSpace, AnchorSet, DamagedFolderError, InputError, IRPAdapter
 from irp_hf.integrations.sentence_transformers import IRPTranslation
 
 WORDS = ["who", "where", "what", "is", "was", "the", "a", "deep", "lake", "moon", "of", "Jupiter", "painted", "ceiling"]
@@ -222,38 +223,31 @@ ALIKE = {"prompt": None, "normalize": True, "pooling": "mean"}
 
 
 @pytest.mark.parametrize(
-    ("recorded", "prompts", "values"),
+    ("recorded", "values"),
     [
-        ({"prompt": "query: "}, {}, ["prompt='query: '", "prompt=None"]),
-        (
-            {"prompt": None},
-            {"prompts": {"q": "query: "}, "default_prompt_name": "q"},
-            ["prompt=None", "prompt='query: '"],
-        ),
-        ({"normalize": False}, {}, ["normalize=False", "normalize=True"]),
-        ({"normalize": None}, {}, ["normalize=None", "normalize=True"]),
-        ({"pooling": "last"}, {}, ["pooling='last'", "pooling='mean'"]),
-        ({"pooling": ["mean", "max"]}, {}, ["pooling=('mean', 'max')", "pooling='mean'"]),
+        ({"normalize": False}, ["normalize=False", "normalize=True"]),
+        ({"normalize": None}, ["normalize=None", "normalize=True"]),
+        ({"pooling": "last"}, ["pooling='last'", "pooling='mean'"]),
+        ({"pooling": ["mean", "max"]}, ["pooling=('mean', 'max')", "pooling='mean'"]),
     ],
 )
-def test_another_way_of_encoding_is_warned_of(encoder, recorded, prompts, values):
-    """`[*encoder]` leaves the prompts of the encoder behind, and translation suffers without a word."""
+def test_another_way_of_encoding_is_warned_of(encoder, recorded, values):
+    """Translation suffers, without a word."""
     translation = IRPTranslation(adapter_from(WIDTH, {"id": "me/tiny", **ALIKE, **recorded}))
     with pytest.warns(UserWarning, match="anchors") as caught:
-        SentenceTransformer(modules=[*encoder, translation], device="cpu", **prompts)
+        SentenceTransformer(modules=[*encoder, translation], device="cpu")
     (warning,) = caught
     assert says(str(warning.message), *values)
 
 
 @pytest.mark.parametrize("recorded", [None, {}, ALIKE, {**ALIKE, "prompt": "query: "}, {**ALIKE, "pooling": "last"}])
 def test_the_same_way_of_encoding_is_not(encoder, recorded):
-    """Nor one that nobody recorded, nor a prompt under a name; and a pooling has another name there."""
+    """Nor one that nobody recorded, nor a prompt, which a call may name; and a pooling has another name there."""
     translation = IRPTranslation(adapter_from(WIDTH, recorded))
     if recorded and recorded["pooling"] == "last":
         encoder[1] = Pooling(WIDTH, "lasttoken")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        SentenceTransformer(modules=[*encoder, translation], device="cpu", prompts={"q": "query: "})
+    for prompts in ({}, {"prompts": {"q": "query: "}}, {"prompts": {"q": "query: "}, "default_prompt_name": "q"}):
+        assert said_by(SentenceTransformer, modules=[*encoder, translation], device="cpu", **prompts) == []
 
 
 PROMPTS = {"query": f"{WORDS[0]} {WORDS[1]} ", "document": f"{WORDS[2]} {WORDS[3]} ", "q": f"{WORDS[4]} "}
@@ -286,6 +280,61 @@ def test_a_call_without_the_prompt_of_the_anchors_is_told(encoder, recorded, wro
     assert says(told, "source anchors", *words)
     assert said_by(getattr(model, wrong), TEXTS) == []
     assert said_by(model.encode, TEXTS, prompt=PROMPTS.get(recorded) or "") == []
+
+
+ASKED = PROMPTS["query"]  # "who where "
+BLANKED = [f"\u2581{word}" for word in [*WORDS[:-1], ""]]
+PREFIXED = [ASKED + text for text in TEXTS]
+
+
+def connected(encoder, texts, **options):
+    """The adapter of anchors that were encoded so, and a model that ends with it."""
+    texts = list(dict.fromkeys(texts))
+    space = AnchoredSpace.encode(encoder, AnchorSet(texts), progress=False, **options)
+    target = AnchoredSpace.from_embeddings(np.tanh(encoder.encode(texts)[:, :TARGET]))
+    adapter = IRPAdapter.connect(space, target, method="kernel", gamma=1.0, ridge=1e-2)
+    assert said_by(SentenceTransformer, modules=[*encoder, IRPTranslation(adapter)], device="cpu") == []
+    return adapter, SentenceTransformer(modules=[*encoder, IRPTranslation(adapter)], device="cpu")
+
+
+@pytest.mark.parametrize("growing", [False, True])
+@pytest.mark.parametrize(("anchors", "recorded"), [(TEXTS, ASKED), (PREFIXED, None)])
+def test_a_prompt_in_the_texts_is_one_of_the_call(backbone, tmp_path, anchors, recorded, growing):
+    """The encoder is given the same tokens; a warning would lead to others, by its own advice."""
+    folder = shutil.copytree(backbone, tmp_path / "tiny")
+    if growing:  # the blank that ends a prompt is a token alone, and a part of the word where one follows
+        made = Tokenizer(WordLevel({word: row for row, word in enumerate(["[PAD]", "[UNK]", *BLANKED])}, "[UNK]"))
+        made.pre_tokenizer = Metaspace()
+        special = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+        PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
+    encoder = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(WIDTH, "mean")], device="cpu")
+    assert encoder.preprocess(["a"], prompt=ASKED)["prompt_length"] == 2 + growing
+    adapter, model = connected(encoder, anchors, prompt=recorded)
+    for texts, options in ((PREFIXED, {}), (TEXTS, {"prompt": ASKED})):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            given = model.encode(texts, **options)
+        np.testing.assert_allclose(given, adapter.translate(encoder.encode(PREFIXED)), atol=1e-5)
+    (told,) = said_by(model.encode, TEXTS, prompt=PROMPTS["document"])
+    assert says(told, "another prompt" if recorded else "one in front")
+
+
+def test_one_text_without_the_prompt_is_told(encoder):
+    """Of a batch in whose other texts it stands."""
+    _, model = connected(encoder, TEXTS, prompt=ASKED)
+    (told,) = said_by(model.encode, [*PREFIXED[:9], PROMPTS["document"]])
+    assert says(told, "none in front")
+
+
+@pytest.mark.parametrize(("anchors", "recorded"), [(TEXTS, ASKED), (PREFIXED, None)])
+def test_a_prompt_that_is_left_out_of_the_pooling_is_none_in_the_texts(backbone, anchors, recorded):
+    """Their tokens are the same, and their vectors are not."""
+    modules = [Transformer(str(backbone)), Pooling(WIDTH, "mean", include_prompt=False)]
+    encoder = SentenceTransformer(modules=modules, device="cpu")
+    _, model = connected(encoder, anchors, prompt=recorded)
+    right, wrong = ((TEXTS, {"prompt": ASKED}), (PREFIXED, {}))[:: 1 if recorded else -1]
+    assert said_by(model.encode, right[0], **right[1]) == []
+    assert len(said_by(model.encode, wrong[0], **wrong[1])) == 1
 
 
 def test_a_prompt_that_nobody_recorded_is_none_to_tell_of(encoder):
