@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irp_hf.errors import FitWarning, warn
 from irp_hf.evaluation.copies import copied_batch, copies_of_one
+from irp_hf.evaluation.lengths import longer_rows
 from irp_hf.evaluation.printed import number
 from irp_hf.heads.head import LOGITS
 from irp_hf.heads.labels import HeadLabels
@@ -65,7 +66,7 @@ def doubts(
         found = in_any_order([] if block is None else [block])
     for name, rows in (("sources", source), ("targets", target)):
         found += constant(name, rows)
-        found += far_off(name, rows.double()) or of_side(name, pairs)
+        found += far_off(name, rows.double()) or [*longer(name, rows, pairs), *of_side(name, pairs)]
         found += batch_again(name, pairs, source, target, directions)
     if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
         words = (
@@ -182,6 +183,13 @@ def constant_doubt(name: str, count: int, first: int, zero: bool) -> Doubt:
     advice = "Check that all were encoded, or drop them on both sides."
     throughout = "zero" if zero else "one number"
     return Doubt("zero", f"{what} {throughout} throughout{which}, which no encoder gives. {advice}")
+
+
+def longer(name: str, rows: Tensor, pairs: Pairs) -> list[Doubt]:
+    """Of `rows (n, d)` of one side of `pairs` that are many times as long as the others, or as short."""
+    side, items, _ = _both(name, pairs)
+    found = longer_rows(rows, side, items)
+    return [longer_doubt(name, *found)] if found else []
 
 
 def longer_doubt(name: str, count: int, first: int, last: int, times: float) -> Doubt:

@@ -11,7 +11,9 @@ from torch import Tensor
 BINS, REACH = 16, 40  # to each factor of two, and factors of two up and down
 APART = 2.0  # times as long, at least
 SAME = 1e-5  # of a mark: a group of copies of one row is none
-GAP, HARDLY = 8, 0.25  # bins between two groups, and the share of the smaller that may lie there
+OCTAVE = BINS
+GAP, HARDLY = 8, 0.25  # bins between two groups, and the share of the rarer, within an octave, that may lie there
+LEAST = 12  # rows within an octave that are a group
 
 
 class Longer(NamedTuple):
@@ -62,10 +64,15 @@ class Lengths:
         seen = self.counts + self.expected
         sums = torch.cat([seen.new_zeros(1), seen.cumsum(0)])
         below, above = sums[:-GAP], sums[-1] - sums[GAP:]
-        smaller = torch.minimum(below, above)
+        within = sums[OCTAVE:] - sums[:-OCTAVE]  # an octave from each bin on
+        none = within.new_zeros(OCTAVE)
+        densest_below = torch.cat([none, within.cummax(0).values])[: len(below)]
+        densest_above = torch.cat([within.flip(0).cummax(0).values.flip(0), none])[GAP:][: len(above)]
+        rarer = torch.minimum(densest_below, densest_above)
         between = sums[GAP:] - sums[:-GAP]
-        gaps = ((smaller >= self.least) & (between <= HARDLY * smaller)).nonzero()[:, 0]
-        for gap in sorted(gaps.tolist(), key=lambda gap: float(between[gap] / smaller[gap])):
+        # Within a tail, a gap is about as empty as what is beyond it.
+        gaps = (between <= HARDLY * (rarer - self.least)).nonzero()[:, 0]
+        for gap in sorted(gaps.tolist(), key=lambda gap: float(between[gap] / rarer[gap])):
             low, high = slice(0, gap), slice(gap + GAP, len(seen))
             times = 2 ** ((_middle(seen[high]) + gap + GAP - _middle(seen[low])) / BINS)
             few, times = (high, times) if above[gap] <= below[gap] else (low, 1 / times)
@@ -74,6 +81,28 @@ class Lengths:
                 first, last = int(self.first[few].min()), int(self.last[few].max())
                 return Longer(int(self.counts[few].sum()), first, last, times)
         return None
+
+
+def longer_rows(side: Tensor, distinct: Tensor, items: Tensor) -> Longer | None:
+    """The smaller of two groups of lengths of `side (n, d)`, which are two among its `distinct (k, d)` rows, too.
+
+    Copies among these have the same `items (k,)`: a few rows in many copies are no groups.
+    """
+    _, own = items.unique(return_inverse=True)
+    numbers = torch.arange(len(items), device=items.device)
+    firsts = torch.full_like(numbers, len(items)).scatter_reduce(0, own, numbers, "amin").unique()
+    firsts = firsts[firsts < len(items)]
+    return _apart(side) if _apart(distinct[firsts.to(distinct.device)]) else None
+
+
+def _apart(rows: Tensor) -> Longer | None:
+    norms = torch.linalg.vector_norm(rows.double(), dim=1)
+    numbers = norms.nonzero()[:, 0]
+    if len(numbers) < 2 * LEAST:
+        return None
+    lengths = Lengths(LEAST)
+    lengths.add((norms[numbers] / norms[numbers].median()).log2(), numbers, marks=numbers)
+    return lengths.apart()
 
 
 def _bins(lengths: Tensor) -> Tensor:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from irp_hf.evaluation.agreement import BLOCK
 from irp_hf.evaluation.doubts import FAR_OFF, FEW, SINGLE, Doubt, constant_doubt, far_doubt, longer_doubt
-from irp_hf.evaluation.lengths import Lengths
+from irp_hf.evaluation.lengths import LEAST, Lengths
 
-LEAST = 12  # rows, or blocks of them in a row, that are a group by their length
-LEAST_BLOCKS = 2
+LEAST_BLOCKS = 2  # in a row, which are a group by their length
 
 
 class OneSide:

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from irp_hf.data.arrays import Rows
+from irp_hf.evaluation.doubts import longer
 from irp_hf.evaluation.doubts_of_many import Look
+from irp_hf.maths.pairs import distinct_pairs
 
 RANDOM = np.random.default_rng(0)
 COUNT = 30_000
@@ -140,3 +142,13 @@ def test_nothing_is_said_of_what_is_right(table):
     x, y = np.split(TABLES[table], [24], axis=1)
     found = [words for words in told(np.ascontiguousarray(x), np.ascontiguousarray(y)) if "in reverse" not in words]
     assert found == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("count", [60, 300, 3000])
+def test_nothing_is_said_of_lengths_in_an_exact_fit_either(table, count):
+    """If it fails, a fit on fewer rows warns of what one on all of them does not."""
+    rows = TABLES[table][np.random.default_rng(count).permutation(len(TABLES[table]))[:count]]
+    sides = [torch.from_numpy(np.ascontiguousarray(side)) for side in np.split(rows, [24], axis=1)]
+    pairs = distinct_pairs(*sides)
+    assert [longer(name, side, pairs) for name, side in zip(("sources", "targets"), sides, strict=True)] == [[], []]
