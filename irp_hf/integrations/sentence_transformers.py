@@ -25,7 +25,7 @@ from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
 from irp_hf.encoding.looks import Look
-from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal, warn
+from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal, shown, warn
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
@@ -237,9 +237,12 @@ class _Prompt:
         now = "another prompt" if length and self.text else "one" if length else "none"
         name = next((name for name, prompt in model.prompts.items() if prompt == self.text), None)
         call = f"prompt={self.text!r}" if name is None or not self.text else f"prompt_name={name!r}"
+        words = zip(*(text.split() for text in self._texts), strict=False) if len(self._texts) > 1 else ()
+        front = " ".join(same[0] for same in takewhile(lambda column: len(set(column)) == 1, words))
+        of_texts = f", of texts that begin as the anchors' do: {shown(front)}" if front else ""
         warn(
             f"The adapter's source anchors were encoded with {then}, and these texts have {now} in front: their translations "
-            f"will be worse than reported. Call encode(texts, {call})."
+            f"will be worse than reported. Call encode(texts, {call}){of_texts}."
         )
 
     def _is_alike(self, features: dict[str, Any]) -> bool:

@@ -317,6 +317,7 @@ def test_a_prompt_in_the_texts_is_one_of_the_call(backbone, tmp_path, anchors, r
         np.testing.assert_allclose(given, adapter.translate(encoder.encode(PREFIXED)), atol=1e-5)
     (told,) = said_by(model.encode, TEXTS, prompt=PROMPTS["document"])
     assert says(told, "another prompt" if recorded else "one in front")
+    assert ("begin as the anchors' do: 'who where'" in told) == (recorded is None)
 
 
 def test_one_text_without_the_prompt_is_told(encoder):
