@@ -27,7 +27,8 @@ CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
     "kept",
 )
-KEPT = ("source", "target", "anchor_set", "rows")  # the first two alone, where no anchor set is known
+KEPT = ("source", "target")
+OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
 # Sizes that what was saved before the confidence had them has not.
 JUDGED = ("num_errors", "typical_rank", "typical_kinds")
 MOST = 2**31  # of rows, of columns
@@ -55,8 +56,10 @@ def check_kept(values: Any) -> None:
     if values is None:
         return
     names = set(values) if isinstance(values, dict) else set()
-    if names not in (set(KEPT[:2]), set(KEPT)):
-        raise refusal("kept", f"a dictionary of {', '.join(KEPT)}", shown(values), "Save the model again.")
+    if names - set(DRAWING) not in (set(KEPT), {*KEPT, *OF_A_SET}):
+        raise refusal(
+            "kept", f"a dictionary of {', '.join(KEPT + OF_A_SET + DRAWING)}", shown(values), "Save the model again."
+        )
     for value in values.values():
         check_fingerprint(value)
         if value is None:
@@ -150,7 +153,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
             and its `license`, each where it is known.
         encoder: who encoded: `id`, `revision`, `pooling`, `prompt`, `normalize`, `dtype`, `view`; None if it is not known.
         kept: where the anchors are some of the many pairs that an adapter was fitted on: digests of the `source` and the
-            `target` of these, and which `rows` of which `anchor_set` they are, where it is known; else None.
+            `target` of these, which `rows` of which `anchor_set` they are, where it is known, and the `drawing`: how many pairs
+            there were and which rows of them these are; else None.
         canary: a few of the anchors' items, `rows` and `texts` or `pictures`, by which the encoder is known again; or None.
         checksum_version: 2 where the checksum covers the records and the canary as well, None where the tensors alone.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.

@@ -111,8 +111,8 @@ class IRPAdapter(TranslatingModel):
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
                 what is not is chosen from the anchors.
 
-        Raises `AnchorMismatchError` where the anchors differ, and where they are pairs that two fits on many kept, if nothing
-        says that these are the same; `InputError` for options that do not exist or fit.
+        Raises `AnchorMismatchError` where the anchors differ, and where they are pairs that two fits on many kept, other ones
+        or if nothing says that these are the same; `InputError` for options that do not exist or fit.
         """
         source, target = open_space(source, "source"), open_space(target, "target")
         refuse_other_anchors(AnchorsOf.space("source", source.config), AnchorsOf.space("target", target.config))
@@ -254,8 +254,9 @@ class IRPAdapter(TranslatingModel):
             return self._space(self.target_anchors, self.config.target_encoder, self.config.target_canary)
 
     def _kept_record(self, rows: Tensor | None = None) -> dict[str, str]:
-        """Which pairs are kept of those that it was fitted on: these `rows (k,)` of its anchor set, where it is known."""
-        return kept_record(self.source_anchors, self.target_anchors, self.config.anchor_fingerprint, rows)
+        """Which pairs are kept of those that it was fitted on: these `rows (k,)`, where they are known."""
+        config = self.config
+        return kept_record(self.source_anchors, self.target_anchors, config.anchor_fingerprint, config.num_pairs, rows)
 
     def _space(self, anchors: Tensor, encoder: dict[str, Any] | None, canary: dict[str, Any] | None) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)

@@ -84,16 +84,23 @@ class AnchorsOf(NamedTuple):
 
 def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
     """Raise `AnchorMismatchError` where two sides are known to hold different anchors."""
-    if are_other_pairs(one.kept, other.kept):
-        raise refusal(
-            "anchors",
-            "the same ones on both sides, in the same order",
+    others = are_other_pairs(one.kept, other.kept)
+    if others or others is None:
+        got = (
             f"{one.num_anchors:,} pairs that a fit on more kept ({one.side}) and {other.num_anchors:,} that another fit kept "
-            f"({other.side})",
-            "Fits on other pairs, or with another seed, keep other items: connect both sides of one adapter, or fit on all "
-            "pairs anew, by from_anchors(x, y).",
-            AnchorMismatchError,
+            f"({other.side})"
         )
+        advice = (
+            "Fits on other pairs, with another seed or other options keep other items: connect both sides of one adapter, or "
+            "fit on all pairs anew, by from_anchors(x, y)."
+        )
+        if others is None:
+            got += ", and nothing says that these are the same items"
+            advice = (
+                "Fit on all pairs anew, by from_anchors(x, y); or, where you know that row i of both is the same item, connect "
+                "AnchoredSpace.from_embeddings(space.anchors) of each."
+            )
+        raise refusal("anchors", "the same ones on both sides, in the same order", got, advice, AnchorMismatchError)
     differ = one.fingerprint and other.fingerprint and one.fingerprint != other.fingerprint
     if differ or one.num_anchors != other.num_anchors:
         raise refusal(

@@ -10,26 +10,36 @@ from torch import Tensor
 
 
 def kept_record(
-    source: Tensor, target: Tensor, fingerprint: str | None = None, rows: Tensor | None = None
+    source: Tensor,
+    target: Tensor,
+    fingerprint: str | None = None,
+    num_pairs: int | None = None,
+    rows: Tensor | None = None,
 ) -> dict[str, str]:
     """Of the kept anchors `source (k, d_X)` and `target (k, d_Y)`, as a configuration holds it.
 
-    Of an anchor set with this `fingerprint` they are these `rows (k,)`.
+    Of `num_pairs`, of an anchor set with this `fingerprint` where it is known, they are these `rows (k,)`.
     """
     record = {"source": _digest(source), "target": _digest(target)}
-    if fingerprint is not None and rows is not None:
+    if rows is None:
+        return record
+    if fingerprint is not None:
         record |= {"anchor_set": fingerprint, "rows": _digest(rows)}
-    return record
+    record["drawing"] = hashlib.sha256(f"{num_pairs} {_digest(rows)}".encode()).hexdigest()
+    return dict(sorted(record.items()))  # as files hold it: the checksum tells orders apart
 
 
-def are_other_pairs(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
-    """Whether two sides kept pairs of which nothing says that they are the same: neither the vectors of a side nor the rows."""
-    if one is None or other is None:
+def are_other_pairs(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool | None:
+    """Whether two sides kept other pairs: as far as their vectors, anchor sets and rows say; None where nothing tells.
+
+    The same rows of as many pairs are taken for the same items unless their anchor sets differ, as row i is of any two sides.
+    """
+    if one is None or other is None or {one["source"], one["target"]} & {other["source"], other["target"]}:
         return False
-    if {one["source"], one["target"]} & {other["source"], other["target"]}:
-        return False
-    rows = [(record.get("anchor_set"), record.get("rows")) for record in (one, other)]
-    return None in rows[0] or rows[0] != rows[1]
+    in_both = [name for name in ("anchor_set", "rows", "drawing") if name in one and name in other]
+    if not {"rows", "drawing"} & set(in_both):
+        return None
+    return any(one[name] != other[name] for name in in_both)
 
 
 def _digest(values: Tensor) -> str:

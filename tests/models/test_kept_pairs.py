@@ -41,9 +41,9 @@ def a_sample(x, y) -> IRPAdapter:
 ONE = many(X[:COUNT], Y[:COUNT])
 OTHERS = {
     "another seed": lambda: many(X[:COUNT], Y[:COUNT], seed=1),
-    "other rows": lambda: many(X[COUNT:], Y[COUNT:]),
+    "one pair more": lambda: many(X[COUNT - 1 :], Y[COUNT - 1 :]),
     "other rows, by sums": lambda: of_sums(X[COUNT:], Y[COUNT:]),
-    "other encoders, of which nothing is known": lambda: many(Z[COUNT:], X[COUNT:] + 1),
+    "other encoders, another seed": lambda: many(Z[COUNT:], X[COUNT:] + 1, seed=1),
 }
 
 
@@ -63,7 +63,7 @@ def test_sides_of_two_fits_are_refused(case, tmp_path, refusal):
 @pytest.mark.slow
 def test_a_sample_keeps_a_record_too(refusal):
     """If it fails, what an inverse without sums reads of many pairs passes for all of them."""
-    one, other = a_sample(X[:COUNT], Y[:COUNT]), a_sample(X[COUNT:], Y[COUNT:])
+    one, other = a_sample(X[:COUNT], Y[:COUNT]), a_sample(X[COUNT - 1 :], Y[COUNT - 1 :])
     refusal(IRPAdapter.connect, one.source, other.target, **SMALL, error=AnchorMismatchError)
 
 
@@ -104,7 +104,44 @@ def test_what_was_saved_without_a_record_is_known_by_its_tensors(tmp_path, refus
     old.save_pretrained(tmp_path)
     assert "kept" not in json.loads((tmp_path / "config.json").read_text())
     loaded = IRPAdapter.from_pretrained(tmp_path)
-    refusal(IRPAdapter.connect, ONE.source, loaded.target, **SMALL, error=AnchorMismatchError)
+    words = refusal(IRPAdapter.connect, ONE.source, loaded.target, **SMALL, error=AnchorMismatchError)
+    assert says(words, "nothing says that these are the same items", "AnchoredSpace.from_embeddings(space.anchors)")
+    spaces = (AnchoredSpace.from_embeddings(space.anchors) for space in (ONE.source, loaded.target))
+    with pytest.warns(FitWarning, match="unrelated"):
+        IRPAdapter.connect(*spaces, **SMALL)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_same_rows_of_one_list_are_connected_without_an_anchor_set(saved, tmp_path):
+    """If it fails, who fitted two pairs of encoders on one list cannot connect them across, for a reason that is wrong."""
+    two = many(np.tanh(Z[:COUNT]), X[:COUNT] + np.float32(1)).target
+    if saved:
+        two.save_pretrained(tmp_path)
+        two = AnchoredSpace.from_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FitWarning)
+        adapter = IRPAdapter.connect(ONE.source, two, **SMALL)
+    assert adapter.evaluate(X[COUNT:], X[COUNT:] + np.float32(1)).cosine.mean > 0.9
+
+
+def test_the_same_rows_of_another_list_are_connected_with_a_warning():
+    """If it fails, sides of other items are connected without a word."""
+    other = many(X[COUNT:], Y[COUNT:])
+    with pytest.warns(FitWarning, match="unrelated"):
+        IRPAdapter.connect(ONE.source, other.target, **SMALL)
+
+
+def test_the_same_rows_of_another_anchor_set_are_refused(tmp_path, refusal):
+    """If it fails, sides of which it is known that their items differ are connected."""
+    adapters = []
+    for name in ("one", "another"):
+        anchors = AnchorSet([f"{name} text {row}" for row in range(COUNT)])
+        moved = 1 if name == "one" else 2
+        sides = (AnchoredSpace.from_embeddings(side[:COUNT] * np.float32(moved), anchors) for side in (X, Y))
+        adapters.append(IRPAdapter.connect(*sides, **FIXED))
+        adapters[-1].save_pretrained(tmp_path / name)
+        assert IRPAdapter.from_pretrained(tmp_path / name).config.kept == adapters[-1].config.kept
+    refusal(IRPAdapter.connect, adapters[0].source, adapters[1].target, **SMALL, error=AnchorMismatchError)
 
 
 @pytest.mark.parametrize(
