@@ -313,7 +313,7 @@ class Report(Printed):
         held = (
             f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors; neighbours and MRR are "
             "searched among these alone, and so are higher than in the first table. Most rows there are ones that a fit had, "
-            "which draw translations to themselves: among as many later rows the MRR is higher."
+            "which draw translations to themselves: among as many later rows the true one comes first more often."
         )
         if self.objective != "neighbors" and self.index is None:
             held += f" {LARGER}"
