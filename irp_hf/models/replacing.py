@@ -58,8 +58,9 @@ def _another_model(names: Collection[str], config: Callable[[], Path | None], mo
     if MODULES in names:
         return f"a sentence-transformers model, of which {MODULES} tells"
     file = config() if CONFIG in names else None
-    empty = file is None or _is_empty(file)
-    kind = None if file is None or empty else _type(file)
+    text = None if file is None else _text(file)
+    empty = file is None or (text is not None and not text.strip())  # as a save that broke may leave it
+    kind = None if text is None else _type(text)
     if kind == model_type or (kind is None and code in names):
         return None
     if not empty:
@@ -68,19 +69,19 @@ def _another_model(names: Collection[str], config: Callable[[], Path | None], mo
     return f"files of a model without a {CONFIG} ({shown(weights[0])})" if weights else None
 
 
-def _is_empty(file: Path) -> bool:
-    """Whether a configuration is a file of nothing, as a save that broke may leave it."""
+def _text(file: Path) -> str | None:
+    """What a configuration says; None where it cannot be read."""
     try:
-        return not read_text(file, LARGEST_CONFIG).strip()
+        return read_text(file, LARGEST_CONFIG)
     except (OSError, ValueError):
-        return False
+        return None
 
 
-def _type(file: Path) -> str | None:
+def _type(text: str) -> str | None:
     """The model type in a configuration; None where it tells none."""
     try:
-        content = json.loads(read_text(file, LARGEST_CONFIG))
-    except (OSError, ValueError, RecursionError):
+        content = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     kind = content.get("model_type") if isinstance(content, dict) else None
     return kind if isinstance(kind, str) else None
