@@ -86,13 +86,9 @@ class Lengths:
 def longer_rows(side: Tensor, distinct: Tensor, items: Tensor) -> Longer | None:
     """The smaller of two groups of lengths of `side (n, d)`, which are two among its `distinct (k, d)` rows, too.
 
-    Copies among these have the same `items (k,)`: a few rows in many copies are no groups.
+    Copies among these have the same `items (k,)`, the first one's number: a few rows in many copies are no groups.
     """
-    _, own = items.unique(return_inverse=True)
-    numbers = torch.arange(len(items), device=items.device)
-    firsts = torch.full_like(numbers, len(items)).scatter_reduce(0, own, numbers, "amin").unique()
-    firsts = firsts[firsts < len(items)]
-    return _apart(side) if _apart(distinct[firsts.to(distinct.device)]) else None
+    return _apart(side) if _apart(distinct[items.unique()]) else None
 
 
 def _apart(rows: Tensor) -> Longer | None:

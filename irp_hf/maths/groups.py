@@ -45,9 +45,9 @@ class Groups:
     labels: Tensor
     """The number of every row's group, shape (k,)."""
     sources: Tensor
-    """The number of every row's source, shape (k,): copies have the same."""
+    """The number of every row's source, shape (k,): copies have the same, which is the first one's row number."""
     targets: Tensor
-    """The number of every row's target, shape (k,)."""
+    """The number of every row's target, likewise."""
     by: str = "both"
     """"both": rows that share a source or a target are one group; "source": a source alone makes one, since so few targets
     are distinct; "row": nothing does, since too little would be left."""
@@ -79,7 +79,7 @@ def group_rows(source: Tensor, target: Tensor) -> Groups:
 
 def _are_classes(source: Tensor, sources: Tensor, targets: Tensor) -> bool:
     """Whether many unlike rows of `source (k, d)` share each target; `sources (k,)` and `targets (k,)` number the distinct."""
-    first = sources.unique()  # the number of what is distinct is its first row's
+    first = sources.unique()
     _, group = targets[first].unique(return_inverse=True)
     each = len(first) / len(group.unique())
     if each < min(CLASSES)[0]:
