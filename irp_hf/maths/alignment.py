@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
-from irp_hf.maths.projection import normalize, statistics, unit_rows
+from irp_hf.maths.projection import unit_rows
 
 LEAST_ROWS = 20  # fewer tell nothing
 LEAST_RUN = 12  # rows of a run that is worth a word
@@ -71,10 +71,9 @@ def misaligned_runs(x: Tensor, y: Tensor) -> list[Run]:
 
 def principal(x: Tensor, width: int) -> Tensor:
     """The first principal coordinates `(k, at most width)` of the centred unit rows of `x (k, d)`, nearly, longest first."""
-    x = x.double()
-    rows = normalize(x, statistics(x))
     single = working_dtype(torch.float32, x.device)  # which directions they are is all that is asked
-    rows = (rows - rows.mean(0)).to(single)
+    rows = unit_rows((x - x.mean(0, dtype=torch.float64)).to(single))
+    rows -= rows.mean(0)
     generator = torch.Generator("cpu").manual_seed(0)
     start = torch.randn(rows.shape[1], width + NEAR, generator=generator, dtype=rows.dtype, device="cpu")
     start = start[:, : rows.shape[1]].to(rows.device)

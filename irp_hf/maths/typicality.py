@@ -31,6 +31,8 @@ SURE = 4  # logarithm of the odds from which on there is no doubt
 ORDINARY = 2.5  # deviations of a length from the mean that say nothing
 LEAST_DEVIATION = 0.005  # of the logarithm of a length: to be rounded to half precision is no other encoder
 NUM_STRANGERS = 256  # vectors of each kind that no encoder gave
+SHORTEST = 1e-5  # mean lengths: the products of shorter rows are taken for rounding
+NUM_ORDERS = 32  # of coordinates, in which they have those of anchors
 ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or as good as that
 A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
 WIDE = 256  # rows, and dimensions, up to which double precision costs nothing
@@ -116,8 +118,15 @@ def learn_typicality(
     rows = pairs.source_rows if len(first) == k else pairs.source_rows[first]
     lengths_about = torch.linalg.vector_norm(pairs.source[first] - stats.mean, dim=1)
     about_origin = unit_rows(pairs.source)
-    spreads, sides = Spreads(rows, lengths_about), Sides(about_origin if len(first) == k else about_origin[first])
-    cosines = pairs.lifted(lift) @ landmarks.T if cosines is None else cosines
+    lifted = pairs.lifted(lift)
+    cosines = lifted @ landmarks.T if cosines is None else cosines
+    inner: tuple[Tensor | None, Tensor | None] = None, None
+    if len(first) == k < rows.shape[1] and torch.equal(
+        lifted, landmarks
+    ):  # then their products need none of such width
+        inner = _inner_products(pairs, lengths_about, cosines, lift)
+    spreads = Spreads(rows, lengths_about, inner[0])
+    sides = Sides(about_origin if len(first) == k else about_origin[first], inner[1])
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
     own = Looks(
         far,
@@ -132,7 +141,8 @@ def learn_typicality(
         .repeat(-(-100 // k))[:NUM_STRANGERS]
         .to(cosines.device)
     )
-    planes, single = [], landmarks.to(working_dtype(torch.float32, cosines.device)).T
+    planes = []
+    single = (landmarks.to(working_dtype(torch.float32, cosines.device)) if len(landmarks) > WIDE else landmarks).T
     for strangers, looks in STRANGERS:
         found = strangers(pairs.source[picked], stats, generator)
         similar = normalize(found, stats, lift).to(single.dtype) @ single
@@ -173,11 +183,14 @@ class Spreads:
     Any `D` serves whose `D Dᵀ` is `C (C + ρI)⁻¹`, of the covariance C and the ridge ρ: factors are cheaper than directions.
     """
 
-    def __init__(self, rows: Tensor, lengths: Tensor) -> None:
-        """Of `rows (k, d)` about the anchors' mean, which had these `lengths (k,)` before they were unit rows."""
+    def __init__(self, rows: Tensor, lengths: Tensor, inner: Tensor | None = None) -> None:
+        """Of `rows (k, d)` about the anchors' mean, which had these `lengths (k,)` before they were unit rows.
+
+        `inner (k, k)` are the products of wide ones with each other, where they are known.
+        """
         k, d = rows.shape
         self.given, self.lengths, rows = rows, lengths, _rough(rows)
-        inner = (rows.T @ rows if d <= k else rows @ rows.T) / (k - 1)
+        inner = (_inner(rows) if inner is None else inner) / (k - 1)
         ridge = RIDGE * float(inner.trace()) / d or 1.0
         eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
         factor = torch.linalg.cholesky(inner + ridge * eye)
@@ -254,6 +267,28 @@ def _rough(rows: Tensor) -> Tensor:
     return rows.to(working_dtype(torch.float32, rows.device)) if min(rows.shape) > WIDE else rows
 
 
+def _inner(rows: Tensor) -> Tensor:
+    """The products of the columns of `rows (k, d)` with each other, or of the rows where these are fewer."""
+    return rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
+
+
+def _inner_products(pairs: Pairs, lengths: Tensor, cosines: Tensor, lift: float) -> tuple[Tensor, Tensor]:
+    """Products `(k, k)` of the source's unit rows with each other, about their mean and about the origin.
+
+    They come from the `cosines (k, k)` at this lift and the `lengths (k,)` about the mean, which tell `c_i · c_j`; and
+    `x_i · x_j` is `(c_i + μ) · (c_j + μ)`.
+    """
+    mean, scale = pairs.source_stats
+    height, along = lift * scale, (pairs.source - mean) @ mean
+    about_origin = torch.linalg.vector_norm(pairs.source, dim=1)
+    lifted = (lengths.square() + height.square()).sqrt()
+    products = cosines * lifted[:, None] * lifted - height.square()
+    about = products + along[:, None] + (along + mean @ mean)
+    # Of rows at the mean, or at the origin, nothing is left but rounding, which stays small.
+    own, origin = (norms.clamp(min=float(SHORTEST * scale)) for norms in (lengths, about_origin))
+    return _rough(products / own[:, None] / own), _rough(about / origin[:, None] / origin)
+
+
 def _product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
     """Products `(n,)` under the inverse covariance with its ridge, times the ridge; each of rows `(n, d)` and `(n, r)`."""
     products: Tensor = (one[0] * other[0]).sum(1) - (one[1] * other[1]).sum(1)
@@ -279,11 +314,11 @@ def _spread(distance: Tensor) -> Tensor:
 class Sides:
     """On which side of the origin vectors lie: a ridge regression of 1 on unit rows, without intercept; closed form, too."""
 
-    def __init__(self, rows: Tensor) -> None:
-        """Of `rows (k, d)` about the origin."""
+    def __init__(self, rows: Tensor, inner: Tensor | None = None) -> None:
+        """Of `rows (k, d)` about the origin, and their products as `Spreads` takes them."""
         k, d = rows.shape
         self.given, rows = rows, _rough(rows)
-        inner = rows.T @ rows if d <= k else rows @ rows.T
+        inner = _inner(rows) if inner is None else inner
         ridge = SIDE_RIDGE * float(inner.trace()) / d
         inner.diagonal().add_(ridge)
         self.rows, self.factor = rows, torch.linalg.cholesky(inner)
@@ -326,8 +361,10 @@ def _noise(anchors: Tensor, stats: Statistics, generator: torch.Generator) -> Te
 
 
 def _shuffled(anchors: Tensor, stats: Statistics, generator: torch.Generator) -> Tensor:
-    """`anchors (n, d)` with the coordinates of each in an order of its own."""
-    order: Tensor = torch.rand(anchors.shape, generator=generator, dtype=torch.float32, device="cpu").argsort(1)
+    """`anchors (n, d)` with the coordinates of each in one of some orders."""
+    n, d = anchors.shape
+    orders: Tensor = torch.rand(NUM_ORDERS, d, generator=generator, dtype=torch.float32, device="cpu").argsort(1)
+    order = orders.repeat(-(-n // NUM_ORDERS), 1)[:n]
     return anchors.gather(1, order.to(anchors.device))
 
 

@@ -15,6 +15,7 @@ from irp_hf.maths.typicality import (
     WIDE,
     Sides,
     Spreads,
+    _inner_products,
     _weights,
     learn_typicality,
     log_lengths,
@@ -293,3 +294,26 @@ def test_any_factor_gives_the_spread_of_the_shrunk_covariance(shape):
     covariance = rows.T @ rows / (len(rows) - 1)
     ridged = covariance + 0.1 * covariance.trace() / rows.shape[1] * torch.eye(rows.shape[1], dtype=rows.dtype)
     torch.testing.assert_close(found @ found.T, covariance @ torch.linalg.inv(ridged), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("lift", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("at_mean", [False, True])
+def test_products_come_from_the_cosines_at_any_lift(lift, at_mean):
+    """The typicality of wide rows would be learnt from products of other rows."""
+    x = torch.randn(40, 100, generator=torch.Generator().manual_seed(0)).double() + 2
+    if at_mean:
+        x[3] = (x.sum(0) - x[3]) / 39
+    pairs, wide = Pairs(x, x), Pairs(x, x).lifted(lift)
+    about_mean, about_origin = _inner_products(pairs, lengths_of(pairs), wide @ wide.T, lift)
+    kept = torch.arange(40) != 3
+    rows = pairs.source_rows
+    torch.testing.assert_close(about_mean[kept][:, kept], (rows @ rows.T)[kept][:, kept], rtol=0, atol=1e-9)
+    torch.testing.assert_close(about_origin, unit_rows(x) @ unit_rows(x).T, rtol=0, atol=1e-9)
+    assert float(about_mean.diagonal().max()) < 1 + 1e-4
+    if at_mean:  # a row without direction
+        return
+    known, _ = learn_typicality(pairs, lift, wide, 1.0)
+    plain, _ = learn_typicality(pairs, lift, wide[torch.arange(40).flip(0)], 1.0)  # whose products are computed
+    torch.testing.assert_close(
+        known.directions @ known.directions.T, plain.directions @ plain.directions.T, atol=1e-4, rtol=0
+    )
