@@ -24,6 +24,7 @@ from irp_hf.evaluation.measures import among, told_by
 from irp_hf.evaluation.plots import MUTED, draw, drawn, title
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.heads.labels import head_labels
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.pairs import distinct_pairs
 from irp_hf.maths.request import OBJECTIVES, MethodOrAuto, check_given, methods_of
 from irp_hf.maths.selection import select
@@ -179,7 +180,8 @@ def compatibility(
         both = distinct_pairs(anchors[source], anchors[target])
         check_enough(both, f"Anchors of {source!r} and {target!r}")
         choice = select(both, methods, given=given)[0]
-        evaluation = evaluate(choice.fold_translated, both.target, labels.get(target), both.labels)
+        folds = both.folds(NUM_FOLDS, seed)
+        evaluation = evaluate(choice.fold_translated, both.target, labels.get(target), both.labels, folds)
         connections.append(Connection(source, target, evaluation))
     return Compatibility(method, len(anchors[source]), tuple(anchors), tuple(connections))
 

@@ -14,6 +14,7 @@ from irp_hf.checks import check_list, quoted, written
 from irp_hf.errors import IRPError, first_line, kind_of, refusal, shown
 from irp_hf.evaluation.costs import baseline_cost
 from irp_hf.evaluation.held_out import Row, evaluate, out_of_fold
+from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels
@@ -62,9 +63,10 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
 
 def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, seed: int) -> Iterator[Row]:
     """Each baseline over the folds that the inverses share."""
+    folds = pairs.folds(NUM_FOLDS, seed)
     for name, fit in fits.items():
-        checked = _checked(name, fit)
-        evaluation = evaluate(out_of_fold(pairs, checked, seed), pairs.target, labels, pairs.labels)
+        translated = out_of_fold(pairs, _checked(name, fit), folds)
+        evaluation = evaluate(translated, pairs.target, labels, pairs.labels, folds)
         with _named(name, pairs.source):
             fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
             translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)

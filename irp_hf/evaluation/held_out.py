@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,21 +43,33 @@ class Evaluation(Measured):
     """Cosine with the true vector."""
     neighbors: Measure
     """Share of the true vector's own nearest neighbours by cosine that the translated one has too."""
-    mrr: Measure
-    """One over the rank of the true vector among all true ones."""
+    mrr: Measure | None
+    """One over the rank of the true vector among `mrr_among` true ones; None where folds hold no two items."""
     num_rows: int
     agreement: Measure | None = None
     """Share of rows whose label by the head stays the same; None without a head."""
     coverage: Measure | None = None
     """Share of rows whose cosine is not below the lower bound at `COVERAGE`; None where no bound is known."""
+    mrr_among: int | None = None
+    """How many rows MRR searches, where that are fewer than all: those of a fold, the median; None where it searches all."""
 
     def checks(self) -> list[Check]:
         """Whether what was read can be true."""
-        return [at_least("num_rows", self.num_rows, 1), *self.checks_of_measures()]
+        searched = self.num_rows if self.mrr_among is None else self.mrr_among
+        expected = f"from 1 to {self.num_rows}, the rows"
+        return [
+            at_least("num_rows", self.num_rows, 1),
+            (1 <= searched <= self.num_rows, "mrr_among", expected, searched),
+            *self.checks_of_measures(),
+        ]
+
+    def title(self, name: str) -> str:
+        """What a measure is called, with the number of rows searched where there is a search: `MRR among 100`."""
+        return among(name, self.mrr_among if name == "mrr" and self.mrr_among else self.num_rows)
 
     def __str__(self) -> str:
         """One measure a line."""
-        names = {name: among(name, self.num_rows) for name in self.measures()}
+        names = {name: self.title(name) for name in self.measures()}
         lines = [f"{names[name]:<{max(map(len, names.values()))}} {value}" for name, value in self.measures().items()]
         few = told_by(self.num_rows)
         return "\n".join(
@@ -134,19 +146,26 @@ class Row:
     settings: str
     """Hyper-parameters as text, `gamma=2, ridge=0.003, restoration=0.5`."""
     evaluation: Evaluation
-    """Of every anchor, translated by a fit on the other folds, among all anchors of the target."""
+    """Of every anchor, translated by a fit on the other folds; neighbours among all anchors, MRR among those of its fold."""
     cost: Cost
 
 
 @own_arithmetic()
 @allocating("evaluate", "Give fewer pairs.")
-def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: Tensor | None = None) -> Evaluation:
+def evaluate(
+    translated: Any,
+    true: Any,
+    labels: Labels | None = None,
+    groups: Tensor | None = None,
+    folds: Sequence[Tensor] | None = None,
+) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 
     `labels` maps target vectors `(n, d)` to the labels `(n,)` that the head gives them. Rows of one of the `groups (n,)`,
     copies of one item, are neither neighbours nor rivals of each other, and are drawn together for the intervals; by default
-    those of one true vector. Raises `InputError` for what is no matrix of numbers, for unequal shapes and for fewer than two
-    rows.
+    those of one true vector. `folds` are row numbers: each fold was translated by a fit on all others. A fit draws
+    translations to the rows that it had, by as much as its method bends, and MRR would order methods by that; so it searches
+    each fold by itself. Raises `InputError` for what is no matrix of numbers, for unequal shapes and for fewer than two rows.
     """
     translated = translated if isinstance(translated, Tensor) else as_matrix(translated, "translated")
     true = true if isinstance(true, Tensor) else as_matrix(true, "true")
@@ -157,32 +176,42 @@ def evaluate(translated: Any, true: Any, labels: Labels | None = None, groups: T
     translated, true = translated.double(), true.double()
     groups = row_labels(true) if groups is None else groups
     shared = groups if 1 < len(groups.unique()) < len(groups) else None
-    rows = [
-        cosines(translated, true),
-        neighbors_kept(translated, true, groups=shared),
-        reciprocal_ranks(translated, true, shared),
-    ]
-    cosine, neighbors, mrr = bootstrap(torch.stack(rows), shared)
+    kept = neighbors_kept(translated, true, groups=shared)
+    pools = folds or [torch.arange(len(true), dtype=torch.int64, device=true.device)]
+    told = all(len(groups[pool].unique()) > 1 for pool in pools)  # alone, each row would be found first
+    ranks = _searched(translated, true, shared, pools) if told else torch.zeros_like(kept)
+    cosine, neighbors, mrr = bootstrap(torch.stack([cosines(translated, true), kept, ranks]), shared)
     agreement = None if labels is None else share(labels(translated) == labels(true), groups)
-    return Evaluation(cosine, neighbors, mrr, len(true), agreement)
+    most = None if folds is None else sorted(map(len, folds))[len(folds) // 2]
+    return Evaluation(cosine, neighbors, mrr if told else None, len(true), agreement, mrr_among=most)
 
 
-def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None) -> Iterator[Row]:
+def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None, seed: int) -> Iterator[Row]:
     """Each choice over the folds that all methods share."""
+    folds = pairs.folds(NUM_FOLDS, seed)
     for choice in choices:
         inverse = choice.inverse
         yield Row(
             method=inverse.title,
             settings=describe(inverse, choice.restoration),
-            evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels),
+            evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels, folds),
             cost=inverse_cost(choice.fold(pairs), pairs, inverse.lift),
         )
 
 
-def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], seed: int) -> Tensor:
-    """Translations `(k, d_Y)` of every pair by a fit on the other folds, which inverses share."""
+def _searched(translated: Tensor, true: Tensor, groups: Tensor | None, pools: Sequence[Tensor]) -> Tensor:
+    """Reciprocal ranks `(n,)` of rows that search their own pool alone, each of the `pools` by its row numbers."""
+    ranks = torch.empty_like(true[:, 0])
+    for pool in pools:
+        own = None if groups is None else groups[pool]
+        ranks[pool] = reciprocal_ranks(translated[pool], true[pool], own)
+    return ranks
+
+
+def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], folds: Sequence[Tensor]) -> Tensor:
+    """Translations `(k, d_Y)` of every pair by a fit on the other `folds`."""
     translated = torch.empty_like(pairs.target)
-    for fold in pairs.folds(NUM_FOLDS, seed):
+    for fold in folds:
         others = pairs.without(fold)
         translated[fold] = fit(others.source, others.target)(pairs.source[fold])
     return translated

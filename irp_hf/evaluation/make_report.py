@@ -60,7 +60,7 @@ def build_report(
     steps = len(choices) + len(fits) + len(curve_sizes(len(pairs))) + (question is not None)
     with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
-            chain(inverse_rows(pairs, choices, labels), baseline_rows(pairs, fits, labels, given.seed)), bar
+            chain(inverse_rows(pairs, choices, labels, given.seed), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
         index = None if question is None else index_report(chosen, pairs, question, given.seed)
