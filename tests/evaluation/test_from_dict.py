@@ -68,6 +68,17 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, list[str]]] = {
     "score": (("score",), 1.5, ["report.score", "from -1 to 1", "1.5"]),
     "setting": (("finalists", 0, "score"), -7.0, ["report.finalists[0].score", "from -1 to 1", "-7.0"]),
     "pool": (("rows", 2, "evaluation", "num_rows"), 2_000_000, ["report.rows", "among 1000 anchors", "2000000"]),
+    "MRR's pool": (
+        ("rows", 0, "evaluation", "mrr_among"),
+        0,
+        ["report.rows[0].evaluation.mrr_among", "from 1", "got 0"],
+    ),
+    "pool of all": (
+        ("rows", 0, "evaluation", "mrr_among"),
+        2000,
+        ["report.rows[0].evaluation.mrr_among", "1000", "2000"],
+    ),
+    "other pools": (("rows", 0, "evaluation", "mrr_among"), 50, ["report.rows", "MRR among as many rows", "[100, 50]"]),
     "curve's pool": (("learning_curve", 0, "evaluation", "num_rows"), 5000, ["report.learning_curve", "1000", "5000"]),
     "curve's anchors": (("learning_curve", 2, "num_anchors"), 2000, ["report.learning_curve", "1000", "2000"]),
     "share": (

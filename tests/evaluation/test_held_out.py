@@ -117,7 +117,8 @@ def test_a_fold_is_searched_by_itself():
     assert found.mrr.mean == pytest.approx(sum(part.mean for part in parts if part) / 5)
     assert (found.mrr_among, whole.mrr_among) == (8, None)
     assert (found.cosine, found.neighbors) == (whole.cosine, whole.neighbors)
-    assert "neighbours among 40 " in str(found) and "MRR among 8 " in str(found)
+    assert "neighbours among 40 " in str(found)
+    assert "MRR among 8 " in str(found)
 
 
 def test_methods_find_their_rows_in_the_order_in_which_later_rows_are_found():
