@@ -22,10 +22,10 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.doubts import warn_of_labels
 from irp_hf.evaluation.held_out import CURVE_FOLDS, LEAST_FOR_CURVE
 from irp_hf.evaluation.intervals import Measure, Measured, two_way_bootstrap
+from irp_hf.evaluation.learning import WORTHWHILE
 from irp_hf.evaluation.measures import among, titles, told_by
 from irp_hf.evaluation.plots import COLORS, INK, MUTED, draw, title
 from irp_hf.evaluation.printed import MARK, Printed, Table, number, signed
-from irp_hf.evaluation.report import WORTHWHILE
 from irp_hf.heads.labels import head_labels
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs, distinct_pairs

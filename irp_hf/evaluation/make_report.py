@@ -11,10 +11,11 @@ from torch import Tensor
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.registry import DEFAULT, Fit
 from irp_hf.data.progress import progress_bar
+from irp_hf.evaluation.chosen import Setting
 from irp_hf.evaluation.comparison import baseline_rows, named_baselines
 from irp_hf.evaluation.held_out import Reliability, bound_coverage, curve_sizes, inverse_rows, learning_curve
 from irp_hf.evaluation.index import IndexQuestion, index_report
-from irp_hf.evaluation.report import Report, Setting, Shared
+from irp_hf.evaluation.report import Report, Shared
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines

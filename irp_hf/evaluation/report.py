@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irp_hf.checks import quoted
+from irp_hf.evaluation.chosen import LARGER, Chosen, Setting
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.from_dict import Check, at_least, dataclass_from_dict, within
 from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row, other_folds
 from irp_hf.evaluation.index import IndexReport
-from irp_hf.evaluation.measures import MEASURES, TRIVIAL, among, told_by
+from irp_hf.evaluation.learning import Learning
+from irp_hf.evaluation.measures import MEASURES, told_by
 from irp_hf.evaluation.plots import plot_report
-from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number, signed
-from irp_hf.maths.inverses import INVERSES, Inverse
+from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number
 from irp_hf.maths.request import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -25,23 +24,6 @@ if TYPE_CHECKING:
 
 
 GROUPED_BY = ("both", "source", "row")
-WORTHWHILE = 0.01  # of cosine or neighbours: what a doubling of the anchors must bring to be worth advising
-SURELY, PERHAPS = ("would cost", "should still help"), ("may cost", "may still help")  # less, more
-COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
-LARGER = "A larger index keeps fewer: report(index_size=) says how many."
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Hyper-parameters that the selection tried, and their objective out of fold."""
-
-    words: str
-    """As `connect` takes them, `gamma=2, ridge=0.003, restoration=0.5`."""
-    score: float
-
-    def checks(self) -> list[Check]:
-        """Whether what was read can be true."""
-        return [within("score", self.score, -1, 1)]
 
 
 @dataclass(frozen=True)
@@ -199,22 +181,12 @@ class Report(Printed):
         return any(row.evaluation.mrr and row.evaluation.mrr_among for row in self.rows)
 
     def doubling(self) -> dict[str, float]:
-        """What the last doubling of the anchors brought to each measure; empty where the curve is too short.
-
-        Half of the most anchors is read off the curve, straight between its points over the logarithm.
-        """
-        curve = self.learning_curve
-        if len(curve) < 2 or 2 * curve[0].num_anchors > curve[-1].num_anchors:
-            return {}
-        half = curve[-1].num_anchors / 2
-        left, right = next(step for step in pairwise(curve) if step[1].num_anchors >= half)
-        share = math.log(half / left.num_anchors) / math.log(right.num_anchors / left.num_anchors)
-        before, after, most = (point.evaluation.measures() for point in (left, right, curve[-1]))
-        return {name: most[name].mean - (1 - share) * before[name].mean - share * after[name].mean for name in most}
+        """What the last doubling of the anchors brought to each measure; empty where the curve is too short."""
+        return Learning(self.learning_curve).doubling()
 
     def tables(self) -> list[Table]:
         """A line for each method with its settings; then the learning curve and what an index keeps, where they are there."""
-        curve = [self._curve()] if self.learning_curve else []
+        curve = [Learning(self.learning_curve).table()] if self.learning_curve else []
         return [self._methods(), *curve, *([] if self.index is None else [self.index.table()])]
 
     def conclusions(self) -> list[str]:
@@ -235,110 +207,27 @@ class Report(Printed):
         return [doubt.words for doubt in self.doubts]
 
     def _findings(self) -> list[Part]:
-        parts: list[Part] = [" ".join([self._choice(), *self._surpassed()])]
+        parts: list[Part] = [self._choice().words()]
         if self.learning_curve:
-            parts += [self._curve(), self._anchors_needed()]
+            curve, paired = Learning(self.learning_curve), not any(doubt.of_pairing for doubt in self.doubts)
+            larger = LARGER if self.objective != "neighbors" and self.index is None else ""
+            parts += [curve.table(), curve.words(paired, larger)]
         if self.reliability is not None:
             parts.append(_confidence(self.reliability))
         if self.index is not None:
             parts += [self.index.caption(), self.index.table()]
         return parts
 
-    def _choice(self) -> str:
-        inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.chosen), Inverse)
-        by = among(self.objective, self.num_anchors)
-        text = f"Chosen by {by}: {self.chosen}, {number(self.score)} by {inverse.held_out}."
-        if self.method_given:
-            text = f"The method was given: {self.chosen}, {by} {number(self.score)} by {inverse.held_out}."
-        if self.objective == "neighbors" and self.index is None:
-            text += f" {LARGER}"
-        by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
-        if len(self.finalists) == 1:
-            return text
-        best, other = self.finalists
-        measure = ", by the cosine about the mean and with nothing restored yet" if by_angle else ""
-        text += (
-            f" How flat its optimum is: in tuning{measure}, {best.words} had {number(best.score)}, and the best of "
-            f"the others, {other.words}, {number(other.score)}."
-        )
-        less = round(other.score - best.score, 3)
-        return f"{text} The first was taken although it had {number(less)} less: {inverse.lower}." if less > 0 else text
-
-    def _surpassed(self) -> list[str]:
-        """Why the chosen method is not another that the table shows better: by what it was chosen, or by chance."""
-        chosen = next(row for row in self.rows if row.method == self.chosen)
-        titles = [inverse.title for inverse in INVERSES.values()]
-        rivals = [row for row in self.rows if row.method in titles and row is not chosen]
-        told = []
-        for name in (name for name in OBJECTIVES if name in chosen.evaluation.measures()):
-            sure = name != self.objective  # by which nothing was chosen: what may be chance is no news
-            if name == self.objective or not self.method_given:
-                told += self._better(name, chosen, rivals, sure, self._why(name))
-            if name == self.objective:
-                others = [row for row in self.rows if row.method not in titles]
-                told += self._better(name, chosen, others, sure, COMPARED)
-        return told
-
-    def _better(self, name: str, chosen: Row, rows: list[Row], sure: bool, why: str) -> list[str]:
-        """A sentence on the best of these rows by a measure, where that is above the chosen one's; `sure`: beyond chance."""
-        measured = [(row.evaluation.measures()[name], row.method) for row in rows if name in row.evaluation.measures()]
-        if not measured:
-            return []
-        (best, method), own = max(measured, key=lambda one: one[0].mean), chosen.evaluation.measures()[name]
-        chance = best.low <= own.high
-        if round(best.mean, 3) <= round(own.mean, 3) or (sure and chance):
-            return []
-        by, where = among(name, self.num_anchors), "within" if chance else "beyond"
-        figures = f"{method} reaches {number(best.mean)}, {chosen.method} {number(own.mean)}"
-        return [f"By {by}, {figures}, {where} the intervals: {why}."]
-
-    def _why(self, name: str) -> str:
-        """Why an inverse that is better by this measure was not chosen."""
-        if self.method_given:
-            return "the method was given"
-        if name == self.objective:
-            return "it was chosen with options that were given, or with a head that this report does not have"
-        return f"objective={name!r} chooses by that"
-
-    def _falls(self) -> bool:
-        """Whether the most anchors are surely worse than fewer."""
-        *fewer, most = (point.evaluation.cosine for point in self.learning_curve)
-        return any(point.low > most.high for point in fewer)
-
-    def _beyond_chance(self, gains: dict[str, float]) -> set[str]:
-        """The measures whose gain is outside of what the intervals allow; that all points share their rows only narrows it."""
-        half, most = (self._point_intervals(which) for which in (-2, -1))
-        return {name for name, gain in gains.items() if abs(gain) > math.hypot(half[name], most[name])}
-
-    def _point_intervals(self, which: int) -> dict[str, float]:
-        """Half the width of each measure's interval at a point of the curve."""
-        measures = self.learning_curve[which].evaluation.measures()
-        return {name: (measure.high - measure.low) / 2 for name, measure in measures.items()}
-
-    def _anchors_needed(self) -> str:
-        num_rows = self.learning_curve[0].evaluation.num_rows
-        held = (
-            f"Each line is a fit of its own, tested on the same {num_rows:,} held-out anchors, which alone are searched, so "
-            "that more is kept than the first table shows."
-        )
-        if self.objective != "neighbors" and self.index is None:
-            held += f" {LARGER}"
-        if few := told_by(num_rows):
-            held += f" {few}"
-        gains = self.doubling()
-        if num_rows < TRIVIAL:
-            gains.pop("neighbors", None)
-        if not gains:
-            return held
-        more = _more_of_them(gains, self._beyond_chance(gains))
-        if any(doubt.of_pairing for doubt in self.doubts):
-            more = "help only once the rows of both sides belong together"
-        elif self._falls():
-            more = "made it worse, as rows that do not belong together do: look at the last ones"
-        *first, last = (f"{signed(gains[name])} {among(name, num_rows)}" for name in _judged(gains))
-        return (
-            f"The last doubling of the anchors, read off this curve, brought {', '.join(first)} and {last}: "
-            f"more of them {more}. {held}"
+    def _choice(self) -> Chosen:
+        return Chosen(
+            self.chosen,
+            self.objective,
+            self.score,
+            self.finalists,
+            self.rows,
+            self.num_anchors,
+            given=bool(self.method_given),
+            of_index=self.index is not None,
         )
 
     def _methods(self) -> Table:
@@ -358,40 +247,6 @@ class Report(Printed):
             counts = ["" if cost.multiply_adds is None else _short(cost.multiply_adds), *time, size]
             lines.append([mark + row.method, row.settings, *cells, *counts])
         return [header, *lines]
-
-    def _curve(self) -> Table:
-        names = list(self.learning_curve[0].evaluation.measures())
-        lines = [
-            [f"{point.num_anchors:,}", *map(str, point.evaluation.measures().values())] for point in self.learning_curve
-        ]
-        return [["anchors", *map(self.learning_curve[0].evaluation.title, names)], *lines]
-
-
-def _judged(gains: dict[str, float]) -> list[str]:
-    """The measures that tell whether more anchors help: MRR is 1 long before."""
-    return [name for name in gains if name in OBJECTIVES]
-
-
-def _more_of_them(gains: dict[str, float], sure: set[str]) -> str:
-    """What more anchors will do, by what the last doubling brought to each measure: "should still help the cosine, ...".
-
-    `sure` are the measures whose gain is beyond chance.
-    """
-    does: dict[str, list[str]] = {}
-    for name in _judged(gains):
-        gain = round(gains[name], 3)  # as it is shown
-        verb = "would add little to"
-        if abs(gain) >= WORTHWHILE:
-            verb = (SURELY if name in sure else PERHAPS)[gain > 0]
-        does.setdefault(verb, []).append(f"the {MEASURES[name].title}")
-    if len(does) == 1:
-        (verb,) = does
-        return f"{verb.removesuffix(' to')}{' some of each' if verb.endswith('cost') else ''}{_but(verb)}"
-    return " but ".join(f"{verb} {' and '.join(names)}{_but(verb)}" for verb, names in does.items())
-
-
-def _but(verb: str) -> str:
-    return " (within the intervals)" if verb in PERHAPS else ""
 
 
 def _confidence(reliability: Reliability) -> str:

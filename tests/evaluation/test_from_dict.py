@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irp_hf.errors import InputError
-from irp_hf.evaluation.report import Report, Setting
+from irp_hf.evaluation.chosen import Setting
+from irp_hf.evaluation.report import Report
 
 
 @pytest.mark.parametrize("agreement", [None, 0.9])

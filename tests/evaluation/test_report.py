@@ -14,10 +14,11 @@ from sklearn.datasets import load_digits
 
 from irp_hf import IRPAdapter
 from irp_hf.evaluation import CurvePoint, Evaluation, Measure, Reliability, Row
+from irp_hf.evaluation.chosen import Setting
 from irp_hf.evaluation.costs import Cost
 from irp_hf.evaluation.make_report import build_report
 from irp_hf.evaluation.printed import WIDTH
-from irp_hf.evaluation.report import Report, Setting, Shared
+from irp_hf.evaluation.report import Report, Shared
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import select
@@ -159,18 +160,6 @@ def test_what_is_not_known_is_not_said():
         assert "Expected" not in text
 
 
-def test_the_last_doubling_is_read_off_the_curve():
-    """ "How many anchors do I need?" would be answered from points that are no doubling apart."""
-    points = [(100, 0.1), (200, 0.2), (400, 0.3), (640, 0.3 + 0.1 * 0.678071905)]
-    curve = tuple(CurvePoint(size, evaluation(mean, mean)) for size, mean in points)  # +.1 per doubling
-    found = replace(report(), learning_curve=curve)
-    assert found.doubling()["cosine"] == pytest.approx(0.1)
-    assert replace(found, learning_curve=curve[:2]).doubling()["cosine"] == pytest.approx(0.1)
-    assert replace(found, learning_curve=curve[2:]).doubling() == {}
-    flat = tuple(CurvePoint(size, evaluation(0.5, 0.5)) for size in (100, 200))
-    assert "more of them would add little" in replace(found, learning_curve=flat).to_markdown()
-
-
 @pytest.mark.parametrize(
     ("anchors", "folds"), [(3, "the other 2 of 3 folds"), (2, "the other of 2 folds"), (40, "9 of 10")]
 )
@@ -181,80 +170,6 @@ def test_it_says_how_many_folds_there_were(anchors: int, folds: str):
     assert folds in replace(report(), shared=grouped).caption()
     pairs = Pairs(torch.randn(anchors, 4).double(), torch.randn(anchors, 3).double())
     assert f"of {len(pairs.folds(NUM_FOLDS, 0))} folds" in replace(report(), num_anchors=anchors).caption()
-
-
-def test_a_setting_that_scored_less_is_explained():
-    """A reader sees that what was taken is worse than "the best of the others", and thinks of a mistake."""
-    first, other = report().finalists
-    assert "although" not in str(report())
-    said = str(replace(report(), finalists=(first, replace(other, score=first.score + 0.004))))
-    assert "although it had .004 less: of settings so near each other" in " ".join(said.split())
-    paper = replace(report(), chosen="pruned (paper)", finalists=(first, replace(other, score=first.score + 0.004)))
-    assert "tried on fewer folds" in " ".join(str(paper).split())
-
-
-def with_cosines(kernel: float, paper: float, baseline: float) -> Report:
-    found = report()
-    cosines = {"kernel": kernel, "pruned (paper)": paper, "Procrustes": baseline}
-    rows = (replace(row, evaluation=evaluation(cosines[row.method], 0.3)) for row in found.rows)
-    return replace(found, rows=tuple(rows))
-
-
-def test_a_method_that_the_table_shows_worse_is_explained():
-    """The mark would stand beside a row that is worse than another, without a word on why."""
-
-    def said(found: Report) -> str:
-        return " ".join(str(found).split())
-
-    assert "reaches" not in said(with_cosines(0.5, 0.5, 0.49))
-    assert "By cosine, Procrustes reaches .510, kernel .500, within the intervals: it is shown for comparison" in said(
-        with_cosines(0.5, 0.4, 0.51)
-    )
-    better = with_cosines(0.5, 0.6, 0.4)
-    assert "By cosine, pruned (paper) reaches .600, kernel .500, beyond the intervals: it was chosen with" in said(
-        better
-    )
-    assert "beyond the intervals: the method was given." in said(replace(better, method_given=True))
-    kept = report()
-    rows = (kept.rows[0], replace(kept.rows[1], evaluation=evaluation(0.42, 0.5)), kept.rows[2])
-    text = "By neighbours among 1,000, pruned (paper) reaches .500, kernel .346, beyond the intervals: objective='neighbors'"
-    assert text in said(replace(kept, rows=rows))
-    assert text not in said(replace(kept, rows=rows, method_given=True))
-
-
-def test_what_more_anchors_do_is_said_of_each_measure():
-    """ "+.035 cosine and -.000 neighbours: more of them should still help" contradicts itself, and leaves the head out."""
-
-    def said(cosine: float, neighbors: float, agreement: float) -> str:
-        last = evaluation(0.4 + cosine, 0.3 + neighbors, 200, 0.5 + agreement)
-        curve = (CurvePoint(200, evaluation(0.4, 0.3, 200, 0.5)), CurvePoint(400, last))
-        return " ".join(str(replace(report(agreement=0.5), learning_curve=curve)).split())
-
-    mixed = said(0.035, -0.0004, 0.02)
-    assert "+.035 cosine, +.000 neighbours among 200 and +.020 agreement: more of them should still help" in mixed
-    assert "should still help the cosine and the agreement but would add little to the neighbours. Each" in mixed
-    assert "more of them should still help. Each" in said(0.03, 0.02, 0.02)
-    assert "more of them would add little. Each" in said(0.003, 0.001, -0.002)
-    assert "would add little to the cosine and the neighbours but would cost the agreement. Each" in said(0, 0, -0.03)
-
-
-def test_what_may_be_chance_is_not_promised():
-    """ "+.030: more of them should still help" stood beside intervals of ±.050, and hundreds of anchors were encoded for it."""
-
-    def said(cosine: float, neighbors: float) -> str:
-        last = evaluation(0.4 + cosine, 0.3 + neighbors, 200)
-        curve = (CurvePoint(200, evaluation(0.4, 0.3, 200)), CurvePoint(400, last))
-        return " ".join(str(replace(report(), learning_curve=curve)).split())
-
-    assert "more of them should still help. Each" in said(0.018, 0.018)  # each point has ±.012
-    assert "more of them may still help (within the intervals). Each" in said(0.016, 0.016)
-    assert "may still help (within the intervals) the" not in said(0.016, 0.016)
-    assert "more of them may cost some of each (within the intervals). Each" in said(-0.016, -0.016)
-    assert "would cost some of each. Each" in said(-0.018, -0.018)
-    assert "should still help the cosine but may still help the neighbours (within the intervals). Each" in said(
-        0.03, 0.016
-    )
-    assert "more of them would add little. Each" in said(0.009, 0.009)
 
 
 def test_markdown_tables_are_rectangular():
