@@ -39,8 +39,8 @@ class Baseline(ABC):
 
         Raises `InputError` for a wrong shape, width or dtype, for NaN or infinity, and for results beyond float16.
         """
-        rows = Rows(x, width=self.source_size)
-        translated = self(as_matrix(x))
+        rows = Rows(x, width=self.source_size, least=0)
+        translated = self(rows.whole())
         refuse_overflow(rows, translated, translated.new_zeros(()))
         return rows.wrap(translated.to(rows.device, rows.dtype))
 

@@ -21,6 +21,7 @@ from irp_hf.data.parquet import ParquetColumn
 from irp_hf.errors import refusal
 
 TAKEN = 512  # rows that are picked out at once
+NAN, INFINITY = "NaN", "infinity"
 LARGEST = 1e15  # the square of a row's norm must stay far inside float32
 
 
@@ -28,25 +29,36 @@ class Rows:
     """A matrix `(n, d)` of any of these kinds, read in chunks as CPU or device tensors, and written back in kind."""
 
     def __init__(
-        self, x: Any, name: str = "embeddings", width: int | None = None, other: tuple[str, int] | None = None
+        self,
+        x: Any,
+        name: str = "embeddings",
+        width: int | None = None,
+        other: tuple[str, int] | None = None,
+        least: int = 1,
+        advice: str = "Encode them with the encoder whose anchors these are.",
     ) -> None:
         """Check everything about `x` but its values; `other` is the other side, and its width, that they may be mixed up with.
 
-        Raises `InputError` where `x` is no floating-point matrix with `width` columns and at least one row.
+        `advice` is said where the width is another.
+        Where `least` is 0 and a `width` is known, no rows are rows too: an empty list, a column of an empty table.
+
+        Raises `InputError` where `x` is no floating-point matrix with `width` columns and at least `least` rows.
         """
         self.name = name
         self._matrix, self.wrap = open_matrix(x, name)
         shape = tuple(self._matrix.shape)
+        if not least and width is not None and shape in ((0,), (0, 0)):  # so wide is what has no rows to tell it
+            self._matrix = self[0:0].new_empty(0, width)
+            shape = (0, width)
         if len(shape) != 2:
-            advice = "Reshape them to one row for each item: x[None], of a list [x], makes a single vector a matrix."
+            cure = "Reshape them to one row for each item: x[None], of a list [x], makes a single vector a matrix."
             if len(shape) == 3:
-                advice = "Give one row for each item; of batches, np.concatenate(x) or torch.cat(x) makes a matrix."
-            raise refusal(name, "a matrix (rows, width)", f"shape {shape}", advice)
+                cure = "Give one row for each item; of batches, np.concatenate(x) or torch.cat(x) makes a matrix."
+            raise refusal(name, "a matrix (rows, width)", f"shape {shape}", cure)
         self.num_rows, self.width = shape
-        if not self.num_rows or not self.width:
+        if self.num_rows < least or not self.width:
             raise refusal(name, "at least one row and one column", f"shape {shape}", "Give at least one row.")
         if width is not None and self.width != width:
-            advice = "Encode them with the encoder whose anchors these are."
             if other is not None and self.width == other[1]:
                 advice = f"So wide are vectors of the {other[0]}: source and target look swapped. {advice}"
             raise refusal(name, f"width {width}", f"width {self.width}", advice)
@@ -129,17 +141,27 @@ def refuse_not_finite(chunk: Tensor, name: str, first_row: int = 0) -> None:
     The chunk begins at `first_row`.
     """
     check_values(name, chunk)
+    if (found := first_not_finite(chunk)) is None:
+        return
+    row, got = found
+    place = f"Row {first_row + row} of {name}"
+    if got not in (NAN, INFINITY):
+        raise refusal(place, f"values of at most {LARGEST:g}", got, "Scale them to the size of the anchors.")
+    raise refusal(place, "finite numbers", got, "Drop that row, or encode it again.")
+
+
+def first_not_finite(chunk: Tensor) -> tuple[int, str] | None:
+    """The first row of `chunk (n, d)` that holds NaN, infinity or more than `LARGEST`, and which; None where none does."""
+    if not len(chunk):
+        return None
     low, high = chunk.aminmax()
     if low.item() >= -LARGEST and high.item() <= LARGEST:  # NaN is neither
-        return
+        return None
     chunk = chunk.double()  # in half precision the bound itself is infinity
     row = int((~(chunk.abs() <= LARGEST)).any(1).nonzero()[0])
-    place = f"Row {first_row + row} of {name}"
     if torch.isfinite(chunk[row]).all():
-        got = f"{float(chunk[row].abs().max()):.3g}"
-        raise refusal(place, f"values of at most {LARGEST:g}", got, "Scale them to the size of the anchors.")
-    got = "NaN" if torch.isnan(chunk[row]).any() else "infinity"
-    raise refusal(place, "finite numbers", got, "Drop that row, or encode it again.")
+        return row, f"{float(chunk[row].abs().max()):.3g}"
+    return row, NAN if torch.isnan(chunk[row]).any() else INFINITY
 
 
 def as_matrix(

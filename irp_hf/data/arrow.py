@@ -58,8 +58,18 @@ def arrow_matrix(column: Any, name: str, first: int = 0, width: int | None = Non
             matrices.append(_arrow_chunk(chunk, name, row, matrices[0].shape[1] if matrices else width))
         row += len(chunk)
     if not matrices:
-        raise refusal(name, "at least one row", "none", "Give at least one row.")
+        return _no_rows(column.type, name)
     return matrices[0] if len(matrices) == 1 else Stacked(matrices)
+
+
+def _no_rows(kind: Any, name: str) -> np.ndarray[Any, Any]:
+    """The matrix of a column of this type that has no rows; of lists of any length its width is 0."""
+    import pyarrow as pa
+
+    if pa.types.is_null(kind):  # of a column that was never filled nothing tells what it would hold
+        return np.empty((0, 0))
+    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return _arrow_chunk(pa.array([], storage), name, 0, width=getattr(storage, "list_size", 0))
 
 
 def check_whole(column: Any, name: str) -> None:
@@ -105,7 +115,8 @@ def _arrow_chunk(chunk: Any, name: str, first: int, width: int | None) -> np.nda
     values = chunk.flatten()  # heeds the slice's offset, drops rows that are null
     if chunk.null_count or values.null_count:
         raise missing_values(name, f"null, as in row {first + _first_null(chunk)}")
-    lengths = [len(values) // len(chunk)] if pa.types.is_fixed_size_list(kind) else chunk.value_lengths().to_numpy()
+    fixed = pa.types.is_fixed_size_list(kind)
+    lengths = [kind.list_size] if fixed else chunk.value_lengths().to_numpy()
     width = int(lengths[0]) if width is None else width
     if len(uneven := np.flatnonzero(np.asarray(lengths) != width)):
         raise unequal(name, first + int(uneven[0]), width, int(lengths[uneven[0]]))

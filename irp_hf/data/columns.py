@@ -19,9 +19,12 @@ from irp_hf.errors import kind_of, refusal, shown
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 
-def check_request(items: Any, batch_size: Any) -> Sequence[Any]:
-    """The items to encode, by position; raises `InputError` for what is no list of them, and for a wrong batch size."""
-    listed = in_order(items)
+def check_request(items: Any, batch_size: Any, least: int = 1) -> Sequence[Any]:
+    """The items to encode, by position; raises `InputError` for what is no list of them, and for a wrong batch size.
+
+    There must be `least` of them.
+    """
+    listed = in_order(items, least=least)
     check_batch_size(batch_size)
     return listed
 

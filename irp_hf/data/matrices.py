@@ -69,7 +69,7 @@ def _array(x: np.ndarray[Any, Any], name: str) -> Opened:
     if np.ma.is_masked(x):
         raise missing_values(name, "masked ones")
     array = np.asarray(x)  # the same memory, of a matrix or a memory map too
-    if array.dtype.kind == "O" and array.ndim == 1 and array.size:
+    if array.dtype.kind == "O" and array.ndim == 1:
         return _listed(array.tolist(), name)
     if array.dtype.name == BFLOAT16:
         kind = array.dtype
@@ -96,7 +96,8 @@ def _of_pandas(x: Any, name: str) -> Opened:
 
         def wrap(result: Tensor) -> Any:
             values = _to_numpy(result.float() if result.dtype == torch.bfloat16 else result)
-            return pandas.Series(list(values) if values.ndim == 2 else values, index=x.index, name=x.name)
+            kind = object if values.ndim == 2 else None  # which no vector would tell of none
+            return pandas.Series(list(values) if values.ndim == 2 else values, x.index, kind, x.name)
 
         return matrix, wrap
     return _any(x, name)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
-from irp_hf.data.arrays import as_matrix
+from irp_hf.data.arrays import Rows
 from irp_hf.data.columns import check_request
 from irp_hf.data.digests import digests
 from irp_hf.data.memory import allocating
@@ -21,6 +21,8 @@ from irp_hf.disk.journal import Run
 from irp_hf.disk.results import ONLY
 from irp_hf.encoding.base import At, Encoder, Modality, Options
 from irp_hf.encoding.inputs import read_in_groups, read_items
+from irp_hf.encoding.lost import empty_among, refuse_lost
+from irp_hf.encoding.nothing import vectors_of_nothing
 from irp_hf.encoding.open import open_encoder
 from irp_hf.encoding.running import embedded
 from irp_hf.errors import refusal
@@ -67,6 +69,7 @@ def encode(
         items: texts, pictures (PIL, paths, uint8 arrays `(h, w, 3)`), audio (float waveforms `(t,)`, {"array",
             "sampling_rate"}, paths), as the encoder reads; for a function, anything that it takes. A list, a column
             of pandas, polars or Arrow, in the order of its rows; or a column of `datasets`, which is read piece by piece.
+            No items give no rows, shape (0, d).
         pooling: how a vector comes of a model's tokens: of text "mean", "cls", "last", or "pooler", its own layer; of pictures
             "pooler", "cls" or "mean"; of audio "mean" or "pooler". It must be named for a plain transformers model;
             a sentence-transformers model and one with two towers know their own.
@@ -102,11 +105,12 @@ def encode(
     are read from safetensors only, and no code of a repository is run unless `trust_remote_code` allows it.
 
     Raises `InputError` for an encoder, items or options that cannot be used, and for an `out` that is another run's, that
-    another process writes, or that the disk has no room for; `HubError` where the Hub refuses, or cannot be reached and the
-    cache lacks the encoder; and `MissingDependencyError` where an optional library is needed and not installed.
+    another process writes, that the disk has no room for, or that would hold no items; `HubError` where the Hub refuses, or
+    cannot be reached and the cache lacks the encoder; and `MissingDependencyError` where an optional library is needed and not
+    installed.
     """
     place = None if out is None else check_out(out)
-    items = check_request(items, batch_size)
+    items = check_request(items, batch_size, least=0 if place is None else 1)
     check_progress(progress)
     options = Options(
         pooling=pooling,
@@ -128,7 +132,7 @@ def encode(
         subfolder=subfolder,
         variant=variant,
     )
-    opened = encoder if isinstance(encoder, Encoder) else open_encoder(encoder, options, items[:1][0])
+    opened = encoder if isinstance(encoder, Encoder) else open_encoder(encoder, options, next(iter(items[:1]), None))
     record = opened.full_record().to_dict()
     if place is None:
         return encode_all(opened, items, batch_size, progress), record
@@ -169,6 +173,8 @@ def open_to_encode(
 @own_arithmetic()
 def encode_all(encoder: Encoder, items: Sequence[Any], batch_size: int, progress: bool | None) -> Tensor:
     """All vectors `(n, d)`, in memory and in order."""
+    if not len(items):
+        return vectors_of_nothing(encoder)
     embeddings = torch.empty(0, dtype=torch.float32, device="cpu")
     with batches_bar(f"Encoding by {encoder.name}", len(items), batch_size, progress) as bar:
         for _, rows, vectors in embed_batches(encoder, items, batch_size):
@@ -255,9 +261,11 @@ def batches_bar(desc: str, num_items: int, batch_size: int, progress: bool | Non
 @own_arithmetic()
 def _embed(encoder: Encoder, batch: list[Any], width: int | None, rows: list[int]) -> Tensor:
     check_evaluating(encoder.name, encoder.module)
-    vectors = as_matrix(embedded(encoder, batch, rows), f"The vectors of {encoder.name}").float().cpu()
+    found = Rows(embedded(encoder, batch, rows), f"The vectors of {encoder.name}")
+    vectors = found[0 : found.num_rows]
     if len(vectors) != len(batch) or vectors.shape[1] != (width or vectors.shape[1]):
         expected = f"shape ({len(batch)}, {width or 'd'})"
-        advice = "Return one row for each item, all of one width."
+        advice = f"Return one row for each item, all of one width.{empty_among(batch, rows)}"
         raise refusal(f"The vectors of {encoder.name}", expected, f"shape {tuple(vectors.shape)}", advice)
-    return vectors
+    refuse_lost(encoder, vectors, batch, rows)
+    return vectors.float().cpu()

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from irp_hf.encoding.base import Encoder
-from irp_hf.errors import InputError, IRPError, first_line, kind_of, refusal
+from irp_hf.encoding.lost import brief, empty_among
+from irp_hf.errors import InputError, IRPError, first_line, refusal
 
 UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what code raises of an item that it cannot read
 
@@ -25,6 +26,10 @@ def embedded(encoder: Encoder, items: list[Any], rows: Sequence[int]) -> Any:
         raise
     except UNREADABLE as error:
         raise _unread(encoder, items, rows, error) from error
+    except ArithmeticError as error:  # of an empty text it may have divided by nothing
+        if not empty_among(items, rows):
+            raise
+        raise _unread(encoder, items, rows, error) from error
     except RuntimeError as error:
         if encoder.module is None or type(error) is not RuntimeError:
             raise
@@ -37,12 +42,12 @@ def _unread(encoder: Encoder, items: list[Any], rows: Sequence[int], error: Exce
     pairs = [place for place, item in enumerate(items) if isinstance(item, Mapping) and "text_pair" in item]
     named = (pairs or odd or range(len(items)))[:1] if pairs or odd or len(items) == 1 else []
     if named:
-        what = f"item {rows[named[0]]}, {'a pair of texts' if pairs else kind_of(items[named[0]])}"
+        what = f"item {rows[named[0]]}, {'a pair of texts' if pairs else brief(items[named[0]])}"
     else:
         what = f"items {min(rows)} to {max(rows)}"
-    advice = "Drop or replace what it cannot read."
+    advice = f"Drop or replace what it cannot read.{empty_among(items, rows)}"
     if encoder.module is None and pairs:
         advice = "A function gets a pair as {'text': ..., 'text_pair': ...}: let it join the two, or pass joined texts."
     elif encoder.module is None:
-        advice = "Let it read a list of such items, or drop what it cannot read."
+        advice = f"Let it read a list of such items, or drop what it cannot read.{empty_among(items, rows)}"
     return refusal(subject, f"vectors of {what}", f"{type(error).__name__} ({first_line(error)})", advice)

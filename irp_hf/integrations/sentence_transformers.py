@@ -20,12 +20,14 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from irp_hf.data.arrays import first_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
 from irp_hf.encoding.looks import Look
-from irp_hf.errors import DamagedFolderError, kind_of, missing, refusal, shown, warn
+from irp_hf.encoding.lost import are_all_lost
+from irp_hf.errors import DamagedFolderError, InputError, kind_of, missing, refusal, shown, warn
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
 from irp_hf.models.adapter import IRPAdapter
@@ -77,12 +79,28 @@ class IRPTranslation(Module):
             raise refusal("IRPTranslation", expected, got, "Put a Pooling module before it.")
         watched = self._watched
         model = None if watched is None or torch.is_grad_enabled() else watched.model
-        if watched is not None and model is not None:
+        if watched is not None and model is not None and len(embedding):
             if not watched.look.is_still_so(len(embedding)):
                 self._warn_of_another(model, watched.encoder)
             watched.prompt.warn_of_another(model, features)
-        features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
+        try:
+            features[EMBEDDING] = self.adapter(embeddings=self._as_recorded(embedding)).translated
+        except InputError as error:
+            vectors = embedding.detach()
+            lost = None if are_all_lost(vectors) else first_not_finite(vectors)  # else it is the encoder's own fault
+            if lost is not None and (text := self._text(features, lost[0])):
+                advice = "Leave such texts out, or encode it alone to see the cause."
+                raise refusal(f"The text {text}", "a vector of finite numbers", lost[1], advice) from error
+            raise
         return features
+
+    def _text(self, features: dict[str, Any], row: int) -> str | None:
+        """The text of a row of a batch as its tokens tell it, with what was put in front; None where they do not."""
+        first: Any = None if self._watched is None else self._watched.encoder[0]
+        try:
+            return shown(first.tokenizer.decode(_rows(features)[row], skip_special_tokens=True))
+        except Exception:  # other items, or another kind of tokenizer
+            return None
 
     def _as_recorded(self, embedding: Tensor) -> Tensor:
         """Cut as the source's anchors were cut, whatever the model does behind this module."""

@@ -14,13 +14,22 @@ from irp_hf.disk.places import named
 from irp_hf.disk.plain import read_text
 from irp_hf.errors import refusal, shown
 
-# Files that a save replaces, that a loader would read in place of ours, or that are parts of another model. Others, such as
-# a user's own tensors, stay beside a save.
+# Files that a save replaces, that a loader would read in place of ours, or by which other libraries know a model of theirs.
+# Others, such as a user's own tensors, stay beside a save.
 OF_A_MODEL = (
     *("model.safetensors", "model[.-]*.safetensors", "model[.-]*.index.json"),  # also of a variant, and in shards
     *("pytorch_model.bin", "pytorch_model[.-]*.bin", "pytorch_model[.-]*.index.json"),
-    *("adapter_config.json", "adapter_model.*"),
+    *("adapter_config.json", "adapter_model.*"),  # PEFT
+    *("tf_model.h5", "tf_model-*.h5", "flax_model.msgpack", "flax_model-*.msgpack", "rust_model.ot"),  # transformers
+    *("model_index.json", "diffusion_pytorch_model*"),  # diffusers
+    *("config_sentence_transformers.json", "sentence_bert_config.json", "config_setfit.json", "model_head.pkl"),
+    *("open_clip_config.json", "open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("*.gguf", "ggml-*.bin", "consolidated.*", "params.json", "*.nemo", "*.tflite", "*.mlmodel", "*.mlpackage"),
+    *("saved_model.pb", "keras_metadata.pb", "model.weights.h5", "MLmodel", "sklearn_model.*", "*.skops"),
+    *(f"model.{ending}" for ending in ("bin", "h5", "joblib", "keras", "onnx", "pickle", "pkl", "pt", "pth", "zip")),
+    *("model_quantized.onnx", "model_optimized.onnx", "hyperparams.yaml"),  # Optimum; SpeechBrain
 )
+SPACY = {"config.cfg", "meta.json"}  # each of which alone is a usual name
 
 
 def refuse_another_model(folder: Path, model_type: str, code: str) -> None:
@@ -65,8 +74,9 @@ def _another_model(names: Collection[str], config: Callable[[], Path | None], mo
         return None
     if not empty:
         return f"a {CONFIG} of {'no model of that type' if kind is None else f'type {shown(kind)}'}"
-    weights = sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in OF_A_MODEL))
-    return f"files of a model without a {CONFIG} ({shown(weights[0])})" if weights else None
+    theirs = sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in OF_A_MODEL))
+    theirs = theirs or sorted(SPACY if {*names} >= SPACY else ())
+    return f"files of a model without a {CONFIG} ({shown(theirs[0])})" if theirs else None
 
 
 def _text(file: Path) -> str | None:

@@ -194,7 +194,7 @@ class AnchoredSpace(AnchoredModel):
         that suits most spaces; λ of `whitened` is chosen from this space's anchors, once. Returns the kind that `x` is.
         """
         given = half_given(method, **options)
-        rows = Rows(x, width=self.config.hidden_size)
+        rows = Rows(x, width=self.config.hidden_size, least=0)
         with self.computing(), allocating("to_relative", FEWER):
             inverse = self._half(method, given, "source")
             vectors = normalize(self._double(rows), self.statistics, inverse.lift)
@@ -208,11 +208,8 @@ class AnchoredSpace(AnchoredModel):
         and λ, is chosen from this space's anchors, once.
         """
         given = half_given(method, **options)
-        rows = Rows(z, "relative coordinates")
-        if rows.width != self.config.num_anchors:
-            advice = "Make them with to_relative of a space of the same anchors."
-            expected = f"width {self.config.num_anchors}, a column for each anchor"
-            raise refusal(rows.name, expected, f"width {rows.width}", advice)
+        advice = "They have a column for each anchor: make them with to_relative of a space of the same anchors."
+        rows = Rows(z, "relative coordinates", self.config.num_anchors, least=0, advice=advice)
         with self.computing(), allocating("to_absolute", FEWER):
             refuse_overflow(rows, self.mean, self.mean_scale)
             inverse = self._half(method, given, "target")

@@ -69,7 +69,7 @@ class TranslatingModel(AnchoredModel):
 
         Takes numpy, torch, a column of Arrow, polars, pandas or `datasets`, or a list of rows, in float16, bfloat16, float32
         or float64, and gives back the same kind and dtype: a Series of pandas has one array in each row, and keeps its index;
-        lists and columns of `datasets` give numpy, lists of tensors a tensor.
+        lists and columns of `datasets` give numpy, lists of tensors a tensor. Of no rows, an empty list say, it gives none.
 
         It works on `chunk_size` rows at a time, by default as many as suit the device; `out`, an array of the result's shape
         (a memory map, say), takes the result, after all of `x` was checked.
@@ -86,9 +86,10 @@ class TranslatingModel(AnchoredModel):
             translated: Any = output.translated
             return (translated, output.confidence) if return_confidence else translated
         width, wide = self.source_mean.shape[0], self.target_mean.shape[0]
-        rows = Rows(x, width=width, other=("target", wide))
+        rows = Rows(x, width=width, other=("target", wide), least=0)
         with self.computing(), allocating("translate", PIECEWISE):
-            translation, expected = self._translation(rows.dtype), []
+            translation = self._translation(rows.dtype)
+            expected = [torch.empty(0, dtype=rows.dtype, device=rows.device)]
             refuse_overflow(rows, *translation.target)
             result = output_buffer(rows, out, wide)
 
@@ -123,7 +124,7 @@ class TranslatingModel(AnchoredModel):
             with self.computing(gradients=True):
                 bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
                 return bound.clamp(-1, 1)
-        rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size))
+        rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size), least=0)
         with self.computing(), allocating("confidence", "Give fewer rows, or a smaller chunk_size."):
             translation = self._translation(rows.dtype)
             error = None if coverage is None else self._error(translation.confidence, coverage)
@@ -154,7 +155,7 @@ class TranslatingModel(AnchoredModel):
         if not isinstance(embeddings, Tensor):
             raise refusal("embeddings", "a tensor", kind_of(embeddings), "Call translate, which takes any array.")
         check_flag("return_confidence", return_confidence)
-        rows = Rows(embeddings, width=self.config.source_size, other=("target", self.config.target_size))
+        rows = Rows(embeddings, width=self.config.source_size, other=("target", self.config.target_size), least=0)
         with self.computing(gradients=True):
             if values_known():
                 rows.check_finite()

@@ -18,7 +18,7 @@ from typing_extensions import Self, Unpack
 
 from irp_hf.arithmetic import check_evaluating, own_arithmetic
 from irp_hf.checks import check_absent, check_alias, check_batch_size, check_flag, check_names
-from irp_hf.data.arrays import Rows, refuse_not_finite
+from irp_hf.data.arrays import Rows
 from irp_hf.data.canary import Canary
 from irp_hf.data.columns import check_request, column_of
 from irp_hf.data.listed import in_order
@@ -29,6 +29,7 @@ from irp_hf.encoding.canary import recognise
 from irp_hf.encoding.held import Held
 from irp_hf.encoding.inputs import read_items, refuse_no_texts
 from irp_hf.encoding.looks import FEW, Look
+from irp_hf.encoding.lost import empty_among, refuse_lost
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
 from irp_hf.errors import InputError, kind_of, refusal
@@ -177,7 +178,7 @@ class StitchedModel(nn.Module):
         both = _asked(return_confidence, confidence)
         check_evaluating(self.encoder.name, self.encoder_module)
         check_evaluating("The head", self.head)
-        listed = list(in_order(items))
+        listed = list(in_order(items, least=0))
         self._follow(len(listed))
         if not self._head_as_it_was():
             self._recognise_head()
@@ -186,7 +187,7 @@ class StitchedModel(nn.Module):
             output = self.adapter(embeddings=vectors, return_confidence=both)
             logits = self.head(output.translated)
         except InputError:
-            refuse_not_finite(vectors, f"vectors of {self.encoder.name}", first)  # names the row among all
+            refuse_lost(self.encoder, vectors, listed, range(first, first + len(listed)))  # names the item
             raise
         return StitchedOutput(logits=logits, confidence=output.confidence)
 
@@ -203,15 +204,15 @@ class StitchedModel(nn.Module):
         """Logits `(n, num_labels)` of `items`, on the CPU in their order; texts, pictures or sounds as users have them.
 
         `return_confidence` adds the adapter's confidence `(n,)`; `confidence` is another name for it. `progress` shows a bar,
-        or does not; by default on a terminal, for more than a few batches.
+        or does not; by default on a terminal, for more than a few batches. No items give no rows.
 
         Raises `InputError` that names the row of an item that cannot be read.
         """
-        items = check_request(items, batch_size)
+        items = check_request(items, batch_size, least=0)
         both = _asked(return_confidence, confidence)
         parts: list[StitchedOutput] = []
         with batches_bar("Classifying", len(items), batch_size, progress) as bar:
-            for start in range(0, len(items), batch_size):
+            for start in range(0, max(len(items), 1), batch_size):  # of no items the labels' number is told, too
                 batch = [items[row] for row in range(start, min(start + batch_size, len(items)))]
                 parts.append(self(self.read(batch, start), both, start))
                 bar.update(len(batch))
@@ -349,6 +350,8 @@ class StitchedModel(nn.Module):
         return self._shorter[max_length]
 
     def _embed(self, items: list[Any], encoder: Encoder, first: int) -> Tensor:
+        if not items:
+            return torch.empty(0, self.adapter.config.source_size, device=self.device)
         given = embedded(encoder, items, range(first, first + len(items)))
         if isinstance(self._look, Held):
             self._look.renew()
@@ -358,6 +361,8 @@ class StitchedModel(nn.Module):
         if tuple(vectors.shape) != shape:
             expected, got = f"shape {shape}, which the adapter reads", f"{tuple(vectors.shape)}"
             advice = "Pass the encoder that the adapter's anchors were encoded with."
+            if len(vectors) < len(items):
+                advice = f"Let it return one row for each item.{empty_among(items, range(first, first + len(items)))}"
             raise refusal(f"vectors of {encoder.name}", expected, got, advice)
         return vectors
 

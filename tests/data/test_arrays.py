@@ -177,7 +177,7 @@ REFUSED = {
     "one dimension": (X[0], ["(rows, width)", "(4,)", "x[None]"]),
     "no rows": (X[:0], ["at least one row", "(0, 4)"]),
     "no width": (torch.ones(3, 0), ["column", "(3, 0)"]),
-    "no Arrow rows": (FLAT[:0], ["at least one row", "none"]),
+    "no Arrow rows": (FLAT[:0], ["at least one row", "(0, 4)"]),
     "integers": (X.astype(int), ["float32", "int64"]),
     "torch integers": (torch.ones(2, 4, dtype=torch.int32), ["bfloat16", "int32"]),
     "bool": (X > 0, ["bool"]),

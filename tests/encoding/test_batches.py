@@ -214,7 +214,7 @@ def test_items_that_do_not_fit(minilm, refusal):
     """A string is no list, and a picture no text."""
     dataset = Dataset.from_dict({"text": ["a"]})
     for items, words in (
-        ([], ["items", "[]"]),
+        ([], ["lengths", "no items", "(0,)"]),
         ("word", ["items", "'word'"]),
         ({"a": 1}, ["items", "a dict"]),
         ({"a"}, ["items", "a set"]),
@@ -236,7 +236,7 @@ def test_functions_that_do_not_fit(refusal):
     for function, options, words in (
         (lambda items: np.ones((3, 2)), {}, ["<lambda>", "(23, d)", "(3, 2)"]),
         (lambda items: np.ones((len(items), len(items))), {"batch_size": 22}, ["(1, 22)", "(1, 1)"]),
-        (lambda items: np.full((len(items), 2), np.nan), {}, ["Row 0", "<lambda>", "NaN"]),
+        (lambda items: np.full((len(items), 2), np.nan), {}, ["Item 0", "<lambda>", "NaN"]),
         (torch.nn.Linear(2, 2), {}, ["encoder", "Linear", "a function"]),
     ):
         assert says(refusal(encode, function, TEXTS, error=InputError, **options), *words)

@@ -147,6 +147,7 @@ def test_a_card_written_by_hand_stays(mine, kernel):
 THEIRS = {
     "a model": ({"config.json": b'{"model_type": "bert"}', "model.safetensors": b"weights"}, "type 'bert'"),
     "sentence-transformers": ({"modules.json": b"[]"}, "modules.json"),
+    "diffusers": ({"model_index.json": b"{}", "unet/config.json": b"{}"}, "'model_index.json'"),
     "weights alone": ({"pytorch_model.bin": b"weights"}, "'pytorch_model.bin'"),
     "no model": ({"config.json": b'{"rate": 3}'}, "no model of that type"),
 }

@@ -219,6 +219,20 @@ def test_vectors_that_are_not_finite_are_refused(encoder, refusal):
     assert says(refusal(stitch(encoder).encode, TEXTS, error=InputError), "NaN", "Row 0")
 
 
+def test_a_text_without_a_vector_is_named_and_not_its_place_in_a_sorted_batch(encoder, refusal):
+    """Nobody would find it by the row: sentence-transformers encodes the longest texts first."""
+    forward = encoder[1].forward
+
+    def lost(features):
+        features = forward(features)
+        features["sentence_embedding"][features["attention_mask"].sum(1).argmin()] = torch.nan
+        return features
+
+    model = stitch(encoder)
+    model[1].forward = lost
+    assert says(refusal(model.encode, ["moon lake deep", "moon", "lake moon"], error=InputError), "'moon'", "NaN")
+
+
 ALIKE = {"prompt": None, "normalize": True, "pooling": "mean"}
 
 

@@ -117,6 +117,9 @@ def anything(file):
         ("model_vectors.safetensors", anything),
         ("head.pt", anything),
         ("head.onnx", anything),
+        ("head.joblib", anything),
+        ("meta.json", anything),
+        ("notes.h5", anything),
         ("vectors.bin", anything),
         ("config.json", lambda file: file.write_text("\n")),
     ],
@@ -136,6 +139,15 @@ def test_a_users_own_files_are_no_other_model(tmp_path, name, make):
     [
         *("model.safetensors", "model.fp16.safetensors", "model-00001-of-00002.safetensors", "adapter_config.json"),
         *("model.safetensors.index.json", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"),
+        *("model_index.json", "config_sentence_transformers.json", "tf_model.h5", "flax_model.msgpack", "qwen-q4.gguf"),
+        *(
+            "model.onnx",
+            "model.joblib",
+            "sklearn_model.joblib",
+            "bert.skops",
+            "open_clip_config.json",
+            "saved_model.pb",
+        ),
     ],
 )
 @pytest.mark.parametrize("config", [None, b""])
@@ -147,6 +159,21 @@ def test_files_of_a_model_whose_configuration_is_gone_are_kept(tmp_path, name, c
     before = contents(tmp_path)
     assert says(refusal(space().save_pretrained, tmp_path, error=InputError), f"'{name}'", "Give another folder.")
     assert contents(tmp_path) == before
+
+
+def test_a_model_of_spacy_is_told_by_two_files(tmp_path, refusal):
+    """Each of them alone is anybody's."""
+    for name in ("meta.json", "config.cfg"):
+        anything(tmp_path / name)
+    assert says(refusal(adapter().save_pretrained, tmp_path, error=InputError), "'config.cfg'")
+
+
+def test_what_stands_beside_a_save_of_ours_is_no_reason_to_refuse_the_next(tmp_path):
+    """A user may export a model of another library into the folder of an adapter."""
+    space().save_pretrained(tmp_path)
+    anything(tmp_path / "model.onnx")
+    space().save_pretrained(tmp_path)
+    assert (tmp_path / "model.onnx").read_bytes() == b"mine"
 
 
 def test_a_save_of_ours_that_lost_its_configuration_is_replaced(tmp_path):
