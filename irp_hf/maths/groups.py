@@ -5,6 +5,7 @@ A row that is held out while a copy of it stays is no row that was never seen. S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,10 +31,11 @@ SKETCH = 16  # directions that tell most rows apart
 AXES = 3  # of them span the grid in which neighbours are sought
 PRIMES = (1, 73_856_093, 19_349_663 * 83_492_791)  # that make one number of a cell's coordinates
 LEAST_GROUPS = 20  # two a fold
-CLASSES = ((20.0, 0.2, 10**9), (4.0, 0.5, 50))
-"""Distinct sources to a target, on average, from which on targets are classes where the sources of one vary so much, as a
-share of the variance of all, and there are at most so many targets: more of them can be held out. Captions of one picture have
-some .45, pictures of a class .5 and more, noisy variants .1."""
+MANY, FEW = (20.0, 0.2), (4.0, 0.5)
+"""Distinct sources to a target, on average, from which on targets may be classes, where the sources of one vary so much, as a
+share of the variance of all. Captions of one picture have some .45, pictures of a class .5 and more, noisy variants .1."""
+MOST_CLASSES = 50  # of few sources each; more can be held out, and are where their sources tell how they lie
+UNTOLD, TOLD = 0.45, 5.0  # the share where they do not, and the deviations of chance from which on they do
 BLOCK = 2**22  # numbers that are compared at once
 SMALLEST = 1e-30  # sum of squares that is divided by
 
@@ -61,15 +63,15 @@ class Groups:
 def group_rows(source: Tensor, target: Tensor) -> Groups:
     """The groups of `source (k, d_X)` and `target (k, d_Y)`, row by row.
 
-    Where targets are few and their sources are many and unlike each other, as with one target for each class, or where they
-    would leave fewer groups than folds, a shared source alone counts: to hold out a class tells nothing of other rows of the
-    classes that there are.
+    Where the sources of a target are unlike each other and many, or where targets are few or lie as no source tells, as with
+    one target for each class, and where targets would leave fewer groups than folds, a shared source alone counts: to hold out
+    a class tells nothing of other rows of the classes that there are.
     """
     by_source, by_target = same_rows(source), same_rows(target)
     sources, targets = (components(edges, len(source)) for edges in (by_source, by_target))
     both = components(torch.cat([by_source, by_target]), len(source))
     enough = can_hold_out(both) and len(both.unique()) >= min(LEAST_GROUPS, len(sources.unique()) / 2)
-    if enough and not _are_classes(source, sources, targets):
+    if enough and not _are_classes(source, target, sources, targets):
         return Groups(both, sources, targets)
     if can_hold_out(sources):
         return Groups(sources, sources, targets, "source")
@@ -77,19 +79,44 @@ def group_rows(source: Tensor, target: Tensor) -> Groups:
     return Groups(rows, sources, targets, "row")
 
 
-def _are_classes(source: Tensor, sources: Tensor, targets: Tensor) -> bool:
-    """Whether many unlike rows of `source (k, d)` share each target; `sources (k,)` and `targets (k,)` number the distinct."""
+def _are_classes(source: Tensor, target: Tensor, sources: Tensor, targets: Tensor) -> bool:
+    """Whether many unlike rows of `source` share each of `target`'s; `sources (k,)` and `targets (k,)` number the distinct."""
     first = sources.unique()
     _, group = targets[first].unique(return_inverse=True)
     each = len(first) / len(group.unique())
-    if each < min(CLASSES)[0]:
+    if each < FEW[0]:
         return False
     rows = unit_rows(source[first] - source[first].mean(0))
     count = group.bincount()
     means = rows.new_zeros(len(count), rows.shape[1]).index_add_(0, group, rows) / count[:, None]
-    within = (rows - means[group]).square().sum() / rows.square().sum().clamp(min=SMALLEST)
-    within = float(within) * len(first) / max(len(first) - len(count), 1)
-    return any(each >= least and within >= share and len(count) <= most for least, share, most in CLASSES)
+    share = float((rows - means[group]).square().sum() / rows.square().sum().clamp(min=SMALLEST))
+    within = share * len(first) / max(len(first) - len(count), 1)
+    if each >= MANY[0] and within >= MANY[1]:
+        return True
+    if len(count) <= MOST_CLASSES:
+        return within >= FEW[1]
+    return within >= UNTOLD and not _are_told(means, target[targets[first].unique()])
+
+
+def _are_told(means: Tensor, targets: Tensor) -> bool:
+    """Whether the likeness of `targets (m, d_Y)` is told by that of the means `(m, d_X)` of their sources, as of items it is.
+
+    Names of classes, or items whose pairs are wrong, lie as they please. The correlation of both tables of cosines is without
+    bias, and by chance its square is 2 / m(m - 3) (Székely and Rizzo 2013), whatever the widths.
+    """
+    chosen = torch.linspace(0, len(means) - 1, min(len(means), WITNESSES), dtype=torch.float32, device="cpu").long()
+    one, other = (_likeness(side[chosen.to(side.device)]) for side in (means, targets))
+    m = len(chosen)
+    spread = (one.square().sum() * other.square().sum()).sqrt().clamp(min=SMALLEST)
+    return float((one * other).sum() / spread) > TOLD * math.sqrt(2 / (m * (m - 3)))
+
+
+def _likeness(rows: Tensor) -> Tensor:
+    """The cosines `(m, m)` of `rows (m, d)` about their mean, less what each row has with all; none of a row with itself."""
+    units = unit_rows(rows - rows.mean(0))
+    table, m = (units @ units.T).fill_diagonal_(0), len(rows)
+    sums = table.sum(0)
+    return (table - (sums + sums[:, None]) / (m - 2) + sums.sum() / ((m - 1) * (m - 2))).fill_diagonal_(0)
 
 
 def can_hold_out(labels: Tensor) -> bool:

@@ -351,7 +351,7 @@ class StitchedModel(nn.Module):
 
     def _embed(self, items: list[Any], encoder: Encoder, first: int) -> Tensor:
         if not items:
-            return torch.empty(0, self.adapter.config.source_size, device=self.device)
+            return torch.empty(0, self.adapter.config.source_size, dtype=torch.float32, device=self.device)
         given = embedded(encoder, items, range(first, first + len(items)))
         if isinstance(self._look, Held):
             self._look.renew()

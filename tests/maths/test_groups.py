@@ -132,8 +132,30 @@ def test_variants_of_items_are_no_classes(items: int, each: int, noise: float):
     """A fit would be judged by the other variants of the items that it was fitted on: .995 promised, .894 true."""
     of = torch.arange(items * each) // each
     source = rows(items, 32)[of] + noise * rows(len(of), 32, 2)
-    groups = group_rows(source, rows(items, 6, 1)[of])
+    target = torch.tanh(rows(items, 32) @ rows(32, 6, 1) / 6)
+    groups = group_rows(source, target[of])
     assert (groups.by, len(groups.labels.unique())) == ("both", items)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("classes", "each"), [(51, 4), (60, 20), (100, 10), (200, 4), (200, 12)])
+def test_more_classes_than_fifty_are_told_by_what_their_sources_do_not_tell(classes: int, each: int, apart: float):
+    """They were held out whole, with a score of .000, although each of a class tells of the others."""
+    of = torch.arange(classes * each) % classes
+    source = apart * rows(classes, 48, 3)[of] + rows(len(of), 48)
+    names, noise = rows(classes, 24, 1)[of], 1e-3 * rows(len(of), 24, 2)
+    for target in (names, names + noise, names[:, :2], torch.eye(classes, dtype=torch.float64)[of]):
+        groups = group_rows(source, target)
+        assert (groups.by, len(groups.labels.unique())) == ("source", len(source))
+
+
+@pytest.mark.parametrize(("items", "each"), [(60, 5), (200, 4), (600, 5)])
+def test_variants_whose_targets_are_anothers_stay_together(items: int, each: int):
+    """A fit on pairs of which all are wrong would be judged by the other variants of each item, and look good."""
+    of = torch.arange(items * each) // each
+    source = rows(items, 32)[of] + 0.8 * rows(len(of), 32, 2)
+    target = torch.tanh(rows(items, 32) @ rows(32, 6, 1) / 6)[torch.randperm(items)]
+    assert group_rows(source, target[of]).by == "both"
 
 
 @pytest.mark.parametrize(("k", "shared"), [(2, 2), (3, 2), (4, 3), (6, 5), (6, 6)])
