@@ -9,7 +9,7 @@ import torch
 
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.lost import brief, empty_among
-from irp_hf.errors import InputError, IRPError, first_line, refusal
+from irp_hf.errors import InputError, IRPError, first_line, kind_of, refusal
 
 UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what code raises of an item that it cannot read
 
@@ -42,7 +42,9 @@ def _unread(encoder: Encoder, items: list[Any], rows: Sequence[int], error: Exce
     pairs = [place for place, item in enumerate(items) if isinstance(item, Mapping) and "text_pair" in item]
     named = (pairs or odd or range(len(items)))[:1] if pairs or odd or len(items) == 1 else []
     if named:
-        what = f"item {rows[named[0]]}, {'a pair of texts' if pairs else brief(items[named[0]])}"
+        item = items[named[0]]
+        kind = "a pair of texts" if pairs else brief(item) if isinstance(item, str) else kind_of(item)
+        what = f"item {rows[named[0]]}, {kind}"
     else:
         what = f"items {min(rows)} to {max(rows)}"
     advice = f"Drop or replace what it cannot read.{empty_among(items, rows)}"

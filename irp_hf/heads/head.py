@@ -133,7 +133,7 @@ class Head(nn.Module):
         labels: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
         return labels.cpu()
 
-    @own_arithmetic()
+    @own_arithmetic(gradients=True)
     def like_probabilities(self, vectors: Tensor, by_sign: bool = False) -> str | None:
         """How what it gives for `vectors (n, d_Y)` tells that these are no logits, in words; None where it does not.
 
@@ -141,9 +141,9 @@ class Head(nn.Module):
         """
         with torch.no_grad(), evaluation_mode(self):
             outputs = self(vectors)
-        if not len(outputs) or (by_sign and not self._by_sign(outputs)):
-            return None
-        return like_probabilities(self.scorer, outputs)
+            if not len(outputs) or (by_sign and not self._by_sign(outputs)):
+                return None
+            return like_probabilities(self.scorer, self, vectors, outputs)
 
     def _by_sign(self, logits: Tensor) -> bool:
         return self.problem_type == MULTI or logits.shape[1] == 1
