@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from irp_hf.evaluation.doubts import FEW, RATHER_FEW, Doubt
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
-from irp_hf.maths.groups import first_groups, tight_groups
+from irp_hf.maths.groups import first_groups, tight_groups, whole_folds
+from irp_hf.maths.inverses.kernel import KernelInverse
+from irp_hf.maths.inverses.kernel_system import left_out_folds
 from irp_hf.maths.linking import linked_groups
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import normalize
+from irp_hf.maths.projection import among, inner_products, normalize
 from irp_hf.maths.selection import Choice
 
 FAR_FEWER = 2 / 3  # of the anchors are independent, at most, to be worth a word
@@ -41,7 +46,8 @@ def _in_tight_groups(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, ..
     if found is None:
         return ()
     labels, width = found
-    num_groups, apart = len(labels.unique()), _held_out(choice, Pairs(pairs.source, pairs.target, labels), seed)
+    grouped = Pairs(pairs.source, pairs.target, labels)
+    num_groups, apart = len(labels.unique()), _held_out(choice, pairs, grouped.folds(NUM_FOLDS, seed))
     own = float(cosines(choice.directions, pairs.target_rows).mean())
     if apart > (1 - LOST) * own:
         return ()
@@ -58,15 +64,13 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
     """Whether hardly anything is left where each row is held out with those that are most like it, however like that is."""
     if len(pairs) < RATHER_FEW or float(cosines(choice.directions, pairs.target_rows).mean()) < PROMISED:
         return ()
-    labels, order = linked_groups(pairs.source_rows), pairs.permutation(seed)
+    labels, order = linked_groups(pairs.source_rows, pairs.known_cosines), pairs.permutation(seed)
     some = order[first_groups(labels[order], SOME)]
     if len(some) < RATHER_FEW:  # the groups are too large to tell
         return ()
-    rows = torch.arange(len(some), dtype=torch.int64, device=some.device)
-    own, apart = (
-        _held_out(choice, Pairs(pairs.source[some], pairs.target[some], items), seed, FEW_FOLDS)
-        for items in (rows, labels[some])
-    )
+    numbers = torch.arange(len(some), dtype=torch.int64, device=some.device)
+    folds = [list(numbers.tensor_split(FEW_FOLDS)), whole_folds(labels[some], numbers, FEW_FOLDS)]
+    own, apart = _among(choice, pairs, some, folds)
     if own < PROMISED or apart > LEFT * own:
         return ()
     words = (
@@ -77,10 +81,25 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
     return (Doubt("crowded", words),)
 
 
-def _held_out(choice: Choice, pairs: Pairs, seed: int, num_folds: int = NUM_FOLDS) -> float:
-    """The mean cosine about the mean of translations by fits that had none of a row's group."""
+def _among(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float]:
+    """What `_held_out` tells of `some` rows alone, for each of the ways to part them into folds.
+
+    A kernel whose cosines are known tells all ways in closed form, with the means that all pairs have.
+    """
+    inverse, solved = choice.inverse, choice.solved
+    if solved is None or not isinstance(inverse, KernelInverse) or not inverse.takes_all(pairs.source):
+        few = Pairs(pairs.source[some], pairs.target[some], torch.arange(len(some), device=some.device))
+        return [_held_out(choice, few, folds) for folds in ways]
+    near = inner_products(pairs.lifted(inverse.lift)[some]) if solved.cosines is None else among(solved.cosines, some)
+    true = pairs.target_rows[some]
+    found = left_out_folds(near, inverse, true, ways)
+    return [float(cosines(choice.stretch(directions), true).mean()) for directions in found]
+
+
+def _held_out(choice: Choice, pairs: Pairs, folds: list[Tensor]) -> float:
+    """The mean cosine about the mean of translations by fits that had none of a row's fold."""
     total, choice = 0.0, choice.kept()
-    for fold in pairs.folds(num_folds, seed):
+    for fold in folds:
         train = pairs.without(fold)
         translated = choice.translator(train)(pairs.source[fold])
         true = normalize(pairs.target[fold], train.target_stats)

@@ -33,7 +33,19 @@ def leave_one_out(
 
 def leave_folds_out(target: Tensor, residual: Tensor, folds: Sequence[Tensor], blocks: Blocks) -> Tensor:
     """Every fold (row numbers) of `target (k, d)` as the others predict it; `residual (k, d)` is G y."""
-    predicted = target.clone()
-    for fold in folds:
-        predicted[fold] -= torch.linalg.solve(blocks(fold), residual[fold])
-    return predicted
+    return FoldsLeftOut(target, residual, folds, blocks)()
+
+
+class FoldsLeftOut:
+    """What `leave_folds_out` gives, when it is called: it keeps no more of G than what the folds ask for."""
+
+    def __init__(self, target: Tensor, residual: Tensor, folds: Sequence[Tensor], blocks: Blocks) -> None:
+        self.target, self.residual, self.folds = target, residual, folds
+        self.blocks = [blocks(fold) for fold in folds]
+
+    def __call__(self) -> Tensor:
+        """Directions `(k, d)`."""
+        predicted = self.target.clone()
+        for fold, block in zip(self.folds, self.blocks, strict=True):
+            predicted[fold] -= torch.linalg.solve(block, self.residual[fold])
+        return predicted

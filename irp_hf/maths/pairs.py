@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.maths.groups import Groups, can_hold_out, first_groups, group_rows, groups_by_size, whole_folds
-from irp_hf.maths.projection import Statistics, normalize, statistics
+from irp_hf.maths.projection import Statistics, inner_products, normalize, statistics
 
 
 def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
@@ -45,6 +45,16 @@ class Pairs:
     def lifted(self, lift: float) -> Tensor:
         """The source's unit rows at this lift: `(k, d_X)`, above 0 `(k, d_X + 1)`."""
         return normalize(self.source, self.source_stats, lift) if lift else self.source_rows
+
+    @cached_property
+    def cosines(self) -> Tensor:
+        """Those of the source's unit rows with each other, shape (k, k)."""
+        return inner_products(self.source_rows)
+
+    @property
+    def known_cosines(self) -> Tensor | None:
+        """The same, where somebody has asked for them already."""
+        return vars(self).get("cosines")
 
     @cached_property
     def groups(self) -> Groups:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 SHORT = 128  # square roots of the least normal number: up to a width of 4,096 nothing shorter comes out too long
 
+PANEL = 256  # rows whose products with those before them are made at once
+
 
 class Statistics(NamedTuple):
     """What one side must know of its own anchors to leave, and to return to, its absolute space."""
@@ -36,6 +38,21 @@ def unit_rows(x: Tensor) -> Tensor:
     """
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / norms.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
+
+
+def inner_products(rows: Tensor) -> Tensor:
+    """Of `rows (k, d)` with each other, shape (k, k): those above the diagonal are those below it."""
+    found = rows.new_empty(len(rows), len(rows))
+    for start in range(0, len(rows), PANEL):
+        stop = start + PANEL
+        found[start:stop, :stop] = rows[start:stop] @ rows[:stop].T
+        found[:start, start:stop] = found[start:stop, :start].T
+    return found
+
+
+def among(matrix: Tensor, rows: Tensor) -> Tensor:
+    """`matrix (k, k)` between these `rows (n,)` alone, shape (n, n)."""
+    return matrix.index_select(0, rows).index_select(1, rows)
 
 
 def is_short(x: Tensor, dtype: torch.dtype) -> Tensor:

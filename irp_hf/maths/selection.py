@@ -7,13 +7,15 @@ nonsense.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import refusal
 from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
@@ -27,7 +29,7 @@ from irp_hf.maths.projection import denormalize, unit_rows
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import FoldRestoration, Restoration, Stretch, spectrum_of
 from irp_hf.maths.tuning import ROUGHLY, tune
-from irp_hf.maths.tuning_kernel import sample_of, tune_lift
+from irp_hf.maths.tuning_kernel import sample_of, takes_all, tune_lift
 
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
 BEHIND = 0.2  # of what its rival misses: so far behind on a sample, with few prunings, an inverse cannot win on all
@@ -43,6 +45,30 @@ class Tried(NamedTuple):
     score: float
 
 
+class ByFolds:
+    """Translations `(k, d_Y)` and their objective, made once, when somebody asks for them; several threads may."""
+
+    def __init__(self, make: Callable[[], tuple[Tensor, float]]) -> None:
+        self._make: Callable[[], tuple[Tensor, float]] | None = make
+        self._found: tuple[Tensor, float] | None = None
+        self._asking = threading.Lock()
+
+    @own_arithmetic()
+    def found(self) -> tuple[Tensor, float]:
+        """Both."""
+        with self._asking:
+            if self._found is None:
+                self._found, self._make = cast(Callable[[], tuple[Tensor, float]], self._make)(), None
+            return self._found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _found_already, self.found()
+
+
+def _found_already(translated: Tensor, score: float) -> ByFolds:
+    return ByFolds(lambda: (translated, score))
+
+
 @dataclass(frozen=True)
 class Choice:
     """One method at its best hyper-parameters."""
@@ -53,16 +79,14 @@ class Choice:
     """q: how much of the target's spectrum is restored."""
     score: float
     """The objective out of fold, scale restored: leave-one-out for the kernel, K folds for the others."""
-    fold_score: float
-    """The objective over the K folds that all methods share: it compares them fairly."""
     tried: tuple[Tried, ...]
     """All hyper-parameters that were tried, the chosen first, then by score."""
     directions: Tensor
     """What the inverse gives for every pair, out of fold, scale restored, shape (k, d_Y): `score` comes from it."""
     translated: Tensor
     """The same as vectors of the target space `(k, d_Y)`."""
-    fold_translated: Tensor
-    """The translations `(k, d_Y)` that `fold_score` comes from."""
+    by_folds: ByFolds
+    """What it gives over the K folds that all methods share."""
     stretch: Stretch
     """The scale restoration."""
     solved: Solved | None
@@ -72,6 +96,16 @@ class Choice:
     def runner_up(self) -> Tried | None:
         """The second best that was tried: it tells how flat the optimum is. None if nothing was left to choose."""
         return self.tried[1] if len(self.tried) > 1 else None
+
+    @property
+    def fold_score(self) -> float:
+        """The objective over the K folds that all methods share: it compares them fairly."""
+        return self.by_folds.found()[1]
+
+    @property
+    def fold_translated(self) -> Tensor:
+        """The translations `(k, d_Y)` that `fold_score` comes from."""
+        return self.by_folds.found()[0]
 
     def fold(self, pairs: Pairs) -> Folded:
         """The inverse over all `pairs`, its scale restoration folded in."""
@@ -108,13 +142,19 @@ def select(
     """
     given, methods = given or Given(), tuple(methods or INVERSES)
     score = objective_score(objective, pairs, labels)
-    lift = tune_lift(pairs, given) if any("lift" in hyperparameters_of(INVERSES[name]) for name in methods) else None
+    lifts = any("lift" in hyperparameters_of(INVERSES[name]) for name in methods)
+    known = pairs.cosines if "kernel" in methods and takes_all(pairs, given) else None
+    lift = tune_lift(pairs, given, known) if lifts else None
     choices: list[Choice] = []
     for method in steps(methods):
-        best = max(choices, key=lambda choice: choice.fold_score, default=None)
-        if best is None or _may_win(method, best, pairs, objective, given, labels):
+        if not choices or _may_win(method, _ranked(choices)[0], pairs, objective, given, labels):
             choices.append(_choose(method, pairs, objective, score, given, lift))
-    return sorted(choices, key=lambda choice: choice.fold_score, reverse=True)
+    return _ranked(choices)
+
+
+def _ranked(choices: list[Choice]) -> list[Choice]:
+    """The best by the folds that all share first; of a single one nobody asks for its folds."""
+    return sorted(choices, key=lambda choice: choice.fold_score, reverse=True) if len(choices) > 1 else choices
 
 
 def _may_win(
@@ -149,16 +189,18 @@ class _Vectors:
 
 def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
     """The objective as a function of translations `(k, d_Y)` of all anchors."""
+    target = pairs.target
     if objective == "neighbors":
-        return lambda translated: float(neighbors_kept(translated, pairs.target, groups=pairs.shared).mean())
+        shared = pairs.shared
+        return lambda translated: float(neighbors_kept(translated, target, groups=shared).mean())
     if objective == "agreement":
         if labels is None:
             raise refusal(
                 "labels", "those that the head gives, for objective='agreement'", "None", "Give the head's labels."
             )
-        native = labels(pairs.target)
+        native = labels(target)
         return lambda translated: float((labels(translated) == native).double().mean())
-    return lambda translated: float(cosines(translated, pairs.target).mean())
+    return lambda translated: float(cosines(translated, target).mean())
 
 
 def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given, lift: float | None) -> Choice:
@@ -196,22 +238,26 @@ def choice_of(
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated = translations[best]
-    fold_translated, fold_score = translated, scores[best]
+    translated, value = translations[best], scores[best]
+    by_folds = ByFolds(lambda: (translated, value))
     if solved is not None:
-        (fold_directions,) = restoration.restore(solved.leave_fold_out(folds), [restorations[best]])
-        fold_translated = vectors(fold_directions)
-        fold_score = score(fold_translated)
+        left_out, chosen = solved.folds_left_out(folds), [restorations[best]]
+
+        def refitted() -> tuple[Tensor, float]:
+            (rows,) = restoration.restore(left_out(), chosen)
+            found = vectors(rows)
+            return found, score(found)
+
+        by_folds = ByFolds(refitted)
     return Choice(
         method=method,
         inverse=inverse,
         restoration=restorations[best],
         score=scores[best],
-        fold_score=fold_score,
         tried=tuple(tried),
         directions=restored[best],
         translated=translated,
-        fold_translated=fold_translated,
+        by_folds=by_folds,
         stretch=_stretch(directions, true, restorations[best]),
         solved=solved,
     )

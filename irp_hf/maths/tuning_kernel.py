@@ -27,8 +27,9 @@ from irp_hf.maths.climbing import (
 from irp_hf.maths.groups import groups_by_size
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, Solved, similarities
 from irp_hf.maths.inverses.kernel_system import KernelSystem, left_out
-from irp_hf.maths.inverses.solving import is_exact, rough_inverse
+from irp_hf.maths.inverses.solving import is_exact, last_left_out, rough_inverse
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import among, inner_products
 from irp_hf.maths.request import Given, Objective
 
 GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
@@ -39,23 +40,24 @@ Score = Callable[[float, float], float]
 """The mean cosine of leave-one-out at a γ and a λ."""
 
 
-def tune_lift(pairs: Pairs, given: Given) -> float:
+def tune_lift(pairs: Pairs, given: Given, cosines: Tensor | None = None) -> float:
     """The lift by leave-one-out on a sample: above 0 where the lengths of the source's vectors tell something.
 
     The flattest kernel judges, which is nearly ridge regression: that is quick, and both inverses that lift agree with it.
+    `cosines (k, k)` are those of all rows without a lift, where they are known.
     """
     if given.lift is not None:
         return float(given.lift)
     sample, start = sample_of(pairs, given.seed), KernelInverse.ridge
     targets, groups = sketched(pairs.target_rows[sample]), _groups(pairs, sample)
-    lengths: Tensor = torch.linalg.vector_norm(pairs.source[sample] - pairs.source_stats.mean, dim=1)
-    flat = pairs.source_rows[sample] @ pairs.source_rows[sample].T
+    lengths = lengths_about_mean(pairs)[sample]
+    flat = inner_products(pairs.source_rows[sample]) if cosines is None else among(cosines, sample)
 
     def best_of(lift: float) -> float:
         nonlocal start
         gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
-        cosines = lifted_cosines(flat, lengths, lift * pairs.source_stats.scale) if lift else flat
-        score = _by_inverses(cosines, targets, groups)
+        lifted = lifted_cosines(flat, lengths, lift * pairs.source_stats.scale) if lift else flat
+        score = _by_inverses(lifted, targets, groups)
         start, cosine = next(iter(climb_ridges(score, gamma, None, start).items()))
         return cosine
 
@@ -71,6 +73,17 @@ def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
     lifted = (lengths.square() + height.square()).sqrt().clamp(min=torch.finfo(cosines.dtype).tiny)
     lengths, heights = lengths / lifted, height / lifted
     return cosines * lengths[:, None] * lengths + heights[:, None] * heights
+
+
+def lengths_about_mean(pairs: Pairs) -> Tensor:
+    """Lengths `(k,)` of the source's vectors about their mean."""
+    lengths: Tensor = torch.linalg.vector_norm(pairs.source - pairs.source_stats.mean, dim=1)
+    return lengths
+
+
+def takes_all(pairs: Pairs, given: Given) -> bool:
+    """Whether all pairs are landmarks of the kernel."""
+    return given.num_landmarks is None or given.num_landmarks >= len(pairs)
 
 
 def sample_of(pairs: Pairs, seed: int) -> Tensor:
@@ -101,17 +114,19 @@ def tune_kernel(
     objective: Objective = "cosine",
 ) -> TuningResult:
     """Lift, γ and λ by leave-one-out: one candidate. The `lift` may be known already."""
-    lift = tune_lift(pairs, given) if lift is None else lift
+    flat = pairs.cosines if takes_all(pairs, given) else None
+    lift = tune_lift(pairs, given, flat) if lift is None else lift
     count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
     plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
     rows, target, sample = pairs.lifted(lift), pairs.target_rows, sample_of(pairs, given.seed)
-    cosines = rows @ rows.T if plain.takes_all(rows) else None
-    few = target if cosines is None else sketched(target)
+    few, cosines = target if flat is None else sketched(target), flat
+    if cosines is not None and lift:
+        cosines = lifted_cosines(cosines, lengths_about_mean(pairs), lift * pairs.source_stats.scale)
     tried: dict[float, dict[float, float]] = {}
     if cosines is None:
         score = _by_paths(plain, rows[sample], few[sample], _groups(pairs, sample))
     else:
-        score = _by_inverses(cosines[sample[:, None], sample], few[sample], _groups(pairs, sample))
+        score = _by_inverses(among(cosines, sample), few[sample], _groups(pairs, sample))
     start = plain.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
 
     def best_of(gamma: float) -> float:
@@ -123,8 +138,10 @@ def tune_kernel(
     grid = GAMMAS if given.gamma is None else (given.gamma,)
     gamma = next(iter(climb(best_of, grid, grid.index(plain.gamma) if given.gamma is None else 0)))
     if len(sample) < len(pairs):
-        groups = pairs.copies
-        score = _by_paths(plain, rows, few, groups) if cosines is None else _by_inverses(cosines, few, groups)
+        if cosines is None:
+            score = _by_paths(plain, rows, few, pairs.copies)
+        else:
+            score = _by_inverses(cosines, few, pairs.copies) if pairs.copies else _by_judges(cosines, few, sample)
         tried = {gamma: climb_ridges(score, gamma, given.ridge, next(iter(tried[gamma])))}
     if given.ridge is None:
         tried[gamma] = less_smooth(tried[gamma], lambda ridge: score(gamma, ridge))
@@ -139,8 +156,10 @@ def tune_kernel(
         solved = KernelSystem(rows, cosines, inverse(gamma, best), target, pairs.copies)
     directions = solved.leave_one_out()
     chosen = Candidate(inverse(gamma, best), mean_cosine(directions, target), directions, target, solved)
+    # What others had of the rows that compared them is to be compared with what the best has of all.
+    apart = chosen.cosine - tried[gamma][best]
     points = [(g, r, c) for g, ridges in tried.items() for r, c in ridges.items() if (g, r) != (gamma, best)]
-    return TuningResult([chosen], [Trial(inverse(g, r), cosine) for g, r, cosine in points])
+    return TuningResult([chosen], [Trial(inverse(g, r), cosine + apart) for g, r, cosine in points])
 
 
 def _groups(pairs: Pairs, sample: Tensor) -> list[Tensor]:
@@ -158,6 +177,27 @@ def _by_inverses(cosines: Tensor, target: Tensor, groups: Sequence[Tensor]) -> S
         inverse = rough_inverse(similar[gamma], ridge)
         true = target.to(inverse.dtype)
         return mean_cosine(left_out(inverse, true, groups), true)
+
+    return score
+
+
+def _by_judges(cosines: Tensor, target: Tensor, judges: Tensor) -> Score:
+    """Scores of the rows `judges (n,)` alone, each by all other rows: at less than half the price of all scores."""
+    number = torch.zeros(len(cosines), dtype=torch.int64, device=cosines.device).index_fill_(0, judges, 1)
+    order = number.argsort(stable=True)
+    single = working_dtype(torch.float32, cosines.device)
+    ordered, true = among(cosines.to(single), order), target.to(single)[order]
+    similar: dict[float, Tensor] = {}
+
+    def score(gamma: float, ridge: float) -> float:
+        if gamma not in similar:
+            similar.clear()
+            similar[gamma] = similarities(ordered, gamma)
+        found = last_left_out(similar[gamma], ridge, true, len(judges))
+        if found is None:
+            inverse = rough_inverse(similarities(cosines, gamma), ridge)
+            found = left_out(inverse, target.to(inverse.dtype), ())[order[-len(judges) :]]
+        return mean_cosine(found, true[-len(judges) :].to(found.dtype))
 
     return score
 

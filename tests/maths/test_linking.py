@@ -37,6 +37,10 @@ def test_it_is_single_linkage(k: int, d: int, seed: int):
     x = unit_rows(rows(k, d, seed))
     found, expected = linked_groups(x).tolist(), slow(x)
     assert [[a == b for b in found] for a in found] == [[a == b for b in expected] for a in expected]
+    cosines = x @ x.T
+    known = cosines.clone()
+    assert linked_groups(x, known).tolist() == found
+    assert torch.equal(known, cosines)
 
 
 def test_noisy_copies_stay_together_at_any_noise():

@@ -27,6 +27,15 @@ def test_each_side_is_normalised_by_its_own_anchors_in_float64(dtype):
     assert len(found) == 12
 
 
+@pytest.mark.parametrize("k", [2, 256, 257, 700])
+def test_cosines_are_those_of_all_rows_with_each_other(k):
+    """If it fails, a kernel is fitted on similarities of other rows."""
+    found = pairs(k=k)
+    assert found.known_cosines is None
+    torch.testing.assert_close(found.cosines, found.source_rows @ found.source_rows.T, rtol=0, atol=1e-14)
+    assert found.known_cosines is found.cosines
+
+
 def test_a_part_knows_nothing_of_the_rest():
     """If it fails, held-out anchors leak into a fold through the mean and the scale."""
     whole, held = pairs(), torch.tensor([1, 4, 7])

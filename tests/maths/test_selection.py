@@ -1,5 +1,8 @@
 """Selection from the anchors alone: invariances, what each objective picks and scores, ranking, reproducibility."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import reference
@@ -226,6 +229,19 @@ def test_the_kernel_is_ranked_by_refits_on_the_shared_folds():
     expected = out_of_fold_vectors(directions, anchors)
     np.testing.assert_allclose(choice.fold_translated, expected, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(choice.fold_translated, choice.translated, atol=1e-3)
+
+
+def test_what_the_folds_give_is_made_once_for_all_who_ask():
+    """If it fails, a fit waits for what only a report asks for, or threads that ask at once get tensors of their own."""
+    anchors, _ = curved(4, k=30, noise=0.5)
+    (choice,) = select(anchors, ("kernel",))
+    copied = pickle.loads(pickle.dumps(choice.kept()))
+    with ThreadPoolExecutor(4) as pool, torch.autocast("cpu", torch.bfloat16):
+        asked = list(pool.map(lambda _: choice.fold_translated, range(8)))
+    assert all(found is asked[0] for found in asked)
+    assert asked[0].dtype == torch.float64
+    assert torch.equal(copied.fold_translated, asked[0])
+    assert copied.fold_score == choice.fold_score
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -164,7 +164,8 @@ def test_a_sample_chooses_gamma_and_all_anchors_choose_the_ridge(monkeypatch):
     for trial in (best, *others):
         given = Given(gamma=trial.inverse.gamma, ridge=trial.inverse.ridge, lift=trial.inverse.lift)
         monkeypatch.setattr(irp_hf.maths.tuning_kernel, "SAMPLE", 1000)
-        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0][0].cosine, abs=1e-9)
+        exact = 1e-9 if trial is best else 0.01  # others are compared with it on the sample's rows
+        assert trial.cosine == pytest.approx(tune_kernel(anchors, given)[0][0].cosine, abs=exact)
 
 
 def test_whitened_trials_are_refits_on_the_other_folds():

@@ -7,7 +7,7 @@ Gaussian process. Only K depends on the source and only Â_Y on the target, so t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -195,6 +195,10 @@ class Solved(ABC):
     @abstractmethod
     def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
         """Directions `(k, d_Y)`, each fold (row numbers) from the others."""
+
+    def folds_left_out(self, folds: Sequence[Tensor]) -> Callable[[], Tensor]:
+        """The same, to be asked for later; it may keep less than the solution itself."""
+        return partial(self.leave_fold_out, folds)
 
 
 class SolvedPath(Solved):

@@ -52,6 +52,26 @@ def rough_inverse(similar: Tensor, ridge: float) -> Tensor:
     return inverse_with_ridge(similar, ridge)
 
 
+def last_left_out(similar: Tensor, ridge: float, target: Tensor, count: int) -> Tensor | None:
+    """The last `count` rows of `target (k, d)`, each as all other rows predict it by `similar (k, k)`, K, in its precision.
+
+    `(K + λI)⁻¹` among the last rows is that of the last block of its factor, so that no other part is inverted. None where
+    that is not exact enough to compare ridges.
+    """
+    rounding = len(similar) * torch.finfo(similar.dtype).eps
+    factor = _factor(similar, ridge) if ridge >= rounding / 10 else None
+    if factor is None:
+        return None
+    last = factor[-count:, -count:]
+    diagonal = torch.cholesky_inverse(last).diagonal()
+    if rounding * float(diagonal.mean()) > ROUGH:
+        return None
+    half = torch.linalg.solve_triangular(factor, target, upper=False)[-count:]
+    residual = torch.linalg.solve_triangular(last.T, half, upper=True)
+    predicted: Tensor = target[-count:] - residual / diagonal[:, None]
+    return predicted
+
+
 def _shrunk(similar: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Eigenvectors `V (k, k)` of `similar (k, k)`, over its eigenvalues with the ridge and as they are."""
     values, vectors = torch.linalg.eigh(similar)

@@ -8,8 +8,8 @@ from synthetic_pairs import pairs
 
 from irp_hf.maths.climbing import FLAT
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, similarities
-from irp_hf.maths.inverses.kernel_system import KernelSystem
-from irp_hf.maths.inverses.solving import FEW, inverse_with_ridge, rough_inverse, solved_with_ridge
+from irp_hf.maths.inverses.kernel_system import KernelSystem, left_out_folds
+from irp_hf.maths.inverses.solving import FEW, inverse_with_ridge, last_left_out, rough_inverse, solved_with_ridge
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.request import Given
@@ -87,6 +87,31 @@ def test_a_rough_inverse_compares_as_an_exact_one(width, ridge):
     left_out = [target - (one.double() @ target) / one.double().diagonal()[:, None] for one in (rough, exact)]
     cosines = [torch.nn.functional.cosine_similarity(one, target).mean() for one in left_out]
     assert abs(cosines[0] - cosines[1]) < FLAT / 10 * (1 - cosines[1])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("count", [1, 7, 24])
+def test_the_last_rows_are_left_out_as_all_are(count, dtype, tolerance):
+    """If it fails, λ of many anchors is chosen by predictions that saw their own row."""
+    anchors, _ = pairs(2, 24, 8, 5)
+    rows, target = anchors.source_rows, anchors.target_rows
+    similar = similarities(rows @ rows.T, 2.0)
+    found = last_left_out(similar.to(dtype), 0.1, target.to(dtype), count)
+    expected = reference.kernel_left_out(rows.numpy(), target.numpy(), 2.0, 0.1, [[row] for row in range(24)])
+    np.testing.assert_allclose(found, expected[-count:], rtol=tolerance, atol=tolerance)
+    assert last_left_out(similar.float(), 1e-9, target.float(), count) is None  # nothing but rounding would be left
+
+
+def test_each_way_to_part_rows_leaves_its_folds_out():
+    """If it fails, what is told of variants of few items compares one way to hold rows out with itself."""
+    anchors, _ = pairs(2, 24, 8, 5)
+    source, target = anchors.source_rows, anchors.target_rows
+    ways = [anchors.folds(3, 5), [torch.arange(8), torch.arange(8, 24)]]
+    found = left_out_folds(source @ source.T, KernelInverse(2.0, 0.1), target, ways)
+    for one, folds in zip(found, ways, strict=True):
+        lists = [fold.tolist() for fold in folds]
+        expected = reference.kernel_left_out(source.numpy(), target.numpy(), 2.0, 0.1, lists)
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_products_that_are_rounded_are_not_relied_on():
