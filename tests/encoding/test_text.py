@@ -30,7 +30,12 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+SLOW = ("distilbert", "xlnet", "llama", "mamba")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS]
+)
 def model(request):
     return tiny.model(request.param, **MODELS[request.param], **VOCAB)
 

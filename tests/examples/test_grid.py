@@ -79,6 +79,7 @@ def test_auto_is_one_of_the_three(modules, found):
             assert any(torch.equal(rows[grid.OURS][sample], rows[name][sample]) for name in grid.INVERSES.values())
 
 
+@pytest.mark.slow
 def test_the_papers_inverse_has_its_row_where_auto_leaves_it_out(modules):
     """The method that everything builds on would be missing from the tables of many anchors."""
     grid, _, _ = modules
@@ -139,6 +140,7 @@ def test_the_best_baseline_is_the_one_that_comes_nearest(modules, found):
     )
 
 
+@pytest.mark.slow
 def test_results_come_back_from_their_file_and_are_drawn(modules, found, tmp_path, monkeypatch):
     """`--redraw` would write another table than the run did."""
     _, grid_results, grid_plot = modules

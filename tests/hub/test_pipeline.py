@@ -70,6 +70,7 @@ def here(folders, texts):
     return model.predict(texts).logits.softmax(1).numpy()
 
 
+@pytest.mark.slow
 def test_by_an_id_in_a_fresh_process(published, folders):
     """The README's last lines; and the classifier's backbone would be fetched for nothing."""
     texts, x = tiny.texts(4), np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)

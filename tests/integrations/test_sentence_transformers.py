@@ -386,6 +386,7 @@ def test_the_adapter_follows_its_model_to_the_gpu(encoder):
     assert model[-1].adapter.device.type == "cuda"
 
 
+@pytest.mark.slow
 def test_the_library_is_optional():
     """Importing irp_hf does not import it, and without it the extra is named."""
     script = """if True:

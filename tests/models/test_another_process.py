@@ -55,6 +55,7 @@ def fresh(adapters, digits, tmp_path_factory):
     return SimpleNamespace(root=root, said=done.stdout.splitlines(), errors=done.stderr[-2000:])
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bits(adapters, digits, fresh):
     """What translates here would translate otherwise elsewhere, or need an optional library."""
     for method, adapter in adapters.items():

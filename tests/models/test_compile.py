@@ -25,6 +25,7 @@ def adapter(request) -> IRPAdapter:
     return IRPAdapter.from_anchors(SOURCE, TARGET, **FITS[request.param])
 
 
+@pytest.mark.slow
 def test_a_compiled_adapter_is_one_graph_and_gives_the_same(adapter):
     backend = "aot_eager"  # which traces all that "eager" does, and then what runs backwards
     compiled = torch.compile(adapter, backend=backend, fullgraph=True)
@@ -78,6 +79,7 @@ class Translate(torch.nn.Module):
         return self.adapter.translate(x), self.adapter.confidence(x)
 
 
+@pytest.mark.slow
 def test_translate_inside_of_another_model_is_traced_and_exported(adapter):
     """It writes into a buffer, which a trace forgets: what is left would be other vectors, without a word."""
     model = Translate(adapter)
@@ -99,6 +101,7 @@ def test_values_are_checked_again_once_it_runs_by_itself(adapter, refusal):
     assert "Row 3" in refusal(copy.deepcopy(adapter).translate, broken)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_refused_in_a_graph_comes_out_as_nan(adapter, refusal):
     """A row that is no vector would come out as a plausible one."""
     model = Translate(adapter)

@@ -67,6 +67,7 @@ def test_a_sample_keeps_a_record_too(refusal):
     refusal(IRPAdapter.connect, one.source, other.target, **SMALL, error=AnchorMismatchError)
 
 
+@pytest.mark.slow
 def test_the_way_back_knows_them(tmp_path, refusal):
     """If it fails, the record is lost with the first adapter that is made of what was kept."""
     with pytest.warns(FitWarning, match="kept of"):
@@ -80,6 +81,7 @@ def test_the_way_back_knows_them(tmp_path, refusal):
         assert IRPAdapter.connect(adapter.source, ONE.source, **FEWER).config.kept == ONE.config.kept
 
 
+@pytest.mark.slow
 def test_what_shares_a_side_is_connected():
     """If it fails, who has one source and two targets cannot connect these, though they hold the same items."""
     assert IRPAdapter.connect(ONE.target, many(X[:COUNT], Z[:COUNT]).target, **FEWER).config.target_size == 10
@@ -111,6 +113,7 @@ def test_what_was_saved_without_a_record_is_known_by_its_tensors(tmp_path, refus
         IRPAdapter.connect(*spaces, **SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [False, True])
 def test_the_same_rows_of_one_list_are_connected_without_an_anchor_set(saved, tmp_path):
     """If it fails, who fitted two pairs of encoders on one list cannot connect them across, for a reason that is wrong."""
@@ -131,6 +134,7 @@ def test_the_same_rows_of_another_list_are_connected_with_a_warning():
         IRPAdapter.connect(ONE.source, other.target, **SMALL)
 
 
+@pytest.mark.slow
 def test_the_same_rows_of_another_anchor_set_are_refused(tmp_path, refusal):
     """If it fails, sides of which it is known that their items differ are connected."""
     adapters = []

@@ -32,6 +32,7 @@ def told(call) -> list[str]:
     return [str(one.message) for one in found if issubclass(one.category, FitWarning)]
 
 
+@pytest.mark.slow
 def test_threads_lose_nothing():
     """If it fails, pairs that two threads add at once are missing from the sums, and nobody is told."""
     parts = [slice(start, start + 20) for start in range(0, len(X), 20)]
