@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -25,11 +24,11 @@ from irp_hf.data.canary import Canary
 from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
-from irp_hf.encoding.looks import Look
 from irp_hf.encoding.lost import are_all_lost
-from irp_hf.errors import DamagedFolderError, InputError, kind_of, missing, refusal, shown, warn
+from irp_hf.errors import DamagedFolderError, InputError, kind_of, missing, refusal, shown
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
+from irp_hf.integrations.watching import Watched, prompt_tokens, rows_of
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 
@@ -41,7 +40,7 @@ except ImportError as error:
     raise missing("IRPTranslation", "sentence-transformers>=6", "irp_hf[sentence-transformers]") from error
 
 
-EMBEDDING, TOKENS = "sentence_embedding", "input_ids"  # in what modules hand on
+EMBEDDING = "sentence_embedding"  # in what modules hand on
 COMPARED = ("prompt", "normalize", "pooling", "task", "max_length")
 
 
@@ -66,7 +65,7 @@ class IRPTranslation(Module):
             expected, advice = "an IRPAdapter, or the folder or id of one", "Make one with IRPAdapter.connect."
             raise refusal("adapter", expected, kind_of(adapter), advice)
         self.adapter = adapter
-        self._watched: _Watched | None = None
+        self._watched: Watched | None = None
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Translate `features["sentence_embedding"] (n, d_X)`; gradients flow.
@@ -98,7 +97,7 @@ class IRPTranslation(Module):
         """The text of a row of a batch as its tokens tell it, with what was put in front; None where they do not."""
         first: Any = None if self._watched is None else self._watched.encoder[0]
         try:
-            return shown(first.tokenizer.decode(_rows(features)[row], skip_special_tokens=True))
+            return shown(first.tokenizer.decode(rows_of(features)[row], skip_special_tokens=True))
         except Exception:  # other items, or another kind of tokenizer
             return None
 
@@ -130,13 +129,19 @@ class IRPTranslation(Module):
         self._warn_of_another(model, encoder)
 
     def _warn_of_another(self, model: BaseModel, encoder: list[nn.Module]) -> None:
-        """Warn of an encoder that makes other vectors of the anchors' texts, and watch it from now on."""
-        self._watched = None  # while it encodes
+        """Warn of an encoder that makes other vectors of the anchors' texts, or has other weights, and watch it from now on."""
+        record, before, self._watched = self.adapter.config.source_record, self._watched, None  # while it encodes
+        watched = Watched(model, encoder, record, self._kept_texts())
         if got := self._unlike_the_anchors(model, encoder):
             _warn(
                 f"The adapter's source anchors are of another encoder: of some of them, the model makes {got}. Take theirs"
             )
-        self._watched = _Watched(model, encoder, self.adapter.config.source_record, self._kept_texts())
+        elif changed := watched.content.differs(None if before is None else before.content, record):
+            _warn(
+                f"The model has {changed}; those of the anchors' texts that are known come out alike, and other texts may "
+                "not. Encode the anchors again where it was changed on purpose"
+            )
+        self._watched = watched
 
     def _kept_texts(self) -> list[str]:
         """The anchors' texts that the adapter has kept."""
@@ -210,118 +215,6 @@ class IRPTranslation(Module):
         return cls(folder)
 
 
-class _Watched:
-    """A model and its encoder as it was looked at; no part of the module that looks."""
-
-    def __init__(
-        self, model: BaseModel, encoder: list[nn.Module], recorded: EncoderRecord, texts: Sequence[str] = ()
-    ) -> None:
-        self._model, self.encoder = weakref.ref(model), encoder
-        self.prompt = _Prompt(recorded, encoder, texts)
-        tokenizers = (getattr(encoder[0], "processor", None), getattr(encoder[0], "tokenizer", None))
-        self.look = Look(nn.ModuleList(encoder), [one for one in tokenizers if one is not None][:1])
-
-    @property
-    def model(self) -> BaseModel | None:
-        """None where it is no more."""
-        return self._model()
-
-
-class _Prompt:
-    """What was put in front of the anchors, told apart by its tokens from what stands in front of the texts of a call.
-
-    Which prompt a call names, no module is told, and a text may have it in itself: only the tokens that the encoder is given
-    count, and which of them it leaves out of its pooling.
-    """
-
-    def __init__(self, recorded: EncoderRecord, encoder: list[nn.Module], texts: Sequence[str]) -> None:
-        """Of the record of the anchors, the encoder, whose first module reads texts, and some of the anchors' texts."""
-        self.text = (recorded.prompt or "") if recorded.knows("prompt") else None
-        self._first: Any = encoder[0]
-        self._texts = texts
-        self.tokens = _prompt_tokens(self._first, self.text) if self.text else []
-        """None where that module does not tell."""
-        parts = [part for module in encoder for part in module.modules()]
-        self._left_out = any(getattr(part, "include_prompt", True) is False for part in parts)
-        self._told = False
-
-    def warn_of_another(self, model: BaseModel, features: dict[str, Any]) -> None:
-        """Warn, once, of a batch that begins otherwise, and name the call that puts the right prompt in front."""
-        if self._told or self.text is None or self.tokens is None or self._is_alike(features):
-            return
-        self._told = True
-        length = _length(features)
-        then = f"prompt={self.text!r}" if self.text else "no prompt"
-        now = "another prompt" if length and self.text else "one" if length else "none"
-        name = next((name for name, prompt in model.prompts.items() if prompt == self.text), None)
-        call = f"prompt={self.text!r}" if name is None or not self.text else f"prompt_name={name!r}"
-        words = zip(*(text.split() for text in self._texts), strict=False) if len(self._texts) > 1 else ()
-        front = " ".join(same[0] for same in takewhile(lambda column: len(set(column)) == 1, words))
-        of_texts = f", of texts that begin as the anchors' do: {shown(front)}" if front else ""
-        warn(
-            f"The adapter's source anchors were encoded with {then}, and these texts have {now} in front: their translations "
-            f"will be worse than reported. Call encode(texts, {call}){of_texts}."
-        )
-
-    def _is_alike(self, features: dict[str, Any]) -> bool:
-        """Whether the texts of a batch begin as the anchors' do; also where their tokens are not told."""
-        length = _length(features)
-        if self._left_out and bool(length) != bool(self.text):
-            return False  # a prompt in the texts themselves is pooled with them
-        if not length and not self.text:
-            return True
-        if not isinstance(features.get(TOKENS), Tensor):
-            return bool(length) == bool(self.text)
-        if self.text:
-            wanted = self.tokens or []
-            return all(row[: len(wanted)] == wanted for row in _rows(features))
-        return self._is_in_the_anchors(_rows(features)[0], length)
-
-    def _is_in_the_anchors(self, row: list[int], length: int) -> bool:
-        """Whether an anchor's own text begins with the `length` tokens that a call put in front of one.
-
-        The last one of a prompt may have grown together with the text, so it counts only where it is the only one.
-        """
-        try:
-            anchors = _rows(self._first.preprocess(list(self._texts), prompt="")) if self._texts else []
-            always = _shared(*(_rows(self._first.preprocess([text], prompt=""))[0] for text in ("a", "b")))
-        except Exception:  # it reads texts in another way
-            return False
-        return any(_shared(row, anchor) >= max(length - 1, always + 1) for anchor in anchors)
-
-
-def _prompt_tokens(first: Any, prompt: str) -> list[int] | None:
-    """The numbers of the tokens that any text begins with behind a prompt; None where the module that reads it does not tell.
-
-    The last one of a prompt may grow together with the text.
-    """
-    try:
-        two = [first.preprocess([text], prompt=prompt) for text in ("a", "b")]
-        one, other = (_rows(features)[0][: _length(features)] for features in two)
-    except Exception:  # it reads no texts, or they are read in another way
-        return None
-    return one[: _shared(one, other)] or None
-
-
-def _shared(one: list[int], other: list[int]) -> int:
-    """How many tokens two texts begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _rows(features: dict[str, Any]) -> list[list[int]]:
-    """The tokens of each text of a batch, without what it is padded with."""
-    ids, mask = features[TOKENS], features.get("attention_mask")
-    if not isinstance(mask, Tensor) or mask.shape != ids.shape:
-        return [row.tolist() for row in ids]
-    return [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
-
-
-def _length(features: dict[str, Any]) -> int:
-    """How many tokens of a batch are a prompt, by a number or a tensor that holds it for each row; 0 where nothing is said."""
-    length = features.get("prompt_length")
-    return int(length.reshape(-1)[0]) if isinstance(length, Tensor) else int(length or 0)
-
-
 def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
     """What comes before `module` in its sequence: the model's own or a route of a `Router`."""
     for sequence in model.modules():
@@ -349,7 +242,7 @@ def _differences(
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
     prompt = model.prompts.get(model.default_prompt_name or "")
-    if (one := recorded.prompt or prompt) and _prompt_tokens(encoder[0], one):
+    if (one := recorded.prompt or prompt) and prompt_tokens(encoder[0], one):
         prompt = recorded.prompt  # a call may name it, or its texts have it in themselves; who has another is told then
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
     unit = "Normalize" in kinds or (recorded.truncate_dim is not None and recorded.normalize)

@@ -30,9 +30,10 @@ from irp_hf.encoding.held import Held
 from irp_hf.encoding.inputs import read_items, refuse_no_texts
 from irp_hf.encoding.looks import FEW, Look
 from irp_hf.encoding.lost import empty_among, refuse_lost
+from irp_hf.encoding.prefixes import other_prefix, prompts_of
 from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorded
 from irp_hf.encoding.running import embedded
-from irp_hf.errors import InputError, kind_of, refusal
+from irp_hf.errors import InputError, kind_of, refusal, warn
 from irp_hf.parallel.sharded import BLOCK_SIZE, Again, all_processes, run_in_folder
 from irp_hf.stitching.parts import (
     compare_head,
@@ -135,6 +136,7 @@ class StitchedModel(nn.Module):
             encoder is None,
         )
         self._on_mismatch: OnMismatch = on_mismatch
+        self._prefix_told = False
         self._recognise_head()
         opened = named_encoder(self.adapter, encoder, settings, revision, token_for(encoder, encoder_token, token))
         self.encoder_module = opened.module
@@ -182,6 +184,7 @@ class StitchedModel(nn.Module):
         self._follow(len(listed))
         if not self._head_as_it_was():
             self._recognise_head()
+        self._warn_of_prefix(listed)
         vectors = self._embed(listed, self._encoder(max_length), first).to(torch.float32)
         try:
             output = self.adapter(embeddings=vectors, return_confidence=both)
@@ -348,6 +351,19 @@ class StitchedModel(nn.Module):
                 settings["processor"] = self.encoder.processors[0]
             self._shorter[max_length] = open_recorded(self.encoder_module, self.encoder.record, settings)
         return self._shorter[max_length]
+
+    def _warn_of_prefix(self, items: list[Any]) -> None:
+        """Warn, once, of texts that carry a prompt in themselves where the anchors' have none, or lack theirs."""
+        if self._prefix_told or self._on_mismatch == "ignore":
+            return
+        canary = Canary.from_dict(self.adapter.config.source_canary, "source_canary")
+        kept = [item for item in canary.items if isinstance(item, str)] if canary is not None else []
+        given = [item[0] if isinstance(item, tuple) else item for item in items]
+        if len(kept) < 2 or not all(isinstance(text, str) for text in given):
+            return
+        if told := other_prefix(kept, given, prompts_of(self.encoder_module, self.encoder.record.prompt)):
+            self._prefix_told = True
+            warn(told)
 
     def _embed(self, items: list[Any], encoder: Encoder, first: int) -> Tensor:
         if not items:

@@ -76,6 +76,71 @@ def test_the_other_route_and_shorter_texts(sides):
         SentenceTransformer(modules=[*query, IRPTranslation(short)], device="cpu")
 
 
+UNUSED = 60  # a row of the embedding matrix that no word has
+
+
+def edited(modules: list[Any]) -> list[Any]:
+    """With a row of another token changed, which no text that was kept has."""
+    with torch.no_grad():
+        modules[0].auto_model.embeddings.word_embeddings.weight[UNUSED] += 1
+    return modules
+
+
+@pytest.mark.parametrize("by", ["torch", "memory"])
+def test_an_edit_that_no_kept_text_meets(sides, by):
+    """Texts with that token would be translated from vectors that the anchors know nothing of."""
+    modules = [copy.deepcopy(module) for module in sides[0]]
+    made = adapter(SentenceTransformer(modules=modules, device="cpu"))
+    model = quietly([*modules, IRPTranslation(made)])
+    model.encode(TEXTS)
+    weight = modules[0].auto_model.embeddings.word_embeddings.weight
+    if by == "torch":
+        edited(modules)
+    else:
+        weight.detach().numpy()[UNUSED] += 1
+    with pytest.warns(UserWarning, match="other weights than when it was last looked at"):
+        model.encode(TEXTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was said
+        model.encode(TEXTS)
+    with pytest.warns(UserWarning, match="other weights than when the adapter's source anchors were encoded"):
+        SentenceTransformer(modules=[*modules, IRPTranslation(made)], device="cpu")
+
+
+def test_a_tokenizer_that_is_edited_where_no_kept_text_meets_it(sides):
+    """A word that is taken out of the vocabulary reads as an unknown one."""
+    modules = [copy.deepcopy(module) for module in sides[0]]
+    made = adapter(SentenceTransformer(modules=modules, device="cpu"))
+    model = quietly([*modules, IRPTranslation(made)])
+    modules[0].tokenizer.add_tokens(["w99"])
+    with pytest.warns(UserWarning, match="another tokenizer"):
+        model.encode(TEXTS)
+
+
+def test_no_edit_is_no_edit(sides, tmp_path):
+    """Another precision, another device, a save and its loading, a route of two, an adapter that knows of no weights."""
+    own = [copy.deepcopy(module) for module in sides[0]]
+    made = adapter(SentenceTransformer(modules=own, device="cpu"))
+    model = quietly([*own, IRPTranslation(made)])
+    model.save(str(tmp_path))
+    unknown = IRPAdapter.from_anchors(
+        made.source_anchors, made.target_anchors, method="whitened", balance=1.0, ridge=0.1
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SentenceTransformer(str(tmp_path), trust_remote_code=True, device="cpu").encode(TEXTS)
+        for dtype in (torch.float64, torch.bfloat16):
+            quietly([*(copy.deepcopy(part).to(dtype) for part in own), IRPTranslation(made)]).encode(TEXTS)
+        model.to(torch.float64).encode(TEXTS)
+        model.to(torch.float32).encode(TEXTS)
+        quietly([*edited([copy.deepcopy(part) for part in own]), IRPTranslation(unknown)]).encode(TEXTS)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        router = Router.for_query_document([*own, IRPTranslation(made)], [*sides[1]])
+        SentenceTransformer(modules=[router], device="cpu").encode_query(TEXTS)
+    assert not [str(one.message) for one in seen if "weights" in str(one.message)]
+
+
 def test_an_encoder_that_is_edited_later(sides):
     """An index would be searched with noise; what is no edit says nothing and encodes nothing twice."""
     modules = [copy.deepcopy(module) for module in sides[0]]
