@@ -69,6 +69,8 @@ def _array(x: np.ndarray[Any, Any], name: str) -> Opened:
     if np.ma.is_masked(x):
         raise missing_values(name, "masked ones")
     array = np.asarray(x)  # the same memory, of a matrix or a memory map too
+    if array.dtype in FLOAT_ARRAYS:
+        return array, _to_numpy
     if array.dtype.kind == "O" and array.ndim == 1:
         return _listed(array.tolist(), name)
     if array.dtype.name == BFLOAT16:

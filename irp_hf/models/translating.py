@@ -89,7 +89,7 @@ class TranslatingModel(AnchoredModel):
         rows = Rows(x, width=width, other=("target", wide), least=0)
         with self.computing(), allocating("translate", PIECEWISE):
             translation = self._translation(rows.dtype)
-            expected = [torch.empty(0, dtype=rows.dtype, device=rows.device)]
+            expected: list[Tensor] = []
             refuse_overflow(rows, *translation.target)
             result = output_buffer(rows, out, wide)
 
@@ -102,7 +102,10 @@ class TranslatingModel(AnchoredModel):
 
             run(rows, step, result, self.device, translation.dtype, chunk_size)
             translated = rows.wrap(result) if out is None else out
-            return (translated, rows.wrap(torch.cat(expected))) if return_confidence else translated
+            if not return_confidence:
+                return translated
+            none = torch.empty(0, dtype=rows.dtype, device=rows.device)
+            return translated, rows.wrap(torch.cat([none, *expected]))
 
     def confidence(self, x: Any, chunk_size: int | None = None, *, coverage: float | None = None) -> Any:
         """Expected cosine `(n,)` of each translation to the vector that the target encoder would have given.
