@@ -13,6 +13,7 @@ APART = 2.0  # times as long, at least
 SAME = 1e-5  # of a mark: a group of copies of one row is none
 OCTAVE = BINS
 GAP, HARDLY = 8, 0.25  # bins between two groups, and the share of the rarer, within an octave, that may lie there
+TAIL = 0.02  # of a group, on either side, that does not count to its width
 LEAST = 12  # rows within an octave that are a group
 
 
@@ -74,7 +75,11 @@ class Lengths:
         gaps = (between <= HARDLY * (rarer - self.least)).nonzero()[:, 0]
         for gap in sorted(gaps.tolist(), key=lambda gap: float(between[gap] / rarer[gap])):
             low, high = slice(0, gap), slice(gap + GAP, len(seen))
-            times = 2 ** ((_middle(seen[high]) + gap + GAP - _middle(seen[low])) / BINS)
+            steps = _place(seen[high], 0.5) + gap + GAP - _place(seen[low], 0.5)
+            # A heavy tail falls into pieces that are wider than what parts them.
+            if steps < max(_place(seen[side], 1 - TAIL) - _place(seen[side], TAIL) for side in (low, high)):
+                continue
+            times = 2 ** (steps / BINS)
             few, times = (high, times) if above[gap] <= below[gap] else (low, 1 / times)
             differ = float(self.most_mark[few].max() - self.least_mark[few].min()) > SAME
             if differ and max(times, 1 / times) >= APART and int(self.counts[few].sum()) >= self.least:
@@ -106,7 +111,7 @@ def _bins(lengths: Tensor) -> Tensor:
     return ((lengths + REACH) * BINS).clamp(0, 2 * REACH * BINS - 1).long().cpu()
 
 
-def _middle(counts: Tensor) -> int:
-    """The bin of the median."""
+def _place(counts: Tensor, share: float) -> int:
+    """The bin below which this share of all lies."""
     sums = counts.cumsum(0)
-    return int((sums >= (sums[-1] + 1) // 2).nonzero()[0])
+    return int((sums >= share * float(sums[-1])).nonzero()[0])

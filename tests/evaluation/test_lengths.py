@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning
 from irp_hf.evaluation.doubts import longer
+from irp_hf.evaluation.lengths import longer_rows
 from irp_hf.maths.pairs import distinct_pairs
 
 RANDOM = np.random.default_rng(0)
@@ -62,6 +63,30 @@ CLEAN = {
     "counts": RANDOM.poisson(0.1, (600, 50)) * 1.0,
     "one column": RANDOM.standard_normal((600, 1)),
 }
+
+
+def apart(lengths: np.ndarray) -> bool:
+    """Whether two groups of lengths are told, of rows that differ in nothing else."""
+    rows = torch.stack([torch.as_tensor(lengths), torch.zeros(len(lengths))], dim=1)
+    return longer_rows(rows, rows, torch.arange(len(rows))) is not None
+
+
+@pytest.mark.parametrize("count", [24, 100, 300, 1000])
+@pytest.mark.parametrize("spread", [0.3, 0.7, 1.0, 1.5, 2.5])
+def test_a_heavy_tail_is_no_group(spread, count):
+    """It fell into pieces now and then: one clean table in fifty was said to be scaled."""
+    drawn = [np.exp(spread * np.random.default_rng(seed).standard_normal(count)) for seed in range(40)]
+    assert not any(map(apart, drawn))
+
+
+@pytest.mark.parametrize(("spread", "times"), [(0.02, 2.0), (0.05, 2.5), (0.1, 3.0), (0.1, 0.3), (0.1, 10.0)])
+@pytest.mark.parametrize("scaled", [12, 60])
+def test_a_dozen_rows_of_an_ordinary_encoder_are_told(spread, times, scaled):
+    """If it fails, a part that was not normalised passes for a tail."""
+    for seed in range(8):
+        lengths = np.exp(spread * np.random.default_rng(seed).standard_normal(600))
+        lengths[5 : 5 + scaled] *= times
+        assert apart(lengths)
 
 
 @pytest.mark.parametrize("side", CLEAN)
