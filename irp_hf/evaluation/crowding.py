@@ -11,12 +11,11 @@ from irp_hf.evaluation.doubts import FEW, RATHER_FEW, Doubt
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
 from irp_hf.maths.groups import first_groups, tight_groups, whole_folds
-from irp_hf.maths.inverses.kernel import KernelInverse
-from irp_hf.maths.inverses.kernel_system import left_out_folds
+from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.linking import linked_groups
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import among, inner_products, normalize
+from irp_hf.maths.projection import normalize
 from irp_hf.maths.selection import Choice
 
 FAR_FEWER = 2 / 3  # of the anchors are independent, at most, to be worth a word
@@ -84,15 +83,13 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
 def _among(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float]:
     """What `_held_out` tells of `some` rows alone, for each of the ways to part them into folds.
 
-    A kernel whose cosines are known tells all ways in closed form, with the means that all pairs have.
+    Of most inverses the rows' similarities tell all ways in closed form, with the means that all pairs have.
     """
-    inverse, solved = choice.inverse, choice.solved
-    if solved is None or not isinstance(inverse, KernelInverse) or not inverse.takes_all(pairs.source):
+    found = left_out_by(choice.inverse, pairs, some, ways)
+    if found is None:
         few = Pairs(pairs.source[some], pairs.target[some], torch.arange(len(some), device=some.device))
         return [_held_out(choice, few, folds) for folds in ways]
-    near = inner_products(pairs.lifted(inverse.lift)[some]) if solved.cosines is None else among(solved.cosines, some)
     true = pairs.target_rows[some]
-    found = left_out_folds(near, inverse, true, ways)
     return [float(cosines(choice.stretch(directions), true).mean()) for directions in found]
 
 

@@ -126,6 +126,17 @@ def lags_that_stand_out(x: Tensor, y: Tensor, most: int) -> list[int]:
     return [int(lags[place]) for value, place in zip(*top, strict=True) if value > STANDS_OUT]
 
 
+def _stays(fits: Tensor, price: float) -> bool:
+    """Whether no path through `fits (s, k)` of the steps is better than the first step throughout, by a bound that is quick.
+
+    n runs of other steps make at least n changes, or n - 1 where they are the whole path: each would have to gain more than
+    half of a change's price, or all rows at one step more than nothing.
+    """
+    sums = torch.nn.functional.pad((fits[1:] - fits[0]).cumsum(1), (1, 0))
+    best = (sums - sums.cummin(1).values).amax()
+    return bool(best <= price / 2) and bool(sums[:, -1].amax() <= 0)
+
+
 def _with_norms(*sides: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Each side centred, with the norms of its columns."""
     centred = [side - side.mean(0) for side in sides]
@@ -212,7 +223,10 @@ class _Table:
         gain = max(float(own.mean() - off), UNRELATED / 2)
         price = max((math.log(self.fits.numel()) + SLACK) * float(own.var()) / gain, LEAST_PRICE)
         missing = float(self.fits[self.exists].mean())
-        table = torch.where(self.exists, self.fits, missing).T.tolist()
+        fits = torch.where(self.exists, self.fits, missing)
+        if _stays(fits, price):
+            return torch.zeros_like(before)
+        table = fits.T.tolist()
         total, back = table[0], []
         for fits in table[1:]:
             best = max(total)

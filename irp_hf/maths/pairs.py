@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.maths.groups import Groups, can_hold_out, first_groups, group_rows, groups_by_size, whole_folds
-from irp_hf.maths.projection import Statistics, inner_products, normalize, statistics
+from irp_hf.maths.projection import Statistics, among, inner_products, lifted_cosines, normalize, statistics
 
 
 def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
@@ -56,6 +56,27 @@ class Pairs:
         """The same, where somebody has asked for them already."""
         return vars(self).get("cosines")
 
+    def with_cosines(self) -> Pairs:
+        """These pairs, which then know their cosines: for what asks for parts of them."""
+        _ = self.cosines
+        return self
+
+    def cosines_of(self, rows: Tensor, lift: float) -> Tensor:
+        """Those of the source's rows of these numbers `(n,)` with each other at this lift, shape (n, n)."""
+        if self.known_cosines is None:
+            return inner_products(normalize(self.source[rows], self.source_stats, lift))
+        return self._lifted_cosines(among(self.known_cosines, rows), rows, lift)
+
+    def cosines_at(self, lift: float) -> Tensor:
+        """Those of all rows at this lift, shape (k, k)."""
+        return self._lifted_cosines(self.cosines, slice(None), lift)
+
+    def _lifted_cosines(self, flat: Tensor, rows: Tensor | slice, lift: float) -> Tensor:
+        if not lift:
+            return flat
+        lengths = torch.linalg.vector_norm(self.source[rows] - self.source_stats.mean, dim=1)
+        return lifted_cosines(flat, lengths, lift * self.source_stats.scale)
+
     @cached_property
     def groups(self) -> Groups:
         """Which rows share a source or a target."""
@@ -91,6 +112,14 @@ class Pairs:
         if self.copies:
             return whole_folds(self.labels, order, num_folds)
         return list(order.tensor_split(min(num_folds, len(self))))
+
+    def folds_among(self, rows: Tensor, num_folds: int, seed: int) -> list[Tensor]:
+        """Folds of these rows `(n,)` alone, as numbers below n; pairs that share something are in the same."""
+        generator = torch.Generator("cpu").manual_seed(seed)
+        order = torch.randperm(len(rows), generator=generator, dtype=torch.int64, device="cpu").to(rows.device)
+        if self.copies:
+            return whole_folds(self.labels[rows], order, num_folds)
+        return list(order.tensor_split(min(num_folds, len(rows))))
 
     def split(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """Seeded row numbers of `count` pairs and of all others; of about so many where whole groups must be taken."""

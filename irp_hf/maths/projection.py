@@ -55,6 +55,13 @@ def among(matrix: Tensor, rows: Tensor) -> Tensor:
     return matrix.index_select(0, rows).index_select(1, rows)
 
 
+def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
+    """Cosines `(n, n)` of rows of these `lengths (n,)`, lifted to a `height ()`, from their `cosines (n, n)` without it."""
+    lifted = (lengths.square() + height.square()).sqrt().clamp(min=torch.finfo(cosines.dtype).tiny)
+    lengths, heights = lengths / lifted, height / lifted
+    return cosines * lengths[:, None] * lengths + heights[:, None] * heights
+
+
 def is_short(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Which rows of `x (n, d)` are so short that in `dtype` they have no direction, and no gradient, shape (n, 1)."""
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)

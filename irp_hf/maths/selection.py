@@ -22,6 +22,7 @@ from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
+from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs
@@ -143,8 +144,8 @@ def select(
     given, methods = given or Given(), tuple(methods or INVERSES)
     score = objective_score(objective, pairs, labels)
     lifts = any("lift" in hyperparameters_of(INVERSES[name]) for name in methods)
-    known = pairs.cosines if "kernel" in methods and takes_all(pairs, given) else None
-    lift = tune_lift(pairs, given, known) if lifts else None
+    whole = "kernel" in methods and takes_all(pairs, given)
+    lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None
     choices: list[Choice] = []
     for method in steps(methods):
         if not choices or _may_win(method, _ranked(choices)[0], pairs, objective, given, labels):
@@ -164,12 +165,16 @@ def _may_win(
     roughly = ROUGHLY.get(INVERSES[method])
     if len(pairs) <= SAMPLE or roughly is None:
         return True
-    sample, lift = pairs.take(sample_of(pairs, given.seed)), rival.inverse.lift
-    score = objective_score(objective, sample, labels)
-    folds, lifted = (Folds(sample, given.seed, height, FEW_FOLDS) for height in (0.0, lift))
+    rows, inverse = sample_of(pairs, given.seed), rival.inverse
+    sample = pairs.take(rows)
+    score, folds = objective_score(objective, sample, labels), Folds(sample, given.seed, 0.0, FEW_FOLDS)
     vectors = _Vectors(sample, folds.held)
-    maps = [rival.inverse.fold(train.lifted(lift), train.target_rows) for train in lifted.train]
-    there = score(vectors(lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])))
+    found = left_out_by(inverse, pairs, rows, [folds.held])
+    if found is None:
+        lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
+        maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]
+        found = [lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])]
+    there = score(vectors(found[0]))
     return any(score(vectors(directions)) > there - BEHIND * (1 - there) for directions in roughly(folds, given))
 
 

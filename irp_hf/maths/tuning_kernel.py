@@ -29,7 +29,7 @@ from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, Solved, simi
 from irp_hf.maths.inverses.kernel_system import KernelSystem, left_out
 from irp_hf.maths.inverses.solving import is_exact, last_left_out, rough_inverse
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import among, inner_products
+from irp_hf.maths.projection import among
 from irp_hf.maths.request import Given, Objective
 
 GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
@@ -40,24 +40,20 @@ Score = Callable[[float, float], float]
 """The mean cosine of leave-one-out at a γ and a λ."""
 
 
-def tune_lift(pairs: Pairs, given: Given, cosines: Tensor | None = None) -> float:
+def tune_lift(pairs: Pairs, given: Given) -> float:
     """The lift by leave-one-out on a sample: above 0 where the lengths of the source's vectors tell something.
 
     The flattest kernel judges, which is nearly ridge regression: that is quick, and both inverses that lift agree with it.
-    `cosines (k, k)` are those of all rows without a lift, where they are known.
     """
     if given.lift is not None:
         return float(given.lift)
     sample, start = sample_of(pairs, given.seed), KernelInverse.ridge
     targets, groups = sketched(pairs.target_rows[sample]), _groups(pairs, sample)
-    lengths = lengths_about_mean(pairs)[sample]
-    flat = inner_products(pairs.source_rows[sample]) if cosines is None else among(cosines, sample)
 
     def best_of(lift: float) -> float:
         nonlocal start
         gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
-        lifted = lifted_cosines(flat, lengths, lift * pairs.source_stats.scale) if lift else flat
-        score = _by_inverses(lifted, targets, groups)
+        score = _on_sample(pairs.cosines_of(sample, lift), targets, groups)
         start, cosine = next(iter(climb_ridges(score, gamma, None, start).items()))
         return cosine
 
@@ -66,19 +62,6 @@ def tune_lift(pairs: Pairs, given: Given, cosines: Tensor | None = None) -> floa
         return LIFTS[0]  # where a little of it gains nothing, lengths tell nothing
     found = {LIFTS[1]: little, **{lift: best_of(lift) for lift in LIFTS[2:]}}
     return max(found, key=found.__getitem__)
-
-
-def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
-    """Cosines `(n, n)` of rows of these `lengths (n,)`, lifted to a `height ()`, from their `cosines (n, n)` without it."""
-    lifted = (lengths.square() + height.square()).sqrt().clamp(min=torch.finfo(cosines.dtype).tiny)
-    lengths, heights = lengths / lifted, height / lifted
-    return cosines * lengths[:, None] * lengths + heights[:, None] * heights
-
-
-def lengths_about_mean(pairs: Pairs) -> Tensor:
-    """Lengths `(k,)` of the source's vectors about their mean."""
-    lengths: Tensor = torch.linalg.vector_norm(pairs.source - pairs.source_stats.mean, dim=1)
-    return lengths
 
 
 def takes_all(pairs: Pairs, given: Given) -> bool:
@@ -114,19 +97,17 @@ def tune_kernel(
     objective: Objective = "cosine",
 ) -> TuningResult:
     """Lift, γ and λ by leave-one-out: one candidate. The `lift` may be known already."""
-    flat = pairs.cosines if takes_all(pairs, given) else None
-    lift = tune_lift(pairs, given, flat) if lift is None else lift
+    whole = takes_all(pairs, given)
+    lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lift is None else lift
     count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
     plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
     rows, target, sample = pairs.lifted(lift), pairs.target_rows, sample_of(pairs, given.seed)
-    few, cosines = target if flat is None else sketched(target), flat
-    if cosines is not None and lift:
-        cosines = lifted_cosines(cosines, lengths_about_mean(pairs), lift * pairs.source_stats.scale)
+    few, cosines = (sketched(target), pairs.cosines_at(lift)) if whole else (target, None)
     tried: dict[float, dict[float, float]] = {}
     if cosines is None:
         score = _by_paths(plain, rows[sample], few[sample], _groups(pairs, sample))
     else:
-        score = _by_inverses(among(cosines, sample), few[sample], _groups(pairs, sample))
+        score = _on_sample(among(cosines, sample), few[sample], _groups(pairs, sample))
     start = plain.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
 
     def best_of(gamma: float) -> float:
@@ -179,6 +160,13 @@ def _by_inverses(cosines: Tensor, target: Tensor, groups: Sequence[Tensor]) -> S
         return mean_cosine(left_out(inverse, true, groups), true)
 
     return score
+
+
+def _on_sample(cosines: Tensor, target: Tensor, groups: Sequence[Tensor]) -> Score:
+    """Scores of rows with these `cosines (n, n)` and their `target (n, d)`: where they are many, of half of them."""
+    if groups or len(cosines) < SAMPLE:
+        return _by_inverses(cosines, target, groups)
+    return _by_judges(cosines, target, torch.arange(len(cosines) // 2, len(cosines), device=cosines.device))
 
 
 def _by_judges(cosines: Tensor, target: Tensor, judges: Tensor) -> Score:

@@ -15,9 +15,13 @@ from torch import Tensor
 
 from irp_hf.maths.climbing import SAMPLE, Candidate, Trial, TuningResult, climb, grid_of, mean_cosine
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, gathered
+from irp_hf.maths.inverses.kernel_system import between
 from irp_hf.maths.inverses.left_out_whitened import RidgePath, paths_without
-from irp_hf.maths.inverses.whitened import WhitenedInverse, WhitenedPath
-from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.inverses.solving import inverse_with_ridge, rough_inverse
+from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPath
+from irp_hf.maths.leaving_out import leave_folds_out
+from irp_hf.maths.pairs import Pairs, others
+from irp_hf.maths.projection import among, inner_products, unit_rows
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.tuning_kernel import sample_of, sketched, tune_lift
 
@@ -49,7 +53,7 @@ def tune_whitened(
     if len(pairs) <= SAMPLE:
         return search(Refitted(Folds(pairs, given.seed, lift), lift), balances, given, lift)
     if objective == "cosine" and len(balances) > 1:
-        sample = Refitted(Folds(pairs.take(sample_of(pairs, given.seed)), given.seed, lift, FEW_FOLDS), lift)
+        sample = OfProducts.of_sample(pairs, given, lift)
         grid, start = _grid(given)
 
         def best_of(balance: float) -> float:
@@ -59,8 +63,14 @@ def tune_whitened(
         near = 1 if _is_cheap(pairs) else 0
         balances = balances[max(best - near, 0) : best + near + 1]
     rows, folds = pairs.lifted(lift), pairs.folds(NUM_FOLDS, given.seed)
-    judge = RidgeJudge if tuple(balances) == (1.0,) else DownDated
-    return search(judge(rows, pairs.target_rows, folds), balances, given, lift)
+    judge: Judge
+    if tuple(balances) != (1.0,):
+        judge = DownDated(rows, pairs.target_rows, folds)
+    elif rows.shape[1] < len(rows) or given.ridge == 0:
+        judge = RidgeJudge(rows, pairs.target_rows, folds)
+    else:
+        judge = WideRidgeJudge(pairs.cosines_at(lift), rows.shape[1], pairs.target_rows, folds)
+    return search(judge, balances, given, lift)
 
 
 def search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -> TuningResult:
@@ -115,6 +125,62 @@ class DownDated(Judge):
         """As `Judge` has it."""
         parts = zip(self.paths, self.rotated, strict=True)
         return gathered(self.folds, [path.directions(rows, balance, ridge) for path, rows in parts])
+
+
+class OfProducts:
+    """Every fold of a sample by products of its rows with each other, on each side, all with the means and scales of all."""
+
+    def __init__(self, source: Tensor, target: Tensor, widths: tuple[int, int], folds: Sequence[Tensor]) -> None:
+        """Products `source (n, n)` and `target (n, n)` of unit rows of these widths."""
+        self.parts = []
+        for fold in folds:
+            rest = others(fold, len(source))
+            sides = list(zip((source, target), widths, strict=True))
+            left, right = (Spectrum.of_products(among(inner, rest), width) for inner, width in sides)
+            both = [one.vectors * (one.values * len(rest)) for one in (left, right)]  # coordinates of the rest
+            path = WhitenedPath(left, right, both[0].T @ both[1] / len(rest))
+            rows, true = (
+                inner[fold][:, rest] @ one.vectors for inner, one in zip((source, target), (left, right), strict=True)
+            )
+            self.parts.append((path, rows, true))
+
+    @classmethod
+    def of_sample(cls, pairs: Pairs, given: Given, lift: float) -> OfProducts:
+        """Of the sample of `pairs`, in a few folds."""
+        rows = sample_of(pairs, given.seed)
+        widths = pairs.source.shape[1] + bool(lift), pairs.target.shape[1]
+        inner = pairs.cosines_of(rows, lift), inner_products(pairs.target_rows[rows])
+        return cls(*inner, widths, pairs.folds_among(rows, FEW_FOLDS, given.seed))
+
+    def cosine(self, balance: float, ridge: float) -> float:
+        """The mean cosine of directions out of fold with the true ones."""
+        found, count = 0.0, 0
+        for path, rows, true in self.parts:
+            directions = unit_rows(path.coordinates(rows, balance, ridge))
+            found, count = found + float((directions * true).sum()), count + len(rows)
+        return found / count
+
+
+class WideRidgeJudge(Judge):
+    """The same at balance 1, which is ridge regression, of rows that are as wide as they are many: by their cosines alone."""
+
+    def __init__(self, cosines: Tensor, width: int, target: Tensor, folds: Sequence[Tensor]) -> None:
+        """`cosines (k, k)` of unit rows of that width, and `target (k, d_Y)`."""
+        self.cosines, self.true, self.few, self.folds = cosines, target, sketched(target), folds
+        self.unit = float(cosines.diagonal().sum()) / width * (1 - 1 / len(folds))  # of the ridge, without a fold
+
+    def directions(self, balance: float, ridge: float) -> Tensor:
+        """As `Judge` has it; the balance is 1."""
+        return self._left_out(inverse_with_ridge(self.cosines, ridge * self.unit), self.true)
+
+    def cosine(self, balance: float, ridge: float) -> float:
+        """As `Judge` has it, nearly: of wide targets, sums stand for them, and single precision compares."""
+        inverse = rough_inverse(self.cosines, ridge * self.unit)
+        few = self.few.to(inverse.dtype)
+        return mean_cosine(self._left_out(inverse, few), few)
+
+    def _left_out(self, inverse: Tensor, target: Tensor) -> Tensor:
+        return leave_folds_out(target, inverse @ target, self.folds, partial(between, inverse))
 
 
 class RidgeJudge(Judge):

@@ -1,11 +1,13 @@
 """Runs of rows that lost their step are found where they begin, and no run is found where none is."""
 
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from irp_hf.maths.alignment import Run, coordinates, lags_that_stand_out, principal
+from irp_hf.maths.alignment import Run, _stays, coordinates, lags_that_stand_out, principal
 from irp_hf.maths.alignment import misaligned_runs as runs_by
 
 RANDOM = np.random.RandomState(0)
@@ -176,3 +178,19 @@ def test_principal_coordinates_are_those_of_the_decomposition():
     rows = rows - rows.mean(0)
     values = torch.linalg.svdvals(rows)[:8]
     torch.testing.assert_close(principal(source, 8).norm(dim=0), values, rtol=2e-2, atol=0)
+
+
+def test_where_the_bound_says_that_rows_stay_no_path_is_better():
+    """If it fails, rows that lost their step are passed without a word, since nobody looked for a path."""
+    said = 0
+    for seed in range(60):
+        random = np.random.RandomState(seed)
+        fits = torch.from_numpy(random.randn(random.randint(2, 4), random.randint(3, 7)))
+        fits[0] += 2 * random.rand()
+        price, table = 6 * random.rand(), fits.tolist()
+        if _stays(fits, price):
+            said += 1
+            for path in product(range(len(table)), repeat=len(table[0])):
+                gained = sum(table[step][row] - table[0][row] for row, step in enumerate(path))
+                assert gained <= price * sum(a != b for a, b in pairwise(path)) + 1e-9
+    assert said > 10  # or nearly every fit takes the long way

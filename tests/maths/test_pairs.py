@@ -62,6 +62,18 @@ def test_folds_hold_every_pair_once(k, num_folds, seed):
     assert all(torch.equal(a, b) for a, b in zip(folds, found.folds(num_folds, seed), strict=True))
 
 
+def test_folds_of_some_rows_hold_each_once_and_keep_together_what_shares_something():
+    """If it fails, a copy of a row that is held out is fitted on."""
+    found, rows = pairs(k=40), torch.arange(39, 9, -1)
+    assert sorted(torch.cat(found.folds_among(rows, 3, 0)).tolist()) == list(range(30))
+    copied = Pairs(found.source, torch.cat([found.target[:30], found.target[20:30]]))
+    folds = copied.folds_among(rows, 3, 0)
+    assert sorted(torch.cat(folds).tolist()) == list(range(30))
+    for fold in folds:
+        held = set(rows[fold].tolist())
+        assert all((row + 10 in held) == (row in held) for row in range(20, 30))
+
+
 def test_seeds_give_other_folds():
     """If it fails, the seed is ignored, and sorted data sets make folds of one class each."""
     found = pairs(k=40)

@@ -15,12 +15,14 @@ import irp_hf.maths.tuning_pruned
 import irp_hf.maths.tuning_whitened
 from irp_hf.maths.climbing import FLAT, Candidate, climb
 from irp_hf.maths.folds import NUM_FOLDS
-from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.inverses.whitened import WhitenedInverse
+from irp_hf.maths.pairs import Pairs, others
+from irp_hf.maths.projection import lifted_cosines, unit_rows
 from irp_hf.maths.request import Given
-from irp_hf.maths.tuning_kernel import GAMMAS, LIFTS, NEARLY, SKETCH, lifted_cosines, sketched, tune_kernel, tune_lift
+from irp_hf.maths.tuning_kernel import GAMMAS, LIFTS, NEARLY, SKETCH, sketched, tune_kernel, tune_lift
 from irp_hf.maths.tuning_kernel import RIDGES as KERNEL_RIDGES
 from irp_hf.maths.tuning_pruned import THRESHOLDS, tune_pruned
-from irp_hf.maths.tuning_whitened import BALANCES, RIDGES, tune_whitened
+from irp_hf.maths.tuning_whitened import BALANCES, RIDGES, OfProducts, RidgeJudge, WideRidgeJudge, tune_whitened
 
 FEW = settings(max_examples=20, derandomize=True, deadline=None)
 
@@ -303,6 +305,32 @@ def test_many_anchors_may_want_no_pruning(of_many):
     assert best.cosine >= max(scores.values()) - 0.01
     assert best.cosine == pytest.approx(scores[best.inverse.pruning_threshold], abs=1e-9)
     assert others
+
+
+@pytest.mark.parametrize("shape", [(30, 6, 4), (30, 40, 50), (30, 50, 4)])
+@pytest.mark.parametrize(("balance", "ridge"), [(1.0, 1e-1), (0.75, 1e-2), (0.5, 1.0), (0.0, 1e-3)])
+def test_products_of_rows_tell_what_fits_on_the_others_give(shape, balance, ridge):
+    """If it fails, the balance of many anchors is chosen by what no fit would give."""
+    anchors = pairs(3, *shape)
+    rows, target, folds = anchors.source_rows, anchors.target_rows, anchors.folds(3, 0)
+    expected = torch.empty_like(target)
+    for fold in folds:
+        rest = others(fold, len(rows))
+        expected[fold] = WhitenedInverse(balance, ridge).fold(rows[rest], target[rest])(rows[fold])
+    judge = OfProducts(rows @ rows.T, target @ target.T, shape[1:], folds)
+    assert judge.cosine(balance, ridge) == pytest.approx(mean_cosine(expected.numpy(), target.numpy()), abs=1e-6)
+
+
+def test_wide_rows_are_judged_by_their_cosines_as_by_a_decomposition():
+    """If it fails, λ of wide anchors is chosen by other figures than that of narrow ones."""
+    anchors = pairs(3, 30, 40, 5)
+    rows, target = anchors.source_rows, anchors.target_rows
+    folds = anchors.folds(5, 0)
+    wide, plain = WideRidgeJudge(rows @ rows.T, 40, target, folds), RidgeJudge(rows, target, folds)
+    for ridge in (1e-2, 1.0, 10.0):
+        found, expected = wide.directions(1.0, ridge), plain.directions(1.0, ridge)
+        torch.testing.assert_close(unit_rows(found), unit_rows(expected), rtol=1e-6, atol=1e-8)
+        assert wide.cosine(1.0, ridge) == pytest.approx(plain.cosine(1.0, ridge), abs=1e-6)
 
 
 @pytest.mark.parametrize("height", [1e-3, 0.5, 3.0])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from irp_hf.maths.inverses.base import KernelMap
 from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse, Solved, similarities
-from irp_hf.maths.inverses.solving import inverse_with_ridge, rough_inverse
-from irp_hf.maths.leaving_out import FoldsLeftOut, leave_folds_out, leave_one_out
+from irp_hf.maths.inverses.solving import inverse_with_ridge
+from irp_hf.maths.leaving_out import FoldsLeftOut, leave_one_out
 
 
 class KernelSystem(Solved):
@@ -43,16 +43,6 @@ class KernelSystem(Solved):
     def folds_left_out(self, folds: Sequence[Tensor]) -> FoldsLeftOut:
         """As `Solved` has it."""
         return FoldsLeftOut(self.target, self.coefficients, folds, partial(between, self.inverse))
-
-
-def left_out_folds(
-    cosines: Tensor, inverse: KernelInverse, target: Tensor, ways: Sequence[Sequence[Tensor]]
-) -> list[Tensor]:
-    """`target (k, d)`, each fold as the others predict it by rows with these `cosines (k, k)`, for each way to part them."""
-    solving = rough_inverse(similarities(cosines, inverse.gamma), inverse.ridge)
-    rough = target.to(solving.dtype)
-    solved = solving @ rough
-    return [leave_folds_out(rough, solved, folds, partial(between, solving)).to(target.dtype) for folds in ways]
 
 
 def left_out(inverse: Tensor, target: Tensor, groups: Sequence[Tensor], solved: Tensor | None = None) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from irp_hf.maths.inverses.base import Inverse, LinearMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
-from irp_hf.maths.projection import relative_projection
+from irp_hf.maths.inverses.solving import is_exact, solved_with_ridge
+from irp_hf.maths.projection import inner_products, relative_projection
 
 NOISE = 1e-12  # variances below this share of the largest are the rounding of float32 anchors, not directions
 
@@ -48,8 +49,21 @@ class WhitenedInverse(Inverse):
 
     def fold(self, source: Tensor, target: Tensor) -> LinearMap:
         """One `(d_X, d_Y)` matrix."""
+        if self.balance == 1 and (weight := _regression(source, target, self.ridge)) is not None:
+            return LinearMap(weight)
         path = WhitenedPath.of(source, target)
         return LinearMap(path.directions(path.source.vectors, self.balance, self.ridge))
+
+
+def _regression(source: Tensor, target: Tensor, ridge: float) -> Tensor | None:
+    """Ridge regression `(d_X, d_Y)` by a Cholesky factor of what is smaller, rows or columns; None where that is not exact."""
+    width, wide = source.shape[1], source.shape[1] > len(source)
+    inner = inner_products(source if wide else source.T)
+    shift = ridge * float(inner.diagonal().sum()) / width
+    if not is_exact(shift, inner):
+        return None
+    solved = solved_with_ridge(inner, shift, target if wide else source.T @ target)
+    return source.T @ solved if wide else solved
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,18 @@ class Spectrum:
             kept = values > values[-1] * _floor(d, values)
             values, vectors = values[kept], anchors.T @ (vectors[:, kept] / (k * values[kept]).sqrt())
         return cls(values, vectors, mean)
+
+    @classmethod
+    def of_products(cls, inner: Tensor, width: int) -> Spectrum:
+        """By the products `inner (k, k)` of k rows of that width with each other alone.
+
+        `vectors (k, r)` then take a row's products with these rows, and not the row itself, to its coordinates.
+        """
+        values, vectors = torch.linalg.eigh(inner)
+        kept = values > values[-1] * _floor(max(width, len(inner)), values)
+        values, vectors = values[kept], vectors[:, kept]
+        mean = float(inner.diagonal().sum()) / (len(inner) * width)
+        return cls(values / len(inner), vectors / values.sqrt(), mean)
 
     @classmethod
     def of_moment(cls, moment: Tensor) -> Spectrum:
@@ -119,5 +145,10 @@ class WhitenedPath:
 
     def directions(self, rotated: Tensor, balance: float, ridge: float) -> Tensor:
         """Directions `(n, d_Y)` of rows in the source's eigenbasis."""
+        return self.coordinates(rotated, balance, ridge) @ self.target.vectors.T
+
+    def coordinates(self, rotated: Tensor, balance: float, ridge: float) -> Tensor:
+        """The same in the target's eigenbasis, shape (n, r_Y)."""
         left = self.source.factors(-balance, ridge)[:, None] * self.core
-        return ((rotated @ left) * self.target.factors(balance - 1, ridge)) @ self.target.vectors.T
+        coordinates: Tensor = (rotated @ left) * self.target.factors(balance - 1, ridge)
+        return coordinates

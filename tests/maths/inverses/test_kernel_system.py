@@ -8,7 +8,7 @@ from synthetic_pairs import pairs
 
 from irp_hf.maths.climbing import FLAT
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, similarities
-from irp_hf.maths.inverses.kernel_system import KernelSystem, left_out_folds
+from irp_hf.maths.inverses.kernel_system import KernelSystem
 from irp_hf.maths.inverses.solving import FEW, inverse_with_ridge, last_left_out, rough_inverse, solved_with_ridge
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import unit_rows
@@ -100,18 +100,6 @@ def test_the_last_rows_are_left_out_as_all_are(count, dtype, tolerance):
     expected = reference.kernel_left_out(rows.numpy(), target.numpy(), 2.0, 0.1, [[row] for row in range(24)])
     np.testing.assert_allclose(found, expected[-count:], rtol=tolerance, atol=tolerance)
     assert last_left_out(similar.float(), 1e-9, target.float(), count) is None  # nothing but rounding would be left
-
-
-def test_each_way_to_part_rows_leaves_its_folds_out():
-    """If it fails, what is told of variants of few items compares one way to hold rows out with itself."""
-    anchors, _ = pairs(2, 24, 8, 5)
-    source, target = anchors.source_rows, anchors.target_rows
-    ways = [anchors.folds(3, 5), [torch.arange(8), torch.arange(8, 24)]]
-    found = left_out_folds(source @ source.T, KernelInverse(2.0, 0.1), target, ways)
-    for one, folds in zip(found, ways, strict=True):
-        lists = [fold.tolist() for fold in folds]
-        expected = reference.kernel_left_out(source.numpy(), target.numpy(), 2.0, 0.1, lists)
-        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_products_that_are_rounded_are_not_relied_on():
