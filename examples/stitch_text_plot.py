@@ -27,7 +27,7 @@ def draw(
     with rc_context(STYLE):
         figure = Figure((11, 4.4), 128, facecolor="white")
         places = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.2, 1.2, 1]})
-        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.15, wspace=0.18)
+        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.15, wspace=0.24)
         subtitles = ("accuracy on new questions", "bars: 95 % intervals")
         for axes, (name, rows), subtitle in zip(places, results.items(), subtitles, strict=False):
             title = f"{name.partition('-')[0]}'s head reads {sources[name].partition('-')[0]}"
@@ -45,22 +45,25 @@ def write_title(axes: Axes, title: str, subtitle: str) -> None:
     axes.text(0, 1.06, subtitle, transform=axes.transAxes, fontsize=11, color=MUTED)
 
 
-def draw_translations(axes: Axes, rows: dict[str, Measure], sides: tuple[int, int] = (-1, -1)) -> None:
-    """A dot for each translation, the last one being ours, between two lines: the head at home, and a new head.
+def draw_translations(axes: Axes, rows: dict[str, Measure]) -> None:
+    """A dot for each translation, the last one being ours, and two lines: the head at home, and a new head.
 
-    `sides` says where the lines' words stand: -1 left of the line, 1 right of it.
+    The lines' words stand above all dots, one above the other, and no line reaches above its own.
     """
     (_, home), (_, new), *translations = rows.items()
-    axes.axvline(home.mean, color=NATIVE, linewidth=2)
-    axes.axvline(new.mean, color=MUTED, linewidth=1.5, linestyle=(0, (4, 3)))
-    top = len(translations) - 0.2
-    lines = ((home, "its own encoder", NATIVE), (new, "a new head", MUTED))
-    for (measure, words, color), side in zip(lines, sides, strict=True):
+    means = [measure.mean for measure in rows.values()]
+    top, room = len(translations), 1 if home.mean < (min(means) + max(means)) / 2 else -1
+    lines = (
+        (home, "its own encoder", NATIVE, "solid", top + 0.15, room),
+        (new, "a new head", MUTED, (0, (4, 3)), top - 0.2, -1),
+    )
+    for measure, words, color, dashes, height, side in lines:
+        axes.plot([measure.mean] * 2, [-0.45, height + 0.12], color=color, linewidth=1.8, linestyle=dashes)
         axes.annotate(
-            f"{words}\n{number(measure.mean)}", (measure.mean, top), (7 * side, 0), textcoords="offset points",
+            f"{words} {number(measure.mean)}", (measure.mean, height), (6 * side, 0), textcoords="offset points",
             ha="right" if side < 0 else "left", va="center", color=color, fontsize=10.5,
         )  # fmt: skip
-    draw_dots(axes, translations)
+    draw_dots(axes, translations, room=0.4)
 
 
 def draw_confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:

@@ -188,6 +188,7 @@ def compatibility(
 
 def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     named = among(measure, found.num_anchors).capitalize()
     title(axes, named, f"{found.method}, {found.num_anchors:,} anchors, out of fold")
@@ -209,6 +210,9 @@ def _heat_map(axes: Axes, found: Compatibility, measure: str) -> None:
         for label in axes.get_xticklabels():
             label.set(rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.locator = MaxNLocator(5)
     axes.set_xlabel("to: space of the head or index")
     axes.set_ylabel("from: space of the encoder")
     axes.grid(visible=False)

@@ -220,13 +220,9 @@ def draw_conditions(axes: Axes, found: Stability, color: str, marker: str, label
 def kept_panel(axes: Axes, found: Stability) -> None:
     """Anchors kept over δ, beside the width of the target: near it the plain inverse is at its worst."""
     rows = [found.over_subspaces(threshold)[-1] for threshold in found.thresholds]
-    title(axes, "Anchors that are left", "mean of the anchor subspaces")
+    title(axes, "Anchors that are left", f"mean; dashed: the target's width, {found.target_width}")
     axes.plot(found.thresholds, [row.anchors_kept for row in rows], "s-", color=COLORS["cosine"], linewidth=2.2)
     axes.axhline(found.target_width, color=MUTED, linewidth=1.4, linestyle=DASHES[0])
-    axes.annotate(
-        f"width of the target, {found.target_width}", (found.thresholds[-1], found.target_width), (0, 6),
-        textcoords="offset points", color=MUTED, fontsize=9.5, ha="right",
-    )  # fmt: skip
     _log_scale(axes)
     axes.set_xlabel("pruning threshold δ")
     axes.set_ylabel("anchors kept")

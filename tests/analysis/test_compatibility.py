@@ -108,8 +108,12 @@ def test_it_says_which_source_to_take():
 
 def test_the_picture_has_every_value_in_readable_ink(tmp_path: Path):
     """If it fails, values stand in other cells, or dark on dark."""
-    panels = FOUND.plot(tmp_path / "matrix.png").axes
-    assert len(panels) == 3
+    figure = FOUND.plot(tmp_path / "matrix.png")
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    scales = [axes for axes in figure.axes if axes not in panels]
+    assert len(panels) == len(scales) == 3
+    for axes, scale in zip(panels, scales, strict=True):  # which colour is which number
+        assert scale.get_ylim() == pytest.approx(axes.get_images()[0].get_clim())
     for axes, measure in zip(panels, FOUND.measures(), strict=True):
         means, (image,) = FOUND.matrix(measure), axes.get_images()
         written = {text.get_position()[::-1]: text for text in axes.texts}

@@ -197,6 +197,8 @@ def test_the_picture_shows_every_point(tmp_path: Path):
     assert lines["kernel"][0] == 0.6
     assert list(condition.get_lines()[0].get_ydata()) == [1234.5, 18.25]
     assert list(kept.get_lines()[0].get_ydata()) == [400, 44.25]
+    assert not kept.texts[1:], "words in the panel would stand on its line"
+    assert "the target's width" in kept.texts[0].get_text()
     assert (tmp_path / "stability.png").stat().st_size > 20_000
 
 
