@@ -32,7 +32,7 @@ def in_order(items: Any, name: str = "items", least: int = 1) -> Sequence[Any]:
     else:
         listed = LISTED.get(module_of(items), _other)(items, name)
     if len(listed) < least:
-        raise refusal(name, "a list of at least one", shown(items), "Give a list: [item, ...].")
+        raise refusal(name, "a list of at least one", f"{shown(items)}, which is empty", "Give one item at least.")
     return listed  # type: ignore[no-any-return]
 
 

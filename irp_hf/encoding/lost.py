@@ -59,7 +59,9 @@ def _cause(item: Any, encoder: Encoder, whole: bool) -> str:
     if _is_empty(item):
         return "It is an empty text, of which there is nothing to make a vector of: leave such texts out."
     if whole:
-        return "So are all of its batch: likely the encoder's own weights are not finite, or what is around it in a function."
+        return (
+            "So are all of its batch: look at the encoder itself, at its weights, and what a function does around it."
+        )
     if isinstance(item, str) and not any(letter.isalnum() for letter in item):
         return "It holds no word, of which this encoder would make a vector: leave such texts out."
     if isinstance(item, np.ndarray) and item.size and not item.any():
