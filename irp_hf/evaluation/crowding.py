@@ -17,6 +17,7 @@ from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.selection import Choice
+from irp_hf.maths.tuning_kernel import sums_of_columns
 
 FAR_FEWER = 2 / 3  # of the anchors are independent, at most, to be worth a word
 SOME = 400  # anchors tell whether they are variants of fewer items
@@ -85,12 +86,14 @@ def _among(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tenso
 
     Of most inverses the rows' similarities tell all ways in closed form, with the means that all pairs have.
     """
-    found = left_out_by(choice.inverse, pairs, some, ways)
+    true = pairs.target_rows[some]
+    # Where what is predicted is restored, so is what it is predicted from: all of it is linear.
+    found = left_out_by(choice.inverse, pairs, some, sums_of_columns(choice.stretch(true)), ways)
     if found is None:
         few = Pairs(pairs.source[some], pairs.target[some], torch.arange(len(some), device=some.device))
         return [_held_out(choice, few, folds) for folds in ways]
-    true = pairs.target_rows[some]
-    return [float(cosines(choice.stretch(directions), true).mean()) for directions in found]
+    wanted = sums_of_columns(true)
+    return [float(cosines(directions, wanted).mean()) for directions in found]
 
 
 def _held_out(choice: Choice, pairs: Pairs, folds: list[Tensor]) -> float:

@@ -169,7 +169,7 @@ def _may_win(
     sample = pairs.take(rows)
     score, folds = objective_score(objective, sample, labels), Folds(sample, given.seed, 0.0, FEW_FOLDS)
     vectors = _Vectors(sample, folds.held)
-    found = left_out_by(inverse, pairs, rows, [folds.held])
+    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [folds.held])
     if found is None:
         lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
         maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]

@@ -47,8 +47,9 @@ def rounding(config: IRPConfig, tensors: Mapping[str, Tensor]) -> Rounding:
     anchors = tensors["source_anchors"][: ROWS + 1].float()
     rows = torch.cat([anchors, (anchors[1:] + anchors[:-1]) / 2])
     fitted = translation_of(config, lambda name: tensors[name].double())
-    stored = translation_of(config, lambda name: tensors[name].float().double())
-    short = translation_of(config, lambda name: tensors[name].float())
+    single = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith("_anchors")}
+    stored = translation_of(config, lambda name: single[name].double())
+    short = translation_of(config, single.__getitem__)
     best, sure = stored.with_confidence(rows.double())
     found, expected = short.with_confidence(rows)
     mean, scale = stored.target

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.inverses.kernel import similarities
 from irp_hf.maths.leaving_out import leave_one_out
 
+MANY = 256  # rows
 JITTER = 1e-10  # times a row's similarity with itself, over all rows: added to K_mm, which is singular where a kernel is flat
 
 
@@ -33,14 +35,17 @@ class Carriers:
 
     def leave_one_out(self, ridge: float) -> Tensor:
         """`wanted (k, c)`, each row as the rows outside of its group predict it."""
-        root: Tensor = torch.linalg.solve_triangular(self._factor(ridge), self.features.T, upper=False).T
-        residual = self.wanted - root @ (root.T @ self.wanted)
+        many = len(self.features) > MANY  # then single precision is enough to compare, far above rounding as λ is
+        dtype = working_dtype(torch.float32, self.features.device) if many else self.features.dtype
+        factor, features, wanted = (one.to(dtype) for one in (self._factor(ridge), self.features, self.wanted))
+        root: Tensor = torch.linalg.solve_triangular(factor, features.T, upper=False).T
+        residual = wanted - root @ (root.T @ wanted)
         diagonal = 1 - root.square().sum(1)
 
         def between(rows: Tensor) -> Tensor:
             return torch.eye(rows.shape[-1], dtype=root.dtype, device=root.device) - root[rows] @ root[rows].mT
 
-        return leave_one_out(self.wanted, residual, diagonal, self.groups, between, root.shape[1])
+        return leave_one_out(wanted, residual, diagonal, self.groups, between, root.shape[1]).to(self.wanted.dtype)
 
     def coefficients(self, ridge: float) -> Tensor:
         """Of the carriers, shape (m, c)."""

@@ -20,8 +20,10 @@ from irp_hf.maths.leaving_out import leave_folds_out
 from irp_hf.maths.pairs import Pairs
 
 
-def left_out_by(inverse: Inverse, pairs: Pairs, rows: Tensor, ways: Sequence[Sequence[Tensor]]) -> list[Tensor] | None:
-    """Directions `(n, d_Y)` of some `rows (n,)` of `pairs` by each other: for each way to part them, each fold by the others.
+def left_out_by(
+    inverse: Inverse, pairs: Pairs, rows: Tensor, target: Tensor, ways: Sequence[Sequence[Tensor]]
+) -> list[Tensor] | None:
+    """What some `rows (n,)` of `pairs` say of each other's `target (n, q)`: for each way to part them, each fold by the others.
 
     All have the means of all pairs. None of an inverse that the rows' similarities alone do not tell.
     """
@@ -33,7 +35,6 @@ def left_out_by(inverse: Inverse, pairs: Pairs, rows: Tensor, ways: Sequence[Seq
     else:
         return None
     solving = rough_inverse(similar, ridge)
-    true = pairs.target_rows[rows]
-    rough = true.to(solving.dtype)
+    rough = target.to(solving.dtype)
     solved = solving @ rough
-    return [leave_folds_out(rough, solved, folds, partial(between, solving)).to(true.dtype) for folds in ways]
+    return [leave_folds_out(rough, solved, folds, partial(between, solving)).to(target.dtype) for folds in ways]

@@ -30,6 +30,18 @@ def test_it_is_the_regression_of_the_decomposition(m: int, gamma: float, ridge: 
     torch.testing.assert_close(found, folded(rows), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("ridge", [1e-3, 1.0, 1e3])
+def test_many_rows_in_single_precision_tell_as_few_in_double(ridge: float):
+    """Expected cosines of many anchors would be off by rounding."""
+    rows, wanted = sides(400)
+    groups = [torch.tensor([[0, 5], [7, 80]])]
+    carriers = Carriers(rows @ rows[:200].T, rows[:200] @ rows[:200].T, 2.0, wanted, groups)
+    expected = KernelPath(rows, rows[:200], 2.0, groups).leave_one_out(wanted, ridge)
+    found = carriers.leave_one_out(ridge)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_flat_kernel_of_many_rows_has_a_factor():
     """Rows of two dimensions make a singular kernel: the fit would end in an error of the factor."""
     rows, wanted = sides(700, 2)

@@ -26,7 +26,7 @@ def test_a_kernel_leaves_the_folds_of_each_way_out(known, lift):
     if known:
         anchors.with_cosines()
     source, target = anchors.lifted(lift)[SOME].numpy(), anchors.target_rows[SOME].numpy()
-    found = left_out_by(KernelInverse(2.0, 0.1, lift=lift), anchors, SOME, WAYS)
+    found = left_out_by(KernelInverse(2.0, 0.1, lift=lift), anchors, SOME, anchors.target_rows[SOME], WAYS)
     for one, folds in zip(found, WAYS, strict=True):
         lists = [fold.tolist() for fold in folds]
         expected = reference.kernel_left_out(source, target, 2.0, 0.1, lists)
@@ -40,7 +40,7 @@ def test_ridge_regression_does_too(shape, lift):
     anchors, _ = pairs(2, *shape)
     rows, target = anchors.lifted(lift)[SOME], anchors.target_rows[SOME]
     inverse = WhitenedInverse(1.0, 0.1, lift)
-    for one, folds in zip(left_out_by(inverse, anchors, SOME, WAYS), WAYS, strict=True):
+    for one, folds in zip(left_out_by(inverse, anchors, SOME, target, WAYS), WAYS, strict=True):
         for fold in folds:
             train = torch.tensor([row for row in range(12) if row not in fold.tolist()])
             expected = inverse.fold(rows[train], target[train])(rows[fold])
@@ -52,4 +52,5 @@ def test_ridge_regression_does_too(shape, lift):
 )
 def test_of_others_it_says_nothing(inverse):
     """If it fails, what another inverse would give is taken for what this one gives."""
-    assert left_out_by(inverse, pairs(2, 24, 8, 5)[0], SOME, WAYS) is None
+    anchors, _ = pairs(2, 24, 8, 5)
+    assert left_out_by(inverse, anchors, SOME, anchors.target_rows[SOME], WAYS) is None
