@@ -25,7 +25,7 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    "kept",
+    *("kept", "unlifted"),
 )
 KEPT = ("source", "target")
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
@@ -205,6 +205,7 @@ class IRPConfig(AnchoredConfig):
         method_given: True where the user chose the inverse; None where the objective did, or where it is not known.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
+        unlifted: True where there is a lift and the confidence looks for the nearest anchor without it; else None.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
         source_encoder: who encoded the source's anchors.
@@ -237,6 +238,7 @@ class IRPConfig(AnchoredConfig):
     given: list[str] | None = None
     method_given: bool | None = None
     double: bool | None = None
+    unlifted: bool | None = None
     num_pairs: int | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None

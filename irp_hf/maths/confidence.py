@@ -24,7 +24,7 @@ from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
-from irp_hf.maths.typicality import FEW, Typicality, learn_typicality
+from irp_hf.maths.typicality import FEW, Typicality, learn_typicality, stretches
 
 NUM_LANDMARKS = 1000  # for inverses that have no kernel of their own
 NUM_CARRIERS = 500  # landmarks of whom the regression makes use: with all, it finds cosines that held it out itself
@@ -53,6 +53,8 @@ class Confidence:
     """What the best of the held-out anchors reached, shape (): what is expected above it is bent."""
     errors: Tensor | None = None
     """What true cosines were above the expected ones, rising, shape (e,): all independent anchors', or as many quantiles."""
+    stretch: Tensor | None = None
+    """By which lifted landmarks are seen without the lift, shape (m,); None without one, and of what was saved before."""
 
     def of_similarities(self, similar: Tensor, norms: Tensor, typical: Tensor | float = 1.0) -> Tensor:
         """Expected cosine `(n,)` of rows whose similarities with the landmarks are `similar (n, m)`.
@@ -100,7 +102,9 @@ class Confidence:
         return stored
 
     @classmethod
-    def stored(cls, get: Callable[[str], Tensor], gamma: float, judged: bool, sided: bool) -> Confidence:
+    def stored(
+        cls, get: Callable[[str], Tensor], gamma: float, judged: bool, sided: bool, unlifted: bool
+    ) -> Confidence:
         """The confidence of the tensors that `get` gives by name; `judged` and then `sided` where there are later ones."""
         names = ("landmarks", "confidence_coefficients", "confidence_bias", "confidence_norm_slope")
         landmarks, coefficients, bias, slope = map(get, names)
@@ -109,7 +113,13 @@ class Confidence:
         sides = get("typical_sides") if sided else None
         typicality = Typicality(get("typical_directions"), get("typical_lengths"), get("typical_planes"), sides)
         bounds = get("confidence_ceiling"), get("confidence_errors")
-        return cls(landmarks, coefficients, gamma, bias, slope, typicality, *bounds)
+        return cls(
+            landmarks, coefficients, gamma, bias, slope, typicality, *bounds, _stretch(landmarks, gamma, unlifted)
+        )
+
+
+def _stretch(landmarks: Tensor, gamma: float, unlifted: bool) -> Tensor | None:
+    return stretches(landmarks[:, -1]) / gamma if unlifted else None
 
 
 def bent(expected: Tensor, ceiling: Tensor) -> Tensor:
@@ -157,6 +167,7 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
         typicality=typicality,
         ceiling=ceiling,
         errors=kept_errors(true - expected, pairs.shared),
+        stretch=_stretch(landmarks, gamma, bool(choice.inverse.lift)),
     )
     return confidence, expected
 

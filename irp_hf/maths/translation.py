@@ -10,7 +10,7 @@ from torch import Tensor
 from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses.base import Folded, KernelMap
 from irp_hf.maths.projection import Statistics, centre, relative_projection, unit_rows
-from irp_hf.maths.typicality import nearest_of
+from irp_hf.maths.typicality import nearest_of, nearest_without_lift
 
 TINY = 1e-20  # a direction of norm 0 gives the target's mean
 
@@ -56,17 +56,27 @@ class Translation:
         """Centred rows, the directions of their unit rows, and expected cosines. A kernel serves both: it is computed once."""
         centred = centre(x, self.source_mean, self.source_lift)
         rows = unit_rows(centred)
-        similar = relative_projection(rows, self.confidence.landmarks, self.confidence.gamma)
+        similar, nearest = self._similar(rows)
         directions = self.folded.of_similarities(similar) if isinstance(self.folded, KernelMap) else self.folded(rows)
-        norms, typical = torch.linalg.vector_norm(directions, dim=1), self._typicality(x, similar)
+        norms, typical = torch.linalg.vector_norm(directions, dim=1), self._typicality(x, nearest)
         return centred, directions, self.confidence.of_similarities(similar, norms, typical)
 
-    def _typicality(self, x: Tensor, similar: Tensor) -> Tensor | float:
+    def _similar(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities `(n, m)` of unit rows with the landmarks, and cosines `(n,)` with the nearest of these."""
+        landmarks, gamma = self.confidence.landmarks, self.confidence.gamma
+        if (stretch := self.confidence.stretch) is None:
+            similar = relative_projection(rows, landmarks, gamma)
+            return similar, nearest_of(similar, gamma)
+        products = (gamma * rows) @ landmarks.T
+        nearest = nearest_without_lift(products, gamma, rows, landmarks, stretch)
+        return products.sub_(gamma).exp_(), nearest
+
+    def _typicality(self, x: Tensor, nearest: Tensor) -> Tensor | float:
         """How like the anchors each of `x (n, d_X)` is, shape (n,); 1 of adapters that were saved without knowing it."""
         typicality = self.confidence.typicality
         if typicality is None:
             return 1.0
-        return typicality(x, self.source_mean, nearest_of(similar, self.confidence.gamma))
+        return typicality(x, self.source_mean, nearest)
 
     def _at_scale(self, directions: Tensor, out: Tensor | None) -> Tensor:
         """Directions `(n, d_Y)` at the target's mean scale and about its mean."""

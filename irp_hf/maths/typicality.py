@@ -1,9 +1,10 @@
 """How like the source's anchors a vector is: noise is not, and neither is another encoder's vector.
 
 The anchors tell where the vectors of their encoder lie: how long they are, in which directions they spread, on which side of
-the origin they lie, and how near the nearest anchor is. What held-out anchors have of these is compared with what vectors
-have that no encoder gave: noise of the anchors' lengths, and anchors whose coordinates were shuffled, or whose sign was
-turned. A linear discriminant for each gives the odds. All of it comes from the source's anchors alone.
+the origin they lie, and how near the nearest anchor is, all of it without a lift. What held-out anchors have of these is
+compared with what vectors have that no encoder gave: noise of the anchors' lengths, and anchors whose coordinates were
+shuffled, or whose sign was turned. A linear discriminant for each gives the odds. All of it comes from the source's anchors
+alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ OWN = 0.1  # of the anchors' scatter beside that of strangers: anchors lie in cl
 FEW = 10  # anchors: fewer tell lengths, and nothing of directions
 PRIOR = 0.95  # of a vector to be the encoder's own
 REACH = 3  # deviations up to which each kind reaches
+SHARPEST = 1e-2  # scatter of either kind about its mean, as a share of how far apart both are
 SURE = 4  # logarithm of the odds from which on there is no doubt
 ORDINARY = 2.5  # deviations of a length from the mean that say nothing
 LEAST_DEVIATION = 0.005  # of the logarithm of a length: to be rounded to half precision is no other encoder
@@ -37,6 +39,7 @@ ITSELF = 1 - 1e-9  # a landmark with a cosine above it is the anchor itself, or 
 A_COPY = 1 - 2.0**-13  # or, where anchors share an item, one to within rounding
 WIDE = 256  # rows, and dimensions, up to which double precision costs nothing
 EXACT = 128  # rows: of so few each one moves the mean, and lies nearly in the span of the others about it
+FLATTEST = 1e-3  # share of a lifted row's length that is not lift, below which its direction is rounding
 BLOCK = 2**22  # numbers that are computed with at once
 SMALLEST = 1e-30  # length and similarity whose logarithm is taken, in float32 too
 
@@ -101,13 +104,30 @@ def nearest_of(similar: Tensor, gamma: float) -> Tensor:
     return 1 + similar.amax(1).clamp(min=SMALLEST).log() / gamma
 
 
+def nearest_without_lift(products: Tensor, gamma: float, rows: Tensor, landmarks: Tensor, stretch: Tensor) -> Tensor:
+    """Cosine `(n,)` with the nearest landmark, as if neither lifted `rows (n, d + 1)` nor `landmarks (m, d + 1)` were lifted.
+
+    `products (n, m)` are their cosines times `gamma`, and `stretch (m,)` is `stretches` of the landmarks, over gamma. Lifted,
+    short rows are near to one another, whatever their directions.
+    """
+    heights = rows[:, -1]
+    flat = torch.addcmul(products, heights[:, None], landmarks[:, -1], value=-gamma)
+    flat = flat * stretch if stretch.requires_grad else flat.mul_(stretch)
+    return flat.amax(1) * stretches(heights)
+
+
+def stretches(heights: Tensor) -> Tensor:
+    """What gives lifted unit rows of these `heights (n,)` length 1 about the mean, shape (n,); less to those at the mean."""
+    return (1 - heights.square()).clamp(min=FLATTEST**2).rsqrt()
+
+
 def learn_typicality(
     pairs: Pairs, lift: float, landmarks: Tensor, gamma: float, cosines: Tensor | None = None
 ) -> tuple[Typicality, Tensor]:
     """The typicality of the source of `pairs`, and its values `(k,)` on the anchors, each held out.
 
-    `landmarks (m, d_X)` are unit rows at this lift, `gamma` that of the similarity with them, and `cosines (k, m)` those of
-    the anchors, where they are known.
+    `landmarks (m, d_X)` are unit rows, with one more coordinate where there is a `lift`, `gamma` that of the similarity with
+    them, and `cosines (k, m)` those of the anchors, where they are known.
     """
     stats, k = pairs.source_stats, len(pairs)
     doubt = math.sqrt((k + 1) / max(k - 5, 1))  # by how much deviations that few rows show are too small
@@ -128,10 +148,14 @@ def learn_typicality(
     spreads = Spreads(rows, lengths_about, inner[0])
     sides = Sides(about_origin if len(first) == k else about_origin[first], inner[1])
     itself = cosines > (A_COPY if pairs.copies else ITSELF)
+    rough = working_dtype(torch.float32, cosines.device) if len(landmarks) > WIDE else landmarks.dtype
+    if lift:
+        landmarks = unit_rows(landmarks[:, :-1])
+        cosines = pairs.source_rows.to(rough) @ landmarks.to(rough).T
     own = Looks(
         far,
         spreads.without(pairs.source_rows, alike),
-        _nearest(cosines.masked_fill(itself, -1), gamma),
+        _nearest(cosines.masked_fill(itself, -1), gamma).to(rows.dtype),
         sides.without(about_origin, alike),
     )
 
@@ -141,13 +165,12 @@ def learn_typicality(
         .repeat(-(-100 // k))[:NUM_STRANGERS]
         .to(cosines.device)
     )
-    planes = []
-    single = (landmarks.to(working_dtype(torch.float32, cosines.device)) if len(landmarks) > WIDE else landmarks).T
+    planes, single = [], landmarks.to(rough).T
     for strangers, looks in STRANGERS:
         found = strangers(pairs.source[picked], stats, generator)
-        similar = normalize(found, stats, lift).to(single.dtype) @ single
-        similar = similar.to(found.dtype).masked_fill(itself[picked], -1)
-        kind = [spreads.without(normalize(found, stats), alike[picked]), _nearest(similar, gamma)]
+        directions = normalize(found, stats)
+        similar = (directions.to(rough) @ single).to(found.dtype).masked_fill(itself[picked], -1)
+        kind = [spreads.without(directions, alike[picked]), _nearest(similar, gamma)]
         if looks > len(kind):
             kind.append(sides.without(unit_rows(found), alike[picked]))
         plane = _plane(own.told()[:looks], torch.stack(kind), doubt)
@@ -382,26 +405,45 @@ def _plane(own: Tensor, strange: Tensor, doubt: float) -> Tensor:
     """Weights of w looks, and an offset, `(w + 1,)`: the logarithm of the odds to be the encoder's own.
 
     `own (w, k)` and `strange (w, n)` are what is looked at. Fisher's discriminant, in the direction that leads away from the
-    strangers, who lie closer together; only less than the anchors have speaks against a vector. Where both kinds lie far apart,
-    the odds turn near the strangers, and gently: a vector between them may be the encoder's own, of something else than the
-    anchors.
+    strangers, who lie closer together; only less than the anchors have speaks against a vector.
     """
     if own.shape[1] < FEW:
         return torch.tensor([0.0] * len(own) + [SURE], dtype=own.dtype, device=own.device)
-    kinds = (own, strange)
-    means = [kind.mean(1) for kind in kinds]
-    scatters = [torch.cov(kind, correction=0) for kind in kinds]
-    apart, both = means[0] - means[1], (scatters[0] + scatters[1]) / 2 * doubt**2
-    weights = _weights(apart, scatters[1] + OWN * scatters[0])
-    weights = weights * (weights @ apart) / (weights @ both @ weights).clamp(min=SMALLEST)
-    middles = [float(weights @ mean) for mean in means]
-    reaches = [REACH * doubt * math.sqrt(float(weights @ one @ weights)) for one in scatters]
-    turn, slope = sum(middles) / 2 - math.log(PRIOR / (1 - PRIOR)), 1.0
-    gap = (middles[0] - reaches[0]) - (middles[1] + reaches[1])
+    apart = own.mean(1) - strange.mean(1)
+    weights = _weights(apart, torch.cov(strange, correction=0) + OWN * torch.cov(own, correction=0))
+    slope, offset = _odds(weights @ own, weights @ strange, doubt)
+    return torch.cat([weights * slope, torch.tensor([offset], dtype=weights.dtype, device=weights.device)])
+
+
+def _odds(own: Tensor, strange: Tensor, doubt: float) -> tuple[float, float]:
+    """Slope and offset of the logarithm of the odds that a value is one of `own (k,)`, and not of `strange (n,)`.
+
+    Between their means, where alone it matters, own values are as normal as those below their mean, and strange ones as those
+    above theirs: own ones scatter much more, and most of it far from the strangers. The odds are those that both have where
+    they turn. Where both lie far apart, they turn near the strangers, and gently: a vector between them may be the encoder's
+    own, of something else than the anchors.
+    """
+    low, high = float(strange.mean()), float(own.mean())
+    apart = high - low
+    if not apart > 0:
+        return 0.0, math.log(PRIOR / (1 - PRIOR))
+    below, above = (
+        max(doubt * math.sqrt(float(beyond.square().sum() / (beyond > 0).sum().clamp(min=1))), SHARPEST * apart)
+        for beyond in ((high - own).clamp(min=0), (strange - low).clamp(min=0))
+    )
+    # The odds' logarithm at u above the strangers' mean: curve u² / 2 + rise u + least.
+    curve, rise = above**-2 - below**-2, apart / below**2
+    least = math.log(PRIOR / (1 - PRIOR) * above / below) - apart * rise / 2
+    turn = 0.0
+    if least < 0:
+        root = math.sqrt(max(rise**2 - 2 * curve * least, 0))
+        turn, least = min(-2 * least / (rise + root), apart), 0.0
+    slope = curve * turn + rise
+    reaches = [REACH * doubt * float(values.std(correction=0)) for values in (strange, own)]
+    gap = apart - sum(reaches)
     if gap > 0:
-        turn = min(turn, middles[1] + reaches[1] + gap / 4)
-        slope = min(slope, SURE / (gap / 4))
-    return torch.cat([weights, torch.tensor([-turn], dtype=weights.dtype, device=weights.device)]).mul(slope)
+        turn, slope, least = reaches[0] + gap / 4, min(slope, SURE / (gap / 4)), 0.0
+    return slope, least - slope * (low + turn)
 
 
 def _weights(apart: Tensor, scatter: Tensor) -> Tensor:

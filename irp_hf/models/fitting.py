@@ -130,6 +130,7 @@ def of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor
     values |= dict(zip(JUDGED, sizes, strict=True))
     config = IRPConfig(
         **values | {"num_landmarks": len(confidence.landmarks)},
+        unlifted=True if confidence.stretch is not None else None,
         source_size=pairs.source.shape[1],
         target_size=pairs.target.shape[1],
         method=choice.method,

@@ -35,7 +35,13 @@ def translation_of(config: IRPConfig, get: Callable[[str], Tensor]) -> Translati
     _, judged, sided = map(bool, config.judged)
     return Translation(
         INVERSES[config.method].folds_to.stored(get, gamma),
-        Confidence.stored(get, getattr(config, CONFIDENCE_GAMMA, None) or gamma, judged, sided),
+        Confidence.stored(
+            get,
+            getattr(config, CONFIDENCE_GAMMA, None) or gamma,
+            judged,
+            sided,
+            bool(getattr(config, "unlifted", None)),
+        ),
         get("source_mean"),
         get("source_lift") if config.lift else None,
         Statistics(get("target_mean"), get("target_scale")),

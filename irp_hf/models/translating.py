@@ -23,7 +23,8 @@ from irp_hf.maths.translation import Translation
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.rounding import translation_of
 
-DECIDE = ("method", "gamma", "lift", CONFIDENCE_GAMMA, *JUDGED)  # values of the configuration which a translation needs
+# Values of the configuration which a translation needs.
+DECIDE = ("method", "gamma", "lift", "unlifted", CONFIDENCE_GAMMA, *JUDGED)
 PIECEWISE = "Give fewer rows, a smaller chunk_size, or out=, a memory map that takes the result."
 
 

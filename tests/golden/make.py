@@ -34,6 +34,7 @@ ADAPTERS = {
     "pruned": dict(method="pruned", pruning_threshold=0.3, num_subspaces=3),
     "typical": dict(method="kernel", gamma=1.5, ridge=1e-2, lift=0.5),
     "typical-sides": dict(method="whitened", balance=0.5, ridge=0.1),
+    "typical-unlifted": dict(method="kernel", gamma=1.5, ridge=1e-2, lift=0.5),
 }
 
 

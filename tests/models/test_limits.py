@@ -246,6 +246,7 @@ def test_the_configuration_checks_its_types(field):
     [
         *({"confidence_gamma": value} for value in (True, "1", -1.0, float("nan"), float("inf"), 10**4200, [1.0])),
         *({name: True} for name in ("num_errors", "typical_rank")),
+        *({"unlifted": value} for value in ("yes", 2, [True])),
         *({"score": value} for value in (1.5, -2.0, float("nan"), float("inf"), True, 1e30)),
         *({"num_pairs": value} for value in (10**4200, 2**64, -1, True)),
         *({"condition_numbers": [value]} for value in (float("nan"), -1.0, True, "1")),
