@@ -77,13 +77,13 @@ class Chosen:
         for name in (name for name in OBJECTIVES if name in chosen.evaluation.measures()):
             sure = name != self.objective  # by which nothing was chosen: what may be chance is no news
             if name == self.objective or not self.given:
-                told += self._better(name, chosen, rivals, sure, self._why(name))
+                told += self._better(name, chosen, rivals, sure)
             if name == self.objective:
                 others = [row for row in self.rows if row.method not in titles]
                 told += self._better(name, chosen, others, sure, COMPARED)
         return told
 
-    def _better(self, name: str, chosen: Row, rows: list[Row], sure: bool, why: str) -> list[str]:
+    def _better(self, name: str, chosen: Row, rows: list[Row], sure: bool, why: str = "") -> list[str]:
         """A sentence on the best of these rows by a measure, where that is above the chosen one's; `sure`: beyond chance."""
         measured = [(row.evaluation.measures()[name], row.method) for row in rows if name in row.evaluation.measures()]
         if not measured:
@@ -94,12 +94,14 @@ class Chosen:
             return []
         by, where = among(name, self.num_anchors), "within" if chance else "beyond"
         figures = f"{method} reaches {number(best.mean)}, {chosen.method} {number(own.mean)}"
-        return [f"By {by}, {figures}, {where} the intervals: {why}."]
+        return [f"By {by}, {figures}, {where} the intervals: {why or self._why(name, chance)}."]
 
-    def _why(self, name: str) -> str:
-        """Why an inverse that is better by this measure was not chosen."""
+    def _why(self, name: str, chance: bool) -> str:
+        """Why an inverse that is better by this measure was not chosen; by `chance`, it may be."""
         if self.given:
             return "the method was given"
+        if name == self.objective and name != "cosine" and chance:
+            return "where that is not sure, the cosine decides"
         if name == self.objective:
             return "it was chosen with options that were given, or with a head that this report does not have"
         return f"objective={name!r} chooses by that"

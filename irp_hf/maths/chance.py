@@ -31,7 +31,7 @@ def chance_of(directions: Tensor, target: Tensor, groups: Tensor) -> Chance:
     `ū · t̄` and, with both sides centred, the variance `|U Tᵀ|² / (n² (n - 1))`. Of few groups it is no more than what each
     translation has with the target that fits it best.
     """
-    translated, true = (_group_means(rows, groups) for rows in (unit_rows(directions), target))
+    translated, true = (group_means(rows, groups) for rows in (unit_rows(directions), target))
     n, d = true.shape
     cosine = float((translated * true).sum(1).mean())
     middle = float(translated.mean(0) @ true.mean(0))
@@ -51,7 +51,7 @@ def clearly_more(directions: Tensor, target: Tensor, groups: Tensor, least: floa
 
     By Cauchy and Schwarz, `|U Tᵀ|` is at most `|U| |T|`.
     """
-    translated, true = (_group_means(rows, groups) for rows in (unit_rows(directions), target))
+    translated, true = (group_means(rows, groups) for rows in (unit_rows(directions), target))
     n = len(true)
     means = translated.mean(0), true.mean(0)
     spreads = [
@@ -63,7 +63,7 @@ def clearly_more(directions: Tensor, target: Tensor, groups: Tensor, least: floa
     return float((translated * true).sum() / n) > max(float(most), least)
 
 
-def _group_means(rows: Tensor, groups: Tensor) -> Tensor:
+def group_means(rows: Tensor, groups: Tensor) -> Tensor:
     """The mean of each group's rows `(k, d)`, shape (n, d)."""
     _, group, count = groups.unique(return_inverse=True, return_counts=True)
     if len(count) == len(rows):

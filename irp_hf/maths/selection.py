@@ -7,6 +7,7 @@ nonsense.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import refusal
+from irp_hf.maths.chance import group_means
 from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
 from irp_hf.maths.inverses import INVERSES
@@ -35,7 +37,10 @@ from irp_hf.maths.tuning_kernel import sample_of, takes_all, tune_lift
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
 BEHIND = 0.2  # of what its rival misses: so far behind on a sample, with few prunings, an inverse cannot win on all
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-Score = Callable[[Tensor], float]
+RESTORATION = 0.5  # where no objective surely says otherwise
+Score = Callable[[Tensor], Tensor]
+"""The objective `(k,)` of each of the translations `(k, d_Y)` of all anchors."""
+SURE = 2.0  # standard errors by which an objective must be ahead to overrule the cosine
 
 
 class Tried(NamedTuple):
@@ -47,27 +52,27 @@ class Tried(NamedTuple):
 
 
 class ByFolds:
-    """Translations `(k, d_Y)` and their objective, made once, when somebody asks for them; several threads may."""
+    """Translations `(k, d_Y)` and the objective `(k,)` of each, made once, when somebody asks for them; several threads may."""
 
-    def __init__(self, make: Callable[[], tuple[Tensor, float]]) -> None:
-        self._make: Callable[[], tuple[Tensor, float]] | None = make
-        self._found: tuple[Tensor, float] | None = None
+    def __init__(self, make: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        self._make: Callable[[], tuple[Tensor, Tensor]] | None = make
+        self._found: tuple[Tensor, Tensor] | None = None
         self._asking = threading.Lock()
 
     @own_arithmetic()
-    def found(self) -> tuple[Tensor, float]:
+    def found(self) -> tuple[Tensor, Tensor]:
         """Both."""
         with self._asking:
             if self._found is None:
-                self._found, self._make = cast(Callable[[], tuple[Tensor, float]], self._make)(), None
+                self._found, self._make = cast(Callable[[], tuple[Tensor, Tensor]], self._make)(), None
             return self._found
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _found_already, self.found()
 
 
-def _found_already(translated: Tensor, score: float) -> ByFolds:
-    return ByFolds(lambda: (translated, score))
+def _found_already(translated: Tensor, scores: Tensor) -> ByFolds:
+    return ByFolds(lambda: (translated, scores))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Choice:
     @property
     def fold_score(self) -> float:
         """The objective over the K folds that all methods share: it compares them fairly."""
-        return self.by_folds.found()[1]
+        return float(self.by_folds.found()[1].mean())
 
     @property
     def fold_translated(self) -> Tensor:
@@ -148,14 +153,31 @@ def select(
     lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None
     choices: list[Choice] = []
     for method in steps(methods):
-        if not choices or _may_win(method, _ranked(choices)[0], pairs, objective, given, labels):
+        if not choices or _may_win(method, by_rank(choices, pairs)[0], pairs, objective, given, labels):
             choices.append(_choose(method, pairs, objective, score, given, lift))
-    return _ranked(choices)
+    return by_rank(choices, pairs)
 
 
-def _ranked(choices: list[Choice]) -> list[Choice]:
-    """The best by the folds that all share first; of a single one nobody asks for its folds."""
-    return sorted(choices, key=lambda choice: choice.fold_score, reverse=True) if len(choices) > 1 else choices
+def by_rank(choices: list[Choice], pairs: Pairs) -> list[Choice]:
+    """The chosen one first, the others by the folds that all share; of a single one nobody asks for its folds."""
+    if len(choices) < 2:
+        return choices
+    angles = [float(cosines(choice.fold_translated, pairs.target).mean()) for choice in choices]
+    best = surely_best([choice.by_folds.found()[1] for choice in choices], angles, pairs)
+    return sorted(choices, key=lambda choice: (choice is choices[best], choice.fold_score), reverse=True)
+
+
+def surely_best(scores: Sequence[Tensor], angles: Sequence[float], pairs: Pairs) -> int:
+    """The number of the one with the best mean of its `scores (k,)`, where it is surely ahead of the one with the best angle.
+
+    Otherwise that one. The share of labels that agree hardly differs between candidates on a few hundred anchors, and the best
+    of many is then the luckiest: the cosine, which tells more of each row, decides. Rows that share an item count as one.
+    """
+    default = max(range(len(angles)), key=angles.__getitem__)
+    best = max(range(len(scores)), key=lambda one: float(scores[one].mean()))
+    gains = group_means((scores[best] - scores[default])[:, None], pairs.labels)[:, 0]
+    error = float(gains.std(correction=0)) / math.sqrt(len(gains))
+    return best if float(gains.mean()) > SURE * error else default
 
 
 def _may_win(
@@ -174,8 +196,12 @@ def _may_win(
         lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
         maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]
         found = [lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])]
-    there = score(vectors(found[0]))
-    return any(score(vectors(directions)) > there - BEHIND * (1 - there) for directions in roughly(folds, given))
+
+    def mean(directions: Tensor) -> float:
+        return float(score(vectors(directions)).mean())
+
+    there = mean(found[0])
+    return any(mean(directions) > there - BEHIND * (1 - there) for directions in roughly(folds, given))
 
 
 class _Vectors:
@@ -193,19 +219,19 @@ class _Vectors:
 
 
 def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
-    """The objective as a function of translations `(k, d_Y)` of all anchors."""
+    """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors."""
     target = pairs.target
     if objective == "neighbors":
         shared = pairs.shared
-        return lambda translated: float(neighbors_kept(translated, target, groups=shared).mean())
+        return lambda translated: neighbors_kept(translated, target, groups=shared)
     if objective == "agreement":
         if labels is None:
             raise refusal(
                 "labels", "those that the head gives, for objective='agreement'", "None", "Give the head's labels."
             )
         native = labels(target)
-        return lambda translated: float((labels(translated) == native).double().mean())
-    return lambda translated: float(cosines(translated, target).mean())
+        return lambda translated: (labels(translated) == native).double().to(target.device)
+    return lambda translated: cosines(translated, target)
 
 
 def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given, lift: float | None) -> Choice:
@@ -237,20 +263,21 @@ def choice_of(
     restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed) if any(restorations) else [])
     restored = restoration.restore(directions, restorations)
     translations = [vectors(one) for one in restored]
-    scores = [score(one) for one in translations]
-    best = max(range(len(scores)), key=scores.__getitem__)
+    rows = [score(one) for one in translations]
+    scores = [float(one.mean()) for one in rows]
+    best = surely_best(rows, [float(q == RESTORATION) for q in restorations], pairs)
     if len(scores) > 1:
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated, value = translations[best], scores[best]
-    by_folds = ByFolds(lambda: (translated, value))
+    translated, own = translations[best], rows[best]
+    by_folds = ByFolds(lambda: (translated, own))
     if solved is not None:
         left_out, chosen = solved.folds_left_out(folds), [restorations[best]]
 
-        def refitted() -> tuple[Tensor, float]:
-            (rows,) = restoration.restore(left_out(), chosen)
-            found = vectors(rows)
+        def refitted() -> tuple[Tensor, Tensor]:
+            (again,) = restoration.restore(left_out(), chosen)
+            found = vectors(again)
             return found, score(found)
 
         by_folds = ByFolds(refitted)
@@ -278,21 +305,23 @@ def _tune(
     lift: float | None,
 ) -> tuple[list[Tried], Candidate]:
     """The hyper-parameters tried, the best candidate by the objective first, and that candidate."""
-    return ranked(tune(method, pairs, given, lift, objective), vectors, objective, score)
+    return ranked(tune(method, pairs, given, lift, objective), pairs, vectors, objective, score)
 
 
 def ranked(
-    result: TuningResult, vectors: Callable[[Tensor], Tensor], objective: Objective, score: Score
+    result: TuningResult, pairs: Pairs, vectors: Callable[[Tensor], Tensor], objective: Objective, score: Score
 ) -> tuple[list[Tried], Candidate]:
     """The hyper-parameters tried with their objective, the best candidate's first, and that candidate."""
     candidates, trials = result
+    angles = [c.cosine for c in candidates]
     if objective == "cosine":
+        best = candidates[max(range(len(angles)), key=angles.__getitem__)]
         tried = [Tried(c.inverse, 0.0, c.cosine) for c in candidates]
         tried += [Tried(trial.inverse, 0.0, trial.cosine) for trial in trials]
     else:
-        tried = [Tried(c.inverse, 0.0, score(vectors(c.directions))) for c in candidates]
-    scores = {one.inverse: one.score for one in tried}
-    best = max(candidates, key=lambda candidate: scores[candidate.inverse])
+        rows = [score(vectors(c.directions)) for c in candidates]
+        best = candidates[surely_best(rows, angles, pairs)]
+        tried = [Tried(c.inverse, 0.0, float(one.mean())) for c, one in zip(candidates, rows, strict=True)]
     return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
 
 
@@ -311,4 +340,4 @@ def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Seque
         return (given.restoration,)
     if not inverse.restores:
         return (0.0,)
-    return (0.5,) if objective == "cosine" else RESTORATIONS
+    return (RESTORATION,) if objective == "cosine" else RESTORATIONS

@@ -15,7 +15,7 @@ from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPa
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.projection import denormalize, relative_projection
-from irp_hf.maths.selection import RESTORATION_FOLDS, Choice, choice_of, objective_score, ranked
+from irp_hf.maths.selection import RESTORATION_FOLDS, Choice, by_rank, choice_of, objective_score, ranked
 from irp_hf.maths.tuning_kernel import climb_ridges, less_smooth
 from irp_hf.maths.tuning_whitened import BALANCES, Judge, search
 
@@ -28,10 +28,10 @@ def select_from(sums: Sums, labels: Labels | None = None) -> list[Choice]:
     vectors = partial(denormalize, stats=judges.target_stats)
     choices = []
     for method in request.methods:
-        tried, best = ranked(TUNERS[method](sums), vectors, objective, score)
+        tried, best = ranked(TUNERS[method](sums), judges, vectors, objective, score)
         folds = judges.folds(RESTORATION_FOLDS, given.seed)
         choices.append(choice_of(method, best, tried, judges, folds, vectors, objective, score, given))
-    return sorted(choices, key=lambda choice: choice.fold_score, reverse=True)
+    return by_rank(choices, judges)
 
 
 class FromSums(Solved):
