@@ -22,10 +22,13 @@ class LandmarkSystem:
         for shift in SHIFTS:
             shifted = torch.add(self.second, self.own, alpha=ridge)
             shifted.diagonal().add_(shift * mean)
-            factor, failed = torch.linalg.cholesky_ex(shifted)
-            del shifted
+            failed = torch.empty((), dtype=torch.int32, device=shifted.device)
+            factor, by_columns = shifted.mT, shifted.mT  # as LAPACK has it: in place, for m² numbers may be many
+            torch.linalg.cholesky_ex(by_columns, out=(factor, failed))
             if not failed:
-                return torch.cholesky_solve(self.cross, factor)
+                half = torch.linalg.solve_triangular(factor, self.cross, upper=False)
+                found: Tensor = torch.linalg.solve_triangular(factor.mT, half, upper=True)
+                return found
         raise ArithmeticError(
             "no shift makes the sums positive definite"
         )  # of NaN, which is refused where rows are read
