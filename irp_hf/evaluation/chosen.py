@@ -13,6 +13,7 @@ from irp_hf.maths.inverses import INVERSES, Inverse
 from irp_hf.maths.request import OBJECTIVES
 
 COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
+UNSURE = "where that is not sure, the cosine decides"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
 
 
@@ -66,7 +67,8 @@ class Chosen:
             f"the others, {other.words}, {number(other.score)}."
         )
         less = round(other.score - best.score, 3)
-        return f"{text} The first was taken although it had {number(less)} less: {inverse.lower}." if less > 0 else text
+        why = inverse.lower if by_angle else UNSURE
+        return f"{text} The first was taken although it had {number(less)} less: {why}." if less > 0 else text
 
     def _surpassed(self) -> list[str]:
         """Why the chosen method is not another that the table shows better: by what it was chosen, or by chance."""
@@ -101,7 +103,7 @@ class Chosen:
         if self.given:
             return "the method was given"
         if name == self.objective and name != "cosine" and chance:
-            return "where that is not sure, the cosine decides"
+            return UNSURE
         if name == self.objective:
             return "it was chosen with options that were given, or with a head that this report does not have"
         return f"objective={name!r} chooses by that"

@@ -23,6 +23,7 @@ FAR_FEWER = 2 / 3  # of the anchors are independent, at most, to be worth a word
 SOME = 400  # anchors tell whether they are variants of fewer items
 PROMISED = 0.3  # cosine about the mean from which on more may be promised than will be kept
 LOST = 0.2  # of the cosine about the mean, at least, where whole groups are held out
+SURELY_LEFT = 0.65  # of it, by what is told cheaply, above which no refit finds less than the next
 LEFT = 0.45  # of it at most, where the likest go with a row: .5 to 1 of real tables, 0 to .4 of noisy copies
 
 
@@ -70,7 +71,13 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
         return ()
     numbers = torch.arange(len(some), dtype=torch.int64, device=some.device)
     folds = [list(numbers.tensor_split(FEW_FOLDS)), whole_folds(labels[some], numbers, FEW_FOLDS)]
-    own, apart = _among(choice, pairs, some, folds)
+    if len(folds[1]) < FEW_FOLDS:  # all are alike
+        return ()
+    own, apart = _nearly(choice, pairs, some, folds)
+    if own < PROMISED or apart > SURELY_LEFT * own:
+        return ()
+    few = Pairs(pairs.source[some], pairs.target[some], numbers)
+    own, apart = (_held_out(choice, few, way) for way in folds)
     if own < PROMISED or apart > LEFT * own:
         return ()
     words = (
@@ -81,10 +88,11 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
     return (Doubt("crowded", words),)
 
 
-def _among(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float]:
-    """What `_held_out` tells of `some` rows alone, for each of the ways to part them into folds.
+def _nearly(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float]:
+    """Nearly what `_held_out` tells of `some` rows alone, for each of the ways to part them into folds.
 
-    Of most inverses the rows' similarities tell all ways in closed form, with the means that all pairs have.
+    Of most inverses the rows' similarities tell all ways in closed form, with the means that all pairs have: too little of
+    folds that lie to one side of these, but so cheaply that refits are spared where nothing is amiss.
     """
     true = pairs.target_rows[some]
     # Where what is predicted is restored, so is what it is predicted from: all of it is linear.

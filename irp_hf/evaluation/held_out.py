@@ -232,14 +232,17 @@ def curve_sizes(num_pairs: int) -> list[int]:
 def learning_curve(
     pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
 ) -> Iterator[CurvePoint]:
-    """Fit on ever more of the pairs and evaluate on one fold that none of them is in."""
+    """Fit on ever more of the pairs and evaluate on one fold that none of them is in; a fold of one row gives no curve."""
     *rest, held = pairs.folds(CURVE_FOLDS, seed)
+    if len(held) < 2:
+        return
     train = torch.cat(rest)
     if pairs.copies:  # folds are sorted by their groups then
         order = pairs.permutation(seed)
         train = order[~torch.isin(order, held)]
-    for size in curve_sizes(len(pairs)):
-        few = train[:size]  # where the smallest fold is large, fewer than four of five are left
+    # Where the smallest fold is large, fewer than four of five are left.
+    for size in sorted({min(size, len(train)) for size in curve_sizes(len(pairs))}):
+        few = train[:size]
         translate = fit(pairs.take(few))
         evaluation = evaluate(translate(pairs.source[held]), pairs.target[held], labels, pairs.labels[held])
         yield CurvePoint(len(few), evaluation)

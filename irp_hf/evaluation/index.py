@@ -23,6 +23,8 @@ from irp_hf.maths.selection import Choice
 
 LEAST_ANCHORS = 4 * SMALLEST  # a quarter is held out, and searched
 LARGEST = 10**12
+FEW_SEARCHED = 100  # held-out anchors, of twice as many in all
+TOO_LOW = "Of so few anchors that is often too low: with 60 to 120, up to every second interval lay below the truth."
 TOO_WIDE = 0.2  # an interval that is wider tells hardly anything
 POINTS = 12  # of the curve that is drawn
 
@@ -101,6 +103,8 @@ class IndexReport(Printed):
                 f"Translated queries were held-out anchors and searched the {self.gallery:,} rows that were given{beyond}.",
                 "What a translated index keeps cannot be measured on rows of the target alone, and is told from the anchors.",
             ]
+            if self.searched < FEW_SEARCHED:
+                text.append(TOO_LOW)
         beyond = "; more is extrapolated over the index's size" if most > 10 * self.searched else ""
         text.append(
             f"Held-out anchors searched up to {self.searched:,} of themselves, which tells of {10 * self.searched:,} "

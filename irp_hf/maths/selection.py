@@ -40,7 +40,7 @@ RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESTORATION = 0.5  # where no objective surely says otherwise
 Score = Callable[[Tensor], Tensor]
 """The objective `(k,)` of each of the translations `(k, d_Y)` of all anchors."""
-SURE = 2.0  # standard errors by which an objective must be ahead to overrule the cosine
+SURE = 3.0  # standard errors by which an objective must be ahead, of a dozen candidates, to overrule the cosine
 
 
 class Tried(NamedTuple):
@@ -335,9 +335,9 @@ def _stretch(directions: Tensor, true: Tensor, restoration: float) -> Stretch:
 
 
 def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Sequence[float]:
-    """What may be chosen for q. Cosine alone would always choose 0."""
+    """What may be chosen for q. Cosine alone would always choose 0; so would neighbours, sought among rows that a fit had."""
     if given.restoration is not None:
         return (given.restoration,)
     if not inverse.restores:
         return (0.0,)
-    return (RESTORATION,) if objective == "cosine" else RESTORATIONS
+    return RESTORATIONS if objective == "agreement" else (RESTORATION,)

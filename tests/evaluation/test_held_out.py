@@ -1,5 +1,6 @@
 """Means, intervals, costs and curves: the numbers that a report prints."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 import torch
 from says import says
 
+from irp_hf import IRPAdapter
 from irp_hf.baselines import least_squares, procrustes
-from irp_hf.errors import InputError
+from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation import Measure, Reliability, bootstrap, evaluate
 from irp_hf.evaluation.costs import inverse_cost
 from irp_hf.evaluation.held_out import bound_coverage, curve_sizes, learning_curve, out_of_fold
 from irp_hf.evaluation.intervals import RESAMPLES, SEED, share, two_way_bootstrap
+from irp_hf.evaluation.report import Report
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.kernel import KernelInverse
@@ -186,6 +189,37 @@ def test_an_evaluation_prints_one_measure_a_line():
         "40 rows, ± half the 95 % interval"
     )
     assert str(Measure(0.552, 0.54, 0.564)) == ".552 ±.012"
+
+
+@pytest.mark.parametrize("sizes", [(21, 1, 1, 1), (60, 30, 8, 1, 1), (100, 100)])
+def test_groups_of_very_unequal_size_have_a_report_that_can_be_read_again(sizes):
+    """It would be refused in words about vectors that nobody gave, or have two points of one size and be refused when read."""
+    items, random = np.repeat(np.arange(len(sizes)), sizes), np.random.RandomState(0)
+    source = random.randn(len(sizes), 12)
+    target = source[items] @ random.randn(12, 9) + 0.3 * random.randn(len(items), 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        adapter = IRPAdapter.from_anchors(source[items], target, method="kernel", gamma=0.5, ridge=0.1, lift=0.0)
+        report = adapter.report(progress=False, baselines=[])
+    assert Report.from_dict(report.to_dict()) == report
+
+
+@pytest.mark.parametrize("source", ["one number", "one line", "a cube"])
+@pytest.mark.parametrize("method", ["pruned", "whitened", "kernel"])
+def test_sources_that_lie_equally_near_are_fitted(source, method):
+    """A look at the rows would end the fit in a ZeroDivisionError, or call the corners of a cube noisy copies."""
+    random = np.random.RandomState(0)
+    x = {
+        "one number": random.randn(100, 1),
+        "one line": random.randn(120, 1) * random.randn(40),
+        "a cube": 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1,
+    }[source]
+    y = np.tanh(x @ random.randn(x.shape[1], 5) / 3) + 0.01 * random.randn(len(x), 5)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        IRPAdapter.from_anchors(x, y, method=method)
+    if source == "a cube":
+        assert not any("most like them" in str(one.message) for one in told)
 
 
 @pytest.mark.parametrize(("n", "m"), [(5, 4), (1, 1)])

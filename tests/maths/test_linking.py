@@ -52,3 +52,9 @@ def test_noisy_copies_stay_together_at_any_noise():
         groups = linked_groups(x)
         assert all(len(groups[items == item].unique()) == 1 for item in range(10))
         assert 1 < len(groups.unique()) < 10
+
+
+def test_rows_equally_near_make_no_chain():
+    """The corners of a cube would all be one group, of which nothing is left to fit on."""
+    cube = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 7)
+    assert int(linked_groups(unit_rows(cube)).unique(return_counts=True)[1].max()) < 64

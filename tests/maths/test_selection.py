@@ -174,9 +174,9 @@ def test_the_luckiest_of_many_is_not_taken():
     for _ in range(40):
         agree = [(torch.rand(300, generator=random) < 0.7).double() for _ in angles]
         default += surely_best(agree, angles, anchors) == 0
-        ahead = torch.where(torch.rand(300, generator=random) < 0.15, 1.0, agree[0])  # right where the first was wrong
+        ahead = torch.where(torch.rand(300, generator=random) < 0.4, 1.0, agree[0])  # right where the first was wrong
         better += surely_best([agree[0], ahead], angles[:2], anchors) == 1
-    assert default > 30  # among nine rivals one is ahead by two errors more often than in one of forty
+    assert default > 36  # among nine rivals one may be ahead by chance
     assert better == 40
 
 
@@ -217,12 +217,15 @@ def test_the_chosen_comes_first_then_by_score(objective, method):
         assert choice.tried[0].inverse == choice.inverse
         rest = [candidate.score for candidate in choice.tried[1:]]
         assert rest == sorted(rest, reverse=True)
+        if (objective, method) == ("neighbors", "kernel"):  # γ, λ and q are chosen already
+            assert choice.runner_up is None
+            continue
         assert choice.runner_up == choice.tried[1]
         assert len({candidate[:2] for candidate in choice.tried}) == len(choice.tried)
         if objective == "cosine" and method != "pruned":
             top = choice.tried[0].score
             assert rest[0] - top <= (2 * FLAT + NEARLY) * (1 - top)
-        elif objective != "cosine":
+        elif objective == "agreement":
             assert choice.tried[0].restoration == choice.restoration
             assert choice.tried[0].score == choice.score
 
