@@ -57,7 +57,9 @@ class Rows:
             raise refusal(name, "a matrix (rows, width)", f"shape {shape}", cure)
         self.num_rows, self.width = shape
         if self.num_rows < least or not self.width:
-            raise refusal(name, "at least one row and one column", f"shape {shape}", "Give at least one row.")
+            raise refusal(
+                name, "at least one row and one column", f"shape {shape}", "Give at least one row of numbers."
+            )
         if width is not None and self.width != width:
             if other is not None and self.width == other[1]:
                 advice = f"So wide are vectors of the {other[0]}: source and target look swapped. {advice}"

@@ -114,7 +114,7 @@ class IndexReport(Printed):
         wide = [share.num_rows for share, measure in measures if measure.high - measure.low > TOO_WIDE]
         if wide:
             rows = "" if self.gallery is not None else ", and so do rows of the index itself, gallery="
-            text.append(f"From {min(wide):,} rows on an interval is too wide to plan by: more anchors narrow it{rows}.")
+            text.append(f"The interval for {min(wide):,} rows is too wide to plan by: more anchors narrow it{rows}.")
         return " ".join(text)
 
 

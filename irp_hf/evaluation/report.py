@@ -172,8 +172,8 @@ class Report(Printed):
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
             f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
             f"Every anchor was translated by a fit on {other_folds(groups)}"
-            f"{', and MRR searches its own fold alone, the rows which that fit never had' if self._ranked() else ''}; ± is "
-            f"half the 95 % interval.{few and f' {few}'}"
+            f"{'; for MRR it is sought in its own fold, which that fit never had' if self._ranked() else ''}; ± is half the "
+            f"95 % interval.{few and f' {few}'}"
         )
 
     def _ranked(self) -> bool:

@@ -321,9 +321,17 @@ def test_it_is_said_wherever_a_report_is_shown():
         assert "report(index_size=)" not in text
         flat = " ".join(text.split())
         assert "searched up to 75 of themselves, which tells of 750 rows; more is extrapolated" in flat
-        assert "From 5,000 rows on an interval is too wide to plan by" in flat
+        assert "The interval for 5,000 rows is too wide to plan by" in flat
     assert all(len(line) <= WIDTH for line in str(found).splitlines())
     assert "report(index_size=)" in by_hand().to_markdown()
+
+
+def test_what_few_anchors_tell_of_a_gallery_is_said_to_be_too_low():
+    """With 60 to 120 anchors every second interval lay below the truth, and a report without a gallery was right."""
+    found = replace(index(), gallery=3000)
+    assert "is often too low" in found.caption()
+    assert "is often too low" not in index().caption()
+    assert "is often too low" not in replace(found, searched=100).caption()
 
 
 def test_it_is_drawn_dashed_where_it_is_extrapolated():

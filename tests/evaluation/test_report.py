@@ -73,8 +73,7 @@ def test_a_report_prints_as_a_table():
     """The text is what users read first: marks, alignment, intervals, conclusions."""
     assert str(report()) == (
         "1,000 parallel anchors, 384 → 768 wide. Every anchor was translated by a fit on the other 9 of 10\n"
-        "folds, and MRR searches its own fold alone, the rows which that fit never had; ± is half the 95 %\n"
-        "interval.\n"
+        "folds; for MRR it is sought in its own fold, which that fit never had; ± is half the 95 % interval.\n"
         "\n"
         "                                neighbours         MRR\n"
         "  method               cosine  among 1,000   among 100  mult-adds  µs/vector     size\n"
@@ -116,7 +115,7 @@ def test_rows_that_do_not_belong_together_are_named():
     assert "Check that row i of both is the same item." in shuffled
 
 
-SEARCH = re.compile(r"neighbours|MRR(?! searches)")
+SEARCH = re.compile(r"neighbours|MRR(?! it is sought)")
 
 
 def test_a_figure_of_a_search_names_its_pool():
@@ -141,7 +140,7 @@ def test_a_search_among_rows_that_fits_had_is_not_shown():
     head, curve = (table[0] for table in old.tables())
     assert not any("MRR" in title for title in head)
     assert "MRR among 200" in curve
-    assert "MRR searches" not in str(old)
+    assert "for MRR" not in str(old)
     assert "MRR among 100" in report().tables()[0][0]
 
 
