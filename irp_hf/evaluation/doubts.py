@@ -56,13 +56,14 @@ def doubts(
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
     sides_apart = coordinates(source, target)
-    runs, batches = misaligned_runs(*sides_apart), reversed_batches(*sides_apart)
+    by_class = _stand_by_class(pairs)
+    runs, batches = ([], None) if by_class else (misaligned_runs(*sides_apart), reversed_batches(*sides_apart))
     if batches is not None and all(run.found < batches.found for run in runs):  # of which runs show a part
         found = _in_batches(batches)
     else:
         found = misaligned(runs, len(source))
     if not found and not (found := by_chance(pairs, directions)):
-        block = shuffled_block(*sides_apart)
+        block = None if by_class else shuffled_block(*sides_apart)
         found = in_any_order([] if block is None else [block])
     for name, rows in (("sources", source), ("targets", target)):
         found += constant(name, rows)
@@ -77,6 +78,12 @@ def doubts(
     if objective == "agreement" and labels is not None:
         found += of_labels(labels, pairs.target)
     return tuple(found)
+
+
+def _stand_by_class(pairs: Pairs) -> bool:
+    """Whether targets are classes, and rows stand sorted by them: no fit on other stretches of rows knows a class then."""
+    targets = pairs.groups.targets
+    return pairs.groups.by == "source" and float((targets[1:] == targets[:-1]).double().mean()) > 0.5
 
 
 def _in_batches(batches: Batches) -> list[Doubt]:

@@ -393,3 +393,14 @@ def test_landmarks_that_were_asked_for_are_printed():
     assert repr(fit(X, Y, method="kernel", num_landmarks=100)[0]).endswith("kernel, 241 anchors over 100 landmarks)")
     assert repr(fit(X, Y, method="kernel")[0]).endswith("kernel, 241 anchors)")
     assert "landmarks" not in repr(fit(X, Y, method="whitened")[0])
+
+
+def test_classes_that_stand_one_after_the_other_are_not_out_of_step():
+    """Who follows the advice to turn a side, or to look for lost rows, destroys pairs that are right."""
+    random = np.random.RandomState(1)
+    names, items = random.randn(30, 24), np.arange(30).repeat(30)
+    x = (random.randn(30, 12)[items] + 0.5 * random.randn(900, 12)) @ random.randn(12, 40)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        IRPAdapter.from_anchors(x, names[items], method="kernel", gamma=2.0, ridge=0.1, lift=0.0)
+    assert not any("sources fit" in str(one.message) for one in found)
