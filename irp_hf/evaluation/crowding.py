@@ -73,8 +73,8 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
     folds = [list(numbers.tensor_split(FEW_FOLDS)), whole_folds(labels[some], numbers, FEW_FOLDS)]
     if len(folds[1]) < FEW_FOLDS:  # all are alike
         return ()
-    own, apart = _nearly(choice, pairs, some, folds)
-    if own < PROMISED or apart > SURELY_LEFT * own:
+    nearly = _nearly(choice, pairs, some, folds)
+    if nearly is not None and (nearly[0] < PROMISED or nearly[1] > SURELY_LEFT * nearly[0]):
         return ()
     few = Pairs(pairs.source[some], pairs.target[some], numbers)
     own, apart = (_held_out(choice, few, way) for way in folds)
@@ -88,18 +88,17 @@ def _beside_their_like(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, 
     return (Doubt("crowded", words),)
 
 
-def _nearly(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float]:
-    """Nearly what `_held_out` tells of `some` rows alone, for each of the ways to part them into folds.
+def _nearly(choice: Choice, pairs: Pairs, some: Tensor, ways: Sequence[list[Tensor]]) -> list[float] | None:
+    """Nearly what `_held_out` tells of `some` rows alone, for each of the ways to part them into folds; None of some inverses.
 
-    Of most inverses the rows' similarities tell all ways in closed form, with the means that all pairs have: too little of
+    Of the others the rows' similarities tell all ways in closed form, with the means that all pairs have: too little of
     folds that lie to one side of these, but so cheaply that refits are spared where nothing is amiss.
     """
     true = pairs.target_rows[some]
     # Where what is predicted is restored, so is what it is predicted from: all of it is linear.
     found = left_out_by(choice.inverse, pairs, some, sums_of_columns(choice.stretch(true)), ways)
     if found is None:
-        few = Pairs(pairs.source[some], pairs.target[some], torch.arange(len(some), device=some.device))
-        return [_held_out(choice, few, folds) for folds in ways]
+        return None
     wanted = sums_of_columns(true)
     return [float(cosines(directions, wanted).mean()) for directions in found]
 
