@@ -43,7 +43,7 @@ def fewer_than_they_look(choice: Choice, pairs: Pairs, num_given: int, seed: int
 
 
 def _in_tight_groups(choice: Choice, pairs: Pairs, seed: int) -> tuple[Doubt, ...]:
-    found = tight_groups(pairs.source_rows)
+    found = tight_groups(pairs.source_rows, pairs.known_cosines)
     if found is None:
         return ()
     labels, width = found

@@ -23,6 +23,7 @@ from irp_hf.maths.inverses.carriers import Carriers
 from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import among
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.typicality import FEW, Typicality, learn_typicality, stretches
 
@@ -136,10 +137,10 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     true = cosines(choice.translated, pairs.target)
     wanted, missing = (true - true.mean())[:, None], float((true - true.mean()).square().sum()) or 1.0
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
-    known = None if choice.solved is None else choice.solved.cosines
+    known = _known_cosines(choice, pairs, landmarks)
     similar = pairs.lifted(choice.inverse.lift) @ landmarks.T if known is None else known
     typicality, typical = learn_typicality(pairs, choice.inverse.lift, landmarks, gamma, similar)
-    own = landmarks[carriers] @ landmarks[carriers].T
+    own = landmarks[carriers] @ landmarks[carriers].T if known is None else among(known, carriers)
     nearby_of = Carriers(similar[:, carriers], own, gamma, wanted, pairs.copies)
 
     @cache
@@ -246,6 +247,15 @@ def _landmarks(choice: Choice, pairs: Pairs) -> tuple[Tensor, float]:
         return folded.landmarks, folded.gamma
     rows = pairs.lifted(choice.inverse.lift)
     return rows[_some(len(rows), NUM_LANDMARKS, rows.device)], KernelInverse.gamma
+
+
+def _known_cosines(choice: Choice, pairs: Pairs, landmarks: Tensor) -> Tensor | None:
+    """Those of the rows with each other `(k, k)`, where all of them are landmarks and somebody has computed them."""
+    if choice.solved is not None and choice.solved.cosines is not None:
+        return choice.solved.cosines
+    if pairs.known_cosines is None or not torch.equal(pairs.lifted(choice.inverse.lift), landmarks):
+        return None
+    return pairs.cosines_at(choice.inverse.lift)
 
 
 def _some(count: int, most: int, device: torch.device) -> Tensor:

@@ -231,8 +231,10 @@ def _is_dense(centred: Tensor, radius: Tensor, edges: Tensor) -> bool:
     return around > max(within, len(edges.unique()) * len(rows) / k)  # those that have copies may be few
 
 
-def tight_groups(rows: Tensor) -> tuple[Tensor, float] | None:
+def tight_groups(rows: Tensor, cosines: Tensor | None = None) -> tuple[Tensor, float] | None:
     """The number `(k,)` of the tight group that each of the unit `rows (k, d)` lies in, and how near rows of a group are.
+
+    `cosines (k, k)` of the rows with each other spare their products, where they are known.
 
     None where there are no such groups: most rows must have another within that distance, hardly any one a little farther
     off, and there must be three rows to two groups on average. Near duplicates among other rows, and rows that lie near each
@@ -241,7 +243,10 @@ def tight_groups(rows: Tensor) -> tuple[Tensor, float] | None:
     k = len(rows)
     few = torch.linspace(0, k - 1, min(k, WITNESSES), dtype=torch.float32, device="cpu").long().to(rows.device)
     single = rows.to(working_dtype(torch.float32, rows.device))  # rounding is far below the narrowest of TIGHT
-    similar = torch.cat([single[part] @ single.T for part in few.split(max(1, BLOCK // k))])
+    if cosines is None:
+        similar = torch.cat([single[part] @ single.T for part in few.split(max(1, BLOCK // k))])
+    else:
+        similar = cosines[few].to(single.dtype)
     similar[torch.arange(len(few), device=rows.device), few] = -1  # a row is not its own neighbour
     for width in TIGHT:
         near, around = (similar >= 1 - (reach * width) ** 2 / 2 for reach in (1.0, GAP))

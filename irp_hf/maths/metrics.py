@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
-from irp_hf.maths.projection import unit_rows
+from irp_hf.maths.projection import norms, unit_rows
 
 Labels = Callable[[Tensor], Tensor]
 """The labels `(n,)` that a head gives to vectors `(n, d)` of the target space."""
@@ -20,7 +20,9 @@ HIDDEN = -2.0  # a cosine below all
 
 def cosines(translated: Tensor, true: Tensor) -> Tensor:
     """Cosine `(n,)` of each translated vector with the true one, both `(n, d)`."""
-    return (unit_rows(translated) * unit_rows(true)).sum(1)
+    dtype = torch.promote_types(translated.dtype, true.dtype)
+    products: Tensor = torch.linalg.vecdot(unit_rows(translated).to(dtype), true.to(dtype))
+    return products / norms(true)[:, 0]
 
 
 def neighbors_kept(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from irp_hf.maths.groups import Groups, can_hold_out, first_groups, group_rows, groups_by_size, whole_folds
 from irp_hf.maths.projection import Statistics, among, inner_products, lifted_cosines, normalize, statistics
+
+Made = TypeVar("Made")
 
 
 def distinct_pairs(source: Tensor, target: Tensor) -> Pairs:
@@ -33,6 +37,7 @@ class Pairs:
         `stats` are the means and scales of both sides, where more pairs than these tell them.
         """
         self._labels = labels
+        self._made: dict[Hashable, Any] = {}
         self.source, self.target = source.double(), target.double()
         own = (statistics(self.source), statistics(self.target)) if stats is None else stats
         self.source_stats, self.target_stats = own
@@ -97,6 +102,13 @@ class Pairs:
     def shared(self) -> Tensor | None:
         """The `labels`, where two rows share something; None where each row is a group of its own."""
         return self.labels if self.copies else None
+
+    def once(self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, which is made once for these pairs, whoever asks for it by this name."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: Made = self._made[name]
+        return found
 
     def take(self, rows: Tensor) -> Pairs:
         """The pairs of these row numbers, normalised by themselves: nothing of the others leaks in. Groups stay as they are."""

@@ -36,8 +36,13 @@ def unit_rows(x: Tensor) -> Tensor:
 
     So does, by degrees, one that is so short that the squares of its numbers are lost (1e-17 in float32).
     """
-    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x / norms.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
+    return x / norms(x)
+
+
+def norms(x: Tensor) -> Tensor:
+    """Lengths `(n, 1)` of the rows of `x (n, d)`, by which they have a direction: of too short ones, the least that counts."""
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return lengths.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
 
 
 def inner_products(rows: Tensor) -> Tensor:

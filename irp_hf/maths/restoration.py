@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -48,81 +49,130 @@ class Stretch:
         return torch.addmm(self.rest * rows, along, self.directions.T)
 
 
-def leading_directions(target: Tensor) -> Tensor:
-    """The leading principal directions `(d, r)` of unit rows `target (k, d)` about the origin: all of few, 96 of many."""
+def subspace_of(target: Tensor) -> Tensor | None:
+    """An orthonormal basis `(d, 192)` of where the leading directions of unit rows `target (k, d)` lie; None of few dimensions.
+
+    All of these are leading.
+    """
     d = target.shape[1]
     if d <= FEW:
-        directions: Tensor = torch.linalg.eigh(target.T @ target).eigenvectors
-        return directions
+        return None
     generator = torch.Generator("cpu").manual_seed(0)
     rows = target.to(working_dtype(torch.float32, target.device))  # which directions they are is all that is asked
     basis = torch.randn(d, 2 * LEADING, generator=generator, dtype=rows.dtype, device="cpu").to(rows.device)
     for _ in range(ROUNDS):
         basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
-    coordinates = rows @ basis
-    rotation: Tensor = torch.linalg.eigh(coordinates.T @ coordinates).eigenvectors
-    return (basis @ rotation[:, -LEADING:]).to(target.dtype)
+    return basis
+
+
+class Seen(NamedTuple):
+    """Unit rows as a subspace shows them."""
+
+    along: Tensor
+    """Their coordinates in it, shape (n, p)."""
+    squares: Tensor
+    """Of their lengths, shape (n,)."""
+
+    @classmethod
+    def of(cls, rows: Tensor, basis: Tensor | None) -> Seen:
+        """`rows (n, d)` by the `basis (d, p)`, or as they are."""
+        return cls(rows if basis is None else rows.to(basis.dtype) @ basis, rows.square().sum(1))
+
+    def among(self, rows: Tensor) -> Seen:
+        """Those of these numbers `(m,)`."""
+        return Seen(self.along[rows], self.squares[rows])
+
+    def variances(self, axes: Tensor) -> Tensor:
+        """Mean squares `(r + 1,)` along `axes (p, r)` of the subspace, and of all the rest."""
+        along = (self.along @ axes).to(self.squares.dtype).square().mean(0)
+        return torch.cat([along, (self.squares.mean() - along.sum())[None].clamp(min=0)])
 
 
 class Spectrum(NamedTuple):
     """How the target's unit rows spread."""
 
-    directions: Tensor
-    """The leading principal ones, shape (d, r)."""
+    axes: Tensor
+    """The leading principal directions, in coordinates of the subspace, shape (p, r)."""
     variances: Tensor
     """Along each, and of all the rest, shape (r + 1,)."""
 
+    @classmethod
+    def of(cls, target: Seen, whole: bool) -> Spectrum:
+        """That of the target's rows about the origin; the subspace may be the `whole` space."""
+        axes: Tensor = torch.linalg.eigh(target.along.T @ target.along).eigenvectors
+        axes = axes if whole else axes[:, -LEADING:]
+        variances = target.variances(axes)
+        if whole:  # nothing is left but rounding
+            variances[-1] = 0
+        return cls(axes, variances)
 
-def spectrum_of(target: Tensor) -> Spectrum:
-    """That of unit rows `target (k, d)` about the origin."""
-    directions = leading_directions(target)
-    return Spectrum(directions, _variances(target, directions))
-
-
-class Restoration:
-    """The stretch of every principal direction, for any q from one comparison."""
-
-    def __init__(self, translated: Tensor, spectrum: Spectrum) -> None:
-        """Compare out-of-fold unit rows `translated (k, d)` with the spectrum of what they should be.
+    def ratio(self, translated: Seen, width: int) -> Tensor:
+        """`w_j / v_j (r + 1,)` of out-of-fold unit rows so wide; 1 along what no anchor has.
 
         The row norm that follows makes the overall scale irrelevant.
         """
-        self.directions, wanted = spectrum
-        given = _variances(translated, self.directions)
+        wanted, given = self.variances, translated.variances(self.axes)
         ratio = wanted / given.clamp(min=torch.finfo(given.dtype).tiny)
-        known = wanted > wanted.max() * translated.shape[1] * torch.finfo(given.dtype).eps
-        self.ratio = torch.where(known, ratio.clamp(1 / LARGEST, LARGEST), 1.0)
-
-    def stretch(self, restoration: float) -> Stretch:
-        """Multiplies translations by `(w_j / v_j)^(q/2)`."""
-        factors = self.ratio.pow(restoration / 2)
-        return Stretch(self.directions, factors[:-1], factors[-1])
+        known = wanted > wanted.max() * width * torch.finfo(given.dtype).eps
+        return torch.where(known, ratio.clamp(1 / LARGEST, LARGEST), 1.0)
 
 
-def _variances(rows: Tensor, directions: Tensor) -> Tensor:
-    """Mean squares `(r + 1,)` of unit `rows (k, d)` along `directions (d, r)`, and of all the rest."""
-    along = (rows @ directions).square().mean(0)
-    rest = rows.square().sum(1).mean() - along.sum()
-    if directions.shape[0] == directions.shape[1]:  # nothing is left but rounding
-        rest = torch.zeros_like(rest)
-    return torch.cat([along, rest[None].clamp(min=0)])
+class Restoration:
+    """Restoration of out-of-fold translations by what a target's anchors tell.
 
+    One subspace of the target serves all of it, in which the principal directions are found anew for each fold.
+    """
 
-class FoldRestoration:
-    """Restoration of out-of-fold translations by what the other folds tell: no row scales itself."""
-
-    def __init__(self, target: Tensor, folds: list[Tensor]) -> None:
+    def __init__(self, target: Tensor, folds: Sequence[Tensor]) -> None:
         """The spectrum of unit rows `target (k, d)` once per fold, for all translations to be compared with it."""
-        self.folds = folds
+        self.width, self.folds = target.shape[1], folds
+        self.basis = subspace_of(target)
+        self.target = Seen.of(target, self.basis)
         self.rest = [others(fold, len(target)) for fold in folds]
-        self.spectra = [spectrum_of(target[rest]) for rest in self.rest]
+        self.spectra = [self._spectrum(self.target.among(rest)) for rest in self.rest]
 
-    def restore(self, translated: Tensor, restorations: Sequence[float]) -> list[Tensor]:
-        """`translated (k, d)` restored, for each q; 0 leaves it as it is, and asks for no folds."""
-        restored = [torch.empty_like(translated) if q else translated for q in restorations]
-        for fold, rest, spectrum in zip(self.folds, self.rest, self.spectra, strict=True):
-            restoration = Restoration(unit_rows(translated[rest]), spectrum)
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """That of all rows."""
+        return self._spectrum(self.target)
+
+    def of(self, translated: Tensor) -> Restored:
+        """That of out-of-fold `translated (k, d)`."""
+        return Restored(self, translated)
+
+    def directions(self, spectrum: Spectrum) -> Tensor:
+        """The principal directions `(d, r)` themselves."""
+        axes = spectrum.axes if self.basis is None else self.basis @ spectrum.axes
+        return axes.to(self.target.squares.dtype)
+
+    def _spectrum(self, target: Seen) -> Spectrum:
+        return Spectrum.of(target, self.basis is None)
+
+
+class Restored:
+    """Out-of-fold translations beside their target, for any q from one comparison."""
+
+    def __init__(self, restoration: Restoration, translated: Tensor) -> None:
+        """Compare `translated (k, d)`, of any lengths, with what they should be."""
+        self.by, self.translated = restoration, translated
+        self.seen = Seen.of(unit_rows(translated), restoration.basis)
+
+    def rows(self, restorations: Sequence[float]) -> list[Tensor]:
+        """The rows restored by what the other folds tell, for each q: none scales itself. 0 leaves them as they are."""
+        restored = [torch.empty_like(self.translated) if q else self.translated for q in restorations]
+        for fold, rest, spectrum in zip(self.by.folds, self.by.rest, self.by.spectra, strict=True):
+            ratio, directions = spectrum.ratio(self.seen.among(rest), self.by.width), self.by.directions(spectrum)
             for rows, q in zip(restored, restorations, strict=True):
                 if q:
-                    rows[fold] = restoration.stretch(q)(translated[fold])
+                    rows[fold] = _stretch(directions, ratio, q)(self.translated[fold])
         return restored
+
+    def stretch(self, restoration: float) -> Stretch:
+        """That of all rows: multiplies translations by `(w_j / v_j)^(q/2)`."""
+        spectrum = self.by.spectrum
+        return _stretch(self.by.directions(spectrum), spectrum.ratio(self.seen, self.by.width), restoration)
+
+
+def _stretch(directions: Tensor, ratio: Tensor, restoration: float) -> Stretch:
+    factors = ratio.pow(restoration / 2)
+    return Stretch(directions, factors[:-1], factors[-1])

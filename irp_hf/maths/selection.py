@@ -26,11 +26,12 @@ from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.inverses.kernel import Solved
+from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import denormalize, unit_rows
+from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.restoration import FoldRestoration, Restoration, Stretch, spectrum_of
+from irp_hf.maths.restoration import Restoration, Stretch
 from irp_hf.maths.tuning import ROUGHLY, tune
 from irp_hf.maths.tuning_kernel import sample_of, takes_all, tune_lift
 
@@ -121,7 +122,10 @@ class Choice:
         """The same before its scale is restored."""
         if self.solved is not None:
             return self.solved.fold()
-        return self.inverse.fold(pairs.lifted(self.inverse.lift), pairs.target_rows)
+        rows, lift = pairs.lifted(self.inverse.lift), self.inverse.lift
+        if isinstance(self.inverse, WhitenedInverse) and pairs.known_cosines is not None:
+            return self.inverse.fold(rows, pairs.target_rows, pairs.cosines_at(lift))
+        return self.inverse.fold(rows, pairs.target_rows)
 
     def kept(self) -> Choice:
         """Without what only the fit itself needs: the solution and the directions, most of the memory."""
@@ -260,8 +264,9 @@ def choice_of(
     inverse, directions, true, solved = candidate.inverse, candidate.directions, candidate.true, candidate.solved
 
     restorations = _restorations(inverse, objective, given)
-    restoration = FoldRestoration(true, pairs.folds(RESTORATION_FOLDS, given.seed) if any(restorations) else [])
-    restored = restoration.restore(directions, restorations)
+    restorer = _restorer(true, pairs, given.seed) if any(restorations) else None
+    found = None if restorer is None else restorer.of(directions)
+    restored = [directions] if found is None else found.rows(restorations)
     translations = [vectors(one) for one in restored]
     rows = [score(one) for one in translations]
     scores = [float(one.mean()) for one in rows]
@@ -276,7 +281,9 @@ def choice_of(
         left_out, chosen = solved.folds_left_out(folds), [restorations[best]]
 
         def refitted() -> tuple[Tensor, Tensor]:
-            (again,) = restoration.restore(left_out(), chosen)
+            again = left_out()
+            if restorer is not None:
+                (again,) = restorer.of(again).rows(chosen)
             found = vectors(again)
             return found, score(found)
 
@@ -290,7 +297,7 @@ def choice_of(
         directions=restored[best],
         translated=translated,
         by_folds=by_folds,
-        stretch=_stretch(directions, true, restorations[best]),
+        stretch=found.stretch(restorations[best]) if found is not None and restorations[best] else Stretch.none(true),
         solved=solved,
     )
 
@@ -325,13 +332,13 @@ def ranked(
     return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
 
 
-def _stretch(directions: Tensor, true: Tensor, restoration: float) -> Stretch:
-    """The restoration q by all out-of-fold `directions (k, d_Y)` of the unit rows `true (k, d_Y)`."""
-    return (
-        Restoration(unit_rows(directions), spectrum_of(true)).stretch(restoration)
-        if restoration
-        else Stretch.none(true)
-    )
+def _restorer(true: Tensor, pairs: Pairs, seed: int) -> Restoration:
+    """The restoration of translations of the unit rows `true (k, d_Y)`, whose spectra all methods share that centre alike."""
+
+    def make() -> Restoration:
+        return Restoration(true, pairs.folds(RESTORATION_FOLDS, seed))
+
+    return pairs.once(("restoration", seed), make) if true is pairs.target_rows else make()
 
 
 def _restorations(inverse: Inverse, objective: Objective, given: Given) -> Sequence[float]:

@@ -165,15 +165,17 @@ def learn_typicality(
         .repeat(-(-100 // k))[:NUM_STRANGERS]
         .to(cosines.device)
     )
-    planes, single = [], landmarks.to(rough).T
-    for strangers, looks in STRANGERS:
-        found = strangers(pairs.source[picked], stats, generator)
-        directions = normalize(found, stats)
-        similar = (directions.to(rough) @ single).to(found.dtype).masked_fill(itself[picked], -1)
-        kind = [spreads.without(directions, alike[picked]), _nearest(similar, gamma)]
+    found = [strangers(pairs.source[picked], stats, generator) for strangers, _ in STRANGERS]
+    directions, times = normalize(torch.cat(found), stats), len(STRANGERS)
+    similar = (directions.to(rough) @ landmarks.to(rough).T).to(rows.dtype)
+    similar.masked_fill_(itself[picked].repeat(times, 1), -1)
+    spreading = spreads.without(directions, alike[picked].repeat(times)).chunk(times)
+    near, planes, told = _nearest(similar, gamma).chunk(times), [], own.told()
+    for place, (_, looks) in enumerate(STRANGERS):
+        kind = [spreading[place], near[place]]
         if looks > len(kind):
-            kind.append(sides.without(unit_rows(found), alike[picked]))
-        plane = _plane(own.told()[:looks], torch.stack(kind), doubt)
+            kind.append(sides.without(unit_rows(found[place]), alike[picked]))
+        plane = _plane(told[:looks], torch.stack(kind), doubt)
         planes.append(torch.cat([plane[:-1], plane.new_zeros(3 - looks), plane[-1:]]))
     typicality = Typicality(spreads.directions, lengths, torch.stack(planes), sides.towards)
     return typicality, typicality.of(own)
@@ -217,13 +219,15 @@ class Spreads:
         ridge = RIDGE * float(inner.trace()) / d or 1.0
         eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
         factor = torch.linalg.cholesky(inner + ridge * eye)
-        self.rows = rows
+        self.rows, self.ridge, self.inverse = rows, ridge, torch.cholesky_inverse(factor)
         if d <= k:
-            root = _root(eye - ridge * torch.cholesky_inverse(factor))
+            root = _root(eye - ridge * self.inverse)
+            self.own = self._distance(rows, root)
         else:
             root = torch.linalg.solve_triangular(factor, rows, upper=False).T / math.sqrt(k - 1)
-        self.root, self.projected = root, rows @ root
-        self.directions = root.to(self.given.dtype)
+            # With `A = R Rᵀ / (k - 1) + ρI`, `R root rootᵀ Rᵀ / (k - 1)` is `A - 2ρI + ρ² A⁻¹`: no row has to be projected.
+            self.own = (k - 1) * ridge * (1 - ridge * self.inverse.diagonal())
+        self.root, self.directions = root, root.to(self.given.dtype)
         """Directions that are shrunk by the ridge, shape (d, r)."""
         self.weight = k / (k - 1) ** 2 / ridge  # of one row in the covariance of all, whose mean moves without it too
 
@@ -232,17 +236,32 @@ class Spreads:
         return _FewRows(self.rows, self.lengths)
 
     def without(self, found: Tensor, left_out: Tensor) -> Tensor:
-        """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names."""
+        """Spread `(n,)` of unit rows `found (n, d)`, each by all rows but that one which `left_out (n,)` names.
+
+        The rows themselves, as they were given, are found each by all others.
+        """
         if len(self.rows) <= EXACT:
             return _spread(self._few.distances(found, left_out))
-        same, dtype, found = found is self.given, found.dtype, found.to(self.rows.dtype)
-        vectors = found, self.projected if same else found @ self.root
-        rows = self.rows[left_out], self.projected[left_out]
-        across, own = _product(vectors, rows), _product(rows, rows)
+        if found is self.given:
+            own = across = distance = self.own
+        else:
+            rows = found.to(self.rows.dtype)
+            own, distance = self.own[left_out], self._distance(rows, self.root)
+            some, place = left_out.unique(return_inverse=True)
+            across = (rows * self._solved(some)[place]).sum(1)
         left = (1 - self.weight * own).clamp(
             min=1 / len(self.rows)
         )  # one of k rows has no more leverage than that leaves
-        return _spread(_product(vectors, vectors) + self.weight * across.square() / left).to(dtype)
+        return _spread(distance + self.weight * across.square() / left).to(found.dtype)
+
+    def _distance(self, rows: Tensor, root: Tensor) -> Tensor:
+        """What `(n,)` of the squares of `rows (n, d)` the covariance with its ridge leaves: a distance, times the ridge."""
+        return rows.square().sum(1) - (rows @ root).square().sum(1)
+
+    def _solved(self, numbers: Tensor) -> Tensor:
+        """`ρ (C + ρI)⁻¹ x (n, d)` of the rows x of these numbers `(n,)`: what their products are under the same."""
+        wide = self.rows.shape[1] > len(self.rows)
+        return self.ridge * (self.inverse[numbers] @ self.rows if wide else self.rows[numbers] @ self.inverse)
 
 
 class _FewRows:
@@ -302,20 +321,14 @@ def _inner_products(pairs: Pairs, lengths: Tensor, cosines: Tensor, lift: float)
     `x_i · x_j` is `(c_i + μ) · (c_j + μ)`.
     """
     mean, scale = pairs.source_stats
-    height, along = lift * scale, (pairs.source - mean) @ mean
+    height, along = lift * scale, pairs.source @ mean - mean @ mean
     about_origin = torch.linalg.vector_norm(pairs.source, dim=1)
     lifted = (lengths.square() + height.square()).sqrt()
-    products = cosines * lifted[:, None] * lifted - height.square()
-    about = products + along[:, None] + (along + mean @ mean)
+    products = (cosines * lifted[:, None]).mul_(lifted).sub_(height.square())
+    about = (products + along[:, None]).add_(along + mean @ mean)
     # Of rows at the mean, or at the origin, nothing is left but rounding, which stays small.
     own, origin = (norms.clamp(min=float(SHORTEST * scale)) for norms in (lengths, about_origin))
-    return _rough(products / own[:, None] / own), _rough(about / origin[:, None] / origin)
-
-
-def _product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    """Products `(n,)` under the inverse covariance with its ridge, times the ridge; each of rows `(n, d)` and `(n, r)`."""
-    products: Tensor = (one[0] * other[0]).sum(1) - (one[1] * other[1]).sum(1)
-    return products
+    return _rough(products.div_(own[:, None]).div_(own)), _rough(about.div_(origin[:, None]).div_(origin))
 
 
 def _root(matrix: Tensor) -> Tensor:

@@ -21,6 +21,20 @@ def block(request, monkeypatch):
     monkeypatch.setattr(irp_hf.maths.metrics, "BLOCK", request.param)
 
 
+@pytest.mark.parametrize(
+    "dtypes", [(torch.float64, torch.float64), (torch.float64, torch.float32), (torch.float32,) * 2]
+)
+def test_cosines_are_those_of_the_directions(dtypes):
+    """If it fails, what every choice is judged by depends on lengths, or sides of two dtypes cannot be compared."""
+    translated, true = (rows.to(dtype) for rows, dtype in zip(vectors(2, 25), dtypes, strict=True))
+    translated[3], true[4] = 0, 0
+    found = cosines(1000 * translated, true / 8)
+    wanted = torch.nn.functional.cosine_similarity(translated.double(), true.double())
+    assert found.dtype == torch.promote_types(*dtypes)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-6)
+    assert not found[3:5].any()
+
+
 @pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_neighbors_kept_match_the_loops(count):

@@ -164,6 +164,18 @@ def test_strangers_made_of_an_anchor_are_judged_by_the_others(k, d):
     assert without.mean() < inside.mean()
 
 
+@pytest.mark.parametrize("shape", [(EXACT + 20, 60), (EXACT + 20, EXACT + 60), (WIDE + 20, WIDE + 60)])
+def test_rows_of_their_own_look_as_they_do_when_they_are_projected(shape):
+    """What the inverse alone tells of rows that were fitted on would not be their distance, so that later ones look strange."""
+    rows = unit_rows(torch.from_numpy(np.random.RandomState(0).randn(*shape) * np.linspace(2, 0.2, shape[1])))
+    spreads, everyone = Spreads(rows, torch.ones(len(rows), dtype=rows.dtype)), torch.arange(len(rows))
+    exact = shape[0] <= WIDE
+    close = {"rtol": 1e-9, "atol": 1e-9} if exact else {"rtol": 1e-3, "atol": 1e-3}
+    torch.testing.assert_close(spreads.without(rows, everyone), spreads.without(rows.clone(), everyone), **close)
+    wanted = 1 - (rows @ spreads.directions).square().sum(1)
+    torch.testing.assert_close(spreads.own.double(), wanted, **close)
+
+
 @pytest.mark.parametrize("centre", [2.0, 0.0])
 def test_the_opposite_sign_is_told_where_vectors_have_a_side(centre):
     """Vectors of the opposite sign would pass, since they spread like anchors; or, about the origin, good ones would fail."""

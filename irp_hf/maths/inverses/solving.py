@@ -62,13 +62,14 @@ def last_left_out(similar: Tensor, ridge: float, target: Tensor, count: int) -> 
     factor = _factor(similar, ridge) if ridge >= rounding / 10 else None
     if factor is None:
         return None
-    last = factor[-count:, -count:]
-    diagonal = torch.cholesky_inverse(last).diagonal()
+    first = len(similar) - count
+    inverse = torch.cholesky_inverse(factor[first:, first:])
+    diagonal = inverse.diagonal()
     if rounding * float(diagonal.mean()) > ROUGH:
         return None
-    half = torch.linalg.solve_triangular(factor, target, upper=False)[-count:]
-    residual = torch.linalg.solve_triangular(last.T, half, upper=True)
-    predicted: Tensor = target[-count:] - residual / diagonal[:, None]
+    half = torch.linalg.solve_triangular(factor[:first, :first], target[:first], upper=False)
+    residual = inverse @ torch.addmm(target[first:], factor[first:, :first], half, alpha=-1)
+    predicted: Tensor = target[first:] - residual / diagonal[:, None]
     return predicted
 
 

@@ -47,18 +47,18 @@ class WhitenedInverse(Inverse):
         whiten = Spectrum.of(target).power(self.balance - 1, self.ridge)
         return coordinates @ (target @ whiten) / target.shape[0]
 
-    def fold(self, source: Tensor, target: Tensor) -> LinearMap:
-        """One `(d_X, d_Y)` matrix."""
-        if self.balance == 1 and (weight := _regression(source, target, self.ridge)) is not None:
+    def fold(self, source: Tensor, target: Tensor, cosines: Tensor | None = None) -> LinearMap:
+        """One `(d_X, d_Y)` matrix; the `cosines (k, k)` of the source's rows may be known."""
+        if self.balance == 1 and (weight := _regression(source, target, self.ridge, cosines)) is not None:
             return LinearMap(weight)
         path = WhitenedPath.of(source, target)
         return LinearMap(path.directions(path.source.vectors, self.balance, self.ridge))
 
 
-def _regression(source: Tensor, target: Tensor, ridge: float) -> Tensor | None:
+def _regression(source: Tensor, target: Tensor, ridge: float, cosines: Tensor | None) -> Tensor | None:
     """Ridge regression `(d_X, d_Y)` by a Cholesky factor of what is smaller, rows or columns; None where that is not exact."""
     width, wide = source.shape[1], source.shape[1] > len(source)
-    inner = inner_products(source if wide else source.T)
+    inner = cosines if wide and cosines is not None else inner_products(source if wide else source.T)
     shift = ridge * float(inner.diagonal().sum()) / width
     if not is_exact(shift, inner):
         return None

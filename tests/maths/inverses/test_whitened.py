@@ -28,6 +28,15 @@ def test_it_is_the_whitening_of_the_table(shape, balance, ridge):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
 
 
+def test_known_cosines_spare_products_and_change_nothing():
+    """If it fails, the map of wide rows comes from the cosines of other rows."""
+    source, target = (torch.randn(30, d, generator=torch.Generator().manual_seed(d)).double() for d in (50, 7))
+    inverse = WhitenedInverse(1.0, 0.1)
+    torch.testing.assert_close(
+        inverse.fold(source, target, source @ source.T).weight, inverse.fold(source, target).weight
+    )
+
+
 @pytest.mark.parametrize("shape", [(30, 8, 5), (30, 5, 8), (20, 6, 6)])
 def test_balance_one_is_ridge_regression(shape):
     """If it fails, b = 1 is no ridge regression, and the comparison with that peer means nothing."""
