@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.errors import FitWarning, warn
 from irp_hf.evaluation.copies import copied_batch, copies_of_one
 from irp_hf.evaluation.lengths import longer_rows
@@ -19,7 +20,6 @@ from irp_hf.maths.batches import Batches, reversed_batches
 from irp_hf.maths.chance import Chance, chance_of, clearly_more
 from irp_hf.maths.metrics import NEIGHBORS, Labels, cosines
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import statistics
 from irp_hf.maths.shuffling import Block, shuffled_block
 
 FEW = 20  # anchors: fewer tell too little to speak of rows that do not belong together
@@ -28,7 +28,7 @@ MOST_RUNS = 3  # that are named
 MISFIT = 0.5  # of the cosine about the mean that other rows have: what a batch has that does not belong there
 ONE_DIRECTION = 0.95  # of one side's variance
 FAR_OFF, SINGLE = 1e3, 0.05  # medians of the distance, and the share of rows at most that may be so far away
-MIDDLE = 255  # rows that tell where the middle is
+MIDDLE = 99  # rows that tell where the middle is
 HARDLY_APART = 1e-4  # of the length of a side's mean: what its rows differ by
 
 
@@ -55,7 +55,8 @@ def doubts(
 
     `pairs` are these without copies, and `directions (n, d_Y)` their out-of-fold translations; `labels` are a head's.
     """
-    sides_apart = coordinates(source, target)
+    known = (pairs.source_rows, pairs.target_rows) if len(pairs) == len(source) else None
+    sides_apart = coordinates(source, target, known)
     by_class = _stand_by_class(pairs)
     runs, batches = ([], None) if by_class else (misaligned_runs(*sides_apart), reversed_batches(*sides_apart))
     if batches is not None and all(run.found < batches.found for run in runs):  # of which runs show a part
@@ -216,7 +217,7 @@ def far_off(name: str, side: Tensor, numbers: Tensor | None = None) -> list[Doub
     """
     if len(side) < FEW:
         return []
-    # Of some hundred rows the median is as little moved by single ones, and quick to find.
+    # Of a hundred rows the median is as little moved by single ones, and quick to find.
     some = (
         torch.linspace(0, len(side) - 1, min(len(side), MIDDLE), dtype=torch.float64, device="cpu")
         .long()
@@ -251,7 +252,7 @@ def of_side(name: str, pairs: Pairs) -> list[Doubt]:
     said = copies_of_one(name, side, items, others, classes) if k >= FEW else ""
     if said:
         found.append(Doubt("copies", said))
-    stats = statistics(side)
+    stats = pairs.source_stats if name == "sources" else pairs.target_stats
     share = _share_of_longest(side - stats.mean)
     two_classes = classes and name == "targets"
     if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION and not two_classes:
@@ -302,11 +303,16 @@ def batch_again(name: str, pairs: Pairs, source: Tensor, target: Tensor, directi
 
 def _share_of_longest(centred: Tensor) -> float:
     """The share of the variance of `centred (k, d)` along its longest direction."""
-    direction = centred[torch.linalg.vector_norm(centred, dim=1).argmax()]
+    lengths = torch.linalg.vector_norm(centred, dim=1)
+    longest = lengths.argmax()
+    rows = (centred / lengths[longest].clamp(min=torch.finfo(centred.dtype).tiny)).to(
+        working_dtype(torch.float32, centred.device)  # a share is asked, to some digits
+    )
+    direction = rows[longest]
     for _ in range(3):
-        direction = centred.T @ (centred @ direction)
-        direction = direction / torch.linalg.vector_norm(direction).clamp(min=torch.finfo(centred.dtype).tiny)
-    return float((centred @ direction).square().sum() / centred.square().sum())
+        direction = (rows @ direction) @ rows
+        direction = direction / torch.linalg.vector_norm(direction).clamp(min=torch.finfo(rows.dtype).tiny)
+    return float((rows @ direction).square().sum() / rows.square().sum())
 
 
 def of_labels(labels: Labels, vectors: Tensor, what: str = "anchors") -> list[Doubt]:

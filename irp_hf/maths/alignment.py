@@ -55,10 +55,15 @@ class _Step(NamedTuple):
     reverse: bool
 
 
-def coordinates(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """What tells rows apart of `source (k, d_X)` and `target (k, d_Y)`, as they came: shapes `(k, p)` and `(k, q)`."""
-    k = len(source)
-    return principal(source, min(SOURCE_WIDTH, k // 3)), principal(target, min(TARGET_WIDTH, k // 3))
+def coordinates(source: Tensor, target: Tensor, rows: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """What tells rows apart of `source (k, d_X)` and `target (k, d_Y)`, as they came: shapes `(k, p)` and `(k, q)`.
+
+    Their unit `rows` about the mean may be known.
+    """
+    p, q = (min(width, len(source) // 3) for width in (SOURCE_WIDTH, TARGET_WIDTH))
+    if rows is None:
+        return principal(source, p), principal(target, q)
+    return _principal(rows[0], p), _principal(rows[1], q)
 
 
 def misaligned_runs(x: Tensor, y: Tensor) -> list[Run]:
@@ -71,16 +76,20 @@ def misaligned_runs(x: Tensor, y: Tensor) -> list[Run]:
 
 def principal(x: Tensor, width: int) -> Tensor:
     """The first principal coordinates `(k, at most width)` of the centred unit rows of `x (k, d)`, nearly, longest first."""
-    single = working_dtype(torch.float32, x.device)  # which directions they are is all that is asked
-    rows = unit_rows((x - x.mean(0, dtype=torch.float64)).to(single))
-    rows -= rows.mean(0)
+    single = working_dtype(torch.float32, x.device)
+    return _principal(unit_rows((x - x.mean(0, dtype=torch.float64)).to(single)), width)
+
+
+def _principal(rows: Tensor, width: int) -> Tensor:
+    """The same of unit `rows (k, d)` about the mean. Of many coordinates, the first are as good after one round."""
+    rows = rows.to(working_dtype(torch.float32, rows.device))  # which directions they are is all that is asked
+    rows = rows - rows.mean(0)
     generator = torch.Generator("cpu").manual_seed(0)
     start = torch.randn(rows.shape[1], width + NEAR, generator=generator, dtype=rows.dtype, device="cpu")
     start = start[:, : rows.shape[1]].to(rows.device)
-    for _ in range(2):
+    for _ in range(1 if width >= TARGET_WIDTH else 2):
         start = torch.linalg.qr(rows.T @ (rows @ start)).Q
-    coordinates = rows @ start
-    coordinates = coordinates.double()
+    coordinates = (rows @ start).double()
     rotation: Tensor = torch.linalg.eigh(coordinates.T @ coordinates).eigenvectors
     return (coordinates @ rotation.flip(1))[:, :width]
 
@@ -197,20 +206,22 @@ class _Table:
         step, is not fitted on.
         """
         pairs, exists = self.places[chosen, self.rows], self.exists[chosen, self.rows]
+        paired, targets = self.inputs * exists[:, None], self.targets[pairs]
+        second, cross = paired.T @ self.inputs, paired.T @ targets
         parts: dict[float, list[Tensor]] = {ridge: [] for ridge in self.ridges}
         for fold in self.rows.tensor_split(NUM_FOLDS):
             apart = (self.rows < fold[0] - NEAR) | (self.rows > fold[-1] + NEAR)
             unseen = torch.ones_like(apart)
             unseen[self.places[:, fold].flatten()] = False
-            train = (apart & unseen[pairs] & exists).nonzero()[:, 0]
-            inputs = self.inputs[train]
-            inner, core = inputs.T @ inputs, inputs.T @ self.targets[pairs[train]]
+            left_out = (exists & ~(apart & unseen[pairs])).nonzero()[:, 0]
+            inputs = self.inputs[left_out]
+            inner, core = second - inputs.T @ inputs, cross - inputs.T @ targets[left_out]
             for ridge, predicted in parts.items():
                 predicted.append(self.inputs[fold] @ with_ridge(inner, ridge, core))
         fits = []
         for predicted in parts.values():
             directions = unit_rows(torch.cat(predicted))
-            fits.append((directions, float((directions * self.targets[pairs]).sum(1)[exists].sum()) / len(self.rows)))
+            fits.append((directions, float((directions * targets).sum(1)[exists].sum()) / len(self.rows)))
         return max(fits, key=lambda fit: fit[1])
 
     def _likeliest(self, before: Tensor) -> Tensor:

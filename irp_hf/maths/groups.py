@@ -157,8 +157,9 @@ def _sketch(centred: Tensor) -> Tensor:
     d = centred.shape[1]
     generator = torch.Generator("cpu").manual_seed(0)
     start = torch.randn(d, min(SKETCH, d), generator=generator, dtype=centred.dtype, device="cpu").to(centred.device)
-    directions = torch.linalg.qr(centred.T @ (centred @ start)).Q
-    sketch = centred @ directions
+    # In this order, since products with a matrix of few rows are quicker than with one of few columns.
+    directions = torch.linalg.qr(((start.T @ centred.T) @ centred).T).Q
+    sketch = (directions.T @ centred.T).T.contiguous()
     rotation: Tensor = torch.linalg.eigh(sketch.T @ sketch).eigenvectors
     longest: Tensor = sketch @ rotation.flip(1)
     return longest

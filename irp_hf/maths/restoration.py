@@ -46,7 +46,7 @@ class Stretch:
     def __call__(self, rows: Tensor) -> Tensor:
         """Stretched `rows (n, d)`."""
         along = (rows @ self.directions) * (self.factors - self.rest)
-        return torch.addmm(self.rest * rows, along, self.directions.T)
+        return (self.rest * rows).addmm_(along, self.directions.T)
 
 
 def subspace_of(target: Tensor) -> Tensor | None:

@@ -35,6 +35,7 @@ from irp_hf.maths.request import Given, Objective
 GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
 NEARLY = 2e-2  # of what is missing to a cosine of 1: so much is given up for less smoothing
 LESS_SMOOTH = 2  # by so many steps of λ at most
+HOPELESS = 0.1  # of what is missing to a cosine of 1: what another λ gains at a γ is a third of that, at most
 SKETCH = 192  # numbers that stand for a wider target where hyper-parameters are compared
 Score = Callable[[float, float], float]
 """The mean cosine of leave-one-out at a γ and a λ."""
@@ -50,14 +51,15 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
     sample, start = sample_of(pairs, given.seed), KernelInverse.ridge
     targets, groups = sketched(pairs.target_rows[sample]), _groups(pairs, sample)
 
-    def best_of(lift: float) -> float:
+    def best_of(lift: float, least: float = -1.0) -> float:
         nonlocal start
         gamma = GAMMAS[0] * (1 + lift**2)  # a lift of all makes cosines so much more alike
         score = _on_sample(pairs.cosines_of(sample, lift), targets, groups)
-        start, cosine = next(iter(climb_ridges(score, gamma, None, start).items()))
+        start, cosine = next(iter(climb_ridges(score, gamma, None, start, least).items()))
         return cosine
 
-    without, little = best_of(LIFTS[0]), best_of(LIFTS[1])
+    without = best_of(LIFTS[0])
+    little = best_of(LIFTS[1], least=without)  # which wants the same λ
     if little - without <= FLAT * (1 - without):
         return LIFTS[0]  # where a little of it gains nothing, lengths tell nothing
     found = {LIFTS[1]: little, **{lift: best_of(lift) for lift in LIFTS[2:]}}
@@ -117,7 +119,8 @@ def tune_kernel(
 
     def best_of(gamma: float) -> float:
         nonlocal start
-        tried[gamma] = climb_ridges(score, gamma, given.ridge, start)
+        top = max((max(values.values()) for values in tried.values()), default=-1.0)
+        tried[gamma] = climb_ridges(score, gamma, given.ridge, start, top - HOPELESS * (1 - top))
         start, cosine = next(iter(tried[gamma].items()))
         return cosine
 
@@ -211,11 +214,19 @@ def _by_paths(inverse: KernelInverse, rows: Tensor, target: Tensor, groups: Sequ
     return score
 
 
-def climb_ridges(score: Score, gamma: float, ridge: float | None, start: float) -> dict[float, float]:
-    """What was tried of λ at this γ, the best first; a `ridge` that is given is kept."""
+def climb_ridges(
+    score: Score, gamma: float, ridge: float | None, start: float, least: float = -1.0
+) -> dict[float, float]:
+    """What was tried of λ at this γ, the best first; a `ridge` that is given is kept.
+
+    Where the start is below the `least` that any may be, no other is tried.
+    """
     if ridge is not None:
         return {ridge: score(gamma, ridge)}
-    return climb(lambda ridge: score(gamma, ridge), RIDGES, RIDGES.index(start))
+    first = score(gamma, start)
+    if first < least:
+        return {start: first}
+    return climb(lambda ridge: first if ridge == start else score(gamma, ridge), RIDGES, RIDGES.index(start))
 
 
 def less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:

@@ -14,7 +14,7 @@ from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.projection import Statistics
 from irp_hf.maths.translation import Translation
 
-ROWS = 32  # anchors that are translated, and as many rows between two of them
+ROWS = 16  # anchors that are translated, and as many rows between two of them
 COMPUTED = 1e-5  # of the target's scale: where more is lost in float32, vectors are computed in float64
 EXPECTED = 1e-5  # of an expected cosine, likewise
 STORED = 1e-2  # of the target's scale: what float32 tensors lose of the fit is then said

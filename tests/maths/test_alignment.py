@@ -180,6 +180,18 @@ def test_principal_coordinates_are_those_of_the_decomposition():
     torch.testing.assert_close(principal(source, 8).norm(dim=0), values, rtol=2e-2, atol=0)
 
 
+def test_the_first_of_many_principal_coordinates_are_as_good():
+    """Lags would be sought along directions in which rows hardly differ."""
+    source = torch.randn(900, 300, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 301) ** -0.5
+    rows = torch.nn.functional.normalize(source - source.mean(0))
+    values = torch.linalg.svdvals(rows - rows.mean(0))
+    found = principal(source, 128)
+    torch.testing.assert_close(found[:, :16].norm(dim=0).to(values), values[:16], rtol=2e-2, atol=0)
+    assert float(found.square().sum()) > 0.95 * float(values[:128].square().sum())
+    first, _ = coordinates(source, source, (rows.double(), rows.double()))
+    torch.testing.assert_close(first.abs(), found.abs(), rtol=0, atol=1e-3)
+
+
 def test_where_the_bound_says_that_rows_stay_no_path_is_better():
     """If it fails, rows that lost their step are passed without a word, since nobody looked for a path."""
     said = 0

@@ -19,7 +19,7 @@ from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.pairs import Pairs, others
 from irp_hf.maths.projection import lifted_cosines, unit_rows
 from irp_hf.maths.request import Given
-from irp_hf.maths.tuning_kernel import GAMMAS, LIFTS, NEARLY, SKETCH, sketched, tune_kernel, tune_lift
+from irp_hf.maths.tuning_kernel import GAMMAS, LIFTS, NEARLY, SKETCH, climb_ridges, sketched, tune_kernel, tune_lift
 from irp_hf.maths.tuning_kernel import RIDGES as KERNEL_RIDGES
 from irp_hf.maths.tuning_pruned import THRESHOLDS, tune_pruned
 from irp_hf.maths.tuning_whitened import BALANCES, RIDGES, OfProducts, RidgeJudge, WideRidgeJudge, tune_whitened
@@ -354,3 +354,18 @@ def test_a_sketch_keeps_cosines():
     assert abs(torch.nn.functional.cosine_similarity(*found).mean() - wanted) < 0.005
     assert torch.equal(sketched(target[:SKETCH]), target[:SKETCH])  # few rows stay as they are
     assert torch.equal(sketched(target[:, :SKETCH]), target[:, :SKETCH])
+
+
+@pytest.mark.parametrize("least", [-1.0, 0.4, 0.7])
+def test_no_other_ridge_is_tried_where_the_first_is_hopeless(least):
+    """If it fails, fits spend their time on γ that cannot win; or one is left that could."""
+    asked = []
+
+    def score(gamma, ridge):
+        asked.append(ridge)
+        return 0.6 - 0.01 * abs(KERNEL_RIDGES.index(ridge) - 8)
+
+    found = climb_ridges(score, 1.0, None, KERNEL_RIDGES[6], least)
+    assert len(asked) == len(set(asked)) == len(found)
+    assert next(iter(found)) == KERNEL_RIDGES[6 if least == 0.7 else 8]
+    assert (len(found) == 1) == (least == 0.7)
