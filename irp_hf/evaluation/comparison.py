@@ -65,7 +65,7 @@ def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, 
     """Each baseline over the folds that the inverses share."""
     folds = pairs.folds(NUM_FOLDS, seed)
     for name, fit in fits.items():
-        translated = out_of_fold(pairs, _checked(name, fit), folds)
+        translated = out_of_fold(pairs, checked_fit(name, fit), folds)
         evaluation = evaluate(translated, pairs.target, labels, pairs.labels, folds)
         with _named(name, pairs.source):
             fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
@@ -75,7 +75,7 @@ def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, 
         yield Row(name, settings if isinstance(settings, str) else shown(settings), evaluation, cost)
 
 
-def _checked(name: str, fit: Fit) -> Callable[[Tensor, Tensor], Translator]:
+def checked_fit(name: str, fit: Fit) -> Callable[[Tensor, Tensor], Translator]:
     """The fit, whose translations are real tensors of the target's shape or refused."""
 
     def checked(source: Tensor, target: Tensor) -> Translator:

@@ -16,6 +16,8 @@ from irp_hf.evaluation.comparison import baseline_rows, named_baselines
 from irp_hf.evaluation.held_out import Reliability, bound_coverage, curve_sizes, inverse_rows, learning_curve
 from irp_hf.evaluation.index import IndexQuestion, index_report
 from irp_hf.evaluation.report import Report, Shared
+from irp_hf.evaluation.unlike import Unlike, unlike_rows
+from irp_hf.maths.clusters import clusters_of
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines
@@ -58,11 +60,14 @@ def build_report(
         return choice.translator(few)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
-    steps = len(choices) + len(fits) + len(curve_sizes(len(pairs))) + (question is not None)
+    clusters = clusters_of(pairs, given.seed)
+    methods = len(choices) + len(fits)
+    steps = methods * (2 if clusters else 1) + len(curve_sizes(len(pairs))) + (question is not None)
     with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
             chain(inverse_rows(pairs, choices, labels, given.seed), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
+        unlike = _counted(unlike_rows(pairs, clusters, choices, fits, labels), bar) if clusters else ()
         curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
         index = None if question is None else index_report(chosen, pairs, question, given.seed)
         bar.update(question is not None)
@@ -86,6 +91,7 @@ def build_report(
         reliability=confidences,
         shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
         index=index,
+        unlike=Unlike(tuple(map(len, clusters)), unlike) if clusters else None,
     )
 
 

@@ -17,6 +17,7 @@ from irp_hf.evaluation.learning import Learning
 from irp_hf.evaluation.measures import MEASURES, told_by
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number
+from irp_hf.evaluation.unlike import Unlike
 from irp_hf.maths.request import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Report(Printed):
     """What an index of any size keeps; None where it was not asked for."""
     of_pairs: OfPairs | None = None
     """What was fitted, where that were more pairs than the anchors that are kept of them."""
+    unlike: Unlike | None = None
+    """What is kept of inputs unlike the anchors; None of too few anchors, and in a report that is older."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -148,6 +151,19 @@ class Report(Printed):
             (max([*sizes, held]) <= k, "learning_curve", f"at most {k} anchors", [*sizes, held]),
             (len(known) <= k, "reliability", f"the cosines of {k} anchors at most", len(known)),
             *([] if self.shared is None else self.shared.checks_of(k)),
+            *([] if self.unlike is None else self._checks_of_unlike(self.unlike)),
+        ]
+
+    def _checks_of_unlike(self, unlike: Unlike) -> list[Check]:
+        methods = [[row.method for row in rows] for rows in (self.rows, unlike.rows)]
+        return [
+            (
+                sum(unlike.sizes) == self.num_anchors,
+                "unlike",
+                f"clusters of {self.num_anchors} anchors",
+                [*unlike.sizes],
+            ),
+            (methods[0] == methods[1], "unlike", "a line for each method", methods[1]),
         ]
 
     def untimed(self) -> Report:
@@ -185,9 +201,13 @@ class Report(Printed):
         return Learning(self.learning_curve).doubling()
 
     def tables(self) -> list[Table]:
-        """A line for each method with its settings; then the learning curve and what an index keeps, where they are there."""
+        """A line for each method with its settings; then, where they are there, what is kept of inputs unlike the anchors.
+
+        Then the learning curve and what an index keeps.
+        """
+        unlike = [] if self.unlike is None else [self.unlike.table(self.chosen)]
         curve = [Learning(self.learning_curve).table()] if self.learning_curve else []
-        return [self._methods(), *curve, *([] if self.index is None else [self.index.table()])]
+        return [self._methods(), *unlike, *curve, *([] if self.index is None else [self.index.table()])]
 
     def conclusions(self) -> list[str]:
         """How the method was chosen, whether more anchors would help, and how right the confidences are."""
@@ -208,6 +228,9 @@ class Report(Printed):
 
     def _findings(self) -> list[Part]:
         parts: list[Part] = [self._choice().words()]
+        if self.unlike is not None:
+            chosen = next(row for row in self.rows if row.method == self.chosen)
+            parts += [self.unlike.words(chosen, self.objective), self.unlike.table(self.chosen)]
         if self.learning_curve:
             curve, paired = Learning(self.learning_curve), not any(doubt.of_pairing for doubt in self.doubts)
             larger = LARGER if self.objective != "neighbors" and self.index is None else ""
