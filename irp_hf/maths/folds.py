@@ -17,8 +17,11 @@ FEW_FOLDS = 3  # of a sample, on which hyper-parameters are compared that move l
 class Folds:
     """K folds; all of a fold is seen with the statistics of the pairs outside of it."""
 
-    def __init__(self, pairs: Pairs, seed: int, lift: float = 0.0, num_folds: int = NUM_FOLDS) -> None:
-        self.held = pairs.folds(num_folds, seed)
+    def __init__(
+        self, pairs: Pairs, seed: int, lift: float = 0.0, num_folds: int = NUM_FOLDS, count: int | None = None
+    ) -> None:
+        """Of `num_folds`, the first `count` are held out, by default all."""
+        self.held = pairs.folds(num_folds, seed)[:count]
         self.train = [pairs.without(held) for held in self.held]
         self.rows = [
             normalize(pairs.source[h], t.source_stats, lift) for h, t in zip(self.held, self.train, strict=True)

@@ -37,6 +37,7 @@ from irp_hf.maths.tuning_kernel import sample_of, takes_all, tune_lift
 
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
 BEHIND = 0.2  # of what its rival misses: so far behind on a sample, with few prunings, an inverse cannot win on all
+FAR_BEHIND = 0.3  # of it: so far behind on one fold of the sample, it is on all of it; folds differ by .03
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESTORATION = 0.5  # where no objective surely says otherwise
 Score = Callable[[Tensor], Tensor]
@@ -193,9 +194,13 @@ def _may_win(
         return True
     rows, inverse = sample_of(pairs, given.seed), rival.inverse
     sample = pairs.take(rows)
+    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [sample.folds(FEW_FOLDS, given.seed)])
+    if found is not None and objective == "cosine":
+        first = Folds(sample, given.seed, 0.0, FEW_FOLDS, count=1)
+        if _is_far_behind(roughly(first, given), found[0], first, sample):
+            return False
     score, folds = objective_score(objective, sample, labels), Folds(sample, given.seed, 0.0, FEW_FOLDS)
     vectors = _Vectors(sample, folds.held)
-    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [folds.held])
     if found is None:
         lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
         maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]
@@ -205,7 +210,18 @@ def _may_win(
         return float(score(vectors(directions)).mean())
 
     there = mean(found[0])
-    return any(mean(directions) > there - BEHIND * (1 - there) for directions in roughly(folds, given))
+    return any(mean(folds.gather(parts)) > there - BEHIND * (1 - there) for parts in roughly(folds, given))
+
+
+def _is_far_behind(tried: Iterable[list[Tensor]], rival: Tensor, first: Folds, pairs: Pairs) -> bool:
+    """Whether one fold tells already that none of what was `tried` comes near the `rival (k, d_Y)`, all out of fold."""
+    (fold,), (others,) = first.held, first.train
+
+    def mean(directions: Tensor) -> float:
+        return float(cosines(denormalize(directions, others.target_stats), pairs.target[fold]).mean())
+
+    there = mean(rival[fold])
+    return all(mean(directions) < there - FAR_BEHIND * (1 - there) for (directions,) in tried)
 
 
 class _Vectors:

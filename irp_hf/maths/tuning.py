@@ -74,8 +74,8 @@ TUNERS: dict[type[Inverse], Tuner] = {
 """Those that know their inverse's shape: its leave-one-out in closed form, or one decomposition for a whole grid."""
 
 
-ROUGHLY: dict[type[Inverse], Callable[[Folds, Given], Iterable[Tensor]]] = {PrunedInverse: roughly_pruned}
-"""Out-of-fold directions `(k, d_Y)` for a few hyper-parameters, at a small price: whether an inverse can win at all."""
+ROUGHLY: dict[type[Inverse], Callable[[Folds, Given], Iterable[list[Tensor]]]] = {PrunedInverse: roughly_pruned}
+"""Directions `(n_f, d_Y)` out of each fold for a few hyper-parameters, at a small price: whether an inverse can win at all."""
 
 
 def tune(

@@ -59,13 +59,13 @@ def _of_many(pairs: Pairs, whole: PrunedFolds, given: Given) -> dict[float, floa
     return scores
 
 
-def roughly_pruned(folds: Folds, given: Given) -> list[Tensor]:
-    """Directions `(k, d_Y)` out of `folds` for a few prunings: nearly what the best of all would give."""
+def roughly_pruned(folds: Folds, given: Given) -> list[list[Tensor]]:
+    """Directions `(n_f, d_Y)` out of each of the `folds`, for a few prunings: nearly what the best of all would give."""
     thresholds, count = ROUGHLY
     if given.pruning_threshold is not None:
         thresholds = (given.pruning_threshold,)
     few = PrunedFolds(folds, given.but(num_subspaces=given.num_subspaces or count))
-    return [few.candidate(threshold).directions for threshold in thresholds]
+    return [few.parts(threshold) for threshold in thresholds]
 
 
 class PrunedFolds:
@@ -87,9 +87,12 @@ class PrunedFolds:
 
     def candidate(self, threshold: float) -> Candidate:
         """The candidate of this δ, over all folds."""
-        parts = [self._directions(fold, (threshold,))[threshold] for fold in range(len(self.folds.held))]
-        directions, true = self.folds.gather(parts), self.folds.gather(self.folds.true)
+        directions, true = self.folds.gather(self.parts(threshold)), self.folds.gather(self.folds.true)
         return Candidate(self.inverse(threshold), mean_cosine(directions, true), directions, true)
+
+    def parts(self, threshold: float) -> list[Tensor]:
+        """Directions `(n_f, d_Y)` out of each fold."""
+        return [self._directions(fold, (threshold,))[threshold] for fold in range(len(self.folds.held))]
 
     def _directions(self, fold: int, thresholds: Sequence[float]) -> dict[float, Tensor]:
         rows, train = self.folds.rows[fold], self.folds.train[fold]

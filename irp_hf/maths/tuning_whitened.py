@@ -11,13 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.climbing import SAMPLE, Candidate, Trial, TuningResult, climb, grid_of, mean_cosine
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, gathered
 from irp_hf.maths.inverses.kernel_system import between
 from irp_hf.maths.inverses.left_out_whitened import RidgePath, paths_without
-from irp_hf.maths.inverses.solving import inverse_with_ridge, rough_inverse
+from irp_hf.maths.inverses.solving import inverse_with_ridge, last_solved
 from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPath
 from irp_hf.maths.leaving_out import leave_folds_out
 from irp_hf.maths.pairs import Pairs, others
@@ -75,15 +77,16 @@ def tune_whitened(
 
 def search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -> TuningResult:
     """λ for each of the `balances`, a candidate each."""
-    candidates, others = [], []
+    candidates, trials = [], []
     grid, start = _grid(given)
     for balance in balances:
-        (ridge, _), *rest = climb(partial(judge.cosine, balance), grid, start).items()
+        (ridge, best), *rest = climb(partial(judge.cosine, balance), grid, start).items()
         directions = judge.directions(balance, ridge)
         cosine = mean_cosine(directions, judge.true)
         candidates.append(Candidate(WhitenedInverse(balance, ridge, lift), cosine, directions, judge.true))
-        others += [Trial(WhitenedInverse(balance, ridge, lift), value) for ridge, value in rest]
-    return TuningResult(candidates, others)
+        # What others had of the rows that compared them is to be compared with what the best has of all.
+        trials += [Trial(WhitenedInverse(balance, ridge, lift), value + cosine - best) for ridge, value in rest]
+    return TuningResult(candidates, trials)
 
 
 def _is_cheap(pairs: Pairs) -> bool:
@@ -166,21 +169,33 @@ class WideRidgeJudge(Judge):
 
     def __init__(self, cosines: Tensor, width: int, target: Tensor, folds: Sequence[Tensor]) -> None:
         """`cosines (k, k)` of unit rows of that width, and `target (k, d_Y)`."""
-        self.cosines, self.true, self.few, self.folds = cosines, target, sketched(target), folds
+        self.cosines, self.true, self.folds = cosines, target, folds
         self.unit = float(cosines.diagonal().sum()) / width * (1 - 1 / len(folds))  # of the ridge, without a fold
+        self.judging = folds if len(target) <= SAMPLE else folds[len(folds) // 2 :]
+        """Folds that compare ridges: of many rows, half of them tell, at less than half the price."""
+        judges = torch.cat(list(self.judging))
+        self.order = torch.cat([others(judges, len(target)), judges])
+        single = working_dtype(torch.float32, cosines.device)
+        self.ordered, self.few = among(cosines.to(single), self.order), sketched(target)[self.order].to(single)
+        self.count = len(judges)
 
     def directions(self, balance: float, ridge: float) -> Tensor:
         """As `Judge` has it; the balance is 1."""
-        return self._left_out(inverse_with_ridge(self.cosines, ridge * self.unit), self.true)
+        inverse = inverse_with_ridge(self.cosines, ridge * self.unit)
+        return leave_folds_out(self.true, inverse @ self.true, self.folds, partial(between, inverse))
 
     def cosine(self, balance: float, ridge: float) -> float:
         """As `Judge` has it, nearly: of wide targets, sums stand for them, and single precision compares."""
-        inverse = rough_inverse(self.cosines, ridge * self.unit)
-        few = self.few.to(inverse.dtype)
-        return mean_cosine(self._left_out(inverse, few), few)
-
-    def _left_out(self, inverse: Tensor, target: Tensor) -> Tensor:
-        return leave_folds_out(target, inverse @ target, self.folds, partial(between, inverse))
+        target = self.few[-self.count :]
+        found = last_solved(self.ordered, ridge * self.unit, self.few, self.count)
+        if found is None:
+            inverse = inverse_with_ridge(among(self.cosines, self.order), ridge * self.unit)
+            found = inverse[-self.count :, -self.count :], inverse[-self.count :] @ self.few.to(inverse.dtype)
+        inverse, residual = found
+        numbers = torch.arange(self.count, dtype=torch.int64, device=target.device)
+        folds = numbers.split([len(fold) for fold in self.judging])
+        target = target.to(inverse.dtype)
+        return mean_cosine(leave_folds_out(target, residual, folds, partial(between, inverse)), target)
 
 
 class RidgeJudge(Judge):

@@ -55,8 +55,21 @@ def rough_inverse(similar: Tensor, ridge: float) -> Tensor:
 def last_left_out(similar: Tensor, ridge: float, target: Tensor, count: int) -> Tensor | None:
     """The last `count` rows of `target (k, d)`, each as all other rows predict it by `similar (k, k)`, K, in its precision.
 
-    `(K + λI)⁻¹` among the last rows is that of the last block of its factor, so that no other part is inverted. None where
-    that is not exact enough to compare ridges.
+    None where that is not exact enough to compare ridges.
+    """
+    found = last_solved(similar, ridge, target, count)
+    if found is None:
+        return None
+    inverse, residual = found
+    predicted: Tensor = target[-count:] - residual / inverse.diagonal()[:, None]
+    return predicted
+
+
+def last_solved(similar: Tensor, ridge: float, target: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
+    """`(K + λI)⁻¹` among the last `count` rows of `similar (k, k)`, K, and these rows of `(K + λI)⁻¹ y`, `target (k, d)`.
+
+    The former is the inverse of what the last block of its factor makes, so that no other part is inverted. None where that is
+    not exact enough to compare ridges.
     """
     rounding = len(similar) * torch.finfo(similar.dtype).eps
     factor = _factor(similar, ridge) if ridge >= rounding / 10 else None
@@ -64,13 +77,10 @@ def last_left_out(similar: Tensor, ridge: float, target: Tensor, count: int) -> 
         return None
     first = len(similar) - count
     inverse = torch.cholesky_inverse(factor[first:, first:])
-    diagonal = inverse.diagonal()
-    if rounding * float(diagonal.mean()) > ROUGH:
+    if rounding * float(inverse.diagonal().mean()) > ROUGH:
         return None
     half = torch.linalg.solve_triangular(factor[:first, :first], target[:first], upper=False)
-    residual = inverse @ torch.addmm(target[first:], factor[first:, :first], half, alpha=-1)
-    predicted: Tensor = target[first:] - residual / diagonal[:, None]
-    return predicted
+    return inverse, inverse @ torch.addmm(target[first:], factor[first:, :first], half, alpha=-1)
 
 
 def _shrunk(similar: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
