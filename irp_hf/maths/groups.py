@@ -142,7 +142,8 @@ def _same_rows(x: Tensor) -> tuple[Tensor, float]:
     centred = x - x.mean(0)
     norms = torch.linalg.vector_norm(centred, dim=1)
     sketch = _sketch(centred)
-    slack = torch.finfo(x.dtype).eps * x.abs().max() * x.shape[1] ** 0.5  # of the centring itself
+    largest = torch.stack(x.aminmax()).abs().max()
+    slack = torch.finfo(x.dtype).eps * largest * x.shape[1] ** 0.5  # of the centring itself
     lengths = norms.clamp(min=float(slack) / TOLERANCES[-1] or 1.0)
     for tolerance in (*TOLERANCES, 0.0):
         radius = tolerance * norms + slack

@@ -49,7 +49,7 @@ def tune_lift(pairs: Pairs, given: Given) -> float:
     if given.lift is not None:
         return float(given.lift)
     sample, start = sample_of(pairs, given.seed), KernelInverse.ridge
-    targets, groups = sketched(pairs.target_rows[sample]), _groups(pairs, sample)
+    targets, groups = _few_columns(pairs)[sample], _groups(pairs, sample)
 
     def best_of(lift: float, least: float = -1.0) -> float:
         nonlocal start
@@ -86,6 +86,11 @@ def sketched(target: Tensor) -> Tensor:
     return target if len(target) < SAMPLE else sums_of_columns(target)
 
 
+def _few_columns(pairs: Pairs) -> Tensor:
+    """The targets' unit rows, `sketched`: once for all who compare by them."""
+    return pairs.once("sketched", lambda: sketched(pairs.target_rows))
+
+
 def sums_of_columns(target: Tensor) -> Tensor:
     """`target (n, d)`, where it is wide as `(n, 192)` random sums of its columns: mean cosines stay nearly as they are."""
     width = target.shape[1]
@@ -109,7 +114,7 @@ def tune_kernel(
     count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
     plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
     rows, target, sample = pairs.lifted(lift), pairs.target_rows, sample_of(pairs, given.seed)
-    few, cosines = (sketched(target), pairs.cosines_at(lift)) if whole else (target, None)
+    few, cosines = (_few_columns(pairs), pairs.cosines_at(lift)) if whole else (target, None)
     tried: dict[float, dict[float, float]] = {}
     if cosines is None:
         score = _by_paths(plain, rows[sample], few[sample], _groups(pairs, sample))

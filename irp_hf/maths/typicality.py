@@ -19,7 +19,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import Statistics, normalize, unit_rows
+from irp_hf.maths.projection import Statistics, unit_rows
 
 RIDGE = 0.1  # of the anchors' covariance, in units of its mean variance: few anchors know little of small variances
 SIDE_RIDGE = 1.0  # the same, of the regression that tells the side of the origin: one direction alone is asked for
@@ -166,10 +166,12 @@ def learn_typicality(
         .to(cosines.device)
     )
     found = [strangers(pairs.source[picked], stats, generator) for strangers, _ in STRANGERS]
-    directions, times = normalize(torch.cat(found), stats), len(STRANGERS)
+    # In mean lengths, of which single precision keeps the directions of all but what lies at the mean.
+    scaled = (torch.cat(found) - stats.mean) / stats.scale.clamp(min=SMALLEST)
+    directions, times = unit_rows(scaled.to(spreads.rows.dtype)), len(STRANGERS)
     similar = (directions.to(rough) @ landmarks.to(rough).T).to(rows.dtype)
     similar.masked_fill_(itself[picked].repeat(times, 1), -1)
-    spreading = spreads.without(directions, alike[picked].repeat(times)).chunk(times)
+    spreading = spreads.without(directions, alike[picked].repeat(times)).to(rows.dtype).chunk(times)
     near, planes, told = _nearest(similar, gamma).chunk(times), [], own.told()
     for place, (_, looks) in enumerate(STRANGERS):
         kind = [spreading[place], near[place]]
@@ -224,7 +226,7 @@ class Spreads:
             root = _root(eye - ridge * self.inverse)
             self.own = self._distance(rows, root)
         else:
-            root = torch.linalg.solve_triangular(factor, rows, upper=False).T / math.sqrt(k - 1)
+            root = torch.linalg.solve_triangular(factor.T, rows.T, upper=True, left=False) / math.sqrt(k - 1)
             # With `A = R Rᵀ / (k - 1) + ρI`, `R root rootᵀ Rᵀ / (k - 1)` is `A - 2ρI + ρ² A⁻¹`: no row has to be projected.
             self.own = (k - 1) * ridge * (1 - ridge * self.inverse.diagonal())
         self.root, self.directions = root, root.to(self.given.dtype)
@@ -359,9 +361,9 @@ class Sides:
         inner.diagonal().add_(ridge)
         self.rows, self.factor = rows, torch.linalg.cholesky(inner)
         if d <= k:
-            half = torch.linalg.solve_triangular(self.factor, rows.T, upper=False)
-            leverage = half.square().sum(0)
-            towards = torch.linalg.solve_triangular(self.factor.T, half.sum(1, keepdim=True), upper=True)[:, 0]
+            half = torch.linalg.solve_triangular(self.factor.T, rows, upper=True, left=False)
+            leverage = half.square().sum(1)
+            towards = torch.linalg.solve_triangular(self.factor.T, half.sum(0)[:, None], upper=True)[:, 0]
         else:
             self.inverse = torch.cholesky_inverse(self.factor)
             leverage = 1 - ridge * self.inverse.diagonal()

@@ -29,7 +29,7 @@ class Carriers:
         similar = similarities(own, gamma)
         similar.diagonal().add_(JITTER * float(similar.trace()))
         self.factor = torch.linalg.cholesky(similar)
-        self.features = torch.linalg.solve_triangular(self.factor, similarities(cosines, gamma).T, upper=False).T
+        self.features = _from_right(self.factor, similarities(cosines, gamma))
         self.inner, self.projected = self.features.T @ self.features, self.features.T @ wanted
         self.wanted, self.groups = wanted, groups
 
@@ -38,7 +38,7 @@ class Carriers:
         many = len(self.features) > MANY  # then single precision is enough to compare, far above rounding as λ is
         dtype = working_dtype(torch.float32, self.features.device) if many else self.features.dtype
         factor, features, wanted = (one.to(dtype) for one in (self._factor(ridge), self.features, self.wanted))
-        root: Tensor = torch.linalg.solve_triangular(factor, features.T, upper=False).T
+        root = _from_right(factor, features)
         residual = wanted - root @ (root.T @ wanted)
         diagonal = 1 - root.square().sum(1)
 
@@ -58,3 +58,9 @@ class Carriers:
         shifted.diagonal().add_(ridge)
         factor: Tensor = torch.linalg.cholesky(shifted)
         return factor
+
+
+def _from_right(factor: Tensor, rows: Tensor) -> Tensor:
+    """`rows L⁻ᵀ (k, m)` of a `factor (m, m)`, L, and `rows (k, m)`: it takes half as long as `L⁻¹` from the left of columns."""
+    solved: Tensor = torch.linalg.solve_triangular(factor.T, rows, upper=True, left=False)
+    return solved
