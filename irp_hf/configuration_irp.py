@@ -16,7 +16,7 @@ from irp_hf.checks import check_choice, check_count, check_number
 from irp_hf.data.canary import Canary
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
-from irp_hf.maths.request import GENERAL, Objective, hyperparameters
+from irp_hf.maths.request import GENERAL, HELD_OUT, Objective, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
 Config = TypeVar("Config", bound=PreTrainedConfig)
@@ -25,7 +25,7 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted"),
+    *("kept", "unlifted", "folds"),
 )
 KEPT = ("source", "target")
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
@@ -203,6 +203,7 @@ class IRPConfig(AnchoredConfig):
         seed: of folds, starts and samples.
         score: the objective, out of fold.
         method_given: True where the user chose the inverse; None where the objective did, or where it is not known.
+        folds: "clusters" where what was left out for the choice were clusters of anchors; None where it were rows.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
         unlifted: True where there is a lift and the confidence looks for the nearest anchor without it; else None.
@@ -235,6 +236,7 @@ class IRPConfig(AnchoredConfig):
     condition_numbers: list[float] | None = None
     seed: int = 0
     score: float | None = None
+    folds: str | None = None
     given: list[str] | None = None
     method_given: bool | None = None
     double: bool | None = None
@@ -251,9 +253,11 @@ class IRPConfig(AnchoredConfig):
     weights_sha256: str | None = None
 
     def validate_encoders(self) -> None:
-        """Raise `InputError` for records of encoders that no save would write."""
+        """Raise `InputError` for records of encoders and of the choice that no save would write."""
         EncoderRecord.from_dict(self.source_encoder, "source_encoder")
         EncoderRecord.from_dict(self.target_encoder, "target_encoder")
+        if self.folds is not None:
+            check_choice("folds", self.folds, HELD_OUT, "Save the model again.", typed=False)
         if self.num_pairs is not None:
             check_count("num_pairs", self.num_pairs, self.num_anchors, MOST_PAIRS, "Save the model again.")
         check_canary("source_canary", self.source_canary, self.num_anchors)

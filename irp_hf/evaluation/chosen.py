@@ -44,6 +44,8 @@ class Chosen:
     """Whether the user chose the method."""
     of_index: bool
     """Whether the report says what an index keeps."""
+    by_clusters: bool = False
+    """Whether what is kept of inputs unlike the anchors decided."""
 
     def words(self) -> str:
         """A paragraph: by what it was chosen, how flat the optimum is, and what the table shows better."""
@@ -52,9 +54,11 @@ class Chosen:
     def _choice(self) -> str:
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.method), Inverse)
         by = among(self.objective, self.num_anchors)
-        text = f"Chosen by {by}: {self.method}, {number(self.score)} by {inverse.held_out}."
+        where = f" on clusters of anchors that were left out whole{'' if self.given else ', as below'}"
+        text = f"Chosen by {by}{where if self.by_clusters else ''}: {self.method}, {number(self.score)} by {inverse.held_out}."
         if self.given:
             text = f"The method was given: {self.method}, {by} {number(self.score)} by {inverse.held_out}."
+            text += f" Its settings were chosen{where}." if self.by_clusters else ""
         if self.objective == "neighbors" and not self.of_index:
             text += f" {LARGER}"
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
@@ -102,6 +106,8 @@ class Chosen:
         """Why an inverse that is better by this measure was not chosen; by `chance`, it may be."""
         if self.given:
             return "the method was given"
+        if self.by_clusters and name == self.objective:
+            return "the choice was for inputs unlike the anchors"
         if name == self.objective and name != "cosine" and chance:
             return UNSURE
         if name == self.objective:

@@ -18,7 +18,7 @@ from irp_hf.evaluation.measures import MEASURES, told_by
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number
 from irp_hf.evaluation.unlike import Unlike
-from irp_hf.maths.request import OBJECTIVES
+from irp_hf.maths.request import HELD_OUT, OBJECTIVES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,6 +115,8 @@ class Report(Printed):
     """What was fitted, where that were more pairs than the anchors that are kept of them."""
     unlike: Unlike | None = None
     """What is kept of inputs unlike the anchors; None of too few anchors, and in a report that is older."""
+    folds: str | None = None
+    """"clusters" where what is kept of these decided; None where it were rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -145,6 +147,7 @@ class Report(Printed):
             (self.objective in OBJECTIVES, "objective", f"one of {quoted(OBJECTIVES)}", self.objective),
             (1 <= len(self.finalists) <= 2, "finalists", "1 or 2 of them", len(self.finalists)),
             ({*searched} == {k}, "rows", f"figures among {k} anchors", searched),
+            (self.folds in (None, *HELD_OUT), "folds", f"one of {quoted(HELD_OUT)}", self.folds),
             (len(ranked) == 1, "rows", "MRR among as many rows of each", sorted(ranked, key=str)),
             (sizes == sorted({*sizes}), "learning_curve", "rising numbers of anchors", sizes),
             (len(kinds) <= 1, "learning_curve", "the same measures at every point", sorted(kinds)),
@@ -251,6 +254,7 @@ class Report(Printed):
             self.num_anchors,
             given=bool(self.method_given),
             of_index=self.index is not None,
+            by_clusters=self.folds == "clusters",
         )
 
     def _methods(self) -> Table:

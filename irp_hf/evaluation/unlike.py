@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from irp_hf.baselines.registry import Fit
@@ -14,7 +13,7 @@ from irp_hf.evaluation.from_dict import Check
 from irp_hf.evaluation.held_out import Evaluation, Row, evaluate, out_of_fold
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import MARK, Table, number
-from irp_hf.maths.inverses.base import translator
+from irp_hf.maths.elsewhere import left_out
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import Choice
@@ -83,17 +82,6 @@ def unlike_rows(
         return Kept(method, evaluate(translated, pairs.target, labels, pairs.labels, clusters))
 
     for choice in choices:
-        yield kept(choice.inverse.title, _left_out(choice, pairs, clusters))
+        yield kept(choice.inverse.title, left_out(choice, pairs, clusters))
     for name, fit in fits.items():
         yield kept(name, out_of_fold(pairs, checked_fit(name, fit), clusters))
-
-
-def _left_out(choice: Choice, pairs: Pairs, clusters: Sequence[Tensor]) -> Tensor:
-    """Translations `(k, d_Y)` of every pair by the same inverse over those outside of its cluster alone."""
-    translated, lift = torch.empty_like(pairs.target), choice.inverse.lift
-    for cluster in clusters:
-        others = pairs.without(cluster)
-        folded = choice.inverse.fold(others.lifted(lift), others.target_rows).then(choice.stretch)
-        translate = translator(folded, others.source_stats, others.target_stats, lift)
-        translated[cluster] = translate(pairs.source[cluster])
-    return translated

@@ -14,6 +14,9 @@ Method = Literal["kernel", "whitened", "pruned"]
 MethodOrAuto = Literal["auto", "kernel", "whitened", "pruned"]
 Objective = Literal["cosine", "neighbors", "agreement"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+HeldOut = Literal["rows", "clusters"]
+HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
+"""What is held out for the choice: single anchors and folds of any, or clusters of like ones, each whole."""
 
 GENERAL = {
     parameter.name: parameter
@@ -42,13 +45,16 @@ class FitOptions(InverseOptions, total=False):
     """Hyper-parameters of a fit: what is given is kept, what is not is chosen from the anchors."""
 
     restoration: float
+    folds: HeldOut
 
 
 class Given:
     """Hyper-parameters that the user fixed, as attributes; None is chosen from the anchors."""
 
-    def __init__(self, *, seed: int = 0, restoration: float | None = None, **fixed: Any) -> None:
-        self.seed, self.restoration = seed, restoration
+    def __init__(
+        self, *, seed: int = 0, restoration: float | None = None, folds: HeldOut = "rows", **fixed: Any
+    ) -> None:
+        self.seed, self.restoration, self.folds = seed, restoration, folds
         self.fixed = {name: value for name, value in fixed.items() if value is not None}
         """Those of the inverses."""
 
@@ -61,11 +67,11 @@ class Given:
         return isinstance(other, Given) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
-        return f"Given(seed={self.seed}, restoration={self.restoration}, fixed={self.fixed})"
+        return f"Given(seed={self.seed}, restoration={self.restoration}, folds={self.folds!r}, fixed={self.fixed})"
 
     def but(self, **fixed: Any) -> Given:
         """The same with these fixed, too."""
-        return Given(seed=self.seed, restoration=self.restoration, **{**self.fixed, **fixed})
+        return Given(seed=self.seed, restoration=self.restoration, folds=self.folds, **{**self.fixed, **fixed})
 
 
 def hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
@@ -95,9 +101,12 @@ def check_given(method: str, **options: Any) -> Given:
     """Hyper-parameters that the user fixed; raises `InputError` for an unknown, ill-typed or out-of-range one."""
     asked, known = methods_of(method), hyperparameters()
     given: dict[str, Any] = {}
-    check_names("options", options, (*known, *GENERAL), ("method", "objective", "head"))
+    check_names("options", options, (*known, *GENERAL, "folds"), ("method", "objective", "head"))
     for name, value in options.items():
         if value is None:
+            continue
+        if name == "folds":
+            given[name] = check_choice(name, value, HELD_OUT)
             continue
         owners = known.get(name, {})
         fitting = [GENERAL[name]] if name in GENERAL else [owners[one] for one in asked if one in owners]
@@ -114,6 +123,7 @@ def half_given(method: str, **options: Any) -> Given:
     method = check_choice("method", method, INVERSES)
     given = check_given(method, **options)
     check_absent("restoration", given.restoration, "it takes the anchors of both sides")
+    check_absent("folds", options.get("folds"), "it takes the anchors of both sides")
     return given
 
 

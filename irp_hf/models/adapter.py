@@ -109,7 +109,8 @@ class IRPAdapter(TranslatingModel):
             objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
             head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
-                what is not is chosen from the anchors.
+                what is not is chosen from the anchors. `folds="clusters"` chooses for inputs unlike the anchors: on clusters of
+                these, each left out whole.
 
         Raises `AnchorMismatchError` where the anchors differ, and where they are pairs that two fits on many kept, other ones
         or if nothing says that these are the same; `InputError` for options that do not exist or fit.

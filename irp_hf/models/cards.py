@@ -221,6 +221,7 @@ def inverse(config: IRPConfig) -> str:
 def choice(config: IRPConfig) -> str:
     """What it was chosen by, and what was not chosen but given."""
     score = "" if config.score is None else f", {number(config.score)} out of fold"
+    score += ", on clusters of anchors that were left out whole" if config.folds == "clusters" else ""
     others = {name for name, owners in hyperparameters().items() if config.method not in owners}  # which had no part
     given = ", ".join(code(name) for name in config.given or [] if name not in others)
     how = f"{given} given by hand" if given else "nothing was given by hand"

@@ -16,11 +16,12 @@ from irp_hf.errors import FitWarning, refusal, warn
 from irp_hf.evaluation.crowding import fewer_than_they_look
 from irp_hf.evaluation.doubts import Doubt, doubts
 from irp_hf.maths.confidence import calibrate
+from irp_hf.maths.elsewhere import choose
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.request import check_given, check_objective, hyperparameters, methods_of
-from irp_hf.maths.selection import Choice, select
+from irp_hf.maths.selection import Choice
 from irp_hf.models.rounding import rounding
 
 QUICK = 1500  # anchors: beyond, one inverse takes seconds, and a bar that waits for the next step would come too late
@@ -65,19 +66,25 @@ def fit(
     pairs = distinct_pairs(source, target)
     delay = SECONDS if len(pairs) <= QUICK else 0
     bar = partial(progress_bar, "Choosing the inverse", None, delay=delay)
-    choices = select(pairs, methods, goal, given, labels, bar)
+    choices = choose(pairs, methods, goal, given, labels, bar)
     choice = choices[0]
 
     config, tensors, expected = of_choice(choice, pairs)
     config.num_anchors, config.num_pairs = len(source), num_pairs
     config.objective = goal
     config.seed = given.seed
-    config.given = sorted(name for name, value in options.items() if value is not None and name != "seed")
+    config.folds = None if given.folds == "rows" else given.folds
+    config.given = fixed_names(options)
     config.method_given = True if method == choice.method else None
     against = doubts(source, target, pairs, choice.directions, goal, labels)
     against += fewer_than_they_look(choice, pairs, len(source), given.seed)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
     return finished(config, tensors, choices, expected, against)
+
+
+def fixed_names(options: Any) -> list[str]:
+    """Names of the hyper-parameters that the user fixed, sorted."""
+    return sorted(name for name, value in options.items() if value is not None and name not in ("seed", "folds"))
 
 
 def unasked_head(objective: str) -> str:

@@ -27,7 +27,7 @@ from irp_hf.maths.many.plan import EXACT, JUDGES, LANDMARKS, LEAST, METHODS, Req
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.request import check_given, check_objective, methods_of
 from irp_hf.models.checks import both_sides, check_anchors
-from irp_hf.models.fitting import Fitted, finished, of_choice, unasked_head
+from irp_hf.models.fitting import Fitted, finished, fixed_names, of_choice, unasked_head
 
 CHUNK = 8192  # rows that are read at once
 LONG = 300.0  # seconds of a forecast that is worth a warning
@@ -56,8 +56,10 @@ def asked(method: str, objective: str, has_head: bool, options: Any) -> Asked:
     if not summed:
         advice = f"Choose one of these, or give at most {EXACT:,} of the pairs: it prunes anchors to fewer."
         raise refusal("method", f"'auto' or one of {quoted(METHODS)}, for sums", repr(method), advice)
-    names = tuple(sorted(name for name, value in options.items() if value is not None and name != "seed"))
-    return Asked(Request(summed, goal, given), names, len(methods) == 1)
+    if given.folds != "rows":
+        advice = f"Give at most {EXACT:,} of the pairs, or leave folds out."
+        raise refusal("folds", "'rows', for sums over many pairs", repr(given.folds), advice)
+    return Asked(Request(summed, goal, given), tuple(fixed_names(options)), len(methods) == 1)
 
 
 def needed_memory(landmarks: int, sample: int, widths: int) -> int:

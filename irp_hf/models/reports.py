@@ -59,7 +59,9 @@ def make_report(
     objective, given = config.objective, _given(config, config.given or [])
     headless = objective == "agreement" and labels is None
     if headless:  # what the head chose cannot be chosen again without it
-        objective, given = "cosine", _given(config, [*hyperparameters(), "restoration"])
+        objective = "cosine"
+    if headless or config.folds is not None:
+        given = _given(config, [*hyperparameters(), "restoration"])
     pairs = distinct_pairs(source, target)
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
@@ -96,7 +98,8 @@ def make_report(
         words = " ".join(doubt.words for doubt in of_index)
         report = replace(report, index=replace(report.index, doubt=words or None))
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
-    return replace(report, doubts=against, method_given=config.method_given or headless or None, of_pairs=of_pairs)
+    method_given = config.method_given or headless or None
+    return replace(report, doubts=against, method_given=method_given, of_pairs=of_pairs, folds=config.folds)
 
 
 def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:
@@ -110,6 +113,8 @@ def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:
 def _known(fitted: Fitted | None, config: IRPConfig, source: Tensor) -> Mapping[str, Choice]:
     """What need not be chosen again: what was chosen without a head, which may have changed, and is what a report shows."""
     if config.num_pairs is not None:  # what fits on many pairs reach is no match for what others do on the anchors
+        return {}
+    if config.folds is not None:  # then the others are shown as rows choose them, and this one as what it was given
         return {}
     if fitted is None or fitted.expected.device != source.device or config.objective == "agreement":
         return {}
@@ -132,4 +137,5 @@ def card_with_report(config: IRPConfig, repo_id: str, folder: Path, report: Repo
 
 def _given(config: IRPConfig, names: Iterable[str]) -> Given:
     """The stored hyper-parameters of these names, as what the user fixed."""
-    return Given(**{name: getattr(config, name, None) for name in names}, seed=config.seed)
+    fixed: dict[str, Any] = {name: getattr(config, name, None) for name in names}
+    return Given(**fixed, seed=config.seed)

@@ -47,7 +47,7 @@ def test_editors_complete_what_there_is():
     assert get_args(Method) == tuple(INVERSES)
     assert get_args(MethodOrAuto) == ("auto", *INVERSES)
     assert {*get_type_hints(InverseOptions)} == {*hyperparameters(), "seed"}
-    assert {*get_type_hints(FitOptions)} == {*hyperparameters(), *GENERAL}
+    assert {*get_type_hints(FitOptions)} == {*hyperparameters(), *GENERAL, "folds"}
 
 
 @pytest.mark.parametrize("method", ["foo", "Kernel", None, 1, ["kernel"], {}])
@@ -94,6 +94,8 @@ def test_a_count_that_is_none_is_refused(name, value, refusal):
         ("kernel", {"gamma": 0}, ["gamma", "above 0", "at most 1000", "got 0"]),
         ("whitened", {"ridge": -2}, ["ridge", "at least 0", "got -2"]),
         ("whitened", {"balance": 1.5}, ["balance", "at most 1", "got 1.5"]),
+        ("auto", {"folds": "cluster"}, ["folds", "'cluster'", "'clusters'"]),
+        ("kernel", {"folds": 10}, ["folds", "'rows'", "10"]),
         ("auto", {"restoration": "½"}, ["restoration", "got '½'"]),
         ("pruned", {"num_subspaces": 0}, ["num_subspaces", "from 1 to 10000", "got 0"]),
         ("kernel", {"ridge": 0}, ["ridge", "1e-12", "got 0"]),

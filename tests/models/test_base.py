@@ -25,7 +25,7 @@ def same(first, second, x):
 def test_what_is_loaded_is_what_was_saved(adapter, tmp_path, digits, monkeypatch):
     """Loading would fit again, or change a bit: what a user measured would no longer hold."""
     adapter.save_pretrained(tmp_path)
-    for name in ("select", "calibrate"):
+    for name in ("choose", "calibrate"):
         monkeypatch.setattr(irp_hf.models.fitting, name, lambda *args: pytest.fail("a fit began"))
     loaded = IRPAdapter.from_pretrained(tmp_path)
     assert same(loaded, adapter, digits.held_source)

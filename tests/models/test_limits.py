@@ -168,7 +168,7 @@ def test_one_anchor(refusal):
 def test_bad_options_are_refused_before_the_fit(options, refusal, monkeypatch, spaces):
     """Minutes of fitting would pass before the refusal."""
     if not isinstance(options.get("head"), nn.Module):  # what a head says is known only by asking it
-        monkeypatch.setattr("irp_hf.models.fitting.select", lambda *args: pytest.fail("a fit began"))
+        monkeypatch.setattr("irp_hf.models.fitting.choose", lambda *args: pytest.fail("a fit began"))
     refusal(fit, error=InputError, **options)
     monkeypatch.undo()
     refusal(IRPAdapter.connect, *spaces, error=InputError, **options)

@@ -15,9 +15,9 @@ from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation.doubts import by_any_order
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.chance import Chance
+from irp_hf.maths.elsewhere import choose
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.request import hyperparameters
-from irp_hf.maths.selection import select
 from irp_hf.models import cards, fitting
 
 RANDOM = np.random.RandomState(0)
@@ -249,7 +249,7 @@ def test_an_option_of_another_inverse_is_told(option, monkeypatch):
     """A user who gives gamma would take what came for what was asked, and the card say that it was given."""
     other, value, owners = NOT_OF[option]
     monkeypatch.setattr(
-        fitting, "select", lambda *options: sorted(select(*options), key=lambda one: one.method != other)
+        fitting, "choose", lambda *options: sorted(choose(*options), key=lambda one: one.method != other)
     )
     adapter, said = fit(X[:60], Y[:60], method="auto", **{option: value})
     assert adapter.config.method == other
