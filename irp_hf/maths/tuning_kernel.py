@@ -8,6 +8,7 @@ less than the decomposition that would give all. Landmarks are decomposed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,25 +103,24 @@ def sums_of_columns(target: Tensor) -> Tensor:
     return (rows @ sums.to(rows)).to(target.dtype)
 
 
-def tune_kernel(
-    pairs: Pairs,
-    given: Given,
-    lift: float | None = None,
-    objective: Objective = "cosine",
-) -> TuningResult:
-    """Lift, γ and λ by leave-one-out: one candidate. The `lift` may be known already."""
-    whole = takes_all(pairs, given)
-    lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lift is None else lift
-    count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
-    plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
-    rows, target, sample = pairs.lifted(lift), pairs.target_rows, sample_of(pairs, given.seed)
-    few, cosines = (_few_columns(pairs), pairs.cosines_at(lift)) if whole else (target, None)
+class Gammas(NamedTuple):
+    """What a climb in γ found."""
+
+    score: Score
+    gamma: float
+    """The best."""
+    tried: dict[float, dict[float, float]]
+    """The mean cosines by γ and by λ."""
+
+    @property
+    def top(self) -> float:
+        """That of the best γ, at its best λ."""
+        return next(iter(self.tried[self.gamma].values()))
+
+
+def _climb_gammas(score: Score, given: Given) -> Gammas:
     tried: dict[float, dict[float, float]] = {}
-    if cosines is None:
-        score = _by_paths(plain, rows[sample], few[sample], _groups(pairs, sample))
-    else:
-        score = _on_sample(among(cosines, sample), few[sample], _groups(pairs, sample))
-    start = plain.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
+    start = KernelInverse.ridge  # where the climb in λ begins: at its neighbour's best, once there is a neighbour
 
     def best_of(gamma: float) -> float:
         nonlocal start
@@ -130,7 +130,42 @@ def tune_kernel(
         return cosine
 
     grid = GAMMAS if given.gamma is None else (given.gamma,)
-    gamma = next(iter(climb(best_of, grid, grid.index(plain.gamma) if given.gamma is None else 0)))
+    found = climb(best_of, grid, grid.index(KernelInverse.gamma) if given.gamma is None else 0)
+    return Gammas(score, next(iter(found)), tried)
+
+
+def tune_kernel(
+    pairs: Pairs,
+    given: Given,
+    lift: float | None = None,
+    objective: Objective = "cosine",
+) -> TuningResult:
+    """Lift, γ and λ by leave-one-out: one candidate. The `lift` may be known already.
+
+    What the flattest kernel, nearly a ridge regression, makes of lengths, a local one may not: without them it may be better.
+    """
+    whole = takes_all(pairs, given)
+    lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lift is None else lift
+    count = None if given.num_landmarks is None else min(given.num_landmarks, len(pairs))
+    target, sample = pairs.target_rows, sample_of(pairs, given.seed)
+    few, groups = _few_columns(pairs) if whole else target, _groups(pairs, sample)
+
+    def on_sample(lift: float) -> Gammas:
+        if whole:
+            score = _on_sample(pairs.cosines_of(sample, lift), few[sample], groups)
+        else:
+            plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
+            score = _by_paths(plain, pairs.lifted(lift)[sample], few[sample], groups)
+        return _climb_gammas(score, given)
+
+    found = on_sample(lift)
+    if lift and given.lift is None:
+        without = on_sample(LIFTS[0])
+        if without.top - found.top > FLAT * (1 - found.top):
+            lift, found = LIFTS[0], without
+    score, gamma, tried = found
+    rows, cosines = pairs.lifted(lift), pairs.cosines_at(lift) if whole else None
+    plain = KernelInverse(num_landmarks=count, seed=given.seed, lift=lift)
     if len(sample) < len(pairs):
         if cosines is None:
             score = _by_paths(plain, rows, few, pairs.copies)

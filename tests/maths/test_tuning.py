@@ -131,6 +131,32 @@ def test_lengths_count_where_they_tell_something(shared, lifted):
     assert tune_pruned(anchors, Given())[0][0].inverse.lift == 0
 
 
+def bags_of_tokens() -> Pairs:
+    """Means of a few token vectors: those of few tokens are long, and what lengths tell is in the directions, too."""
+    random = torch.Generator().manual_seed(1)
+    tokens, meanings = (torch.randn(60, width, generator=random).double() for width in (16, 8))
+    bags = []
+    for _ in range(400):
+        count = int(torch.randint(1, 9, (1,), generator=random))
+        bags.append(torch.randint(60, (count,), generator=random))
+    target = torch.stack([meanings[bag].mean(0) for bag in bags])
+    return Pairs(torch.stack([tokens[bag].mean(0) for bag in bags]), unit_rows(target))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_local_kernel_may_do_without_lengths(known):
+    """A regression is glad of lengths; a kernel that sees the same in directions would be worse by them."""
+    anchors = bags_of_tokens()
+    lift = tune_lift(anchors, Given())
+    assert lift > 0
+    (candidate,), _ = tune_kernel(anchors, Given(), lift if known else None)
+    (with_it,), _ = tune_kernel(anchors, Given(lift=lift))
+    assert candidate.inverse.lift == 0
+    assert with_it.inverse.lift == lift
+    assert candidate.cosine > with_it.cosine + FLAT * (1 - with_it.cosine)
+    assert {one.inverse.lift for one in tune_whitened(anchors, Given(), lift)[0]} == {lift}
+
+
 def test_nearly_as_good_smooths_less():
     """If it fails, heads and neighbours pay for a thousandth of cosine with a ridge that smooths their classes away."""
     random = np.random.RandomState(1)
