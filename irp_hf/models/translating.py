@@ -115,9 +115,9 @@ class TranslatingModel(AnchoredModel):
         and near 0 for what the source's encoder would never give: noise, or another encoder's vectors.
 
         With `coverage`, above 0 and below 1, a lower bound instead: of vectors like the anchors, that share has a true cosine
-        above its own bound (split conformal prediction). A bound may be negative, where errors reach further than what is
-        expected: it then promises next to nothing. k independent anchors allow a coverage of up to k / (k + 1), and up to .999;
-        those that share an item count as one.
+        above its own bound (split conformal prediction). Of vectors of another domain fewer have. A bound may be negative,
+        where errors reach further than what is expected: it then promises next to nothing. k independent anchors allow a
+        coverage of up to k / (k + 1), and up to .999; those that share an item count as one.
 
         Raises `InputError` for a coverage that the anchors do not allow.
         """
