@@ -96,10 +96,17 @@ def check_names(subject: str, given: Iterable[str], known: Iterable[str], near: 
     names, near = list(dict.fromkeys(known)), list(near)
     for name in given:
         if name not in names:
-            meant = difflib.get_close_matches(name, names, 1, ALIKE) or difflib.get_close_matches(name, near, 1, ALIKE)
+            meant = _meant(name, names) or _meant(name, near)
             if meant:
-                raise refusal(subject, f"the keyword {meant[0]!r}", repr(name), f"Write {meant[0]}=.")
+                raise refusal(subject, f"the keyword {meant!r}", repr(name), f"Write {meant}=.")
             raise refusal(subject, f"any of the keywords {', '.join(names)}", repr(name), "Leave it out.")
+
+
+def _meant(name: Any, known: Sequence[str]) -> str | None:
+    """Which of the `known` names is most like this one; of two, the one of the same letters."""
+    alike = difflib.get_close_matches(name, known, 3, ALIKE)
+    same = [one for one in alike if sorted(one) == sorted(name)]
+    return next(iter(same or alike), None)
 
 
 def is_count(value: Any) -> bool:

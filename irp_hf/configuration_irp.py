@@ -25,7 +25,7 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted", "folds"),
+    *("kept", "unlifted", "folds", "rigid"),
 )
 KEPT = ("source", "target")
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
@@ -194,9 +194,10 @@ class IRPConfig(AnchoredConfig):
         source_size: d_X.
         target_size: d_Y.
         method: the inverse, by its name in `irp_hf.maths.inverses.INVERSES`.
-        objective: what it was chosen by: "cosine", "neighbors" or "agreement".
+        objective: what it was chosen by: "cosine", "neighbors", "retrieval" or "agreement".
         gamma: γ of the kernel inverse; of the confidence for those that have none.
         restoration: q, how much of the target's spectrum is restored.
+        rigid: ρ, how much the rigid part counts beside the inverse; None where there is none.
         num_landmarks: m, rows of the stored landmarks.
         ridge, balance, lift, num_subspaces, pruning_threshold: of the inverse, as its own class tells; None where it has none.
         condition_numbers: of each anchor subspace of the pruned inverse.
@@ -229,6 +230,7 @@ class IRPConfig(AnchoredConfig):
     ridge: float | None = None
     balance: float | None = None
     restoration: float = 0.0
+    rigid: float | None = None
     lift: float = 0.0
     num_landmarks: int = 0
     num_subspaces: int | None = None
@@ -302,12 +304,17 @@ class IRPConfig(AnchoredConfig):
         for name in JUDGED:
             check_count(name, getattr(self, name, None) or 0, 0, MOST, "Save the model again.")
         for name, parameter in GENERAL.items():
-            parameter.check(getattr(self, name))
+            if getattr(self, name) is not None:
+                parameter.check(getattr(self, name))
         if self.score is not None:
             check_number("score", self.score, -SCORE, SCORE, advice="Save the model again.")
         for number in self.condition_numbers or ():  # infinite where a subspace is flat
             check_number("condition_numbers", number, 0, advice="Save the model again.")
+
+    def validate_given(self) -> None:
+        """Raise `InputError` for names of options that no save would write."""
+        known = hyperparameters()
         if len(set(self.given or ())) < len(self.given or ()):
             raise refusal("given", "different names", shown(self.given), "Save the model again.")
         for name in self.given or ():
-            check_choice("given", name, (*known, "restoration"), "Save the model again.", typed=False)
+            check_choice("given", name, (*known, "restoration", "rigid"), "Save the model again.", typed=False)

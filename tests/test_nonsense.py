@@ -151,7 +151,7 @@ def test_what_was_saved_is_not_loaded_as_something_else(refusal):
 
 def test_a_configuration_says_what_is_wrong(refusal):
     """`StrictDataclassFieldValidationError` is no error of ours, and names no way out."""
-    assert "'kernel', 'whitened', 'pruned', got 'x'" in refusal(IRPConfig, method="x", error=InputError)
+    assert "'kernel', 'whitened', 'rigid', 'pruned', got 'x'" in refusal(IRPConfig, method="x", error=InputError)
     assert "gamma" in refusal(IRPConfig, gamma="x", error=InputError)
     config = IRPConfig()
     assert "gamma" in refusal(setattr, config, "gamma", "x", error=InputError)

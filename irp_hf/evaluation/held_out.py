@@ -193,7 +193,7 @@ def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None,
         inverse = choice.inverse
         yield Row(
             method=inverse.title,
-            settings=describe(inverse, choice.restoration),
+            settings=describe(inverse, choice.restoration, choice.rigid),
             evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels, folds),
             cost=inverse_cost(choice.fold(pairs), pairs, inverse.lift),
         )

@@ -32,6 +32,11 @@ MEASURES = {
         "neighbours", "neighbours kept", "share of the target's own nearest neighbours by cosine that are kept"
     ),
     "mrr": MeasureText("MRR", "MRR", "one over the rank of the target's own vector among all of them"),
+    "retrieval": MeasureText(
+        "retrieval",
+        "items told apart",
+        "how surely a translation tells its own item from others: 1 is sure, 0 knows nothing",
+    ),
     "agreement": MeasureText(
         "agreement", "agreement of the head", "how often the head says the same as of the target's own vector"
     ),

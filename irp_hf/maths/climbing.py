@@ -13,6 +13,7 @@ from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.metrics import cosines
 
 FLAT = 1e-3  # the least share of what is missing to a cosine of 1 that a step must gain
+NEARLY = 2e-2  # the same: so much is given up for less smoothing
 SAMPLE = 500  # anchors: so many choose what moves little with their number, and 250 would choose otherwise
 Point = TypeVar("Point", bound=Hashable)
 
@@ -66,6 +67,23 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
                 break
             best += step
     return with_first(grid[best], tried)
+
+
+def less_smooth(
+    tried: dict[Point, float], evaluate: Callable[[Point], float], grid: Sequence[Point], steps: int
+) -> dict[Point, float]:
+    """What was tried of a rising `grid` of ridges, first one that smooths less than the best and is nearly as good.
+
+    Heads and neighbours like that, whom a mean of cosines does not ask. It is fewer by `steps` at most.
+    """
+    best, top = next(iter(tried.items()))
+    index = grid.index(best)
+    for ridge in reversed(grid[max(index - steps, 0) : index]):
+        tried[ridge] = tried[ridge] if ridge in tried else evaluate(ridge)
+        if top - tried[ridge] > NEARLY * (1 - top):
+            break
+        best = ridge
+    return with_first(best, tried)
 
 
 def with_first(point: Point, tried: dict[Point, float]) -> dict[Point, float]:

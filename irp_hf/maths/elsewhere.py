@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import refusal
+from irp_hf.maths.blending import rigid_part
 from irp_hf.maths.clusters import LEAST, clusters_of
 from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
@@ -40,7 +41,7 @@ def choose(
         got = f"{len(pairs.labels.unique())}, in too few clusters to leave one out"
         advice = "Give more anchors, or leave folds out."
         raise refusal("folds", f"at least {2 * LEAST} independent anchors, for 'clusters'", got, advice)
-    score, grouped = objective_score(objective, pairs, labels), _grouped(pairs, clusters)
+    score, grouped = objective_score(objective, pairs, labels, clusters), _grouped(pairs, clusters)
 
     def kept(choice: Choice) -> float:
         return float(score(left_out(choice, pairs, clusters)).mean())
@@ -50,7 +51,7 @@ def choose(
         (by_rows,) = select(pairs, (method,), objective, given, labels)
         (by_clusters,) = select(grouped, (method,), objective, given, labels)
         candidates = [by_rows]
-        if (by_clusters.inverse, by_clusters.restoration) != (by_rows.inverse, by_rows.restoration):
+        if settings_of(by_clusters, given.seed) != settings_of(by_rows, given.seed):
             candidates += select(pairs, (method,), objective, settings_of(by_clusters, given.seed), labels)
         best[method] = max(((kept(one), one) for one in candidates), key=lambda found: found[0])
     return [choice for _, choice in sorted(best.values(), key=lambda found: found[0], reverse=True)]
@@ -60,7 +61,7 @@ def settings_of(choice: Choice, seed: int) -> Given:
     """All that was chosen, as if the user had fixed it."""
     names = hyperparameters_of(type(choice.inverse))
     settings = {name: getattr(choice.inverse, name) for name in names}
-    return Given(seed=seed, restoration=choice.restoration, **settings)
+    return Given(seed=seed, restoration=choice.restoration, rigid=choice.rigid, **settings)
 
 
 def left_out(choice: Choice, pairs: Pairs, clusters: Sequence[Tensor]) -> Tensor:
@@ -68,8 +69,10 @@ def left_out(choice: Choice, pairs: Pairs, clusters: Sequence[Tensor]) -> Tensor
     translated, lift = torch.empty_like(pairs.target), choice.inverse.lift
     for cluster in clusters:
         others = pairs.without(cluster)
-        folded = choice.inverse.fold(others.lifted(lift), others.target_rows).then(choice.stretch)
-        translate = translator(folded, others.source_stats, others.target_stats, lift)
+        folded = choice.inverse.fold(others.lifted(lift), others.target_rows)
+        if choice.rigid:
+            folded = folded.plus(choice.rigid * rigid_part(others, lift))
+        translate = translator(folded.then(choice.stretch), others.source_stats, others.target_stats, lift)
         translated[cluster] = translate(pairs.source[cluster])
     return translated
 

@@ -10,9 +10,9 @@ from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameters_of
 
-Method = Literal["kernel", "whitened", "pruned"]
-MethodOrAuto = Literal["auto", "kernel", "whitened", "pruned"]
-Objective = Literal["cosine", "neighbors", "agreement"]
+Method = Literal["kernel", "whitened", "rigid", "pruned"]
+MethodOrAuto = Literal["auto", "kernel", "whitened", "rigid", "pruned"]
+Objective = Literal["cosine", "neighbors", "retrieval", "agreement"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 HeldOut = Literal["rows", "clusters"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
@@ -21,6 +21,9 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 GENERAL = {
     parameter.name: parameter
     for parameter in (
+        Hyperparameter(
+            "rigid", "ρ", "how much a rotation of the source onto the target counts beside the inverse", None, 0, 1e3
+        ),
         Hyperparameter("restoration", "q", "how much of the target's spectrum is restored", None, 0, 1),
         Hyperparameter("seed", "", "of folds, starts and samples", 0, 0, 2**63 - 1, whole=True),
     )
@@ -45,6 +48,7 @@ class FitOptions(InverseOptions, total=False):
     """Hyper-parameters of a fit: what is given is kept, what is not is chosen from the anchors."""
 
     restoration: float
+    rigid: float
     folds: HeldOut
 
 
@@ -52,9 +56,15 @@ class Given:
     """Hyper-parameters that the user fixed, as attributes; None is chosen from the anchors."""
 
     def __init__(
-        self, *, seed: int = 0, restoration: float | None = None, folds: HeldOut = "rows", **fixed: Any
+        self,
+        *,
+        seed: int = 0,
+        restoration: float | None = None,
+        rigid: float | None = None,
+        folds: HeldOut = "rows",
+        **fixed: Any,
     ) -> None:
-        self.seed, self.restoration, self.folds = seed, restoration, folds
+        self.seed, self.restoration, self.rigid, self.folds = seed, restoration, rigid, folds
         self.fixed = {name: value for name, value in fixed.items() if value is not None}
         """Those of the inverses."""
 
@@ -67,11 +77,12 @@ class Given:
         return isinstance(other, Given) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
-        return f"Given(seed={self.seed}, restoration={self.restoration}, folds={self.folds!r}, fixed={self.fixed})"
+        return f"Given({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
     def but(self, **fixed: Any) -> Given:
         """The same with these fixed, too."""
-        return Given(seed=self.seed, restoration=self.restoration, folds=self.folds, **{**self.fixed, **fixed})
+        kept: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "fixed"}
+        return Given(**kept, **{**self.fixed, **fixed})
 
 
 def hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
@@ -81,6 +92,11 @@ def hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
         for name, parameter in hyperparameters_of(inverse).items():
             found.setdefault(name, {})[method] = parameter
     return found
+
+
+def blending() -> dict[str, Hyperparameter]:
+    """The rigid part's ρ by the methods that take it."""
+    return {method: GENERAL["rigid"] for method, inverse in INVERSES.items() if inverse.blends}
 
 
 def methods_of(method: str) -> tuple[str, ...]:
@@ -108,8 +124,8 @@ def check_given(method: str, **options: Any) -> Given:
         if name == "folds":
             given[name] = check_choice(name, value, HELD_OUT)
             continue
-        owners = known.get(name, {})
-        fitting = [GENERAL[name]] if name in GENERAL else [owners[one] for one in asked if one in owners]
+        owners = blending() if name == "rigid" else known.get(name, {})
+        fitting = [owners[one] for one in asked if one in owners] if owners else [GENERAL[name]]
         if not fitting:
             advice = f"Leave it out, or choose method={' or '.join(map(repr, owners))}."
             raise refusal(name, f"a hyper-parameter of method={method!r}", f"one of {quoted(owners)}", advice)
@@ -120,10 +136,10 @@ def check_given(method: str, **options: Any) -> Given:
 
 def half_given(method: str, **options: Any) -> Given:
     """What the user fixed of one half of an inverse; "auto" names none, and a restoration takes both sides."""
-    method = check_choice("method", method, INVERSES)
+    method = check_choice("method", method, [name for name, inverse in INVERSES.items() if inverse.independent])
     given = check_given(method, **options)
-    check_absent("restoration", given.restoration, "it takes the anchors of both sides")
-    check_absent("folds", options.get("folds"), "it takes the anchors of both sides")
+    for name in ("restoration", "rigid", "folds"):
+        check_absent(name, options.get(name), "it takes the anchors of both sides")
     return given
 
 

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import refusal
+from irp_hf.maths.blending import chosen_share, rigid_part, turned_left_out
 from irp_hf.maths.chance import group_means
 from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
+from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
@@ -85,6 +87,8 @@ class Choice:
     inverse: Inverse
     restoration: float
     """q: how much of the target's spectrum is restored."""
+    rigid: float
+    """ρ: how much the rigid part counts."""
     score: float
     """The objective out of fold, scale restored: leave-one-out for the kernel, K folds for the others."""
     tried: tuple[Tried, ...]
@@ -121,6 +125,10 @@ class Choice:
 
     def unstretched(self, pairs: Pairs) -> Folded:
         """The same before its scale is restored."""
+        folded = self._fold(pairs)
+        return folded.plus(self.rigid * rigid_part(pairs, self.inverse.lift)) if self.rigid else folded
+
+    def _fold(self, pairs: Pairs) -> Folded:
         if self.solved is not None:
             return self.solved.fold()
         rows, lift = pairs.lifted(self.inverse.lift), self.inverse.lift
@@ -152,7 +160,7 @@ def select(
     through the methods, and may show how far it is.
     """
     given, methods = given or Given(), tuple(methods or INVERSES)
-    score = objective_score(objective, pairs, labels)
+    score = objective_score(objective, pairs, labels, pairs.folds(NUM_FOLDS, given.seed))
     lifts = any("lift" in hyperparameters_of(INVERSES[name]) for name in methods)
     whole = "kernel" in methods and takes_all(pairs, given)
     lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None
@@ -199,7 +207,8 @@ def _may_win(
         first = Folds(sample, given.seed, 0.0, FEW_FOLDS, count=1)
         if _is_far_behind(roughly(first, given), found[0], first, sample):
             return False
-    score, folds = objective_score(objective, sample, labels), Folds(sample, given.seed, 0.0, FEW_FOLDS)
+    folds = Folds(sample, given.seed, 0.0, FEW_FOLDS)
+    score = objective_score(objective, sample, labels, folds.held)
     vectors = _Vectors(sample, folds.held)
     if found is None:
         lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
@@ -238,12 +247,20 @@ class _Vectors:
         return vectors
 
 
-def objective_score(objective: Objective, pairs: Pairs, labels: Labels | None) -> Score:
-    """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors."""
+def objective_score(
+    objective: Objective, pairs: Pairs, labels: Labels | None, pools: Sequence[Tensor] | None = None
+) -> Score:
+    """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors.
+
+    `pools` are rows that were left out together, among whom retrieval searches; by default the folds of seed 0.
+    """
     target = pairs.target
     if objective == "neighbors":
         shared = pairs.shared
         return lambda translated: neighbors_kept(translated, target, groups=shared)
+    if objective == "retrieval":
+        searched, shared = pairs.folds(NUM_FOLDS, 0) if pools is None else pools, pairs.shared
+        return lambda translated: identified(translated, target, searched, shared)
     if objective == "agreement":
         if labels is None:
             raise refusal(
@@ -258,7 +275,8 @@ def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given
     folds = pairs.folds(NUM_FOLDS, given.seed)
     vectors = _Vectors(pairs, folds)
     tried, candidate = _tune(method, pairs, vectors, objective, score, given, lift)
-    return choice_of(method, candidate, tried, pairs, folds, vectors, objective, score, given)
+    rigid = chosen_share(candidate, pairs, given, objective)
+    return choice_of(method, candidate, tried, pairs, folds, vectors, objective, score, given, rigid)
 
 
 def choice_of(
@@ -271,13 +289,16 @@ def choice_of(
     objective: Objective,
     score: Score,
     given: Given,
+    rigid: float = 0.0,
 ) -> Choice:
-    """The choice of the best `candidate` of a method, its scale restoration chosen, too.
+    """The choice of the best `candidate` of a method with so much of a `rigid` part, its scale restoration chosen, too.
 
     Its directions are those of all `pairs`, out of `folds`, which `vectors` turns into vectors; `tried` are all, with their
     objective.
     """
-    inverse, directions, true, solved = candidate.inverse, candidate.directions, candidate.true, candidate.solved
+    inverse, true, solved = candidate.inverse, candidate.true, candidate.solved
+    turned = rigid * turned_left_out(pairs, inverse.lift, given.seed, objective) if rigid else None
+    directions = candidate.directions if turned is None else candidate.directions + turned
 
     restorations = _restorations(inverse, objective, given)
     restorer = _restorer(true, pairs, given.seed) if any(restorations) else None
@@ -297,7 +318,7 @@ def choice_of(
         left_out, chosen = solved.folds_left_out(folds), [restorations[best]]
 
         def refitted() -> tuple[Tensor, Tensor]:
-            again = left_out()
+            again = left_out() if turned is None else left_out() + turned
             if restorer is not None:
                 (again,) = restorer.of(again).rows(chosen)
             found = vectors(again)
@@ -308,6 +329,7 @@ def choice_of(
         method=method,
         inverse=inverse,
         restoration=restorations[best],
+        rigid=rigid,
         score=scores[best],
         tried=tuple(tried),
         directions=restored[best],

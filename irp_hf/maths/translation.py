@@ -57,7 +57,8 @@ class Translation:
         centred = centre(x, self.source_mean, self.source_lift)
         rows = unit_rows(centred)
         similar, nearest = self._similar(rows)
-        directions = self.folded.of_similarities(similar) if isinstance(self.folded, KernelMap) else self.folded(rows)
+        folded = self.folded
+        directions = folded.of_similarities(similar, rows) if isinstance(folded, KernelMap) else folded(rows)
         norms, typical = torch.linalg.vector_norm(directions, dim=1), self._typicality(x, nearest)
         return centred, directions, self.confidence.of_similarities(similar, norms, typical)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from irp_hf.maths.blending import turned_left_out
 from irp_hf.maths.climbing import Candidate, Trial, TuningResult, climb, mean_cosine
 from irp_hf.maths.folds import Folds
 from irp_hf.maths.inverses import INVERSES
@@ -16,6 +17,7 @@ from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.inverses.pruned import PrunedInverse
+from irp_hf.maths.inverses.rigid import RigidInverse
 from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective, make_inverse
@@ -66,9 +68,17 @@ def tune_by_folds(
     return TuningResult([Candidate(inverse, chosen, directions(inverse), true)], others)
 
 
+def tune_rigid(pairs: Pairs, given: Given, lift: float | None = None, objective: Objective = "cosine") -> TuningResult:
+    """Nothing is chosen: one candidate."""
+    directions = turned_left_out(pairs, 0.0, given.seed, objective)
+    cosine = mean_cosine(directions, pairs.target_rows)
+    return TuningResult([Candidate(RigidInverse(), cosine, directions, pairs.target_rows)], [])
+
+
 TUNERS: dict[type[Inverse], Tuner] = {
     KernelInverse: tune_kernel,
     WhitenedInverse: tune_whitened,
+    RigidInverse: tune_rigid,
     PrunedInverse: tune_pruned,
 }
 """Those that know their inverse's shape: its leave-one-out in closed form, or one decomposition for a whole grid."""

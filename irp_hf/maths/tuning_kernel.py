@@ -22,8 +22,8 @@ from irp_hf.maths.climbing import (
     TuningResult,
     climb,
     grid_of,
+    less_smooth,
     mean_cosine,
-    with_first,
 )
 from irp_hf.maths.groups import groups_by_size
 from irp_hf.maths.inverses.kernel import KernelInverse, KernelPath, Solved, similarities
@@ -34,8 +34,7 @@ from irp_hf.maths.projection import among
 from irp_hf.maths.request import Given, Objective
 
 GAMMAS, RIDGES, LIFTS = (grid_of(KernelInverse, name) for name in ("gamma", "ridge", "lift"))
-NEARLY = 2e-2  # of what is missing to a cosine of 1: so much is given up for less smoothing
-LESS_SMOOTH = 2  # by so many steps of λ at most
+LESS_SMOOTH = 2  # steps of λ at most
 HOPELESS = 0.1  # of what is missing to a cosine of 1: what another λ gains at a γ is a third of that, at most
 SKETCH = 192  # numbers that stand for a wider target where hyper-parameters are compared
 Score = Callable[[float, float], float]
@@ -173,7 +172,7 @@ def tune_kernel(
             score = _by_inverses(cosines, few, pairs.copies) if pairs.copies else _by_judges(cosines, few, sample)
         tried = {gamma: climb_ridges(score, gamma, given.ridge, next(iter(tried[gamma])))}
     if given.ridge is None:
-        tried[gamma] = less_smooth(tried[gamma], lambda ridge: score(gamma, ridge))
+        tried[gamma] = less_smooth(tried[gamma], lambda ridge: score(gamma, ridge), RIDGES, LESS_SMOOTH)
     best = next(iter(tried[gamma]))
 
     def inverse(gamma: float, ridge: float) -> KernelInverse:
@@ -267,15 +266,3 @@ def climb_ridges(
     if first < least:
         return {start: first}
     return climb(lambda ridge: first if ridge == start else score(gamma, ridge), RIDGES, RIDGES.index(start))
-
-
-def less_smooth(tried: dict[float, float], evaluate: Callable[[float], float]) -> dict[float, float]:
-    """What was tried, first a λ that smooths less than the best and is nearly as good: heads and neighbours like that."""
-    best, top = next(iter(tried.items()))
-    index = RIDGES.index(best)
-    for ridge in reversed(RIDGES[max(index - LESS_SMOOTH, 0) : index]):
-        tried[ridge] = tried[ridge] if ridge in tried else evaluate(ridge)
-        if top - tried[ridge] > NEARLY * (1 - top):
-            break
-        best = ridge
-    return with_first(best, tried)

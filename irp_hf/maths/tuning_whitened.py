@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
-from irp_hf.maths.climbing import SAMPLE, Candidate, Trial, TuningResult, climb, grid_of, mean_cosine
+from irp_hf.maths.climbing import SAMPLE, Candidate, Trial, TuningResult, climb, grid_of, less_smooth, mean_cosine
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, gathered
 from irp_hf.maths.inverses.kernel_system import between
 from irp_hf.maths.inverses.left_out_whitened import RidgePath, paths_without
@@ -28,6 +28,7 @@ from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.tuning_kernel import sample_of, sketched, tune_lift
 
 CHEAP = 0.25  # of one decomposition of as many rows as there are anchors
+LESS_SMOOTH = 1  # step of λ at most
 BALANCES, RIDGES = (grid_of(WhitenedInverse, name) for name in ("balance", "ridge"))
 
 
@@ -80,7 +81,8 @@ def search(judge: Judge, balances: Sequence[float], given: Given, lift: float) -
     candidates, trials = [], []
     grid, start = _grid(given)
     for balance in balances:
-        (ridge, best), *rest = climb(partial(judge.cosine, balance), grid, start).items()
+        score = partial(judge.cosine, balance)
+        (ridge, best), *rest = less_smooth(climb(score, grid, start), score, grid, LESS_SMOOTH).items()
         directions = judge.directions(balance, ridge)
         cosine = mean_cosine(directions, judge.true)
         candidates.append(Candidate(WhitenedInverse(balance, ridge, lift), cosine, directions, judge.true))

@@ -48,10 +48,11 @@ class IRPAdapter(TranslatingModel):
     `translate` and `confidence` take vectors, `report` says what to expect of them, and `push_to_hub` shares it.
 
     Tensors, all float32: `source_anchors (k, d_X)`, `target_anchors (k, d_Y)`, `source_mean`, `target_mean`, `target_scale`;
-    the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`; and the
-    confidence, `confidence_coefficients (m,)`, `confidence_bias ()`, `confidence_norm_slope ()`. Where the configuration
-    has a lift, d_X of landmarks and weight is one more, and `source_lift ()` is what that coordinate of every row is.
-    Unless it was saved before there were any, also `confidence_ceiling ()`, `confidence_errors (e,)`, and of the typicality
+    the folded map, `weight (d_X, d_Y)`, or `landmarks (m, d_X)`, `coefficients (m, d_Y)` and `intercept (d_Y,)`, with a rigid
+    part also its `rotation (d_X, d_Y)`; and the confidence, `confidence_coefficients (m,)`, `confidence_bias ()`,
+    `confidence_norm_slope ()`. Where the configuration has a lift, d_X of landmarks and weight is one more, and
+    `source_lift ()` is what that coordinate of every row is. Unless it was saved before there were any, also
+    `confidence_ceiling ()`, `confidence_errors (e,)`, and of the typicality
     `typical_directions (d_X, r)`, `typical_lengths (2, 2)`, `typical_planes (3, 4)` and `typical_sides (d_X,)`; without the
     latter, planes of shape (2, 3).
     """
@@ -68,7 +69,7 @@ class IRPAdapter(TranslatingModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift", "double", "unlifted", "num_pairs", "kept")
+    checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
@@ -85,7 +86,7 @@ class IRPAdapter(TranslatingModel):
             "target_mean": (target,),
             "target_scale": (),
             **({"source_lift": ()} if config.lift else {}),
-            **INVERSES[config.method].folds_to.shapes(m, lifted, target),
+            **INVERSES[config.method].folds_to.shapes(m, lifted, target, source if config.rigid else 0),
             **Confidence.shapes(m, source, lifted, *config.judged),
         }
 

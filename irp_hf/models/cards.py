@@ -215,7 +215,7 @@ def inverse(config: IRPConfig) -> str:
     chosen = "num_landmarks" not in (config.given or []) and config.num_pairs is None
     if "num_landmarks" in values and chosen:
         values["num_landmarks"] = None  # all distinct anchors, which are fewer than all where there are copies
-    return f"{config.method}, {code(describe(kind(**values), config.restoration))}"
+    return f"{config.method}, {code(describe(kind(**values), config.restoration, config.rigid or 0.0))}"
 
 
 def choice(config: IRPConfig) -> str:

@@ -142,6 +142,7 @@ def of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor
         target_size=pairs.target.shape[1],
         method=choice.method,
         restoration=choice.restoration,
+        rigid=choice.rigid or None,
         condition_numbers=inverse.condition_numbers(pairs.target_rows),
         score=choice.score,
     )

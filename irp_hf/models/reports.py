@@ -61,7 +61,7 @@ def make_report(
     if headless:  # what the head chose cannot be chosen again without it
         objective = "cosine"
     if headless or config.folds is not None:
-        given = _given(config, [*hyperparameters(), "restoration"])
+        given = _given(config, [*hyperparameters(), "restoration", "rigid"])
     pairs = distinct_pairs(source, target)
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
@@ -138,4 +138,6 @@ def card_with_report(config: IRPConfig, repo_id: str, folder: Path, report: Repo
 def _given(config: IRPConfig, names: Iterable[str]) -> Given:
     """The stored hyper-parameters of these names, as what the user fixed."""
     fixed: dict[str, Any] = {name: getattr(config, name, None) for name in names}
+    if "rigid" in fixed:  # of which nothing is stored where there is none
+        fixed["rigid"] = config.rigid or 0.0
     return Given(**fixed, seed=config.seed)

@@ -34,7 +34,7 @@ def translation_of(config: IRPConfig, get: Callable[[str], Tensor]) -> Translati
     gamma = cast(float, config.gamma)
     _, judged, sided = map(bool, config.judged)
     return Translation(
-        INVERSES[config.method].folds_to.stored(get, gamma),
+        INVERSES[config.method].folds_to.stored(get, gamma, bool(config.rigid)),
         Confidence.stored(
             get,
             getattr(config, CONFIDENCE_GAMMA, None) or gamma,

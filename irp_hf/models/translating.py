@@ -24,7 +24,7 @@ from irp_hf.models.base import AnchoredModel
 from irp_hf.models.rounding import translation_of
 
 # Values of the configuration which a translation needs.
-DECIDE = ("method", "gamma", "lift", "unlifted", CONFIDENCE_GAMMA, *JUDGED)
+DECIDE = ("method", "gamma", "lift", "rigid", "unlifted", CONFIDENCE_GAMMA, *JUDGED)
 PIECEWISE = "Give fewer rows, a smaller chunk_size, or out=, a memory map that takes the result."
 
 

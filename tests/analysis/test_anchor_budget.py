@@ -178,7 +178,7 @@ def test_the_picture_shows_every_point(tmp_path: Path):
         ({"sizes": [20, 97]}, ["sizes", "from 4 to 96", "got 97", "held out"]),
         ({"sizes": [20, "40"]}, ["sizes", "got '40'"]),
         ({"sizes": []}, ["sizes", "at least 1", "got 0"]),
-        ({"method": "best"}, ["method", "'auto', 'kernel', 'whitened', 'pruned'", "got 'best'"]),
+        ({"method": "best"}, ["method", "'auto', 'kernel', 'whitened', 'rigid', 'pruned'", "got 'best'"]),
         ({"held_out": 0}, ["held_out", "above 0", "below 1", "got 0"]),
         ({"held_out": "some"}, ["held_out", "got 'some'"]),
         ({"held_out": 0.999}, ["held_out", "at least 4 of 120", "got 0.999", "leaves 3"]),

@@ -71,7 +71,7 @@ def test_references_are_the_adapters_of_the_same_anchors(digits: Digits):
     for method, measure in found.references.items():
         adapter = IRPAdapter.from_anchors(anchors.source, anchors.target, method=method)
         assert adapter.evaluate(held.source, held.target).cosine.mean == pytest.approx(measure.mean, abs=1e-5)
-    assert list(found.references) == ["kernel", "whitened"]
+    assert list(found.references) == ["kernel", "whitened", "rigid"]
 
 
 @settings(max_examples=15, derandomize=True, deadline=None)
@@ -234,7 +234,7 @@ def test_spaces_and_arrays_give_the_same(spaces: tuple[AnchoredSpace, AnchoredSp
         ({"subspaces": [2.5]}, ["num_subspaces", "a whole number", "got 2.5"]),
         ({"baselines": "kernel"}, ["baselines", "got 'kernel'"]),
         ({"against": "kernel"}, ["baselines", "got 'kernel'"]),
-        ({"baselines": ["procrustes"]}, ["baselines", "'kernel', 'whitened', 'pruned'", "got 'procrustes'"]),
+        ({"baselines": ["procrustes"]}, ["baselines", "'kernel', 'whitened', 'rigid', 'pruned'", "got 'procrustes'"]),
         ({"baselines": ["kernel"], "against": ["whitened"]}, ["against", "baselines", "got ['whitened']"]),
         ({"seed": -1}, ["seed", "got -1"]),
     ],

@@ -249,6 +249,7 @@ def test_a_built_report_has_everything(built: Report):
     assert {row.method for row in built.rows} == {
         "kernel",
         "whitened",
+        "rigid",
         "pruned (paper)",
         "Procrustes",
         "ridge",

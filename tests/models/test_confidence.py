@@ -94,11 +94,11 @@ def test_a_report_chooses_again_what_was_chosen_otherwise(digits, monkeypatch):
     monkeypatch.setattr("irp_hf.models.reports.select", recorded)
     sides = digits.source[:20], digits.target[:20]
     for options, head, expected in (
-        ({"method": "kernel"}, None, ["whitened", "pruned"]),
-        ({"method": "kernel", "gamma": 1.0}, None, ["whitened", "pruned"]),
-        ({"balance": 0.5}, None, 2),
-        ({"objective": "agreement", "head": first_half}, first_half, 3),  # its weights may have changed since
-        ({"objective": "agreement", "head": first_half}, None, 3),
+        ({"method": "kernel"}, None, ["whitened", "rigid", "pruned"]),
+        ({"method": "kernel", "gamma": 1.0}, None, ["whitened", "rigid", "pruned"]),
+        ({"balance": 0.5}, None, 3),
+        ({"objective": "agreement", "head": first_half}, first_half, 4),  # its weights may have changed since
+        ({"objective": "agreement", "head": first_half}, None, 4),
     ):
         selected.clear()
         IRPAdapter.from_anchors(*sides, **options).report(head, progress=False, baselines=[])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -28,28 +28,37 @@ class LinearMap:
         """Directions of centred `rows`, up to their lengths: the row norm that follows takes the input's away as well."""
         return self(rows)
 
+    def plus(self, rigid: Tensor) -> LinearMap:
+        """This map and a `rigid` part `(d_X, d_Y)` of all coordinates but the one that lifts rows."""
+        weight = self.weight.clone()
+        weight[: len(rigid)] += rigid
+        return LinearMap(weight)
+
     def then(self, linear: Callable[[Tensor], Tensor]) -> LinearMap:
         """This map followed by a `linear` one, `(n, d_Y)` to `(n, d_Y)`."""
         return LinearMap(linear(self.weight))
 
     @staticmethod
-    def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the tensors that an adapter stores of such a map, besides the landmarks of its confidence."""
-        return {"weight": (source, target)}
+    def shapes(num_landmarks: int, lifted: int, target: int, rigid: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that an adapter stores of such a map, besides the landmarks of its confidence.
+
+        `lifted` is how wide rows are, and `rigid` how wide they are for a rigid part; 0 where there is none.
+        """
+        return {"weight": (lifted, target)}
 
     def tensors(self) -> dict[str, Tensor]:
         """Those tensors."""
         return {"weight": self.weight}
 
     @classmethod
-    def stored(cls, get: Callable[[str], Tensor], gamma: float) -> LinearMap:
-        """The map of the tensors that `get` gives by name."""
+    def stored(cls, get: Callable[[str], Tensor], gamma: float, rigid: bool) -> LinearMap:
+        """The map of the tensors that `get` gives by name; of a `rigid` part nothing is stored of its own."""
         return cls(get("weight"))
 
 
 @dataclass(frozen=True)
 class KernelMap:
-    """Unit rows `(n, d_X)` to directions `(n, d_Y)` by their radial similarity with landmarks."""
+    """Unit rows `(n, d_X)` to directions `(n, d_Y)` by their radial similarity with landmarks, and by a rotation."""
 
     landmarks: Tensor
     """Unit rows, shape (m, d_X)."""
@@ -58,39 +67,60 @@ class KernelMap:
     intercept: Tensor
     """Shape (d_Y,)."""
     gamma: float
+    rotation: Tensor | None = None
+    """The rigid part, of all coordinates but the one that lifts rows, shape (d_X, d_Y)."""
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Directions `(n, d_Y)` of unit `rows (n, d_X)`."""
-        return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma))
+        return self.of_similarities(relative_projection(rows, self.landmarks, self.gamma), rows)
 
     def of_centred(self, rows: Tensor) -> Tensor:
         """Directions of centred `rows`, which must have unit length here."""
         return self(unit_rows(rows))
 
-    def of_similarities(self, similar: Tensor) -> Tensor:
-        """Directions `(n, d_Y)` of rows whose similarities with the landmarks are `similar (n, m)`."""
-        return torch.addmm(self.intercept, similar, self.coefficients)
+    def of_similarities(self, similar: Tensor, rows: Tensor) -> Tensor:
+        """Directions `(n, d_Y)` of unit `rows (n, d_X)` whose similarities with the landmarks are `similar (n, m)`."""
+        directions = torch.addmm(self.intercept, similar, self.coefficients)
+        if self.rotation is None:
+            return directions
+        return directions.addmm(rows[:, : len(self.rotation)], self.rotation)
+
+    def plus(self, rigid: Tensor) -> KernelMap:
+        """As `LinearMap` has it."""
+        return replace(self, rotation=rigid)
 
     def then(self, linear: Callable[[Tensor], Tensor]) -> KernelMap:
         """This map followed by a `linear` one, `(n, d_Y)` to `(n, d_Y)`."""
-        return KernelMap(self.landmarks, linear(self.coefficients), linear(self.intercept[None])[0], self.gamma)
+        return KernelMap(
+            self.landmarks,
+            linear(self.coefficients),
+            linear(self.intercept[None])[0],
+            self.gamma,
+            None if self.rotation is None else linear(self.rotation),
+        )
 
     @staticmethod
-    def shapes(num_landmarks: int, source: int, target: int) -> dict[str, tuple[int, ...]]:
+    def shapes(num_landmarks: int, lifted: int, target: int, rigid: int) -> dict[str, tuple[int, ...]]:
         """As `LinearMap` has it; its landmarks are those of the confidence."""
-        return {"coefficients": (num_landmarks, target), "intercept": (target,)}
+        own = {"coefficients": (num_landmarks, target), "intercept": (target,)}
+        return {**own, "rotation": (rigid, target)} if rigid else own
 
     def tensors(self) -> dict[str, Tensor]:
         """Those tensors."""
-        return {"coefficients": self.coefficients, "intercept": self.intercept}
+        own = {"coefficients": self.coefficients, "intercept": self.intercept}
+        return own if self.rotation is None else {**own, "rotation": self.rotation}
 
     @classmethod
-    def stored(cls, get: Callable[[str], Tensor], gamma: float) -> KernelMap:
-        """The map of the tensors that `get` gives by name."""
-        return cls(get("landmarks"), get("coefficients"), get("intercept"), gamma)
+    def stored(cls, get: Callable[[str], Tensor], gamma: float, rigid: bool) -> KernelMap:
+        """As `LinearMap` has it; a `rigid` part has a rotation."""
+        turn = get("rotation") if rigid else None
+        return cls(get("landmarks"), get("coefficients"), get("intercept"), gamma, turn)
 
 
 Folded = LinearMap | KernelMap
+
+
+LESS_SMOOTH = "of settings so near each other, the one that smooths less is better for heads and neighbours"
 
 
 class Inverse(ABC):
@@ -107,6 +137,10 @@ class Inverse(ABC):
     """How its own score is held out, in words."""
     lower: ClassVar[str] = "where a step gains so little, the plainer setting stays"
     """Why the setting that was taken may have scored less than another, in words."""
+    independent: ClassVar[bool] = True
+    """Whether each half needs the anchors of its own side alone."""
+    blends: ClassVar[bool] = False
+    """Whether it takes a rigid part, ρ of which is chosen for it where none is given."""
     restores: ClassVar[bool] = True
     """Whether a restoration of more than the mean scale is chosen for it where none is given."""
     lift: float = 0.0

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import Folded, Inverse, KernelMap
+from irp_hf.maths.inverses.base import LESS_SMOOTH, Folded, Inverse, KernelMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
 from irp_hf.maths.inverses.solving import solved_with_ridge
 from irp_hf.maths.leaving_out import leave_folds_out, leave_one_out
@@ -31,8 +31,9 @@ class KernelInverse(Inverse):
 
     title = "kernel"
     folds_to = KernelMap
+    blends = True
     held_out = "leave-one-out"
-    lower = "of settings so near each other, the one that smooths less is better for heads and neighbours"
+    lower = LESS_SMOOTH
 
     gamma: float = hyperparameter(
         2.0,

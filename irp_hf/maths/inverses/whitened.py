@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from irp_hf.maths.inverses.base import Inverse, LinearMap
+from irp_hf.maths.inverses.base import LESS_SMOOTH, Inverse, LinearMap
 from irp_hf.maths.inverses.hyperparameters import hyperparameter, lift
 from irp_hf.maths.inverses.solving import is_exact, solved_with_ridge
 from irp_hf.maths.projection import inner_products, relative_projection
@@ -25,6 +25,8 @@ class WhitenedInverse(Inverse):
 
     title = "whitened"
     folds_to = LinearMap
+    blends = True
+    lower = LESS_SMOOTH
 
     balance: float = hyperparameter(
         0.5, "b", "the share of the whitening that the source takes", most=1, grid=(0.0, 0.25, 0.5, 0.75, 1.0)

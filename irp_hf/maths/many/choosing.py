@@ -8,7 +8,7 @@ from typing import cast
 
 from torch import Tensor
 
-from irp_hf.maths.climbing import Candidate, Trial, TuningResult, mean_cosine
+from irp_hf.maths.climbing import Candidate, Trial, TuningResult, less_smooth, mean_cosine
 from irp_hf.maths.inverses.base import Folded, KernelMap, LinearMap
 from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse, Solved
 from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPath
@@ -16,7 +16,7 @@ from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.projection import denormalize, relative_projection
 from irp_hf.maths.selection import RESTORATION_FOLDS, Choice, by_rank, choice_of, objective_score, ranked
-from irp_hf.maths.tuning_kernel import climb_ridges, less_smooth
+from irp_hf.maths.tuning_kernel import LESS_SMOOTH, RIDGES, climb_ridges
 from irp_hf.maths.tuning_whitened import BALANCES, Judge, search
 
 
@@ -84,7 +84,7 @@ def _ridges(sums: Sums, own: Tensor) -> tuple[dict[float, float], Tensor]:
 
     tried = climb_ridges(score, plan.gamma, given.ridge, plan.ridge)
     if given.ridge is None:
-        tried = less_smooth(tried, partial(score, plan.gamma))
+        tried = less_smooth(tried, partial(score, plan.gamma), RIDGES, LESS_SMOOTH)
     return tried, directions[next(iter(tried))]
 
 

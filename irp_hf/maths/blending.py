@@ -1,0 +1,144 @@
+"""How much of the rigid part a map takes, ρ: out of fold on a sample of the anchors.
+
+A little of it costs the cosine hardly anything, and tells items apart that a regression gives nearly the same translation. What
+is held out is sought among rows that are held out with it: a map draws translations to the anchors that it was fitted on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.chance import group_means
+from irp_hf.maths.climbing import SAMPLE, Candidate, climb
+from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
+from irp_hf.maths.identification import identified
+from irp_hf.maths.inverses.in_rows import left_out_by
+from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import denormalize
+from irp_hf.maths.request import Given, Objective
+from irp_hf.maths.rigid import rotated_left_out, rotation
+from irp_hf.maths.tuning_kernel import sample_of
+
+SHARES = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+START = 0.25
+WORTH = 0.01  # of what is missing to a cosine of 1: so much is given up where the cosine is what counts
+SURE = 2.0  # standard errors by which it must gain something
+
+
+def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> float:
+    """ρ for the candidate's inverse: above 0 where that surely gains something; 0 of one that takes no rigid part."""
+    if not candidate.inverse.blends:
+        return 0.0
+    if given.rigid is not None:
+        return float(given.rigid)
+    judged = _judged(candidate, pairs, given, objective)
+    if judged is None or len(judged.pools) < FEW_FOLDS:
+        return 0.0
+    true, groups = pairs.target[judged.rows], pairs.labels[judged.rows]
+    gained = _score(objective, true, judged.pools, groups if pairs.copies else None)
+
+    @cache
+    def blended(share: float) -> tuple[Tensor, float]:
+        translated = denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
+        return gained(translated), float(cosines(translated, true).mean())
+
+    without, cosine = blended(0.0)
+    least = cosine - WORTH * (1 - cosine) if objective in ("cosine", "agreement") else -1.0
+
+    def score(share: float) -> float:
+        found, near = blended(share)
+        return (
+            float(found.mean()) if near >= least else near - 2
+        )  # below all that is near enough, and rising towards it
+
+    best = next(iter(climb(score, SHARES, SHARES.index(START))))
+    gains = group_means((blended(best)[0] - without)[:, None], groups)[:, 0]
+    sure = SURE * float(gains.std(correction=0)) / math.sqrt(len(gains))
+    return best if score(best) > -1 and float(gains.mean()) > sure else 0.0
+
+
+class _Judged(NamedTuple):
+    """Rows by which ρ is chosen."""
+
+    rows: Tensor
+    """Their numbers `(n,)`."""
+    pools: list[Tensor]
+    """Those that were left out together, as numbers below n."""
+    left_out: Tensor
+    """What the inverse gives for them from all rows outside of their fold, shape (n, d_Y)."""
+    turned: Tensor
+    """What the rigid part gives, likewise."""
+
+
+def _judged(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> _Judged | None:
+    """Some of each fold of all rows, where the solution tells what these say without it; else a sample by itself."""
+    inverse, target = candidate.inverse, pairs.target_rows
+    if candidate.solved is not None:
+        folds = pairs.folds(FEW_FOLDS, given.seed)
+        some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
+        rows = torch.cat(some)
+        turned = turned_left_out(pairs, inverse.lift, given.seed, "cosine")[rows]
+        left_out = candidate.solved.folds_left_out(folds)()[rows]
+        numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
+        return _Judged(rows, list(numbers.split([len(one) for one in some])), left_out, turned)
+    rows = sample_of(pairs, given.seed)
+    pools = pairs.folds_among(rows, FEW_FOLDS, given.seed)
+    found = left_out_by(inverse, pairs, rows, target[rows], [pools])
+    if found is None:
+        return None
+    turned = rotated_left_out(pairs.source_rows[rows], target[rows], pools) * lengths(pairs, inverse.lift)[rows, None]
+    return _Judged(rows, pools, found[0], turned)
+
+
+def _score(
+    objective: Objective, true: Tensor, pools: Sequence[Tensor], groups: Tensor | None
+) -> Callable[[Tensor], Tensor]:
+    """What is to be as large as can be `(n,)` of translations `(n, d_Y)` of `true (n, d_Y)`, each sought in its pool."""
+    if objective != "neighbors":
+        return lambda translated: identified(translated, true, pools, groups)
+
+    def kept(translated: Tensor) -> Tensor:
+        found = torch.empty_like(true[:, 0])
+        for pool in pools:
+            shared = None if groups is None else groups[pool]
+            found[pool] = neighbors_kept(translated[pool], true[pool], groups=shared)
+        return found
+
+    return kept
+
+
+def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) -> Tensor:
+    """What the rigid part gives for all rows out of fold, `(k, d_Y)`, each with the length that it has at this lift.
+
+    Few folds are quick, and make it look a little worse than it is: where it may be all that counts, there are as many as for
+    other inverses.
+    """
+    count = NUM_FOLDS if objective == "retrieval" else FEW_FOLDS
+
+    def make() -> Tensor:
+        return rotated_left_out(pairs.source_rows, pairs.target_rows, pairs.folds(count, seed))
+
+    turned = pairs.once(("turned", seed, count), make)
+    return turned * lengths(pairs, lift)[:, None] if lift else turned
+
+
+def rigid_part(pairs: Pairs, lift: float) -> Tensor:
+    """`(d_X, d_Y)`, for unit rows at this lift, less the coordinate that lifts them: of mean length they have length 1 here."""
+    turn = pairs.once("rotation", lambda: rotation(pairs.source_rows, pairs.target_rows))
+    return turn * math.sqrt(1 + lift**2)
+
+
+def lengths(pairs: Pairs, lift: float) -> Tensor:
+    """Of what `rigid_part` is given of each row, `(k,)`."""
+    own = torch.linalg.vector_norm(pairs.source - pairs.source_stats.mean, dim=1)
+    if not lift:
+        return torch.ones_like(own)
+    share: Tensor = own / (own.square() + (lift * pairs.source_stats.scale).square()).sqrt()
+    return share * math.sqrt(1 + lift**2)

@@ -1,0 +1,47 @@
+"""How well translations tell their own item from others: it does not saturate where the true one is first already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from irp_hf.arithmetic import working_dtype
+from irp_hf.maths.climbing import climb
+from irp_hf.maths.projection import unit_rows
+
+SHARPNESSES = tuple(2.0 ** (e / 2) for e in range(-4, 23))
+
+
+def identified(translated: Tensor, true: Tensor, pools: Sequence[Tensor], groups: Tensor | None = None) -> Tensor:
+    """`1 + log p / log m` `(n,)` of each translation, both `(n, d)`, whose true vector is sought in a pool of m rows.
+
+    p is its probability, a softmax of the cosines with all of its pool (row numbers) at the sharpness that makes p the greatest
+    on the whole. 1 is to be sure of the true one, 0 to know nothing; to be sure of another is below 0. Rows of one of the
+    `groups (n,)` are no rivals of each other. Of a pool of one nothing is asked: 1.
+    """
+    dtype = working_dtype(torch.float32, true.device)
+    translated, true = unit_rows(translated).to(dtype), unit_rows(true).to(dtype)
+    searched = [_cosines(translated[pool], true[pool], None if groups is None else groups[pool]) for pool in pools]
+
+    def found(sharpness: float) -> Tensor:
+        told = torch.ones(len(true), dtype=torch.float64, device=true.device)
+        for pool, cosines in zip(pools, searched, strict=True):
+            if len(pool) > 1:
+                own = cosines.diagonal() * sharpness
+                told[pool] += ((own - (cosines * sharpness).logsumexp(1)) / math.log(len(pool))).double()
+        return told
+
+    best = next(iter(climb(lambda sharpness: float(found(sharpness).mean()), SHARPNESSES, len(SHARPNESSES) // 2)))
+    return found(best)
+
+
+def _cosines(translated: Tensor, true: Tensor, groups: Tensor | None) -> Tensor:
+    cosines = translated @ true.T
+    if groups is None:
+        return cosines
+    rival = groups[:, None] != groups
+    rival.fill_diagonal_(True)
+    return cosines.masked_fill(~rival, -torch.inf)

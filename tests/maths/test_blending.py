@@ -1,0 +1,101 @@
+"""How much of the rigid part a map takes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from irp_hf import IRPAdapter
+from irp_hf.errors import InputError
+from irp_hf.maths.blending import SHARES, WORTH, lengths, rigid_part, turned_left_out
+from irp_hf.maths.metrics import cosines, reciprocal_ranks
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import normalize
+from irp_hf.maths.request import Given
+from irp_hf.maths.selection import select
+
+
+def rotated(k=120, d=24, noise=0.4, seed=0):
+    """A source, and the same rotated, with noise: many directions, of which few matter to a mean of cosines."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(k, d, generator=generator, dtype=torch.float64) * torch.logspace(0, -1, d, dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64)).Q
+    y = x @ turn + noise * torch.randn(k, d, generator=generator, dtype=torch.float64) * x.std(0)
+    return x, y
+
+
+@pytest.mark.parametrize("method", ["kernel", "whitened"])
+@pytest.mark.parametrize("lift", [0.0, 2.0])
+def test_the_rigid_part_is_added_before_the_scale_is_restored(method, lift):
+    """If it fails, an adapter translates by another mixture than the one that was chosen, where lengths count above all."""
+    x, y = rotated()
+    pairs = Pairs(x, y)
+    given = Given(rigid=0.5, lift=lift)
+    (choice,) = select(pairs, (method,), given=given)
+    assert choice.rigid == 0.5
+    rows = normalize(x[:5], pairs.source_stats, lift)
+    plain = replace(choice, rigid=0.0).unstretched(pairs)(rows)
+    turned = (pairs.source_rows[:5] @ rigid_part(pairs, 0.0)) * lengths(pairs, lift)[:5, None]
+    assert torch.allclose(choice.unstretched(pairs)(rows), plain + 0.5 * turned)
+    assert torch.allclose(choice.fold(pairs)(rows), choice.stretch(plain + 0.5 * turned))
+
+
+@pytest.mark.parametrize("lift", [0.0, 0.5])
+def test_the_share_is_judged_out_of_fold(lift):
+    """If it fails, a rotation that has learnt the anchors by heart looks as if it were right for new vectors."""
+    x, y = rotated(k=30, d=60)
+    pairs = Pairs(x, y)
+    kept = turned_left_out(pairs, lift, 0, "cosine")
+    seen = (pairs.source_rows @ rigid_part(pairs, 0.0)) * lengths(pairs, lift)[:, None]
+    assert cosines(kept, pairs.target_rows).mean() < cosines(seen, pairs.target_rows).mean() - 0.1
+
+
+def test_a_share_that_is_given_is_kept():
+    """If it fails, what the user fixed is overruled."""
+    x, y = rotated()
+    for share in (0.0, 0.3):
+        adapter = IRPAdapter.from_anchors(x, y, method="kernel", rigid=share)
+        assert (adapter.config.rigid or 0.0) == share
+        assert hasattr(adapter, "rotation") == (share > 0)
+        assert adapter.config.given == ["rigid"]
+
+
+def test_the_cosine_pays_little_for_it():
+    """If it fails, heads pay for what known items gain."""
+    x, y = rotated(k=400)
+    pairs = Pairs(x, y)
+    (with_it,), (without,) = select(pairs, ("kernel",)), select(pairs, ("kernel",), given=Given(rigid=0.0))
+    assert with_it.rigid in SHARES
+    assert with_it.score >= without.score - 2 * WORTH * (1 - without.score)
+
+
+def test_retrieval_finds_known_items_at_least_as_well_as_the_cosine():
+    """If it fails, objective='retrieval' does not do what it is for."""
+    x, y = rotated(k=1200, noise=1.0)
+    pairs = Pairs(x[:300], y[:300])
+    found = {
+        objective: reciprocal_ranks(select(pairs, ("kernel",), objective)[0].translator(pairs)(x[300:]), y[300:]).mean()
+        for objective in ("cosine", "retrieval")
+    }
+    assert found["retrieval"] >= found["cosine"] - 0.005
+
+
+@pytest.mark.parametrize("method", ["rigid", "pruned"])
+def test_methods_without_a_rigid_part_refuse_one(method):
+    """If it fails, an option is taken in silence that does nothing."""
+    x, y = rotated(k=40)
+    with pytest.raises(InputError, match="rigid"):
+        IRPAdapter.from_anchors(x, y, method=method, rigid=0.5)
+
+
+def test_what_is_saved_translates_alike(tmp_path):
+    """If it fails, a rigid part is lost between a fit and the Hub."""
+    x, y = rotated()
+    for options in ({"method": "kernel", "rigid": 0.5}, {"method": "whitened", "rigid": 0.5}, {"method": "rigid"}):
+        adapter = IRPAdapter.from_anchors(x, y, **options)
+        adapter.save_pretrained(tmp_path / options["method"])
+        again = IRPAdapter.from_pretrained(tmp_path / options["method"])
+        assert torch.equal(again.translate(x), adapter.translate(x))
+        assert again.config.rigid == options.get("rigid")
+        assert torch.equal(*(one.translate(x, return_confidence=True)[0] for one in (again, adapter)))
+        assert again.checksum() == adapter.checksum()
