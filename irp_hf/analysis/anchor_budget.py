@@ -154,7 +154,7 @@ def anchor_budget(
         source: an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d_X)`.
         target: likewise, `(k, d_Y)`.
         sizes: numbers of anchors; None halves all that are not held out, down to some twenty.
-        method: "kernel", "whitened", "pruned", or "auto", which takes as long as all of them together.
+        method: "kernel", "whitened", "rigid", "pruned", or "auto", which takes as long as all of them together.
         head: of the target, to measure agreement: whatever `irp_hf.heads.open_head` opens.
         num_repeats: how many subsets of each size; where it takes all anchors there is one.
         held_out: the share of the pairs to test on.

@@ -150,7 +150,7 @@ def compatibility(
 
     Args:
         spaces: two or more by name, each an `AnchoredSpace`, a folder or an id of one, or parallel anchors `(k, d)`.
-        method: "kernel", "whitened", "pruned", or "auto", which takes as long as all of them together.
+        method: "kernel", "whitened", "rigid", "pruned", or "auto", which takes as long as all of them together.
         heads: of some or all spaces, by the same names, to measure agreement when that space is the target: whatever
             `irp_hf.heads.open_head` opens.
         seed: of the folds.

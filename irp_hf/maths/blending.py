@@ -1,4 +1,4 @@
-"""How much of the rigid part a map takes, ρ: out of fold on a sample of the anchors.
+"""How much of the rigid part a map takes, ρ: out of three folds of the anchors, on up to 500 of them.
 
 A little of it costs the cosine hardly anything, and tells items apart that a regression gives nearly the same translation. What
 is held out is sought among rows that are held out with it: a map draws translations to the anchors that it was fitted on.
@@ -23,17 +23,23 @@ from irp_hf.maths.metrics import cosines, neighbors_kept
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.rigid import rotated_left_out, rotation
+from irp_hf.maths.rigid import MANY, rotated_left_out, rotation
 from irp_hf.maths.tuning_kernel import sample_of
 
 SHARES = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 START = 0.25
 WORTH = 0.01  # of what is missing to a cosine of 1: so much is given up where the cosine is what counts
 SURE = 2.0  # standard errors by which it must gain something
+Score = Callable[[Tensor], Tensor]
+"""What is to be as large as can be `(n,)` of translations `(n, d_Y)`."""
 
 
 def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> float:
-    """ρ for the candidate's inverse: above 0 where that surely gains something; 0 of one that takes no rigid part."""
+    """ρ for the candidate's inverse: above 0 where that surely gains something; 0 of one that takes no rigid part.
+
+    What the cosine pays little for, and items are told apart by, is taken whatever the objective, unless another share is
+    surely ahead by the objective itself.
+    """
     if not candidate.inverse.blends:
         return 0.0
     if given.rigid is not None:
@@ -42,26 +48,35 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
     if judged is None or len(judged.pools) < FEW_FOLDS:
         return 0.0
     true, groups = pairs.target[judged.rows], pairs.labels[judged.rows]
-    gained = _score(objective, true, judged.pools, groups if pairs.copies else None)
+    turned = turned_left_out(pairs, candidate.inverse.lift, given.seed, objective)[judged.rows]
+
+    def translated(share: float) -> Tensor:
+        return denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
 
     @cache
-    def blended(share: float) -> tuple[Tensor, float]:
-        translated = denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
-        return gained(translated), float(cosines(translated, true).mean())
+    def near(share: float) -> float:
+        """The mean cosine of what the score will come from."""
+        directions = candidate.directions[judged.rows] + share * turned
+        return float(cosines(denormalize(directions, pairs.target_stats), true).mean())
 
-    without, cosine = blended(0.0)
-    least = cosine - WORTH * (1 - cosine) if objective in ("cosine", "agreement") else -1.0
+    def ahead(score: Score, instead: float, least: float = -1.0) -> float:
+        """The best share whose mean cosine is not below the `least`, where it is surely better than this one."""
+        rows = cache(lambda share: score(translated(share)))
 
-    def score(share: float) -> float:
-        found, near = blended(share)
-        return (
-            float(found.mean()) if near >= least else near - 2
-        )  # below all that is near enough, and rising towards it
+        def mean(share: float) -> float:
+            # What is not near enough is below all that is, and rises towards it.
+            return float(rows(share).mean()) if near(share) >= least else near(share) - 2
 
-    best = next(iter(climb(score, SHARES, SHARES.index(START))))
-    gains = group_means((blended(best)[0] - without)[:, None], groups)[:, 0]
-    sure = SURE * float(gains.std(correction=0)) / math.sqrt(len(gains))
-    return best if score(best) > -1 and float(gains.mean()) > sure else 0.0
+        best = next(iter(climb(mean, SHARES, SHARES.index(START))))
+        gains = group_means((rows(best) - rows(instead))[:, None], groups)[:, 0]
+        error = float(gains.std(correction=0)) / math.sqrt(len(gains))
+        return best if mean(best) > -1 and float(gains.mean()) > SURE * error else instead
+
+    told, kept = _scores(true, judged.pools, groups if pairs.copies else None)
+    share = ahead(told, 0.0, near(0.0) - WORTH * (1 - near(0.0)))
+    if objective == "retrieval":
+        return ahead(told, share)
+    return ahead(kept, share) if objective == "neighbors" else share
 
 
 class _Judged(NamedTuple):
@@ -84,7 +99,7 @@ def _judged(candidate: Candidate, pairs: Pairs, given: Given, objective: Objecti
         folds = pairs.folds(FEW_FOLDS, given.seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
         rows = torch.cat(some)
-        turned = turned_left_out(pairs, inverse.lift, given.seed, "cosine")[rows]
+        turned = _turned(pairs, FEW_FOLDS, given.seed)[rows] * lengths(pairs, inverse.lift)[rows, None]
         left_out = candidate.solved.folds_left_out(folds)()[rows]
         numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
         return _Judged(rows, list(numbers.split([len(one) for one in some])), left_out, turned)
@@ -93,16 +108,12 @@ def _judged(candidate: Candidate, pairs: Pairs, given: Given, objective: Objecti
     found = left_out_by(inverse, pairs, rows, target[rows], [pools])
     if found is None:
         return None
-    turned = rotated_left_out(pairs.source_rows[rows], target[rows], pools) * lengths(pairs, inverse.lift)[rows, None]
+    turned = rotated_left_out(pairs.source[rows], pairs.target[rows], pools) * lengths(pairs, inverse.lift)[rows, None]
     return _Judged(rows, pools, found[0], turned)
 
 
-def _score(
-    objective: Objective, true: Tensor, pools: Sequence[Tensor], groups: Tensor | None
-) -> Callable[[Tensor], Tensor]:
-    """What is to be as large as can be `(n,)` of translations `(n, d_Y)` of `true (n, d_Y)`, each sought in its pool."""
-    if objective != "neighbors":
-        return lambda translated: identified(translated, true, pools, groups)
+def _scores(true: Tensor, pools: Sequence[Tensor], groups: Tensor | None) -> tuple[Score, Score]:
+    """How surely translations `(n, d_Y)` of `true (n, d_Y)` tell their item, and neighbours kept, each sought in its pool."""
 
     def kept(translated: Tensor) -> Tensor:
         found = torch.empty_like(true[:, 0])
@@ -111,22 +122,27 @@ def _score(
             found[pool] = neighbors_kept(translated[pool], true[pool], groups=shared)
         return found
 
-    return kept
+    return lambda translated: identified(translated, true, pools, groups), kept
 
 
 def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) -> Tensor:
     """What the rigid part gives for all rows out of fold, `(k, d_Y)`, each with the length that it has at this lift.
 
-    Few folds are quick, and make it look a little worse than it is: where it may be all that counts, there are as many as for
-    other inverses.
+    Few folds are quick, and make it look a little worse than it is: where it may be all that counts, and of few rows, there are
+    as many as for other inverses.
     """
-    count = NUM_FOLDS if objective == "retrieval" else FEW_FOLDS
+    count = NUM_FOLDS if objective == "retrieval" or len(pairs) <= MANY else FEW_FOLDS
+    turned = _turned(pairs, count, seed)
+    return turned * lengths(pairs, lift)[:, None] if lift else turned
+
+
+def _turned(pairs: Pairs, count: int, seed: int) -> Tensor:
+    """The same at no lift, of so many folds."""
 
     def make() -> Tensor:
-        return rotated_left_out(pairs.source_rows, pairs.target_rows, pairs.folds(count, seed))
+        return rotated_left_out(pairs.source, pairs.target, pairs.folds(count, seed))
 
-    turned = pairs.once(("turned", seed, count), make)
-    return turned * lengths(pairs, lift)[:, None] if lift else turned
+    return pairs.once(("turned", seed, count), make)
 
 
 def rigid_part(pairs: Pairs, lift: float) -> Tensor:

@@ -31,6 +31,7 @@ NUM_LANDMARKS = 1000  # for inverses that have no kernel of their own
 NUM_CARRIERS = 500  # landmarks of whom the regression makes use: with all, it finds cosines that held it out itself
 BEST = 0.01  # share of the anchors, those of whom most was expected, whose mean cosine is the ceiling; but at least FEW
 BEND = 0.05  # above the ceiling to which what is expected comes at most
+ALIKE = 1e-6  # share of the features' spread below which they are one: norms of a pure rotation are all alike
 NUM_ERRORS = 999  # that are kept: lower bounds to a thousandth of coverage
 RIDGES = tuple(10.0 ** (e / 2) for e in range(-6, 7))
 
@@ -193,13 +194,13 @@ def _least_squares(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     if len(features) < FEW:  # which tell a mean, and no slopes
         mean = wanted.mean()
         return torch.stack([mean, *mean.new_zeros(2)]), (len(wanted) * mean - wanted) / (len(wanted) - 1)
-    weights = torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0]
+    weights = torch.linalg.lstsq(features, wanted[:, None], rcond=ALIKE, driver="gelsd").solution[:, 0]
     if weights[2] < 0:
         features = features[:, :2]
-        weights = torch.linalg.lstsq(features, wanted[:, None], driver="gelsd").solution[:, 0]
+        weights = torch.linalg.lstsq(features, wanted[:, None], rcond=ALIKE, driver="gelsd").solution[:, 0]
         weights = torch.cat([weights, weights.new_zeros(1)])
     basis, values, _ = torch.linalg.svd(features, full_matrices=False)
-    basis = basis[:, values > values[0] * len(features) * torch.finfo(features.dtype).eps]
+    basis = basis[:, values > values[0] * ALIKE]
     residual = wanted - basis @ (basis.T @ wanted)
     left_out = wanted - residual / (1 - basis.square().sum(1)).clamp(min=1 / len(features))
     return weights, left_out

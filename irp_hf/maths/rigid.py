@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
+from irp_hf.maths.pairs import others
+from irp_hf.maths.projection import unit_rows
 
 DAMPING = 0.3  # ε, in mean singular values: less changes nothing, 1 costs neighbours
 MANY = 256  # rows, and dimensions, up to which double precision costs nothing
@@ -28,13 +30,19 @@ def rotation(source: Tensor, target: Tensor) -> Tensor:
 
 
 def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) -> Tensor:
-    """Rows `(k, d_Y)`, each fold (row numbers) of `source (k, d_X)` rotated as the others tell."""
+    """Rows `(k, d_Y)`, each fold (row numbers) of `source (k, d_X)` rotated as the others of it and of `target (k, d_Y)` tell.
+
+    Both sides are as they came: each fold is seen about the mean of the others. About the mean of all, a row is the others' sum
+    but for its sign, and of few rows in many dimensions that tells its target.
+    """
+    sides = [side - side.mean(0) for side in (source, target)]
     dtype = working_dtype(torch.float32, source.device) if min(source.shape) > MANY else source.dtype
-    (rows, _), (true, right) = _narrow(source.to(dtype)), _narrow(target.to(dtype))
-    width, cross = min(source.shape[1], target.shape[1]), rows.T @ true
-    found = torch.empty_like(true)
+    (x, _), (y, right) = (_narrow(side.to(dtype)) for side in sides)
+    width, found = min(source.shape[1], target.shape[1]), torch.empty_like(y)
     for fold in folds:
-        found[fold] = rows[fold] @ damped(cross - rows[fold].T @ true[fold], width)
+        rest = others(fold, len(x))
+        rows, true = (unit_rows(side - side[rest].mean(0)) for side in (x, y))
+        found[fold] = rows[fold] @ damped(rows[rest].T @ true[rest], width)
     return (found if right is None else found @ right.T).to(source.dtype)
 
 

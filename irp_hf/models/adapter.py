@@ -29,7 +29,7 @@ from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.many.plan import EXACT, METHODS
-from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective
+from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective, check_given
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
@@ -106,8 +106,9 @@ class IRPAdapter(TranslatingModel):
         Args:
             source: the space to translate from, or where one lies: a folder or an id on the Hub.
             target: the space to translate to, likewise.
-            method: "kernel", "whitened", "pruned" (the paper), or "auto": the best of all by the objective.
-            objective: "cosine" (right for heads), "neighbors" (right for an index) or "agreement" with a head.
+            method: "kernel", "whitened", "rigid", "pruned" (the paper), or "auto": the best of all by the objective.
+            objective: "cosine" (right for heads), "neighbors" (right for an index), "retrieval" (right for known items) or
+                "agreement" with a head.
             head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
                 what is not is chosen from the anchors. `folds="clusters"` chooses for inputs unlike the anchors: on clusters of
@@ -184,6 +185,7 @@ class IRPAdapter(TranslatingModel):
         """The adapter from more pairs than an exact solve can take; of a method that no sums make, from a sample of them."""
         first = canary_rows(recorded)
         if method in INVERSES and method not in METHODS:
+            check_given(method, **options)
             rows = some_of(source.num_rows, options, first)
             x, y = (check_sampled(side.take(rows), side, rows).float() for side in (source, target))
             moved = recorded | moved_canaries(recorded, rows)

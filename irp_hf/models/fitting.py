@@ -20,7 +20,7 @@ from irp_hf.maths.elsewhere import choose
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
-from irp_hf.maths.request import check_given, check_objective, hyperparameters, methods_of
+from irp_hf.maths.request import blending, check_given, check_objective, hyperparameters, methods_of
 from irp_hf.maths.selection import Choice
 from irp_hf.models.rounding import rounding
 
@@ -94,7 +94,8 @@ def unasked_head(objective: str) -> str:
 
 def without_part(given: Sequence[str], method: str) -> list[str]:
     """What is said of options that were `given` and the chosen `method` lacks: a sentence for each set of inverses."""
-    owners = {name: tuple(of) for name, of in hyperparameters().items() if name in given and method not in of}
+    known = {**hyperparameters(), "rigid": blending()}
+    owners = {name: tuple(of) for name, of in known.items() if name in given and method not in of}
     said = []
     for methods in dict.fromkeys(owners.values()):
         names = [f"{name}=" for name in given if owners.get(name) == methods]

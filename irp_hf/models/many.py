@@ -54,11 +54,14 @@ def asked(method: str, objective: str, has_head: bool, options: Any) -> Asked:
     goal = check_objective(objective, has_head)
     summed = tuple(name for name in methods if name in METHODS)
     if not summed:
-        advice = f"Choose one of these, or give at most {EXACT:,} of the pairs: it prunes anchors to fewer."
+        advice = f"Choose one of these, or give at most {EXACT:,} of the pairs."
         raise refusal("method", f"'auto' or one of {quoted(METHODS)}, for sums", repr(method), advice)
     if given.folds != "rows":
         advice = f"Give at most {EXACT:,} of the pairs, or leave folds out."
         raise refusal("folds", "'rows', for sums over many pairs", repr(given.folds), advice)
+    if given.rigid:
+        advice = f"Give at most {EXACT:,} of the pairs, or leave rigid out."
+        raise refusal("rigid", "0, for sums over many pairs, which hold no rotation", f"{given.rigid:g}", advice)
     return Asked(Request(summed, goal, given), tuple(fixed_names(options)), len(methods) == 1)
 
 

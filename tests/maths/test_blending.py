@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from irp_hf import IRPAdapter
-from irp_hf.errors import InputError
+from irp_hf.errors import FitWarning, InputError
 from irp_hf.maths.blending import SHARES, WORTH, lengths, rigid_part, turned_left_out
 from irp_hf.maths.metrics import cosines, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
+from irp_hf.models.fitting import without_part
 
 
 def rotated(k=120, d=24, noise=0.4, seed=0):
@@ -67,6 +68,23 @@ def test_the_cosine_pays_little_for_it():
     (with_it,), (without,) = select(pairs, ("kernel",)), select(pairs, ("kernel",), given=Given(rigid=0.0))
     assert with_it.rigid in SHARES
     assert with_it.score >= without.score - 2 * WORTH * (1 - without.score)
+
+
+@pytest.mark.parametrize("objective", ["cosine", "retrieval"])
+def test_nothing_is_promised_of_noise(objective):
+    """If it fails, unrelated encoders look related, and the confidence believes it."""
+    x, y = torch.randn(2, 300, 300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with pytest.warns(FitWarning):
+        adapter = IRPAdapter.from_anchors(x[:60], y[:60], objective=objective)
+    assert adapter.confidence(x[60:]).mean() < 0.05
+
+
+def test_a_share_without_a_part_is_told():
+    """If it fails, `auto` leaves out what was given, and nothing says so."""
+    assert without_part(["rigid"], "pruned") == [
+        "rigid= has no part in pruned, which was chosen: give method='kernel' or 'whitened', or leave it out."
+    ]
+    assert without_part(["rigid"], "kernel") == []
 
 
 def test_retrieval_finds_known_items_at_least_as_well_as_the_cosine():

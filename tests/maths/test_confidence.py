@@ -286,7 +286,7 @@ def test_how_local_the_confidence_is_comes_from_the_anchors(monkeypatch):
     hard = np.sin(6 * source[:, :1]) > 0
     target = np.where(hard, random.randn(400, 9), np.tanh(source @ random.randn(3, 9)))
     pairs = Pairs(torch.from_numpy(source), torch.from_numpy(target))
-    choice = select(pairs, ("kernel",), given=Given(gamma=16.0, ridge=1e-2, lift=2.0))[0]
+    choice = select(pairs, ("kernel",), given=Given(gamma=16.0, ridge=1e-2, lift=2.0, rigid=0.0))[0]
     true = cosines(choice.translated, pairs.target)
 
     def missing() -> float:

@@ -32,7 +32,7 @@ def score(x, y, k, source, target):
 
 @pytest.mark.parametrize("noise", [0.1, 0.5])
 @pytest.mark.parametrize("k", [40, 400])
-@pytest.mark.parametrize("method", list(INVERSES))
+@pytest.mark.parametrize("method", [name for name, inverse in INVERSES.items() if inverse.independent])
 def test_halves_reach_nine_tenths_of_a_tuned_pair(method, k, noise):
     """Who has one side alone would get a translation that is of no use, at the defaults of some other data."""
     x, y = two_views(noise, k)

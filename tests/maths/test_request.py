@@ -63,7 +63,7 @@ def test_an_unknown_method_is_refused(method, refusal):
 def test_an_unknown_objective_is_refused(objective, refusal):
     """A typing error would select by something else."""
     words = refusal(check_objective, objective, False, error=InputError)
-    assert words.startswith("objective: expected one of 'cosine', 'neighbors', 'agreement'")
+    assert words.startswith("objective: expected one of 'cosine', 'neighbors', 'retrieval', 'agreement'")
     assert repr(objective) in words
 
 

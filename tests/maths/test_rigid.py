@@ -55,7 +55,19 @@ def test_a_fold_is_rotated_as_the_others_tell(k, source, target):
     found = rotated_left_out(x, y, folds)
     for fold in folds:
         rest = np.setdiff1d(np.arange(k), fold.numpy())
-        assert torch.allclose(found[fold], x[fold] @ torch.from_numpy(explicit(x[rest], y[rest])), atol=2e-4)
+        rows, true = (unit_rows(side - side[rest].mean(0)) for side in (x, y))
+        assert torch.allclose(found[fold], rows[fold] @ torch.from_numpy(explicit(rows[rest], true[rest])), atol=2e-4)
+
+
+@pytest.mark.parametrize("num_folds", [3, 10])
+def test_noise_is_not_foretold(num_folds):
+    """If it fails, few rows in many dimensions tell their own targets, for their sum is 0, and noise looks good."""
+    generator = torch.Generator().manual_seed(0)
+    for k in (20, 60):
+        x, y = (torch.randn(k, 400, generator=generator, dtype=torch.float64) for _ in range(2))
+        folds = torch.randperm(k, generator=generator).tensor_split(num_folds)
+        found = rotated_left_out(x, y, folds)
+        assert (unit_rows(found) * unit_rows(y)).sum(1).mean().abs() < 0.05
 
 
 def test_rows_of_zeros_make_no_numbers_of_their_own():

@@ -22,7 +22,7 @@ GIVEN = {
 
 
 def fit(method: str, lift: float) -> IRPAdapter:
-    return IRPAdapter.from_anchors(X, Y, **GIVEN[method], lift=lift)
+    return IRPAdapter.from_anchors(X, Y, **GIVEN[method], lift=lift, rigid=0.0)
 
 
 def by_hand(method: str, lift: float, x: np.ndarray) -> np.ndarray:

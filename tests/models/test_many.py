@@ -17,7 +17,7 @@ from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.errors import AnchorMismatchError, FitWarning, InputError, TooLargeError
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.many.plan import EXACT
-from irp_hf.models.many import Forecast, PairSums
+from irp_hf.models.many import Forecast, PairSums, asked
 
 COUNT = EXACT + 200
 X, Y = (side.numpy().astype(np.float32) for side in sample(COUNT))
@@ -65,6 +65,13 @@ def test_an_option_that_has_no_part_in_sums_is_told():
     others = {"kernel": 0, "whitened": 1}  # sentences on num_landmarks= and gamma=
     assert sum("no part" in str(one.message) for one in told) == 1 + others[adapter.config.method]
     assert told[0].filename == __file__
+
+
+def test_a_rigid_part_of_many_pairs_is_refused():
+    """If it fails, what was asked for is not in the map, and nothing says so."""
+    with pytest.raises(InputError, match="rigid: expected 0, for sums over many pairs"):
+        IRPAdapter.from_anchors(X, Y, rigid=0.5)
+    assert asked("auto", "retrieval", False, {"rigid": 0}).given == ("rigid",)
 
 
 def _cosines(one, other):
