@@ -166,28 +166,33 @@ def select(
     lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None
     choices: list[Choice] = []
     for method in steps(methods):
-        if not choices or _may_win(method, by_rank(choices, pairs)[0], pairs, objective, given, labels):
+        if not choices or _may_win(method, by_rank(choices, pairs, objective)[0], pairs, objective, given, labels):
             choices.append(_choose(method, pairs, objective, score, given, lift))
-    return by_rank(choices, pairs)
+    return by_rank(choices, pairs, objective)
 
 
-def by_rank(choices: list[Choice], pairs: Pairs) -> list[Choice]:
+def by_rank(choices: list[Choice], pairs: Pairs, objective: Objective) -> list[Choice]:
     """The chosen one first, the others by the folds that all share; of a single one nobody asks for its folds."""
     if len(choices) < 2:
         return choices
     angles = [float(cosines(choice.fold_translated, pairs.target).mean()) for choice in choices]
-    best = surely_best([choice.by_folds.found()[1] for choice in choices], angles, pairs)
+    best = surely_best([choice.by_folds.found()[1] for choice in choices], angles, pairs, objective)
     return sorted(choices, key=lambda choice: (choice is choices[best], choice.fold_score), reverse=True)
 
 
-def surely_best(scores: Sequence[Tensor], angles: Sequence[float], pairs: Pairs) -> int:
+def surely_best(
+    scores: Sequence[Tensor], angles: Sequence[float], pairs: Pairs, objective: Objective = "agreement"
+) -> int:
     """The number of the one with the best mean of its `scores (k,)`, where it is surely ahead of the one with the best angle.
 
     Otherwise that one. The share of labels that agree hardly differs between candidates on a few hundred anchors, and the best
-    of many is then the luckiest: the cosine, which tells more of each row, decides. Rows that share an item count as one.
+    of many is then the luckiest: the cosine, which tells more of each row, decides. Rows that share an item count as one. How
+    surely items are told apart tells as much of each row as the cosine, and decides by itself.
     """
     default = max(range(len(angles)), key=angles.__getitem__)
     best = max(range(len(scores)), key=lambda one: float(scores[one].mean()))
+    if objective == "retrieval":
+        return best
     gains = group_means((scores[best] - scores[default])[:, None], pairs.labels)[:, 0]
     error = float(gains.std(correction=0)) / math.sqrt(len(gains))
     return best if float(gains.mean()) > SURE * error else default
@@ -307,7 +312,7 @@ def choice_of(
     translations = [vectors(one) for one in restored]
     rows = [score(one) for one in translations]
     scores = [float(one.mean()) for one in rows]
-    best = surely_best(rows, [float(q == RESTORATION) for q in restorations], pairs)
+    best = surely_best(rows, [float(q == RESTORATION) for q in restorations], pairs, objective)
     if len(scores) > 1:
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
@@ -365,7 +370,7 @@ def ranked(
         tried += [Tried(trial.inverse, 0.0, trial.cosine) for trial in trials]
     else:
         rows = [score(vectors(c.directions)) for c in candidates]
-        best = candidates[surely_best(rows, angles, pairs)]
+        best = candidates[surely_best(rows, angles, pairs, objective)]
         tried = [Tried(c.inverse, 0.0, float(one.mean())) for c, one in zip(candidates, rows, strict=True)]
     return sorted(tried, key=lambda c: (c.inverse == best.inverse, c.score), reverse=True), best
 

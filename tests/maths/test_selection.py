@@ -183,6 +183,18 @@ def test_the_luckiest_of_many_is_not_taken():
     assert better == 40
 
 
+def test_retrieval_takes_what_tells_items_apart_best():
+    """If it fails, `retrieval` takes the best angle instead, and finds fewer known items than the default."""
+    anchors, _ = curved(1, k=300)
+    angles, scores = [0.5, 0.4], [torch.full((300,), 0.8), torch.full((300,), 0.8)]
+    scores[1][::2] += 0.01
+    scores[1][1::2] -= 0.009
+    assert surely_best(scores, angles, anchors) == 0
+    assert surely_best(scores, angles, anchors, "retrieval") == 1
+    choices = select(curved(2, k=60, noise=0.4)[0], objective="retrieval")
+    assert choices[0].fold_score == max(choice.fold_score for choice in choices)
+
+
 def test_copies_make_nothing_surer():
     """If it fails, a table in which every item stands ten times overrules the cosine by what one in ten rows says."""
     labels = torch.arange(30).repeat_interleave(10)

@@ -31,7 +31,7 @@ def select_from(sums: Sums, labels: Labels | None = None) -> list[Choice]:
         tried, best = ranked(TUNERS[method](sums), judges, vectors, objective, score)
         folds = judges.folds(RESTORATION_FOLDS, given.seed)
         choices.append(choice_of(method, best, tried, judges, folds, vectors, objective, score, given))
-    return by_rank(choices, judges)
+    return by_rank(choices, judges, objective)
 
 
 class FromSums(Solved):
