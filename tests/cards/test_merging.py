@@ -75,7 +75,7 @@ def test_metadata_that_cannot_be_read_stay(block):
 
 
 @QUICK
-@given(text=st.text().filter(str.strip))
+@given(text=st.text().filter(lambda text: text.lstrip("\ufeff").strip()))  # a mark of byte order alone is no text
 def test_any_text_is_kept_to_the_byte(text):
     """Line ends, spaces or signs would change with each push."""
     once = merged(CARD, text)
