@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from irp_hf.maths.chance import group_means
+from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.climbing import SAMPLE, Candidate, climb
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
 from irp_hf.maths.identification import identified
@@ -44,7 +44,7 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
         return 0.0
     if given.rigid is not None:
         return float(given.rigid)
-    judged = _judged(candidate, pairs, given, objective)
+    judged = _judged(candidate, pairs, given)
     if judged is None or len(judged.pools) < FEW_FOLDS:
         return 0.0
     true, groups = pairs.target[judged.rows], pairs.labels[judged.rows]
@@ -68,9 +68,7 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
             return float(rows(share).mean()) if near(share) >= least else near(share) - 2
 
         best = next(iter(climb(mean, SHARES, SHARES.index(START))))
-        gains = group_means((rows(best) - rows(instead))[:, None], groups)[:, 0]
-        error = float(gains.std(correction=0)) / math.sqrt(len(gains))
-        return best if mean(best) > -1 and float(gains.mean()) > SURE * error else instead
+        return best if mean(best) > -1 and is_ahead(rows(best), rows(instead), groups, SURE) else instead
 
     told, kept = _scores(true, judged.pools, groups if pairs.copies else None)
     share = ahead(told, 0.0, near(0.0) - WORTH * (1 - near(0.0)))
@@ -92,7 +90,7 @@ class _Judged(NamedTuple):
     """What the rigid part gives, likewise."""
 
 
-def _judged(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> _Judged | None:
+def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
     """Some of each fold of all rows, where the solution tells what these say without it; else a sample by itself."""
     inverse, target = candidate.inverse, pairs.target_rows
     if candidate.solved is not None:

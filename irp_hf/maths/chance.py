@@ -1,4 +1,4 @@
-"""What chance gives: the mean cosine of translations with targets in any order."""
+"""What chance gives: the mean cosine of translations with targets in any order, and what is ahead of another beyond it."""
 
 from __future__ import annotations
 
@@ -71,3 +71,12 @@ def group_means(rows: Tensor, groups: Tensor) -> Tensor:
     sums = torch.zeros(len(count), rows.shape[1], dtype=rows.dtype, device=rows.device).index_add_(0, group, rows)
     means: Tensor = sums / count[:, None]
     return means
+
+
+def is_ahead(one: Tensor, other: Tensor, labels: Tensor, errors: float) -> bool:
+    """Whether the mean of `one (k,)` is above that of the `other (k,)` by so many standard errors of their difference.
+
+    Rows of one of the groups `labels (k,)` count as one.
+    """
+    gains = group_means((one - other)[:, None], labels)[:, 0]
+    return float(gains.mean()) > errors * float(gains.std(correction=0)) / math.sqrt(len(gains))

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.errors import refusal
-from irp_hf.maths.blending import rigid_part
 from irp_hf.maths.clusters import LEAST, clusters_of
-from irp_hf.maths.inverses.base import translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs
@@ -66,14 +64,9 @@ def settings_of(choice: Choice, seed: int) -> Given:
 
 def left_out(choice: Choice, pairs: Pairs, clusters: Sequence[Tensor]) -> Tensor:
     """Translations `(k, d_Y)` of every pair by the same inverse over those outside of its cluster, row numbers, alone."""
-    translated, lift = torch.empty_like(pairs.target), choice.inverse.lift
+    translated, anew = torch.empty_like(pairs.target), choice.kept()  # without the solution over all pairs
     for cluster in clusters:
-        others = pairs.without(cluster)
-        folded = choice.inverse.fold(others.lifted(lift), others.target_rows)
-        if choice.rigid:
-            folded = folded.plus(choice.rigid * rigid_part(others, lift))
-        translate = translator(folded.then(choice.stretch), others.source_stats, others.target_stats, lift)
-        translated[cluster] = translate(pairs.source[cluster])
+        translated[cluster] = anew.translator(pairs.without(cluster))(pairs.source[cluster])
     return translated
 
 

@@ -7,7 +7,6 @@ nonsense.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from torch import Tensor
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import refusal
 from irp_hf.maths.blending import chosen_share, rigid_part, turned_left_out
-from irp_hf.maths.chance import group_means
+from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
 from irp_hf.maths.identification import identified
@@ -193,9 +192,7 @@ def surely_best(
     best = max(range(len(scores)), key=lambda one: float(scores[one].mean()))
     if objective == "retrieval":
         return best
-    gains = group_means((scores[best] - scores[default])[:, None], pairs.labels)[:, 0]
-    error = float(gains.std(correction=0)) / math.sqrt(len(gains))
-    return best if float(gains.mean()) > SURE * error else default
+    return best if is_ahead(scores[best], scores[default], pairs.labels, SURE) else default
 
 
 def _may_win(
