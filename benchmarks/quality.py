@@ -25,7 +25,7 @@ from irp_hf.evaluation.printed import markdown
 GRIDS = {"TREC": "paper-text", "Fashion-MNIST": "paper-images"}
 TABLE, README = ROOT / "benchmarks" / "quality.md", ROOT / "README.md"
 BEGIN, END = "<!-- python benchmarks/quality.py -->\n", "<!-- end -->\n"
-ACCURACY, NEIGHBORS, _ = MEASURES
+ACCURACY, NEIGHBORS, *_ = MEASURES
 
 
 def table(results: dict[str, Results]) -> str:

@@ -95,7 +95,7 @@ def task_of(pair: tuple[str, str], vectors: dict[str, Tensor], emoji: Emoji, see
 
     def relative(decoder: RelativeDecoder) -> Score:
         trained_anew = head_score(decoder.relative_target(target[train]), emoji, seed)
-        return lambda x: head_alone(trained_anew(decoder.relative(x)))
+        return lambda x: head_alone(trained_anew(decoder.relative(x)), MEASURES)
 
     return Task(
         *pair, source[train], target[train], source[test], target[test], score, MEASURES, chance(emoji, seed), relative
@@ -107,7 +107,7 @@ def contestants(task: Task, emoji: Emoji, seed: int) -> Iterator[tuple[str, Tens
     for name, given in contest(task, Pairs(task.source_pool, task.target_pool)):
         yield name, given
         if name == NATIVE:
-            yield NEW, head_alone(head_score(task.source_pool, emoji, seed)(task.source_test))
+            yield NEW, head_alone(head_score(task.source_pool, emoji, seed)(task.source_test), MEASURES)
 
 
 def fit_head(vectors: Tensor, emoji: Emoji, seed: int) -> LogisticRegression:

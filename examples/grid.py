@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from irp_hf.baselines import BASELINES, RelativeDecoder
 from irp_hf.maths.inverses.base import Translator
-from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.metrics import cosines, neighbors_kept, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.selection import select
 
@@ -27,7 +27,7 @@ NATIVE, CHANCE, RAW, HEAD = "native", "chance", "no translation", "relative head
 PAPER, OURS = "irp_hf: pruned, the paper's", "irp_hf: auto"
 INVERSES = {"pruned": PAPER, "whitened": "irp_hf: whitened", "kernel": "irp_hf: kernel"}
 
-MEASURES = ("accuracy", "neighbours kept", "cosine")
+MEASURES = ("accuracy", "neighbours kept", "MRR", "cosine")
 
 Peers = Mapping[str, Callable[[Tensor, Tensor], Translator]]
 """Fits by name, of translators that are no baselines of irp_hf."""
@@ -120,7 +120,8 @@ def head_task(
 ) -> Task:
     """A linear head, trained on the target's training rows; `source`, `target` and `labels` are each (training, test) rows.
 
-    `neighbours kept` is the share of the target's own ten nearest neighbours, among the test rows, that a vector finds.
+    `neighbours kept` is the share of the target's own ten nearest neighbours, among the test rows, that a vector finds; `MRR`
+    is of known items: one over the rank of its own true vector among those of all test rows.
     """
 
     def trained(vectors: Tensor) -> Score:
@@ -131,15 +132,15 @@ def head_task(
 
     def score(x: Tensor) -> Tensor:
         x = x.double()
-        return torch.stack([right(x), neighbors_kept(x, true), cosines(x, true)])
+        return torch.stack([right(x), neighbors_kept(x, true), reciprocal_ranks(x, true), cosines(x, true)])
 
     def relative(decoder: RelativeDecoder) -> Score:
         trained_anew = trained(decoder.relative_target(target[0]))
-        return lambda x: head_alone(trained_anew(decoder.relative(x)))
+        return lambda x: head_alone(trained_anew(decoder.relative(x)), MEASURES)
 
     return Task(*names, source[0], target[0], source[1], target[1], score, MEASURES, chance, relative)
 
 
-def head_alone(right: Tensor) -> Tensor:
-    """The score `(3, n)` of a head of its own, which gives no vectors to measure otherwise: NaN."""
-    return torch.stack([right, *[torch.full_like(right, torch.nan)] * 2])
+def head_alone(right: Tensor, measures: Sequence[str]) -> Tensor:
+    """The score `(m, n)` of a head of its own, by the first of m measures; it gives no vectors to measure otherwise: NaN."""
+    return torch.stack([right, *[torch.full_like(right, torch.nan)] * (len(measures) - 1)])

@@ -70,6 +70,18 @@ def test_the_native_row_is_the_head_at_home(modules, found):
     assert native[:, 1:].min() > 1 - 1e-6  # its own neighbours, and its own direction
 
 
+def test_known_items_are_sought_among_the_test_rows(found):
+    """MRR would be of another search than the caption says: of fewer rivals, of anchors too, or of ranks from the wrong end."""
+    (task, _), *_ = found
+    given = task.target_test + torch.randn(task.target_test.shape, generator=torch.Generator().manual_seed(1)) * 0.5
+    rows = dict(zip(task.measures, task.score(given), strict=True))
+    cosine = torch.cosine_similarity(given[:, None].double(), task.target_test[None].double(), dim=2)
+    ranks = (cosine > cosine.diagonal()[:, None]).sum(1) + 1
+    assert ranks.unique().numel() > 5
+    assert torch.allclose(rows["MRR"], 1 / ranks.double())
+    assert torch.allclose(rows["cosine"], cosine.diagonal(), atol=1e-6)
+
+
 def test_auto_is_one_of_the_three(modules, found):
     """`auto` would be something that `connect` does not give."""
     grid, _, _ = modules
@@ -111,7 +123,7 @@ def test_a_head_of_its_own_has_no_neighbours(modules, found):
 def test_differences_are_paired(modules):
     """An interval of unpaired rows would call a sure gain unsure: here each row gains exactly one tenth."""
     grid, grid_results, _ = modules
-    rows = torch.rand(2, 3, 50, generator=torch.Generator().manual_seed(0)).double()
+    rows = torch.rand(2, len(grid.MEASURES), 50, generator=torch.Generator().manual_seed(0)).double()
     one = torch.ones(4, 2)
     task = grid.Task("a", "b", one, one, one, torch.ones(50, 2), None, grid.MEASURES)
     given = {grid.NATIVE: rows, "ridge": rows, grid.OURS: rows + 0.1, grid.RAW: rows * 0}
