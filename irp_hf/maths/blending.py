@@ -1,4 +1,4 @@
-"""How much of the rigid part a map takes, ρ: out of three folds of the anchors, on up to 500 of them.
+"""How much of the rigid part a map takes, ρ: out of three folds of the anchors, of a sample of 500 where they are more.
 
 A little of it costs the cosine hardly anything, and tells items apart that a regression gives nearly the same translation. What
 is held out is sought among rows that are held out with it: a map draws translations to the anchors that it was fitted on.
@@ -47,8 +47,9 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
     judged = _judged(candidate, pairs, given)
     if judged is None or len(judged.pools) < FEW_FOLDS:
         return 0.0
-    true, groups = pairs.target[judged.rows], pairs.labels[judged.rows]
-    turned = turned_left_out(pairs, candidate.inverse.lift, given.seed, objective)[judged.rows]
+    true, groups, turned = pairs.target[judged.rows], pairs.labels[judged.rows], judged.turned
+    if len(judged.rows) == len(pairs):
+        turned = turned_left_out(pairs, candidate.inverse.lift, given.seed, objective)[judged.rows]
 
     def translated(share: float) -> Tensor:
         return denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
@@ -91,23 +92,23 @@ class _Judged(NamedTuple):
 
 
 def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
-    """Some of each fold of all rows, where the solution tells what these say without it; else a sample by itself."""
-    inverse, target = candidate.inverse, pairs.target_rows
-    if candidate.solved is not None:
-        folds = pairs.folds(FEW_FOLDS, given.seed)
+    """A sample by itself, where its similarities tell what it says; else some of each fold of all rows, by the solution."""
+    inverse, seed = candidate.inverse, given.seed
+    rows = sample_of(pairs, seed)
+    pools = pairs.folds_among(rows, FEW_FOLDS, seed)
+    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [pools])
+    if found is not None:
+        (left_out,), turned = found, _turned_among(pairs, rows, pools, seed)
+    elif candidate.solved is not None:
+        folds = pairs.folds(FEW_FOLDS, seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
         rows = torch.cat(some)
-        turned = _turned(pairs, FEW_FOLDS, given.seed)[rows] * lengths(pairs, inverse.lift)[rows, None]
-        left_out = candidate.solved.folds_left_out(folds)()[rows]
         numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
-        return _Judged(rows, list(numbers.split([len(one) for one in some])), left_out, turned)
-    rows = sample_of(pairs, given.seed)
-    pools = pairs.folds_among(rows, FEW_FOLDS, given.seed)
-    found = left_out_by(inverse, pairs, rows, target[rows], [pools])
-    if found is None:
+        pools = list(numbers.split([len(one) for one in some]))
+        left_out, turned = candidate.solved.folds_left_out(folds)()[rows], _turned(pairs, FEW_FOLDS, seed)[rows]
+    else:
         return None
-    turned = rotated_left_out(pairs.source[rows], pairs.target[rows], pools) * lengths(pairs, inverse.lift)[rows, None]
-    return _Judged(rows, pools, found[0], turned)
+    return _Judged(rows, pools, left_out, turned * lengths(pairs, inverse.lift)[rows, None])
 
 
 def _scores(true: Tensor, pools: Sequence[Tensor], groups: Tensor | None) -> tuple[Score, Score]:
@@ -141,6 +142,15 @@ def _turned(pairs: Pairs, count: int, seed: int) -> Tensor:
         return rotated_left_out(pairs.source, pairs.target, pairs.folds(count, seed))
 
     return pairs.once(("turned", seed, count), make)
+
+
+def _turned_among(pairs: Pairs, rows: Tensor, pools: Sequence[Tensor], seed: int) -> Tensor:
+    """The same of the sample `rows (n,)` alone, parted into `pools`."""
+
+    def make() -> Tensor:
+        return rotated_left_out(pairs.source[rows], pairs.target[rows], pools)
+
+    return _turned(pairs, FEW_FOLDS, seed) if len(rows) == len(pairs) else pairs.once(("turned", seed), make)
 
 
 def rigid_part(pairs: Pairs, lift: float) -> Tensor:

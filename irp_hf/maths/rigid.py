@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.pairs import others
-from irp_hf.maths.projection import unit_rows
+from irp_hf.maths.projection import inner_products, unit_rows
 
 DAMPING = 0.3  # ε, in mean singular values: less changes nothing, 1 costs neighbours
 MANY = 256  # rows, and dimensions, up to which double precision costs nothing
@@ -23,10 +23,9 @@ MANY = 256  # rows, and dimensions, up to which double precision costs nothing
 
 def rotation(source: Tensor, target: Tensor) -> Tensor:
     """The damped rotation `(d_X, d_Y)` of unit rows `source (k, d_X)` onto `target (k, d_Y)`."""
-    (rows, left), (true, right) = _narrow(source), _narrow(target)
-    found = damped(rows.T @ true, min(source.shape[1], target.shape[1]))
-    found = found if left is None else left @ found
-    return found if right is None else found @ right.T
+    if _is_wide(source, target):
+        return source.T @ _weights(source, target) @ target
+    return damped(source.T @ target)
 
 
 def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) -> Tensor:
@@ -35,32 +34,53 @@ def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) ->
     Both sides are as they came: each fold is seen about the mean of the others. About the mean of all, a row is the others' sum
     but for its sign, and of few rows in many dimensions that tells its target.
     """
-    sides = [side - side.mean(0) for side in (source, target)]
     dtype = working_dtype(torch.float32, source.device) if min(source.shape) > MANY else source.dtype
-    (x, _), (y, right) = (_narrow(side.to(dtype)) for side in sides)
-    width, found = min(source.shape[1], target.shape[1]), torch.empty_like(y)
+    x, y = ((side - side.mean(0)).to(dtype) for side in (source, target))
+    found = torch.empty_like(y)
     for fold in folds:
         rest = others(fold, len(x))
         rows, true = (unit_rows(side - side[rest].mean(0)) for side in (x, y))
-        found[fold] = rows[fold] @ damped(rows[rest].T @ true[rest], width)
-    return (found if right is None else found @ right.T).to(source.dtype)
+        found[fold] = _rotated(rows[fold], rows[rest], true[rest])
+    return found.to(source.dtype)
 
 
-def damped(cross: Tensor, width: int) -> Tensor:
-    """`M (MᵀM + ε²I)^(-1/2)` of `cross (p, q)`, M, whose sides have so many dimensions, or fewer that matter."""
+def damped(cross: Tensor) -> Tensor:
+    """`M (MᵀM + ε²I)^(-1/2)` of `cross (p, q)`, M."""
     wide = cross.shape[1] > cross.shape[0]
-    values, vectors = torch.linalg.eigh(cross @ cross.T if wide else cross.T @ cross)
+    root = _damped_root(cross @ cross.T if wide else cross.T @ cross, min(cross.shape))
+    return root @ cross if wide else cross @ root
+
+
+def _rotated(rows: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """`rows (n, d_X)` by the rotation of `source (k, d_X)` onto `target (k, d_Y)`, which is not made where it is large."""
+    if _is_wide(source, target):
+        return rows @ source.T @ _weights(source, target) @ target
+    return rows @ damped(source.T @ target)
+
+
+def _is_wide(source: Tensor, target: Tensor) -> bool:
+    """Whether both sides have more dimensions than rows."""
+    return min(source.shape[1], target.shape[1]) > len(source)
+
+
+def _weights(source: Tensor, target: Tensor) -> Tensor:
+    """W `(k, k)` by which `Xᵀ W Y` is the damped rotation of wide `source (k, d_X)`, X, onto `target (k, d_Y)`, Y.
+
+    With `YYᵀ = LLᵀ` the rows of `Q = L⁻¹Y` are orthonormal, so that `M = XᵀLQ` and `W = L (LᵀXXᵀL + ε²I)^(-1/2) L⁻¹`.
+    """
+    inner, products = inner_products(target), inner_products(source)
+    inner.diagonal().add_(len(inner) * torch.finfo(inner.dtype).eps)  # a singular one has a factor then, too
+    factor = torch.linalg.cholesky(inner)
+    root = _damped_root(factor.T @ (products @ factor), min(source.shape[1], target.shape[1]))
+    weights: Tensor = torch.linalg.solve_triangular(factor, factor @ root, upper=False, left=False)
+    return weights
+
+
+def _damped_root(square: Tensor, width: int) -> Tensor:
+    """`(S + ε²I)^(-1/2)` of `square (n, n)`, S, whose root has so many singular values, those that are 0 included."""
+    values, vectors = torch.linalg.eigh(square)
     values = values.clamp(min=0)
     least = DAMPING * values.sqrt().sum() / width
     shrunk = (values + least.square()).clamp(min=torch.finfo(values.dtype).tiny).rsqrt()
-    root = (vectors * shrunk) @ vectors.T
-    found: Tensor = root @ cross if wide else cross @ root
-    return found
-
-
-def _narrow(rows: Tensor) -> tuple[Tensor, Tensor | None]:
-    """`rows (k, d)`; of fewer rows than dimensions their coordinates `(k, k)` in an orthonormal basis `(d, k)`, and this."""
-    if rows.shape[1] <= len(rows):
-        return rows, None
-    basis, coordinates = torch.linalg.qr(rows.T)
-    return coordinates.T, basis
+    root: Tensor = (vectors * shrunk) @ vectors.T
+    return root

@@ -70,6 +70,18 @@ def test_noise_is_not_foretold(num_folds):
         assert (unit_rows(found) * unit_rows(y)).sum(1).mean().abs() < 0.05
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_copies_and_rows_of_zeros_are_rotated_alike_where_dimensions_are_many(dtype):
+    """If it fails, a fit of wide anchors ends in an error of a factor where some of them are alike."""
+    x, y = (side.to(dtype) for side in sides(40, 70, 60))
+    for side, some in ((x, slice(0, 8)), (y, slice(4, 20))):
+        side[some] = side[some.start]
+        side[30:33] = 0
+    found, wanted = rotation(x, y), torch.from_numpy(explicit(x.double(), y.double()))
+    assert torch.allclose(x @ found, x @ wanted.to(dtype), atol=1e-6 if dtype == torch.float64 else 1e-2)
+    assert rotation(x, torch.zeros_like(y)).eq(0).all()
+
+
 def test_rows_of_zeros_make_no_numbers_of_their_own():
     """If it fails, anchors at the mean turn a whole map into NaN."""
     x, y = sides(10, 4, 3)
