@@ -1,60 +1,71 @@
-"""Is each objective ahead where it is meant to be? Known items and neighbours against Procrustes and ridge regression.
+"""Is each objective ahead where it is meant to be? And what do the queries of a new encoder find in an old one's index?
 
-For all ordered pairs of three text encoders on the questions of TREC, of three picture encoders on Fashion-MNIST, and of static
-token vectors and MiniLM on English sentences, whose queries search 50,000 rows: `cosine` (the default), `neighbors` and
-`retrieval`, each fitted on the same anchors as the baselines. Known items are measured by MRR, neighbours by the share of the
-target's own ten that are kept, both on rows that are no anchors; differences are paired, with their 95 % interval over queries.
+`cosine` (the default), `neighbors` and `retrieval` against Procrustes and ridge regression, fitted on the same anchors: all
+ordered pairs of three text encoders on the questions of TREC, of three picture encoders on Fashion-MNIST, and of static token
+vectors and MiniLM on English sentences, whose queries search 50,000 rows; a multilingual encoder that reads Spanish and two
+that read English; pictures and names of emoji. Queries are no anchors, and what they search are all rows that are none. Where
+there are classes, a linear head is trained on the target's vectors of others of these rows.
 
-    python benchmarks/objectives.py [--anchors 300 1000] [--seeds 0]    # prints, and writes benchmarks/objectives.md
+    python benchmarks/objectives.py [--anchors 100 300 1000 3000] [--seeds 0] [--jobs 1] [--data TREC emoji]
 
-Reads the packages of `requirements-examples.txt`. MiniLM encodes 64,000 sentences once, which takes some minutes.
+prints, and writes benchmarks/objectives.md, anew after every job. Reads what `benchmarks/vectors.py` makes, at first with the
+packages of `requirements-examples.txt`.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations, product
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
+import vectors
+from compared import compared, joined
+from jobs import each
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
-import fashion
-import trec
-from index import sentences
-from paper_images import NUM_TEST, NUM_TRAIN
-from paper_images import SHORT as PICTURES
-from paper_text import SHORT as QUESTIONS
+from vectors import CLASS, EMOJI, FASHION, SENTENCES, SPANISH, TREC, column
 
 from irp_hf import IRPAdapter
 from irp_hf.baselines import BASELINES
-from irp_hf.evaluation import bootstrap, number, signed
-from irp_hf.evaluation.printed import markdown
-from irp_hf.maths.metrics import NEIGHBORS
+from irp_hf.maths.metrics import NEIGHBORS, cosines
 from irp_hf.maths.projection import unit_rows
 
-OBJECTIVES = ("cosine", "neighbors", "retrieval")
-RIVALS = ("Procrustes", "ridge")
-SENTENCES = ("static-256", "MiniLM-384")
-QUERIES, GALLERY = 1000, 50_000
-TABLE = trec.ROOT / "benchmarks" / "objectives.md"
+ENCODERS = {TREC: ("static", "MiniLM", "mpnet"), FASHION: ("ResNet", "lite0", "lite2"), SENTENCES: ("static", "MiniLM")}
+"""From the weaker to the stronger: a stronger one is what replaces another."""
+PAIRS = [
+    *((data, *pair) for data, names in ENCODERS.items() for pair in permutations(names, 2)),
+    *((SPANISH, "USE", english) for english in ("MiniLM", "mpnet")),
+    *((EMOJI, *pair) for one in (("lite2", "mpnet"), ("ResNet", "MiniLM")) for pair in (one, one[::-1])),
+]
+DEFAULT, OBJECTIVES, RIVALS = "cosine", ("cosine", "neighbors", "retrieval"), ("Procrustes", "ridge")
+OLD = "the old encoder"
+QUERIES, GALLERY, TRAINED, FEWEST = 1000, 50_000, 2000, 500
+CLASSES = (TREC, FASHION)
+TABLE = vectors.BENCHMARKS / "objectives.md"
+
+
+class Asked(NamedTuple):
+    """A measure, and the objective that is meant for it."""
+
+    title: str
+    objective: str
+    contestants: tuple[str, ...] = (*OBJECTIVES, *RIVALS)
+
+
+ASKED = (
+    Asked("Accuracy of a head", DEFAULT),
+    Asked("MRR: known items", "retrieval"),
+    Asked("Neighbours: the target's own ten", "neighbors"),
+    Asked("Cosine to the true vector", DEFAULT),
+    Asked("Queries of a new encoder in an old index: the new one's own ten", "neighbors", (*OBJECTIVES, *RIVALS, OLD)),
+)
+Job = tuple[str, str, str, int, int]
+"""Data, source, target, number of anchors, seed."""
 Scores = dict[str, Tensor]
-"""By contestant: MRR and neighbours of every query, shape (2, n)."""
+"""By contestant: what is asked of every query, shape (5, n); NaN where there are no classes."""
 Translate = Callable[[Tensor], Tensor]
-
-
-def spaces() -> dict[str, dict[str, Tensor]]:
-    """By data, the vectors of every encoder."""
-    questions, pictures = trec.load_trec(), fashion.load_fashion(NUM_TRAIN, NUM_TEST)
-    return {
-        "TREC": {short: trec.embed(name, questions.texts)[0] for name, short in QUESTIONS.items()},
-        "Fashion-MNIST": {short: fashion.embed(name, pictures)[0] for name, short in PICTURES.items()},
-        "sentences": {name: trec.embed(name, sentences())[0] for name in SENTENCES},
-    }
 
 
 def contestants(x: Tensor, y: Tensor) -> Iterator[tuple[str, Translate]]:
@@ -65,20 +76,33 @@ def contestants(x: Tensor, y: Tensor) -> Iterator[tuple[str, Translate]]:
         yield name, BASELINES[name](x.double(), y.double()).translate
 
 
-def contest(x: Tensor, y: Tensor, num_anchors: int, seed: int) -> Scores:
+def contest(data: str, source: str, target: str, num_anchors: int, seed: int) -> Scores:
     """One sample of anchors; the queries' own rows are in the gallery."""
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    anchors, queries = order[:num_anchors], order[num_anchors:][:QUERIES]
-    gallery = unit_rows(y[order[num_anchors:][:GALLERY]].float())
-    own = torch.arange(len(queries))
-    wanted = searched(gallery[: len(queries)], gallery, own)[1]
+    x, y = column(data, source), column(data, target)
+    anchors, others = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).tensor_split([num_anchors])
+    queries, trained, others = others[:QUERIES], others[QUERIES:][:TRAINED], others[:GALLERY]
+    own, gallery = torch.arange(len(queries)), unit_rows(y[others])
+    wanted = searched(gallery[own], gallery, own)[1]
+    wanted_by_new = searched(unit_rows(x[queries]), unit_rows(x[others]), own)[1]
+    right = judge(data, y, trained, queries)
 
-    def measured(translate: Translate) -> Tensor:
-        ranks, found = searched(unit_rows(translate(x[queries]).float()), gallery, own)
-        kept = (wanted[:, :, None] == found[:, None, :]).any(2).double().mean(1)
-        return torch.stack([1 / ranks.double(), kept])
+    def scored(translated: Tensor) -> Tensor:
+        ranks, found = searched(unit_rows(translated), gallery, own)
+        searches = shared(wanted, found), shared(wanted_by_new, found)
+        rows = right(translated), 1 / ranks, searches[0], cosines(translated, y[queries]), searches[1]
+        return torch.stack([row.double() for row in rows])
 
-    return {name: measured(translate) for name, translate in contestants(x[anchors], y[anchors])}
+    scores = {name: scored(translate(x[queries])) for name, translate in contestants(x[anchors], y[anchors])}
+    return {**scores, OLD: scored(y[queries])}
+
+
+def judge(data: str, y: Tensor, trained: Tensor, queries: Tensor) -> Callable[[Tensor], Tensor]:
+    """Whether a head, trained on some rows of the target's vectors `y`, gives translated queries their classes."""
+    if data not in CLASSES:
+        return lambda x: torch.full((len(x),), torch.nan)
+    labels = column(data, CLASS)
+    head = LogisticRegression(max_iter=3000).fit(y[trained].numpy(), labels[trained].numpy())
+    return lambda x: torch.from_numpy(head.predict(x.numpy())) == labels[queries]
 
 
 def searched(queries: Tensor, gallery: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,61 +116,63 @@ def searched(queries: Tensor, gallery: Tensor, own: Tensor) -> tuple[Tensor, Ten
     return torch.cat(ranks), torch.cat(nearest)
 
 
-def less(scores: Scores, one: str, other: str, measure: int) -> str:
-    """The mean difference of two contestants, with its interval."""
-    (found,) = bootstrap((scores[one][measure] - scores[other][measure])[None], bounded=False)
-    return f"{signed(found.mean)} ({signed(found.low)} to {signed(found.high)})"
+def shared(wanted: Tensor, found: Tensor) -> Tensor:
+    """The share `(n,)` of what was wanted, `(n, 10)`, that was found."""
+    return (wanted[:, :, None] == found[:, None, :]).any(2).double().mean(1)
 
 
-def table(found: dict[tuple[str, int], list[Scores]]) -> str:
-    """A line for every pair of encoders and number of anchors, and the means."""
-    head = ["", *(f"MRR: {name}" for name in (*OBJECTIVES, *RIVALS)), "`retrieval` − Procrustes"]
-    head += [f"neighbours: {name}" for name in (*OBJECTIVES, *RIVALS)]
-    head += ["`neighbors` − Procrustes", "`neighbors` − `cosine`"]
-    lines, names = [head], (*OBJECTIVES, *RIVALS)
-    for (title, count), samples in found.items():
-        scores = {name: torch.stack([one[name] for one in samples]).mean(0) for name in names}
-        means = [[number(float(scores[name][measure].mean())) for name in names] for measure in (0, 1)]
-        lines.append(
-            [
-                f"{title}, {count:,}",
-                *means[0],
-                less(scores, "retrieval", "Procrustes", 0),
-                *means[1],
-                less(scores, "neighbors", "Procrustes", 1),
-                less(scores, "neighbors", "cosine", 1),
-            ]
-        )
-    for count in sorted({count for _, count in found}):
-        samples = [sample for (_, k), several in found.items() for sample in several if k == count]
-        means = [
-            [number(sum(float(one[name][measure].mean()) for one in samples) / len(samples)) for name in names]
-            for measure in (0, 1)
-        ]
-        lines.append([f"**mean, {count:,}**", *means[0], "", *means[1], "", ""])
-    return markdown(lines)
+def lines(found: dict[Job, Scores], row: int, asked: Asked) -> dict[tuple[int, str], dict[str, Tensor]]:
+    """By number of anchors and pair of encoders: what each contestant got, where it is known."""
+    counts, lines = sorted({job[3] for job in found}), {}
+    for num_anchors, pair in product(counts, PAIRS):
+        samples = [scores for job, scores in found.items() if job[:4] == (*pair, num_anchors)]
+        if samples and (OLD not in asked.contestants or replaces(*pair)):
+            scores = joined(samples, row)
+            if not scores[DEFAULT].isnan().any():
+                title = f"{pair[0]}: {pair[1]} → {pair[2]}"
+                lines[num_anchors, title] = {name: scores[name] for name in asked.contestants}
+    return lines
+
+
+def replaces(data: str, source: str, target: str) -> bool:
+    """Whether the source is an encoder that comes after the target."""
+    names = ENCODERS.get(data, ())
+    return source in names and names.index(source) > names.index(target)
+
+
+def written(found: dict[Job, Scores]) -> str:
+    """All tables of what is there."""
+    anchors, seeds = (" ".join(map(str, sorted({job[place] for job in found}))) for place in (3, 4))
+    parts = []
+    for row, asked in enumerate(ASKED):
+        default = DEFAULT if asked.objective != DEFAULT else None
+        table = compared(lines(found, row, asked), asked.objective, RIVALS, default)
+        parts += [f"## {asked.title}\n\n{table}\n\n"] if table else []
+    command = f"python benchmarks/objectives.py --anchors {anchors} --seeds {seeds}"
+    return (
+        f"{''.join(parts)}`{command}`: at most {QUERIES:,} queries a seed; in parentheses 95 % intervals over these.\n"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--anchors", type=int, nargs="+", default=[300, 1000])
+    parser.add_argument("--anchors", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--data", nargs="+", default=list(dict.fromkeys(data for data, *_ in PAIRS)))
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    found: dict[tuple[str, int], list[Scores]] = {}
-    for num_anchors, (data, sides) in product(options.anchors, spaces().items()):
-        for (source, x), (target, y) in permutations(sides.items(), 2):
-            for seed in options.seeds:
-                title = f"{data}: {source} → {target}"
-                scores = contest(x, y, num_anchors, seed)
-                found.setdefault((title, num_anchors), []).append(scores)
-                told = ", ".join(f"{name} {one[0].mean():.3f} {one[1].mean():.3f}" for name, one in scores.items())
-                print(f"{num_anchors:,} {title}: {told}", file=sys.stderr, flush=True)
-    seeds = ", ".join(map(str, options.seeds))
-    text = (
-        f"{table(found)}\n\n`python benchmarks/objectives.py`, anchors drawn with seed {seeds}; {QUERIES:,} queries.\n"
-    )
-    TABLE.write_text(text, encoding="utf-8")
-    print(text)
+    jobs = [
+        (*pair, num_anchors, seed)
+        for num_anchors in sorted(options.anchors, reverse=True)
+        for pair in PAIRS
+        for seed in options.seeds
+        if pair[0] in options.data and len(column(*pair[:2])) >= num_anchors + FEWEST
+    ]
+    found: dict[Job, Scores] = {}
+    for job, scores in each(contest, jobs, options.jobs):
+        found[job] = scores
+        TABLE.write_text(written(found), encoding="utf-8")
+    print(written(found))
 
 
 if __name__ == "__main__":
