@@ -19,12 +19,12 @@ from irp_hf.maths.climbing import SAMPLE, Candidate, climb
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
 from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses.in_rows import left_out_by
-from irp_hf.maths.metrics import cosines, neighbors_kept
+from irp_hf.maths.metrics import neighbors_kept
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import denormalize
+from irp_hf.maths.projection import Statistics, denormalize
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.rigid import MANY, rotated_left_out, rotation
-from irp_hf.maths.tuning_kernel import sample_of
+from irp_hf.maths.tuning_kernel import sample_of, sampled
 
 SHARES = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 START = 0.25
@@ -54,11 +54,12 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
     def translated(share: float) -> Tensor:
         return denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
 
+    # Of what the score will come from.
+    cosines_at = cosines_of_sums(candidate.directions[judged.rows], turned, true, pairs.target_stats)
+
     @cache
     def near(share: float) -> float:
-        """The mean cosine of what the score will come from."""
-        directions = candidate.directions[judged.rows] + share * turned
-        return float(cosines(denormalize(directions, pairs.target_stats), true).mean())
+        return float(cosines_at(share).mean())
 
     def ahead(score: Score, instead: float, least: float = -1.0) -> float:
         """The best share whose mean cosine is not below the `least`, where it is surely better than this one."""
@@ -94,21 +95,45 @@ class _Judged(NamedTuple):
 def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
     """A sample by itself, where its similarities tell what it says; else some of each fold of all rows, by the solution."""
     inverse, seed = candidate.inverse, given.seed
-    rows = sample_of(pairs, seed)
-    pools = pairs.folds_among(rows, FEW_FOLDS, seed)
+    rows, sample = sample_of(pairs, seed), sampled(pairs, seed)
+    pools = sample.folds(FEW_FOLDS, seed)
     found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [pools])
     if found is not None:
-        (left_out,), turned = found, _turned_among(pairs, rows, pools, seed)
+        (left_out,), turned = found, turned_by_folds(sample, FEW_FOLDS, seed)
     elif candidate.solved is not None:
         folds = pairs.folds(FEW_FOLDS, seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
         rows = torch.cat(some)
         numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
         pools = list(numbers.split([len(one) for one in some]))
-        left_out, turned = candidate.solved.folds_left_out(folds)()[rows], _turned(pairs, FEW_FOLDS, seed)[rows]
+        left_out, turned = candidate.solved.folds_left_out(folds)()[rows], turned_by_folds(pairs, FEW_FOLDS, seed)[rows]
     else:
         return None
     return _Judged(rows, pools, left_out, turned * lengths(pairs, inverse.lift)[rows, None])
+
+
+def cosines_of_sums(one: Tensor, other: Tensor, true: Tensor, stats: Statistics) -> Callable[[float], Tensor]:
+    """Of directions `one (n, d)` and a share of the `other`, as vectors, the cosines `(n,)` with the `true (n, d)`.
+
+    Products of their rows tell those of all shares: `denormalize` gives a sum the scale as its length, and adds the mean.
+    """
+    least = torch.finfo(one.dtype).tiny
+    squares = [torch.linalg.vecdot(*sides) for sides in ((one, one), (one, other), (other, other))]
+    with_true, with_mean = ([torch.linalg.vecdot(side, to) for side in (one, other)] for to in (true, stats.mean))
+    mean_true, mean_square = true @ stats.mean, stats.mean @ stats.mean
+    lengths = torch.linalg.vector_norm(true, dim=1)
+
+    def found(share: float) -> Tensor:
+        given = (squares[0] + 2 * share * squares[1] + share**2 * squares[2]).clamp(min=least).sqrt()
+        factor = stats.scale / given
+        product = factor * (with_true[0] + share * with_true[1]) + mean_true
+        length = (
+            (stats.scale**2 + 2 * factor * (with_mean[0] + share * with_mean[1]) + mean_square).clamp(min=least).sqrt()
+        )
+        cosine: Tensor = product / length / lengths.clamp(min=least)
+        return cosine
+
+    return found
 
 
 def _scores(true: Tensor, pools: Sequence[Tensor], groups: Tensor | None) -> tuple[Score, Score]:
@@ -131,26 +156,17 @@ def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) 
     as many as for other inverses.
     """
     count = NUM_FOLDS if objective == "retrieval" or len(pairs) <= MANY else FEW_FOLDS
-    turned = _turned(pairs, count, seed)
+    turned = turned_by_folds(pairs, count, seed)
     return turned * lengths(pairs, lift)[:, None] if lift else turned
 
 
-def _turned(pairs: Pairs, count: int, seed: int) -> Tensor:
+def turned_by_folds(pairs: Pairs, count: int, seed: int) -> Tensor:
     """The same at no lift, of so many folds."""
 
     def make() -> Tensor:
         return rotated_left_out(pairs.source, pairs.target, pairs.folds(count, seed))
 
     return pairs.once(("turned", seed, count), make)
-
-
-def _turned_among(pairs: Pairs, rows: Tensor, pools: Sequence[Tensor], seed: int) -> Tensor:
-    """The same of the sample `rows (n,)` alone, parted into `pools`."""
-
-    def make() -> Tensor:
-        return rotated_left_out(pairs.source[rows], pairs.target[rows], pools)
-
-    return _turned(pairs, FEW_FOLDS, seed) if len(rows) == len(pairs) else pairs.once(("turned", seed), make)
 
 
 def rigid_part(pairs: Pairs, lift: float) -> Tensor:

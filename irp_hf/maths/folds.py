@@ -21,6 +21,7 @@ class Folds:
         self, pairs: Pairs, seed: int, lift: float = 0.0, num_folds: int = NUM_FOLDS, count: int | None = None
     ) -> None:
         """Of `num_folds`, the first `count` are held out, by default all."""
+        self.pairs, self.num_folds = pairs, num_folds
         self.held = pairs.folds(num_folds, seed)[:count]
         self.train = [pairs.without(held) for held in self.held]
         self.rows = [

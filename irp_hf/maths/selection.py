@@ -34,11 +34,12 @@ from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import Restoration, Stretch
 from irp_hf.maths.tuning import ROUGHLY, tune
-from irp_hf.maths.tuning_kernel import sample_of, takes_all, tune_lift
+from irp_hf.maths.tuning_kernel import sample_of, sampled, takes_all, tune_lift
 
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
-BEHIND = 0.2  # of what its rival misses: so far behind on a sample, with few prunings, an inverse cannot win on all
-FAR_BEHIND = 0.3  # of it: so far behind on one fold of the sample, it is on all of it; folds differ by .03
+ONE_FOLD = (
+    0.1  # of what its rival misses: so much farther behind on one fold an inverse is behind on all; they differ by .03
+)
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESTORATION = 0.5  # where no objective surely says otherwise
 Score = Callable[[Tensor], Tensor]
@@ -154,7 +155,7 @@ def select(
 ) -> list[Choice]:
     """Tune each method on `pairs`: the choices, best first by the objective over shared folds.
 
-    Of several methods, the paper's is left out where a sample of many pairs says that it cannot win.
+    Of several methods, the paper's and the rigid one are left out where a sample of many pairs says that they cannot win.
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` that the head gives them; "agreement" needs it. `steps` goes
     through the methods, and may show how far it is.
     """
@@ -203,11 +204,11 @@ def _may_win(
     if len(pairs) <= SAMPLE or roughly is None:
         return True
     rows, inverse = sample_of(pairs, given.seed), rival.inverse
-    sample = pairs.take(rows)
+    sample = sampled(pairs, given.seed)
     found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [sample.folds(FEW_FOLDS, given.seed)])
     if found is not None and objective == "cosine":
         first = Folds(sample, given.seed, 0.0, FEW_FOLDS, count=1)
-        if _is_far_behind(roughly(first, given), found[0], first, sample):
+        if _is_far_behind(roughly.tried(first, given), found[0], first, sample, roughly.behind + ONE_FOLD):
             return False
     folds = Folds(sample, given.seed, 0.0, FEW_FOLDS)
     score = objective_score(objective, sample, labels, folds.held)
@@ -221,18 +222,20 @@ def _may_win(
         return float(score(vectors(directions)).mean())
 
     there = mean(found[0])
-    return any(mean(folds.gather(parts)) > there - BEHIND * (1 - there) for parts in roughly(folds, given))
+    return any(
+        mean(folds.gather(parts)) > there - roughly.behind * (1 - there) for parts in roughly.tried(folds, given)
+    )
 
 
-def _is_far_behind(tried: Iterable[list[Tensor]], rival: Tensor, first: Folds, pairs: Pairs) -> bool:
-    """Whether one fold tells already that none of what was `tried` comes near the `rival (k, d_Y)`, all out of fold."""
+def _is_far_behind(tried: Iterable[list[Tensor]], rival: Tensor, first: Folds, pairs: Pairs, behind: float) -> bool:
+    """Whether one fold tells already that all that was `tried` is so far `behind` the `rival (k, d_Y)`, all out of fold."""
     (fold,), (others,) = first.held, first.train
 
     def mean(directions: Tensor) -> float:
         return float(cosines(denormalize(directions, others.target_stats), pairs.target[fold]).mean())
 
     there = mean(rival[fold])
-    return all(mean(directions) < there - FAR_BEHIND * (1 - there) for (directions,) in tried)
+    return all(mean(directions) < there - behind * (1 - there) for (directions,) in tried)
 
 
 class _Vectors:

@@ -78,6 +78,12 @@ def sample_of(pairs: Pairs, seed: int) -> Tensor:
     return pairs.permutation(seed)[:SAMPLE]
 
 
+def sampled(pairs: Pairs, seed: int) -> Pairs:
+    """The pairs of that sample, normalised by themselves; these pairs where they are few."""
+    rows = sample_of(pairs, seed)
+    return pairs if len(rows) == len(pairs) else pairs.once(("sample", seed), lambda: pairs.take(rows))
+
+
 def sketched(target: Tensor) -> Tensor:
     """`target (n, d)`, where it is wide as `(n, 192)` random sums of its columns: mean cosines stay nearly as they are.
 

@@ -13,7 +13,7 @@ from irp_hf.maths.folds import FEW_FOLDS, Folds
 from irp_hf.maths.inverses.pruned import PrunedInverse, PrunedPath
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.tuning_kernel import sample_of
+from irp_hf.maths.tuning_kernel import sampled
 
 THRESHOLDS = grid_of(PrunedInverse, "pruning_threshold")
 TWO_FOLDS = 2
@@ -47,7 +47,7 @@ def _of_many(pairs: Pairs, whole: PrunedFolds, given: Given) -> dict[float, floa
 
     That top, which prunes little or nothing, no sample shows: it is there where the anchors are many more than d_Y.
     """
-    sample = pairs.take(sample_of(pairs, given.seed))
+    sample = sampled(pairs, given.seed)
     found = PrunedFolds(Folds(sample, given.seed, num_folds=FEW_FOLDS), given).cosines(THRESHOLDS, FEW_FOLDS)
     best = sorted(found, key=found.__getitem__, reverse=True)[:2]
     scores = whole.cosines(sorted({*best, 0.0}), TWO_FOLDS)

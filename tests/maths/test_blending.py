@@ -7,10 +7,10 @@ import torch
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
-from irp_hf.maths.blending import SHARES, WORTH, lengths, rigid_part, turned_left_out
+from irp_hf.maths.blending import SHARES, WORTH, cosines_of_sums, lengths, rigid_part, turned_left_out
 from irp_hf.maths.metrics import cosines, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import normalize
+from irp_hf.maths.projection import denormalize, normalize, statistics
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
 from irp_hf.models.fitting import without_part
@@ -49,6 +49,17 @@ def test_the_share_is_judged_out_of_fold(lift):
     kept = turned_left_out(pairs, lift, 0, "cosine")
     seen = (pairs.source_rows @ rigid_part(pairs, 0.0)) * lengths(pairs, lift)[:, None]
     assert cosines(kept, pairs.target_rows).mean() < cosines(seen, pairs.target_rows).mean() - 0.1
+
+
+def test_cosines_of_sums_are_those_of_the_vectors():
+    """If it fails, the cosine pays another price than what is weighed against what a share gains."""
+    generator = torch.Generator().manual_seed(0)
+    one, other, true = (torch.randn(30, 9, generator=generator, dtype=torch.float64) for _ in range(3))
+    one[3], true = 0, true + 2
+    stats = statistics(true)
+    found = cosines_of_sums(one, other, true, stats)
+    for share in SHARES[1:]:
+        assert torch.allclose(found(share), cosines(denormalize(one + share * other, stats), true))
 
 
 def test_a_share_that_is_given_is_kept():
