@@ -18,6 +18,7 @@ from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.climbing import SAMPLE, Candidate, climb
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
 from irp_hf.maths.identification import identified
+from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.metrics import neighbors_kept
 from irp_hf.maths.pairs import Pairs
@@ -96,10 +97,9 @@ def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
     """A sample by itself, where its similarities tell what it says; else some of each fold of all rows, by the solution."""
     inverse, seed = candidate.inverse, given.seed
     rows, sample = sample_of(pairs, seed), sampled(pairs, seed)
-    pools = sample.folds(FEW_FOLDS, seed)
-    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [pools])
-    if found is not None:
-        (left_out,), turned = found, turned_by_folds(sample, FEW_FOLDS, seed)
+    pools, left_out = sample.folds(FEW_FOLDS, seed), left_out_of_sample(inverse, pairs, seed)
+    if left_out is not None:
+        turned = turned_by_folds(sample, FEW_FOLDS, seed)
     elif candidate.solved is not None:
         folds = pairs.folds(FEW_FOLDS, seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
@@ -110,6 +110,17 @@ def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
     else:
         return None
     return _Judged(rows, pools, left_out, turned * lengths(pairs, inverse.lift)[rows, None])
+
+
+def left_out_of_sample(inverse: Inverse, pairs: Pairs, seed: int) -> Tensor | None:
+    """What an inverse gives for each of three folds of the sample by the others, `(n, d_Y)`, where `left_out_by` tells it."""
+
+    def make() -> Tensor | None:
+        rows, pools = sample_of(pairs, seed), sampled(pairs, seed).folds(FEW_FOLDS, seed)
+        found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [pools])
+        return None if found is None else found[0]
+
+    return pairs.once(("left out", inverse, seed), make)
 
 
 def cosines_of_sums(one: Tensor, other: Tensor, true: Tensor, stats: Statistics) -> Callable[[float], Tensor]:

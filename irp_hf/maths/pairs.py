@@ -149,12 +149,14 @@ class Pairs:
 
     def distinct(self) -> Tensor:
         """Row numbers of the first of every pair that is there more than once: copies leak in leave-one-out."""
-        both = torch.cat([self.source, self.target], dim=1)
-        weights = torch.linspace(1, 2, both.shape[1], dtype=both.dtype, device=both.device)
-        if len((both * weights).sum(1).unique()) == len(
-            self
-        ):  # copies have the same sum, and sums are quick to compare
-            return torch.arange(len(self), dtype=torch.int64, device=both.device)
+        sides = self.source, self.target
+        width = sum(side.shape[1] for side in sides)
+        weights = torch.linspace(1, 2, width, dtype=sides[0].dtype, device=sides[0].device)
+        first, second = weights.split([side.shape[1] for side in sides])
+        sums = (sides[0] * first).sum(1) + (sides[1] * second).sum(1)
+        if len(sums.unique()) == len(self):  # copies have the same sum, and sums are quick to compare
+            return torch.arange(len(self), dtype=torch.int64, device=sums.device)
+        both = torch.cat(sides, dim=1)
         _, group = torch.unique(both, dim=0, return_inverse=True)
         first = torch.full((int(group.max()) + 1,), len(self), dtype=torch.int64, device=group.device)
         numbers = torch.arange(len(self), dtype=torch.int64, device=group.device)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import refusal
-from irp_hf.maths.blending import chosen_share, rigid_part, turned_left_out
+from irp_hf.maths.blending import chosen_share, left_out_of_sample, rigid_part, turned_left_out
 from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
@@ -25,7 +25,6 @@ from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
-from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
@@ -34,7 +33,7 @@ from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import Restoration, Stretch
 from irp_hf.maths.tuning import ROUGHLY, tune
-from irp_hf.maths.tuning_kernel import sample_of, sampled, takes_all, tune_lift
+from irp_hf.maths.tuning_kernel import sampled, takes_all, tune_lift
 
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
 ONE_FOLD = (
@@ -175,8 +174,12 @@ def by_rank(choices: list[Choice], pairs: Pairs, objective: Objective) -> list[C
     """The chosen one first, the others by the folds that all share; of a single one nobody asks for its folds."""
     if len(choices) < 2:
         return choices
-    angles = [float(cosines(choice.fold_translated, pairs.target).mean()) for choice in choices]
-    best = surely_best([choice.by_folds.found()[1] for choice in choices], angles, pairs, objective)
+    scores = [choice.by_folds.found()[1] for choice in choices]
+    if objective == "cosine":
+        angles = [choice.fold_score for choice in choices]
+    else:
+        angles = [float(cosines(choice.fold_translated, pairs.target).mean()) for choice in choices]
+    best = surely_best(scores, angles, pairs, objective)
     return sorted(choices, key=lambda choice: (choice is choices[best], choice.fold_score), reverse=True)
 
 
@@ -203,28 +206,32 @@ def _may_win(
     roughly = ROUGHLY.get(INVERSES[method])
     if len(pairs) <= SAMPLE or roughly is None:
         return True
-    rows, inverse = sample_of(pairs, given.seed), rival.inverse
-    sample = sampled(pairs, given.seed)
-    found = left_out_by(inverse, pairs, rows, pairs.target_rows[rows], [sample.folds(FEW_FOLDS, given.seed)])
+    inverse, sample = rival.inverse, sampled(pairs, given.seed)
+    found = left_out_of_sample(inverse, pairs, given.seed)
     if found is not None and objective == "cosine":
-        first = Folds(sample, given.seed, 0.0, FEW_FOLDS, count=1)
-        if _is_far_behind(roughly.tried(first, given), found[0], first, sample, roughly.behind + ONE_FOLD):
+        first = _folds_of(sample, given.seed, 1)
+        if _is_far_behind(roughly.tried(first, given), found, first, sample, roughly.behind + ONE_FOLD):
             return False
-    folds = Folds(sample, given.seed, 0.0, FEW_FOLDS)
+    folds = _folds_of(sample, given.seed)
     score = objective_score(objective, sample, labels, folds.held)
     vectors = _Vectors(sample, folds.held)
     if found is None:
         lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
         maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]
-        found = [lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])]
+        found = lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])
 
     def mean(directions: Tensor) -> float:
         return float(score(vectors(directions)).mean())
 
-    there = mean(found[0])
+    there = mean(found)
     return any(
         mean(folds.gather(parts)) > there - roughly.behind * (1 - there) for parts in roughly.tried(folds, given)
     )
+
+
+def _folds_of(sample: Pairs, seed: int, count: int | None = None) -> Folds:
+    """Folds of a sample, or the first of them: once for all inverses that may win."""
+    return sample.once(("folds", seed, count), lambda: Folds(sample, seed, 0.0, FEW_FOLDS, count))
 
 
 def _is_far_behind(tried: Iterable[list[Tensor]], rival: Tensor, first: Folds, pairs: Pairs, behind: float) -> bool:

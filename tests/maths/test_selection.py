@@ -15,6 +15,7 @@ from irp_hf.maths.climbing import FLAT, NEARLY
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
@@ -355,6 +356,21 @@ def test_the_rotation_stays_where_it_may_win(of_many):
     turn = torch.linalg.qr(torch.randn(40, 40, generator=generator, dtype=torch.float64)).Q
     target = source @ turn + 0.3 * torch.randn(60, 40, generator=generator, dtype=torch.float64)
     assert "rigid" in {choice.method for choice in select(Pairs(source, target))}
+
+
+def test_the_sample_is_asked_once_of_each_inverse(of_many, monkeypatch):
+    """If it fails, `auto` pays anew for what a rival gives each time that another inverse may win."""
+    asked = []
+
+    def counted(inverse, *arguments):
+        asked.append(inverse)
+        return left_out_by(inverse, *arguments)
+
+    monkeypatch.setattr("irp_hf.maths.blending.left_out_by", counted)
+    anchors, _ = curved(4, k=90)
+    chosen = {choice.inverse for choice in select(anchors)}
+    assert chosen <= set(asked)
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
