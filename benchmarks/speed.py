@@ -1,10 +1,12 @@
 """Speed, interleaved with a peer and reported as a ratio: `python benchmarks/speed.py [translate confidence row ...]`.
 
-Every pair of contestants takes turns, and the medians are compared, so that a busy machine slows both alike.
+Every pair of contestants takes turns, and the medians are compared, so that a busy machine slows both alike. With
+`--device cuda` tensors, and what is compared with, lie on that device; scikit-learn and scipy stay on the CPU.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from irp_hf.maths.projection import relative_projection
 from irp_hf.maths.selection import select
 
 Contest = dict[str, Callable[[], object]]
+DEVICE = torch.device("cpu")
 
 
 def interleaved(contest: Contest, rounds: int = 15) -> dict[str, float]:
@@ -31,11 +34,19 @@ def interleaved(contest: Contest, rounds: int = 15) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in contest}
     for turn in range(rounds + 1):
         for name, work in contest.items():
+            finish()
             start = time.perf_counter()
             work()
+            finish()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def finish() -> None:
+    """Wait for what the device was given to do."""
+    if DEVICE.type != "cpu":
+        torch.accelerator.synchronize()
 
 
 def show(title: str, medians: dict[str, float], baseline: str) -> None:
@@ -54,7 +65,7 @@ def anchors(k: int, source_width: int, target_width: int, seed: int = 0) -> tupl
         hidden = torch.tanh(latent @ torch.randn(256, 512, generator=generator))
         return hidden @ torch.randn(512, width, generator=generator) / 512**0.5
 
-    return encode(source_width), encode(target_width)
+    return encode(source_width).to(DEVICE), encode(target_width).to(DEVICE)
 
 
 def adapter(method: str, k: int, source_width: int, target_width: int) -> IRPAdapter:
@@ -68,7 +79,7 @@ def adapter(method: str, k: int, source_width: int, target_width: int) -> IRPAda
 def translate() -> None:
     """Translation against the bare products that it cannot do without."""
     for source_width, target_width, k in ((384, 768, 1000), (768, 768, 1500)):
-        x = torch.randn(20_000, source_width)
+        x = torch.randn(20_000, source_width, device=DEVICE)
         linear = adapter("whitened", k, source_width, target_width)
         weight = linear.weight.detach()
         medians = interleaved(
@@ -93,7 +104,7 @@ def translate() -> None:
 
 def confidence() -> None:
     """Vectors and their confidences: one after the other, and in one pass."""
-    x = torch.randn(20_000, 384)
+    x = torch.randn(20_000, 384, device=DEVICE)
     for method in ("whitened", "kernel"):
         one = adapter(method, 1000, 384, 768)
         contest: Contest = {
@@ -153,7 +164,7 @@ def compare_fits(title: str, source: torch.Tensor, target: torch.Tensor) -> None
     """Print what fits of `source (k, d_X)` to `target (k, d_Y)` cost."""
     pairs = Pairs(source, target)
     similar = relative_projection(pairs.source_rows, pairs.source_rows, 2.0)
-    x, y = source.numpy(), target.numpy()
+    x, y = source.cpu().numpy(), target.cpu().numpy()
     width = max(x.shape[1], y.shape[1])  # that Procrustes wants of both
     wide = [np.pad(side - side.mean(0), ((0, 0), (0, width - side.shape[1]))) for side in (x, y)]
     contest: Contest = {
@@ -250,6 +261,12 @@ CONTESTS = {
 }
 
 if __name__ == "__main__":
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for name in sys.argv[1:] or CONTESTS:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("contests", nargs="*", metavar="contest", help=", ".join(CONTESTS))
+    parser.add_argument("--device", default="cpu", type=torch.device)
+    options = parser.parse_args()
+    DEVICE = options.device
+    card = f", {torch.cuda.get_device_name(DEVICE)}" if DEVICE.type == "cuda" else ""
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}{card}")
+    for name in options.contests or CONTESTS:
         CONTESTS[name]()

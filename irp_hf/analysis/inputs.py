@@ -20,7 +20,7 @@ LEAST_PAIRS = 10  # for a few to be held out
 
 
 def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The anchors `(k, d)` of every named space, float32; row i of all is the same item.
+    """The anchors `(k, d)` of every named space, float32, on the device of the first; row i of all is the same item.
 
     A space is an `AnchoredSpace`, a folder or an id of one, or an array `(k, d)`. Raises `AnchorMismatchError` where two
     hold different anchors, as `IRPAdapter.connect` does, and `InputError` for what is no space.
@@ -28,7 +28,8 @@ def parallel_anchors(spaces: Mapping[str, Any]) -> dict[str, Tensor]:
     sides = {name: _open(name, space) for name, space in spaces.items()}
     for (one, _), (other, _) in combinations(sides.values(), 2):
         refuse_other_anchors(one, other)
-    return {name: anchors for name, (_, anchors) in sides.items()}
+    devices = [anchors.device for _, anchors in sides.values()]
+    return {name: anchors.to(devices[0]) for name, (_, anchors) in sides.items()}
 
 
 def hold_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:

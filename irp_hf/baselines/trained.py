@@ -30,7 +30,8 @@ def affine_sgd(source: Tensor, target: Tensor, seed: int = 0) -> DirectMap:
     seed = check_given("auto", seed=seed).seed
     sides = _Standardized(source, target)
     with torch.enable_grad():
-        linear = _layer(sides.source.shape[1], sides.target.shape[1], torch.Generator("cpu").manual_seed(seed))
+        layer = _layer(sides.source.shape[1], sides.target.shape[1], torch.Generator("cpu").manual_seed(seed))
+        linear = layer.to(sides.source.device)
         optimizer = torch.optim.Adam(linear.parameters(), LEARNING_RATE)
         for _ in range(STEPS):
             optimizer.zero_grad()
@@ -54,7 +55,7 @@ class ResidualMLP(nn.Module, Baseline):
         nn.init.zeros_(last.weight)  # it begins as the ridge regression
         nn.init.zeros_(last.bias)
         first = _layer(self.source_size, HIDDEN, chance)
-        self.network = nn.Sequential(first, nn.GELU(), _Dropout(DROPOUT, chance), last)
+        self.network = nn.Sequential(first, nn.GELU(), _Dropout(DROPOUT, chance), last).to(sides.source.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for raw `x (n, d_X)`."""
@@ -99,12 +100,12 @@ class _Dropout(nn.Module):
         """Some of `x` are zero, and the others larger by as much."""
         if not self.training:
             return x
-        kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.chance)
-        return x * kept.div_(1 - self.share)
+        kept = torch.empty_like(x, device="cpu").bernoulli_(1 - self.share, generator=self.chance)
+        return x * kept.div_(1 - self.share).to(x.device)
 
 
 def _layer(width: int, outputs: int, chance: torch.Generator) -> nn.Linear:
-    """A linear layer as torch begins one, of chance that is not the process's."""
+    """A linear layer on the CPU as torch begins one, of chance that is not the process's."""
     layer = nn.utils.skip_init(nn.Linear, width, outputs, **PLAIN)
     nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=chance)
     nn.init.uniform_(layer.bias, -(width**-0.5), width**-0.5, generator=chance)

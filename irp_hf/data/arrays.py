@@ -36,15 +36,16 @@ class Rows:
         other: tuple[str, int] | None = None,
         least: int = 1,
         advice: str = "Encode them with the encoder whose anchors these are.",
+        device: torch.device | None = None,
     ) -> None:
         """Check everything about `x` but its values; `other` is the other side, and its width, that they may be mixed up with.
 
-        `advice` is said where the width is another.
+        `advice` is said where the width is another. Its rows come as tensors of the `device`, by default that of `x`.
         Where `least` is 0 and a `width` is known, no rows are rows too: an empty list, a column of an empty table.
 
         Raises `InputError` where `x` is no floating-point matrix with `width` columns and at least `least` rows.
         """
-        self.name = name
+        self.name, self._to = name, device
         self._matrix, self.wrap = open_matrix(x, name)
         shape = tuple(self._matrix.shape)
         if not least and width is not None and shape in ((0,), (0, 0)):  # so wide is what has no rows to tell it
@@ -65,10 +66,14 @@ class Rows:
                 advice = f"So wide are vectors of the {other[0]}: source and target look swapped. {advice}"
             raise refusal(name, f"width {width}", f"width {self.width}", advice)
         matrix = self._matrix
-        self._first = matrix if self.num_rows == 1 and isinstance(matrix, Tensor) else self[0:1]
+        self._first = matrix if self.num_rows == 1 and isinstance(matrix, Tensor) and device is None else self[0:1]
         self.dtype, self.device = self._first.dtype, self._first.device
 
     def __getitem__(self, rows: slice) -> Tensor:
+        found = self._read(rows)
+        return found if self._to is None else found.to(self._to)
+
+    def _read(self, rows: slice) -> Tensor:
         matrix = self._matrix[rows]
         if isinstance(matrix, Tensor):
             return matrix
@@ -87,6 +92,10 @@ class Rows:
 
     def take(self, numbers: Tensor) -> Tensor:
         """The rows of these numbers `(n,)`, in their order, as a tensor of their own."""
+        found = self._take(numbers)
+        return found if self._to is None else found.to(self._to)
+
+    def _take(self, numbers: Tensor) -> Tensor:
         order = numbers.argsort()
         if isinstance(self._matrix, Tensor):
             return self._matrix[numbers.to(self._matrix.device)]

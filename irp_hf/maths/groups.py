@@ -194,10 +194,11 @@ def _neighbours(points: Tensor, numbers: Tensor, apart: float) -> Iterator[Tenso
     cells = (points / (apart or 1.0)).floor().long()
     steps = torch.tensor(list(product((-1, 0, 1), repeat=cells.shape[1])), dtype=torch.int64, device=cells.device)
     weights = torch.tensor(PRIMES[: cells.shape[1]], dtype=torch.int64, device=cells.device)
-    keys, order = (cells @ weights).sort(stable=True)  # two cells of one key only cost a comparison
+    # Two cells of one key only cost a comparison. No product: a GPU multiplies no matrices of integers.
+    keys, order = (cells * weights).sum(1).sort(stable=True)
     numbers, n = numbers[order], len(order)
     for step in steps[: len(steps) // 2 + 1]:  # each pair of cells once; the last step is none
-        low, high = (torch.searchsorted(keys, keys + step @ weights, right=right) for right in (False, True))
+        low, high = (torch.searchsorted(keys, keys + (step * weights).sum(), right=right) for right in (False, True))
         if not step.any():
             low = torch.arange(1, n + 1, device=low.device)
         count = (high - low).clamp(min=0)

@@ -211,7 +211,7 @@ class IRPAdapter(TranslatingModel):
 
         Of `num_pairs`, where they are some of these, they are the `rows (k,)`.
         """
-        labels = None if head is None else head_labels(head)
+        labels, target = None if head is None else head_labels(head), target.to(source.device)
         with allocating("fit", "Give fewer anchors, or free some memory."):
             return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded, rows)
 

@@ -43,15 +43,20 @@ def both_sides(
     names: tuple[str, str] = ("source embeddings", "target embeddings"),
     widths: tuple[int, int] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Both sides of parallel rows, which are read in chunks; raises `AnchorMismatchError` for sides of unequal length."""
+    """Both sides of parallel rows, which are read in chunks, the target's as tensors of the source's device.
+
+    Raises `AnchorMismatchError` for sides of unequal length.
+    """
     if widths is None:
-        rows = Rows(source, names[0]), Rows(target, names[1])
+        x = Rows(source, names[0])
+        rows = x, Rows(target, names[1], device=x.device)
     else:
         there, here = (
             ("target", widths[1]),
             ("source", widths[0]),
         )  # of which a side may be that was meant for the other
-        rows = Rows(source, names[0], widths[0], there), Rows(target, names[1], widths[1], here)
+        x = Rows(source, names[0], widths[0], there)
+        rows = x, Rows(target, names[1], widths[1], here, device=x.device)
     if rows[0].num_rows != rows[1].num_rows:
         raise refusal(
             f"{names[0]} and {names[1]}",

@@ -143,7 +143,7 @@ class PairSums:
         check_sampled(y, target, numbers)
         with progress_bar("Choosing landmarks and gamma", None, total=1) as bar:
             judges = num_judges(len(numbers) if landmarks else sample_size(len(numbers), 0))
-            plan, judging = make_plan(x, y.to(x.device), what.request, judges, landmarks)
+            plan, judging = make_plan(x, y, what.request, judges, landmarks)
             bar.update()
         self.asked, self.head, self.judging = what, head, numbers[judging.cpu()]
         self.names, self.widths = (source.name, target.name), (source.width, target.width)
