@@ -148,7 +148,9 @@ def written(found: dict[Job, Scores]) -> str:
         default = DEFAULT if asked.objective != DEFAULT else None
         table = compared(lines(found, row, asked), asked.objective, RIVALS, default)
         parts += [f"## {asked.title}\n\n{table}\n\n"] if table else []
-    command = f"python benchmarks/objectives.py --anchors {anchors} --seeds {seeds}"
+    data = dict.fromkeys(job[0] for job in found)
+    part = "" if {*data} == {pair[0] for pair in PAIRS} else f" --data {' '.join(data)}"
+    command = f"python benchmarks/objectives.py --anchors {anchors} --seeds {seeds}{part}"
     return (
         f"{''.join(parts)}`{command}`: at most {QUERIES:,} queries a seed; in parentheses 95 % intervals over these.\n"
     )
