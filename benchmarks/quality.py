@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
@@ -25,13 +26,14 @@ from irp_hf.evaluation.printed import markdown
 GRIDS = {"TREC": "paper-text", "Fashion-MNIST": "paper-images"}
 TABLE, README = ROOT / "benchmarks" / "quality.md", ROOT / "README.md"
 BEGIN, END = "<!-- python benchmarks/quality.py -->\n", "<!-- end -->\n"
-ACCURACY, NEIGHBORS, *_ = MEASURES
+ACCURACY, NEIGHBORS, KNOWN, _ = MEASURES
+COLUMNS = ("accuracy kept", "neighbours", "known items", "`auto` gains")
 
 
 def table(results: dict[str, Results]) -> str:
     """Contestants down; for each grid what is kept, means over ordered pairs, and what it says."""
     contestants = dict.fromkeys(cell.contestant for one in results.values() for cell in one.cells)
-    lines = [["", *(f"{name}: {what}" for name in results for what in ("accuracy kept", "neighbours", "`auto` gains"))]]
+    lines = [["", *(f"{name}: {what}" for name in results for what in COLUMNS)]]
     for contestant in contestants:
         if contestant not in (NATIVE, RAW):
             cells = [cell for one in results.values() for cell in _cells(one, contestant)]
@@ -43,23 +45,28 @@ def table(results: dict[str, Results]) -> str:
     return (
         f"{markdown(lines)}\n\nMeans over six ordered pairs of three encoders and {samples} samples of anchors; {data}. "
         "*Accuracy kept* is the head's accuracy on translated vectors over its accuracy at home, *neighbours* the share of "
-        "the target's own ten nearest neighbours that a translated vector finds, *`auto` gains* how much more accuracy `auto` "
-        "has, with the 95 % interval over test rows.\n"
+        "the target's own ten nearest neighbours that a translated vector finds, *known items* one over the rank of its own "
+        "true vector (MRR), both among all test rows; *`auto` gains* is how much more accuracy `auto` has, with the 95 % "
+        "interval over test rows.\n"
     )
 
 
 def _cells(results: Results, contestant: str) -> list[str]:
-    """Kept accuracy and neighbours, means over tasks; and what ours has more than a baseline."""
+    """Kept accuracy, neighbours and MRR, means over tasks; and what ours has more than a baseline."""
 
     def means(name: str, measure: str) -> dict[str, float]:
         return {c.task: c.mean for c in results.cells if (c.contestant, c.measure) == (name, measure)}
 
-    accuracy, native, neighbors = means(contestant, ACCURACY), means(NATIVE, ACCURACY), means(contestant, NEIGHBORS)
+    def mean(values: Iterable[float]) -> str:
+        every = list(values)
+        return number(sum(every) / len(every)) if every else ""
+
+    accuracy, native = means(contestant, ACCURACY), means(NATIVE, ACCURACY)
     if not accuracy:
-        return ["", "", ""]
-    kept = sum(accuracy[task] / native[task] for task in native) / len(native)
+        return [""] * len(COLUMNS)
+    found = [mean(means(contestant, measure).values()) for measure in (NEIGHBORS, KNOWN)]
     gains = [str(d) for d in results.differences if (d.task, d.measure, d.baseline) == (ALL, ACCURACY, contestant)]
-    return [number(kept), number(sum(neighbors.values()) / len(neighbors)) if neighbors else "", *(gains or [""])]
+    return [mean(accuracy[task] / native[task] for task in native), *found, *(gains or [""])]
 
 
 def main() -> None:
