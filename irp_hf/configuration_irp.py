@@ -25,9 +25,10 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted", "folds", "rigid"),
+    *("kept", "unlifted", "folds", "rigid", "background"),
 )
 KEPT = ("source", "target")
+BACKGROUND = ["alone", "source", "target", "weight"]  # as files hold them: the checksum tells orders apart
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
 # Sizes that what was saved before the confidence had them has not.
 JUDGED = ("num_errors", "typical_rank", "typical_kinds")
@@ -64,6 +65,18 @@ def check_kept(values: Any) -> None:
         check_fingerprint(value)
         if value is None:
             raise refusal("kept", "64 hex digits each", "None", "Save the model again.")
+
+
+def check_background(values: Any) -> None:
+    """Raise `InputError` for what no fit would record of unpaired rows."""
+    if values is None:
+        return
+    if not isinstance(values, dict) or list(values) != BACKGROUND:
+        raise refusal("background", f"a dictionary of {', '.join(BACKGROUND)}", shown(values), "Save the model again.")
+    for name in ("source", "target"):
+        check_count(f"background {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
+    check_number("background weight", values["weight"], 0, 1, advice="Save the model again.")
+    check_number("background alone", values["alone"], -SCORE, SCORE, advice="Save the model again.")
 
 
 @contextmanager
@@ -207,6 +220,8 @@ class IRPConfig(AnchoredConfig):
         folds: "clusters" where what was left out for the choice were clusters of anchors; None where it were rows.
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
+        background: where unpaired rows had a part in the fit: how many of the `source` and of the `target`, the `weight` of a
+            pseudo-pair as a share of a pair, and the objective that the pairs `alone` reach out of fold; else None.
         unlifted: True where there is a lift and the confidence looks for the nearest anchor without it; else None.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
@@ -243,6 +258,7 @@ class IRPConfig(AnchoredConfig):
     method_given: bool | None = None
     double: bool | None = None
     unlifted: bool | None = None
+    background: dict[str, Any] | None = None
     num_pairs: int | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
@@ -262,6 +278,7 @@ class IRPConfig(AnchoredConfig):
             check_choice("folds", self.folds, HELD_OUT, "Save the model again.", typed=False)
         if self.num_pairs is not None:
             check_count("num_pairs", self.num_pairs, self.num_anchors, MOST_PAIRS, "Save the model again.")
+        check_background(self.background)
         check_canary("source_canary", self.source_canary, self.num_anchors)
         check_canary("target_canary", self.target_canary, self.num_anchors)
 

@@ -47,7 +47,8 @@ def build_report(
     `labels` maps target vectors `(n, d_Y)` to the labels `(n,)` of the head, `given` is what the user fixed,
     `expected (k,)` are the confidences of `chosen.translated`, and `fits` the baselines. `progress` shows a bar
     on standard error, or does not; by default on a terminal. `num_given` is how many anchors there were before copies were left
-    out. `question` is what was asked about an index.
+    out. `question` is what was asked about an index. Of a choice that pairs alone do not make anew there is no learning curve,
+    and nothing of inputs unlike the anchors.
     """
     given = given or Given()
     fits = named_baselines(DEFAULT) if fits is None else fits
@@ -60,15 +61,16 @@ def build_report(
         return choice.translator(few)
 
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
-    clusters = clusters_of(pairs, given.seed)
+    clusters = clusters_of(pairs, given.seed) if chosen.refits else []
     methods = len(choices) + len(fits)
-    steps = methods * (2 if clusters else 1) + len(curve_sizes(len(pairs))) + (question is not None)
+    points = len(curve_sizes(len(pairs))) if chosen.refits else 0
+    steps = methods * (2 if clusters else 1) + points + (question is not None)
     with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
             chain(inverse_rows(pairs, choices, labels, given.seed), baseline_rows(pairs, fits, labels, given.seed)), bar
         )
         unlike = _counted(unlike_rows(pairs, clusters, choices, fits, labels), bar) if clusters else ()
-        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar)
+        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar) if points else ()
         index = None if question is None else index_report(chosen, pairs, question, given.seed)
         bar.update(question is not None)
     confidences, groups = None, pairs.groups

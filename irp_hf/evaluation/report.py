@@ -86,6 +86,39 @@ class OfPairs:
 
 
 @dataclass(frozen=True)
+class Backing:
+    """The unpaired rows that an adapter was fitted with, behind its pairs."""
+
+    source: int
+    """How many of the source."""
+    target: int
+    score: float
+    """The objective of the pairs, each translated by a fit that had the unpaired rows, and neither it nor its fold."""
+    alone: float
+    """What the pairs reach without them, out of fold."""
+    measured: bool = True
+    """Whether the report measures that fit; of an adapter that was loaded, what is there are the pairs."""
+
+    def checks(self) -> list[Check]:
+        """Whether what was read can be true."""
+        return [
+            *(at_least(f"backing.{name}", getattr(self, name), 1) for name in ("source", "target")),
+            *(within(f"backing.{name}", getattr(self, name), -1, 1) for name in ("score", "alone")),
+        ]
+
+    def words(self, objective: str) -> str:
+        """A sentence or two of the caption."""
+        short = MEASURES[objective].short
+        text = (
+            f"{self.source:,} rows of the source and {self.target:,} of the target that have no partner stand behind them: "
+            f"{short} is {number(self.score)} out of fold with these, and {number(self.alone)} with the pairs alone. "
+        )
+        if self.measured:
+            return text
+        return f"{text}Unpaired rows are not stored: what is measured here are fits on the pairs alone. "
+
+
+@dataclass(frozen=True)
 class Report(Printed):
     """What to expect of a translation. It prints as a table; `plot()` draws it."""
 
@@ -117,6 +150,8 @@ class Report(Printed):
     """What is kept of inputs unlike the anchors; None of too few anchors, and in a report that is older."""
     folds: str | None = None
     """"clusters" where what is kept of these decided; None where it were rows."""
+    backing: Backing | None = None
+    """The unpaired rows behind the pairs; None where there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -190,6 +225,7 @@ class Report(Printed):
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
             f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
+            f"{self.backing.words(self.objective) if self.backing else ''}"
             f"Every anchor was translated by a fit on {other_folds(groups)}"
             f"{'; for MRR it is sought in its own fold, which that fit never had' if self._ranked() else ''}; ± is half the "
             f"95 % interval.{few and f' {few}'}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -102,6 +102,8 @@ class Choice:
     """The scale restoration."""
     solved: Solved | None
     """The solution behind a kernel inverse, or behind sums over many pairs."""
+    refits: ClassVar[bool] = True
+    """Whether the settings and any pairs make the map anew, without what else it was fitted on."""
 
     @property
     def runner_up(self) -> Tried | None:

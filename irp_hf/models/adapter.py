@@ -30,6 +30,7 @@ from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.many.plan import EXACT, METHODS
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective, check_given
+from irp_hf.models.background import read_background
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
@@ -69,7 +70,7 @@ class IRPAdapter(TranslatingModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept")
+    checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept", "background")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
@@ -141,6 +142,9 @@ class IRPAdapter(TranslatingModel):
         method: MethodOrAuto = "auto",
         objective: Objective = "cosine",
         head: Any = None,
+        *,
+        source_background: Any = None,
+        target_background: Any = None,
         **options: Unpack[FitOptions],
     ) -> Self:
         """The same as `connect` for raw parallel anchors `(k, d_X)` and `(k, d_Y)`: row i of both is the same item.
@@ -149,15 +153,28 @@ class IRPAdapter(TranslatingModel):
         which may be more than memory holds, are read once, in chunks, and carried by landmarks; the adapter then keeps up to
         3,000 of them as its anchors (docs/many.md).
 
-        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors or options that cannot be used.
+        `source_background (n, d_X)` and `target_background (m, d_Y)` are rows of other items, in no correspondence with each
+        other: a thousand or more a side, of the same domain as the pairs, do for ten pairs what a thousand more pairs would
+        (docs/few-pairs.md). They are matched, and take part in the fit, where the pairs, held out, surely gain by it; else a
+        `FitWarning` tells. Of more than 20,000 a sample is taken. Score, confidence and report are of the pairs alone.
+
+        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors, backgrounds or options that cannot
+        be used.
         """
         sides = both_sides(source_embeddings, target_embeddings)
         if sides[0].num_rows > EXACT:
+            if source_background is not None or target_background is not None:
+                advice = f"Leave both backgrounds out, or fit on at most {EXACT:,} of the pairs."
+                got = f"some beside {sides[0].num_rows:,} pairs"
+                raise refusal("source_background and target_background", "none beside many pairs", got, advice)
             return cls._fit_many(*sides, method, objective, head, options, recorded={})
         source, target = (rows.whole() for rows in sides)
         check_anchors(source, "source embeddings")
         check_anchors(target, "target embeddings")
-        return cls._fit(source.float(), target.float(), method, objective, head, options, recorded={})
+        given = check_given(method, **options)
+        anchors = source.float(), target.float()
+        background = read_background(source_background, target_background, anchors, given.seed)
+        return cls._fit(*anchors, method, objective, head, options, recorded={}, background=background)
 
     @classmethod
     @own_arithmetic()
@@ -206,14 +223,17 @@ class IRPAdapter(TranslatingModel):
         recorded: dict[str, Any],
         num_pairs: int | None = None,
         rows: Tensor | None = None,
+        background: tuple[Tensor, Tensor] | None = None,
     ) -> Self:
         """The adapter of these anchors, whose configuration also holds what is `recorded` of them.
 
-        Of `num_pairs`, where they are some of these, they are the `rows (k,)`.
+        Of `num_pairs`, where they are some of these, they are the `rows (k,)`. `background` are unpaired rows of both sides.
         """
         labels, target = None if head is None else head_labels(head), target.to(source.device)
         with allocating("fit", "Give fewer anchors, or free some memory."):
-            return cls._of(*fit(source, target, method, objective, labels, options, num_pairs), recorded, rows)
+            return cls._of(
+                *fit(source, target, method, objective, labels, options, num_pairs, background), recorded, rows
+            )
 
     @classmethod
     def _of(
@@ -282,8 +302,13 @@ class IRPAdapter(TranslatingModel):
     ) -> Self:
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`.
 
-        Of an adapter that was fitted on more pairs than it keeps, a warning says that these are few.
+        Of an adapter that was fitted on more pairs than it keeps, or with a background, a warning says what it lacks.
         """
+        if self.config.background is not None:
+            words = "The reverse is fitted on the pairs alone: unpaired rows are not stored."
+            warn(
+                f"{words} Fit it with them, by from_anchors(y, x, source_background=, target_background=).", FitWarning
+            )
         if self.config.num_pairs is not None:
             kept, pairs = self.config.num_anchors, self.config.num_pairs
             words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."
@@ -380,4 +405,5 @@ class IRPAdapter(TranslatingModel):
         fitted = f"{c.num_anchors} anchors" if c.num_pairs is None else f"{c.num_pairs} pairs"
         some = c.num_pairs is not None or "num_landmarks" in (c.given or [])
         landmarks = f" over {c.num_landmarks} landmarks" if some and c.method == "kernel" else ""
-        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}{landmarks}"
+        behind = f" before {c.background['source']} and {c.background['target']} unpaired rows" if c.background else ""
+        return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}{landmarks}{behind}"

@@ -193,8 +193,11 @@ def anchor_facts(config: IRPConfig | AnchoredSpaceConfig) -> Facts:
     """Which anchors, as far as it is recorded."""
     anchors, fingerprint = anchors_of(config), config.anchor_fingerprint
     of = f" of {plain(anchors.dataset)}" if anchors.dataset else ""
+    behind = getattr(config, "background", None)
+    unpaired = f"{behind['source']:,} rows of the source, {behind['target']:,} of the target" if behind else ""
     facts = [
         ("anchors", f"{getattr(config, 'num_fitted', config.num_anchors):,} items{of}"),
+        ("unpaired rows behind them", unpaired),
         ("anchor set", linked(anchors, "datasets/") if anchors.id else ""),
         ("its commit", linked_commit(anchors, "datasets/")),
         ("its licence", plain(anchors.license or "")),
@@ -212,7 +215,7 @@ def inverse(config: IRPConfig) -> str:
     """The inverse and its hyper-parameters."""
     kind: Any = INVERSES[config.method]
     values = {name: getattr(config, name, None) for name in hyperparameters_of(kind)}
-    chosen = "num_landmarks" not in (config.given or []) and config.num_pairs is None
+    chosen = "num_landmarks" not in (config.given or []) and config.num_pairs is None and config.background is None
     if "num_landmarks" in values and chosen:
         values["num_landmarks"] = None  # all distinct anchors, which are fewer than all where there are copies
     return f"{config.method}, {code(describe(kind(**values), config.restoration, config.rigid or 0.0))}"
@@ -230,7 +233,7 @@ def choice(config: IRPConfig) -> str:
 
 def num_distinct(config: IRPConfig) -> int:
     """How many anchors are no copies, as far as it is recorded: the kernel and the confidence keep one landmark for each."""
-    few = "num_landmarks" in (config.given or []) or config.num_pairs is not None
+    few = "num_landmarks" in (config.given or []) or config.num_pairs is not None or config.background is not None
     return config.num_anchors if few else config.num_landmarks or config.num_anchors
 
 

@@ -22,6 +22,8 @@ from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.request import blending, check_given, check_objective, hyperparameters, methods_of
 from irp_hf.maths.selection import Choice
+from irp_hf.maths.unpaired.choosing import BackedChoice
+from irp_hf.models.backing import check_backed, with_background
 from irp_hf.models.rounding import rounding
 
 QUICK = 1500  # anchors: beyond, one inverse takes seconds, and a bar that waits for the next step would come too late
@@ -49,12 +51,14 @@ def fit(
     labels: Labels | None,
     options: Any,
     num_pairs: int | None = None,
+    background: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted]:
     """Configuration and tensors of the adapter from `source (k, d_X)` to `target (k, d_Y)`, parallel anchors.
 
-    `labels` are those that a head gives, and `num_pairs` how many pairs there were, where these are some of them. Raises
-    `InputError` for options that do not exist or fit, before any work begins, and gives a `FitWarning` for each thing that
-    speaks against the fit.
+    `labels` are those that a head gives, and `num_pairs` how many pairs there were, where these are some of them.
+    `background` are unpaired rows of both sides, `(n, d_X)` and `(m, d_Y)`, none of them an anchor. Raises `InputError` for
+    options that do not exist or fit, before any work begins, and gives a `FitWarning` for each thing that speaks against the
+    fit.
     """
     if inside_func():
         raise refusal("fit", "a call outside of torch.func", "one inside of vmap, grad or the like", OUTSIDE)
@@ -64,20 +68,28 @@ def fit(
     if labels is not None and goal != "agreement":
         warn(unasked_head(goal), FitWarning)
     pairs = distinct_pairs(source, target)
+    if background is not None:
+        check_backed(pairs, methods, given)
     delay = SECONDS if len(pairs) <= QUICK else 0
     bar = partial(progress_bar, "Choosing the inverse", None, delay=delay)
     choices = choose(pairs, methods, goal, given, labels, bar)
-    choice = choices[0]
+    alone = choice = choices[0]
+    behind = pairs
+    if background is not None:
+        choices, behind = with_background(choices, pairs, background, methods, goal, given, labels)
+        choice = choices[0]
 
-    config, tensors, expected = of_choice(choice, pairs)
+    config, tensors, expected = of_choice(choice, behind)
     config.num_anchors, config.num_pairs = len(source), num_pairs
     config.objective = goal
     config.seed = given.seed
     config.folds = None if given.folds == "rows" else given.folds
     config.given = fixed_names(options)
     config.method_given = True if method == choice.method else None
-    against = doubts(source, target, pairs, choice.directions, goal, labels)
-    against += fewer_than_they_look(choice, pairs, len(source), given.seed)
+    if isinstance(choice, BackedChoice):
+        config.background = choice.recorded(alone.fold_score)
+    against = doubts(source, target, behind, choice.directions, goal, labels)
+    against += fewer_than_they_look(alone, pairs, len(source), given.seed)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
     return finished(config, tensors, choices, expected, against)
 

@@ -21,7 +21,7 @@ from irp_hf.evaluation.doubts import Doubt, doubts, of_labels
 from irp_hf.evaluation.gallery import some_rows, unlike_anchors
 from irp_hf.evaluation.index import IndexQuestion, check_index
 from irp_hf.evaluation.make_report import build_report
-from irp_hf.evaluation.report import OfPairs, Report
+from irp_hf.evaluation.report import Backing, OfPairs, Report
 from irp_hf.evaluation.unequal import unequal_lengths
 from irp_hf.maths.confidence import calibrate
 from irp_hf.maths.inverses import INVERSES
@@ -66,7 +66,7 @@ def make_report(
     if len(pairs) < LEAST_FOR_REPORT:
         expected = f"at least {LEAST_FOR_REPORT} different anchors, to hold some out"
         raise refusal("report", expected, str(len(pairs)), "Give more anchors.")
-    question = check_index(index_size, gallery, config.target_size, len(pairs), config.source_size)
+    question = _index_question(index_size, gallery, config, len(pairs))
     known = _known(fitted, config, source)
     names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = progress_bar("Trying the inverses", progress, names)
@@ -99,7 +99,32 @@ def make_report(
         report = replace(report, index=replace(report.index, doubt=words or None))
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
     method_given = config.method_given or headless or None
-    return replace(report, doubts=against, method_given=method_given, of_pairs=of_pairs, folds=config.folds)
+    return replace(
+        report,
+        doubts=against,
+        method_given=method_given,
+        of_pairs=of_pairs,
+        folds=config.folds,
+        backing=_backing(config, chosen),
+    )
+
+
+def _index_question(index_size: Any, gallery: Any, config: IRPConfig, num_anchors: int) -> IndexQuestion | None:
+    """What is asked about an index, checked; of unpaired rows behind the pairs no fits of other sizes tell."""
+    if config.background is not None and (index_size is not None or gallery is not None):
+        subject = "index_size" if gallery is None else "gallery"
+        expected = "an adapter of pairs alone, which are held out in fits of many sizes"
+        advice = f"Leave {subject} out, or ask the report of a fit without background."
+        raise refusal(subject, expected, "one with a background", advice)
+    return check_index(index_size, gallery, config.target_size, num_anchors, config.source_size)
+
+
+def _backing(config: IRPConfig, chosen: Choice) -> Backing | None:
+    """What is known of unpaired rows behind the pairs, and whether the `chosen` fit had them."""
+    if config.background is None or config.score is None:
+        return None
+    sizes = config.background["source"], config.background["target"]
+    return Backing(*sizes, config.score, config.background["alone"], measured=not chosen.refits)
 
 
 def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:

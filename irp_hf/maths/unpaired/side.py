@@ -1,0 +1,37 @@
+"""One space as its unpaired rows tell it: where its middle is, and in which directions it spreads most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irp_hf.maths.projection import unit_rows
+
+DIMENSIONS = 192  # leading principal directions: what lies beyond them tells no counterpart, and costs time
+
+
+@dataclass(frozen=True)
+class Side:
+    """The unit rows of a space in its leading principal directions."""
+
+    axes: Tensor
+    """Orthonormal, shape (d, r)."""
+    low: Tensor
+    """The rows in them, at unit length again, shape (n, r)."""
+
+    @classmethod
+    def of(cls, rows: Tensor, dimensions: int = DIMENSIONS) -> Side:
+        """Of centred unit `rows (n, d)`."""
+        moment = (rows.T @ rows).double()
+        vectors: Tensor = torch.linalg.eigh(moment).eigenvectors[:, -min(dimensions, len(rows) - 1, rows.shape[1]) :]
+        axes = vectors.to(rows.dtype)
+        return cls(axes, unit_rows(rows @ axes))
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """Unit `rows (k, d)` likewise, shape (k, r)."""
+        return unit_rows(rows @ self.axes)
+
+    def __len__(self) -> int:
+        return len(self.low)

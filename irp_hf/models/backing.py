@@ -1,0 +1,70 @@
+"""Whether unpaired rows behind the pairs are made use of: only where they surely help, by pairs that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from irp_hf.errors import FitWarning, refusal, warn
+from irp_hf.evaluation.measures import MEASURES
+from irp_hf.evaluation.printed import number
+from irp_hf.maths.chance import is_ahead
+from irp_hf.maths.metrics import Labels
+from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import Given, Objective
+from irp_hf.maths.selection import Choice
+from irp_hf.maths.unpaired.background import Background
+from irp_hf.maths.unpaired.choosing import LEAST_PAIRS, METHODS, select_backed
+
+SURE = 2.0  # standard errors by which they must help
+
+
+def with_background(
+    alone: list[Choice],
+    pairs: Pairs,
+    background: tuple[Tensor, Tensor],
+    methods: Sequence[str],
+    objective: Objective,
+    given: Given,
+    labels: Labels | None,
+) -> tuple[list[Choice], Pairs]:
+    """The choices, and the pairs that these are of: with unpaired rows behind them, or `alone`, which a warning tells.
+
+    `background` are rows `(n, d_X)` and `(m, d_Y)` of both sides, none of them an anchor.
+    """
+    behind = Background.of(*background, pairs)
+    before = behind.behind(pairs)
+    backed = select_backed(before, behind, methods, objective, given, labels)
+    best, without = backed[0].by_folds.found()[1], alone[0].by_folds.found()[1]
+    if is_ahead(best, without, pairs.labels, SURE):
+        known = {choice.method for choice in backed}
+        return [*backed, *(choice for choice in alone if choice.method not in known)], before
+    sizes, short = [len(rows) for rows in background], MEASURES[objective].short
+    words = (
+        f"source_background= and target_background= have no part in this fit: with these {sizes[0]:,} and {sizes[1]:,} rows "
+        f"behind the {len(pairs):,} pairs, {short} is {number(float(best.mean()))} out of fold, and by the pairs alone "
+        f"{number(float(without.mean()))}. Give more of them, of the domain of the pairs, or leave them out."
+    )
+    warn(words, FitWarning)
+    return alone, pairs
+
+
+def check_backed(pairs: Pairs, methods: Sequence[str], given: Given) -> None:
+    """Raise `InputError` where the pairs are too few to tell, or where what was `given` does not go with unpaired rows."""
+    if not any(method in METHODS for method in methods):
+        advice = f"Choose one of {', '.join(METHODS)} or 'auto', or leave both backgrounds out."
+        raise refusal("method", "one that unpaired rows can stand behind", repr(methods[0]), advice)
+    if given.folds != "rows":
+        raise refusal("folds", "'rows', with a background", repr(given.folds), "Leave folds or both backgrounds out.")
+    if given.num_landmarks is not None:
+        advice = "Leave num_landmarks or both backgrounds out."
+        raise refusal("num_landmarks", "none, with a background, which is among them", f"{given.num_landmarks}", advice)
+    if given.lift:
+        raise refusal("lift", "0, with a background", f"{given.lift:g}", "Leave lift or both backgrounds out.")
+    independent = len(pairs.labels.unique())
+    if independent < LEAST_PAIRS:
+        advice = "Give more pairs, or leave both backgrounds out."
+        raise refusal(
+            "pairs", f"at least {LEAST_PAIRS} independent ones, beside a background", f"{independent}", advice
+        )
