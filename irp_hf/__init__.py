@@ -8,6 +8,7 @@ from irp_hf.configuration_irp import AnchoredSpaceConfig, IRPConfig
 from irp_hf.errors import (
     AnchorMismatchError,
     DamagedFolderError,
+    DiscoveryError,
     HeadCutError,
     HubError,
     InputError,
@@ -27,6 +28,7 @@ __all__ = [
     "AnchoredSpace",
     "AnchoredSpaceConfig",
     "DamagedFolderError",
+    "DiscoveryError",
     "FoundSpace",
     "HeadCutError",
     "HubError",

@@ -25,10 +25,11 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted", "folds", "rigid", "background"),
+    *("kept", "unlifted", "folds", "rigid", "background", "discovered"),
 )
 KEPT = ("source", "target")
 BACKGROUND = ["alone", "source", "target", "weight"]  # as files hold them: the checksum tells orders apart
+DISCOVERED = ["agreement", "source", "starts", "target"]  # likewise
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
 # Sizes that what was saved before the confidence had them has not.
 JUDGED = ("num_errors", "typical_rank", "typical_kinds")
@@ -77,6 +78,17 @@ def check_background(values: Any) -> None:
         check_count(f"background {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
     check_number("background weight", values["weight"], 0, 1, advice="Save the model again.")
     check_number("background alone", values["alone"], -SCORE, SCORE, advice="Save the model again.")
+
+
+def check_discovered(values: Any) -> None:
+    """Raise `InputError` for what no fit without pairs would record."""
+    if values is None:
+        return
+    if not isinstance(values, dict) or list(values) != DISCOVERED:
+        raise refusal("discovered", f"a dictionary of {', '.join(DISCOVERED)}", shown(values), "Save the model again.")
+    check_number("discovered agreement", values["agreement"], -SCORE, SCORE, advice="Save the model again.")
+    for name in DISCOVERED[1:]:
+        check_count(f"discovered {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
 
 
 @contextmanager
@@ -222,6 +234,8 @@ class IRPConfig(AnchoredConfig):
         double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
         background: where unpaired rows had a part in the fit: how many of the `source` and of the `target`, the `weight` of a
             pseudo-pair as a share of a pair, and the objective that the pairs `alone` reach out of fold; else None.
+        discovered: where there was no pair: the `agreement` of starts which rows belong together, how many `starts` there were,
+            and how many rows of the `source` and of the `target`; the anchors are then rows that match. Else None.
         unlifted: True where there is a lift and the confidence looks for the nearest anchor without it; else None.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
@@ -259,6 +273,7 @@ class IRPConfig(AnchoredConfig):
     double: bool | None = None
     unlifted: bool | None = None
     background: dict[str, Any] | None = None
+    discovered: dict[str, Any] | None = None
     num_pairs: int | None = None
     anchor_fingerprint: str | None = None
     anchor_set: dict[str, Any] | None = None
@@ -279,6 +294,7 @@ class IRPConfig(AnchoredConfig):
         if self.num_pairs is not None:
             check_count("num_pairs", self.num_pairs, self.num_anchors, MOST_PAIRS, "Save the model again.")
         check_background(self.background)
+        check_discovered(self.discovered)
         check_canary("source_canary", self.source_canary, self.num_anchors)
         check_canary("target_canary", self.target_canary, self.num_anchors)
 

@@ -19,6 +19,10 @@ class AnchorMismatchError(IRPError, ValueError):
     """Two sides that should hold the same anchors in the same order hold different ones."""
 
 
+class DiscoveryError(IRPError, ValueError):
+    """Rows of two spaces of which nothing says how they belong together."""
+
+
 class TooLargeError(IRPError, MemoryError):
     """What was asked for takes more memory than there is."""
 

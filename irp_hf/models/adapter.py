@@ -32,6 +32,7 @@ from irp_hf.maths.many.plan import EXACT, METHODS
 from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective, check_given
 from irp_hf.models.background import read_background
 from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
+from irp_hf.models.discovering import DiscoveredPairs, fit_unpaired, read_unpaired
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.kept import kept_record
@@ -70,10 +71,12 @@ class IRPAdapter(TranslatingModel):
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
-    checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept", "background")
+    checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept", "background", "discovered")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
+    discovered_pairs: DiscoveredPairs | None = None
+    """The rows that `from_unpaired` matched, by their numbers, and how surely; None of pairs, and where it was loaded."""
 
     @classmethod
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
@@ -175,6 +178,44 @@ class IRPAdapter(TranslatingModel):
         anchors = source.float(), target.float()
         background = read_background(source_background, target_background, anchors, given.seed)
         return cls._fit(*anchors, method, objective, head, options, recorded={}, background=background)
+
+    @classmethod
+    @own_arithmetic()
+    def from_unpaired(
+        cls,
+        source_rows: Any,
+        target_rows: Any,
+        method: MethodOrAuto = "auto",
+        objective: Objective = "cosine",
+        head: Any = None,
+        **options: Unpack[FitOptions],
+    ) -> Self:
+        """An adapter without any pair, from rows `(n, d_X)` and `(m, d_Y)` of the same domain, in no correspondence.
+
+        It can be found where both spaces are shaped alike, and each side has some thousand rows (docs/few-pairs.md). Clusters
+        of both sides are matched by how alike they are among themselves, and rows from there on. Nobody knows whether that is
+        right: what speaks for it is that starts of other clusters come to the same, which a mean cosine says,
+        `config.discovered["agreement"]`. The rows that are each other's best match stand as anchors, and `discovered_pairs`
+        names them. The confidence tells the cosine with such matches, and there is no report: `evaluate` tells more, on as few
+        true pairs as you have.
+
+        Args:
+            source_rows: of any kind that `translate` takes; of more than 20,000 a sample is taken.
+            target_rows: likewise, with the target's encoder.
+            method: "kernel", "whitened" or "rigid"; "auto" is the kernel.
+            objective: as for `connect`; it decides how much of the rigid part there is.
+            head: as for `connect`.
+            **options: hyper-parameters and the `seed`, as for `connect`.
+
+        Raises `DiscoveryError` where starts do not agree, and `InputError` for rows or options that cannot be used.
+        """
+        given, labels = check_given(method, **options), None if head is None else head_labels(head)
+        sides = read_unpaired(source_rows, target_rows, given.seed)
+        with allocating("fit", "Give fewer rows, or free some memory."):
+            config, tensors, fitted, pairs = fit_unpaired(sides[0], sides[1], method, objective, labels, options)
+            adapter = cls._of(config, tensors, fitted)
+        adapter.discovered_pairs = pairs
+        return adapter
 
     @classmethod
     @own_arithmetic()
@@ -304,6 +345,9 @@ class IRPAdapter(TranslatingModel):
 
         Of an adapter that was fitted on more pairs than it keeps, or with a background, a warning says what it lacks.
         """
+        if self.config.discovered is not None:
+            words = "The reverse is fitted on the matched rows that are kept, as if somebody had paired them."
+            warn(f"{words} Make it by from_unpaired(target_rows, source_rows).", FitWarning)
         if self.config.background is not None:
             words = "The reverse is fitted on the pairs alone: unpaired rows are not stored."
             warn(
@@ -363,6 +407,9 @@ class IRPAdapter(TranslatingModel):
         `gallery` for fewer than 48 anchors.
         """
         check_progress(progress)
+        if self.config.discovered is not None:
+            advice = "Give some to evaluate(x, y); config.discovered says how far starts agree."
+            raise refusal("report", "pairs that somebody knows", "an adapter that was made without any", advice)
         named = check_alias("baselines", baselines, "against", against)
         labels = None if head is None else head_labels(head)
         with self.computing(), allocating("report", "Free some memory, or fit on fewer anchors."):
@@ -396,7 +443,10 @@ class IRPAdapter(TranslatingModel):
         report = about["report"]
         if not isinstance(report, Report | bool):
             raise refusal("report", "a Report, True or False", kind_of(report), "Pass adapter.report(), say.")
-        return card_with_report(self.config, repo_id, folder, self.report() if report is True else report or None)
+        measures = report is True and self.config.discovered is None  # without a pair, nothing can be measured
+        return card_with_report(
+            self.config, repo_id, folder, self.report() if measures else report if isinstance(report, Report) else None
+        )
 
     def extra_repr(self) -> str:
         """What `print` shows."""
@@ -406,4 +456,5 @@ class IRPAdapter(TranslatingModel):
         some = c.num_pairs is not None or "num_landmarks" in (c.given or [])
         landmarks = f" over {c.num_landmarks} landmarks" if some and c.method == "kernel" else ""
         behind = f" before {c.background['source']} and {c.background['target']} unpaired rows" if c.background else ""
+        fitted = f"{c.num_anchors} discovered pairs" if c.discovered else fitted
         return f"{names[0]} ({c.source_size}) to {names[1]} ({c.target_size}), {c.method}, {fitted}{landmarks}{behind}"

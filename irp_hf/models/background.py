@@ -43,7 +43,7 @@ def read_background(
 
 
 def _usable(rows: Rows, anchors: Tensor, seed: int) -> Tensor:
-    sample = sample_of(rows, seed).to(anchors.device)
+    sample = drawn_rows(rows, seed)[0].to(anchors.device)
     kept = sample[distinct_from(sample, anchors)]
     if len(kept) < LEAST:
         got = f"{len(kept):,} of {rows.num_rows:,} rows, the others being copies of these or of anchors"
@@ -52,8 +52,11 @@ def _usable(rows: Rows, anchors: Tensor, seed: int) -> Tensor:
     return kept
 
 
-def sample_of(rows: Rows, seed: int) -> Tensor:
-    """All rows in a seeded order, or of more than `MOST` so many of them, `(n, d)`, with finite values."""
+def drawn_rows(rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
+    """All rows in a seeded order, or of more than `MOST` so many of them, `(n, d)`, and their numbers `(n,)`.
+
+    Raises `InputError` where a value is not finite.
+    """
     generator = torch.Generator("cpu").manual_seed(seed)
     drawn = torch.randperm(rows.num_rows, generator=generator, dtype=torch.int64, device="cpu")[:MOST]
-    return check_sampled(rows.take(drawn), rows, drawn).float()
+    return check_sampled(rows.take(drawn), rows, drawn).float(), drawn

@@ -52,19 +52,23 @@ def with_background(
 
 def check_backed(pairs: Pairs, methods: Sequence[str], given: Given) -> None:
     """Raise `InputError` where the pairs are too few to tell, or where what was `given` does not go with unpaired rows."""
-    if not any(method in METHODS for method in methods):
-        advice = f"Choose one of {', '.join(METHODS)} or 'auto', or leave both backgrounds out."
-        raise refusal("method", "one that unpaired rows can stand behind", repr(methods[0]), advice)
-    if given.folds != "rows":
-        raise refusal("folds", "'rows', with a background", repr(given.folds), "Leave folds or both backgrounds out.")
-    if given.num_landmarks is not None:
-        advice = "Leave num_landmarks or both backgrounds out."
-        raise refusal("num_landmarks", "none, with a background, which is among them", f"{given.num_landmarks}", advice)
-    if given.lift:
-        raise refusal("lift", "0, with a background", f"{given.lift:g}", "Leave lift or both backgrounds out.")
+    check_options(methods, given, "with a background")
     independent = len(pairs.labels.unique())
     if independent < LEAST_PAIRS:
         advice = "Give more pairs, or leave both backgrounds out."
         raise refusal(
             "pairs", f"at least {LEAST_PAIRS} independent ones, beside a background", f"{independent}", advice
         )
+
+
+def check_options(methods: Sequence[str], given: Given, where: str) -> None:
+    """Raise `InputError` for options that have no part where unpaired rows are fitted on: "with a background", say."""
+    if not any(method in METHODS for method in methods):
+        advice = f"Choose one of {', '.join(METHODS)}, or 'auto'."
+        raise refusal("method", f"one that unpaired rows can be fitted with, {where}", repr(methods[0]), advice)
+    if given.folds != "rows":
+        raise refusal("folds", f"'rows', {where}", repr(given.folds), "Leave folds out.")
+    if given.num_landmarks is not None:
+        raise refusal("num_landmarks", f"none, {where}", f"{given.num_landmarks}", "Leave num_landmarks out.")
+    if given.lift:
+        raise refusal("lift", f"0, {where}", f"{given.lift:g}", "Leave lift out.")

@@ -198,12 +198,22 @@ def anchor_facts(config: IRPConfig | AnchoredSpaceConfig) -> Facts:
     facts = [
         ("anchors", f"{getattr(config, 'num_fitted', config.num_anchors):,} items{of}"),
         ("unpaired rows behind them", unpaired),
+        ("found without any pair", _agreement(getattr(config, "discovered", None))),
         ("anchor set", linked(anchors, "datasets/") if anchors.id else ""),
         ("its commit", linked_commit(anchors, "datasets/")),
         ("its licence", plain(anchors.license or "")),
         ("fingerprint", code(fingerprint) if fingerprint else ""),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _agreement(discovered: dict[str, Any] | None) -> str:
+    if discovered is None:
+        return ""
+    rows = f"from {discovered['source']:,} rows of the source and {discovered['target']:,} of the target"
+    return (
+        f"{rows}, by {discovered['starts']} starts of which two agree to a cosine of {number(discovered['agreement'])}"
+    )
 
 
 def anchors_of(config: IRPConfig | AnchoredSpaceConfig) -> AnchorRecord:
@@ -215,7 +225,11 @@ def inverse(config: IRPConfig) -> str:
     """The inverse and its hyper-parameters."""
     kind: Any = INVERSES[config.method]
     values = {name: getattr(config, name, None) for name in hyperparameters_of(kind)}
-    chosen = "num_landmarks" not in (config.given or []) and config.num_pairs is None and config.background is None
+    chosen = (
+        "num_landmarks" not in (config.given or [])
+        and config.num_pairs is None
+        and not (config.background or config.discovered)
+    )
     if "num_landmarks" in values and chosen:
         values["num_landmarks"] = None  # all distinct anchors, which are fewer than all where there are copies
     return f"{config.method}, {code(describe(kind(**values), config.restoration, config.rigid or 0.0))}"
@@ -233,7 +247,7 @@ def choice(config: IRPConfig) -> str:
 
 def num_distinct(config: IRPConfig) -> int:
     """How many anchors are no copies, as far as it is recorded: the kernel and the confidence keep one landmark for each."""
-    few = "num_landmarks" in (config.given or []) or config.num_pairs is not None or config.background is not None
+    few = "num_landmarks" in (config.given or []) or bool(config.num_pairs or config.background or config.discovered)
     return config.num_anchors if few else config.num_landmarks or config.num_anchors
 
 

@@ -11,8 +11,9 @@ from unpaired_rows import WIDTHS, found_first, spaces
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation.report import Report
+from irp_hf.maths.unpaired import choosing
 from irp_hf.maths.unpaired.background import LEAST, MOST
-from irp_hf.models.background import read_background, sample_of
+from irp_hf.models.background import drawn_rows, read_background
 
 FEW = spaces(0, num_pairs=8, rows=200)
 
@@ -120,6 +121,18 @@ def test_other_objectives_choose_too(objective):
     assert np.isfinite(adapter.translate(FEW.new[0])).all()
 
 
+def test_of_many_pairs_some_carry_the_map(monkeypatch):
+    """If it fails, a fit on thousands of pairs takes minutes, or leaves most of them out."""
+    found = spaces(0, num_pairs=30, rows=150, noise=0.4)
+    whole = fit(found, method="kernel", restoration=0.0)
+    monkeypatch.setattr(choosing, "OF_PAIRS", 20)
+    some = fit(found, method="kernel", restoration=0.0)
+    assert (whole.config.num_landmarks, some.config.num_landmarks) == (180, 170)
+    near = (whole.translate(found.new[0]) * some.translate(found.new[0])).sum(1)
+    lengths = [np.linalg.norm(one.translate(found.new[0]), axis=1) for one in (whole, some)]
+    assert (near / lengths[0] / lengths[1]).mean() > 0.99
+
+
 def test_rows_of_another_domain_are_left_out_and_it_is_said():
     """If it fails, a background that misleads makes the adapter worse without a word."""
     found, random = spaces(0, num_pairs=40, rows=120), np.random.RandomState(5)
@@ -198,7 +211,10 @@ def test_what_is_no_background_is_refused(source, target, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "pruned"}, "method: expected one that unpaired rows can stand behind, got 'pruned'"),
+        (
+            {"method": "pruned"},
+            "method: expected one that unpaired rows can be fitted with, with a background, got 'pruned'",
+        ),
         ({"folds": "clusters"}, "folds: expected 'rows', with a background"),
         ({"num_landmarks": 5, "method": "kernel"}, "num_landmarks: expected none, with a background"),
         ({"lift": 1.0, "method": "kernel"}, "lift: expected 0, with a background"),
@@ -229,14 +245,14 @@ def test_of_very_many_rows_a_sample_is_taken(tmp_path):
     rows = np.random.RandomState(0).randn(MOST + 500, 3).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
     mapped = Rows(np.load(tmp_path / "rows.npy", mmap_mode="r"), "source_background")
-    found = sample_of(mapped, 0)
+    found = drawn_rows(mapped, 0)[0]
     assert found.shape == (MOST, 3)
-    assert torch.equal(found, sample_of(mapped, 0))
-    assert not torch.equal(found, sample_of(mapped, 1))
+    assert torch.equal(found, drawn_rows(mapped, 0)[0])
+    assert not torch.equal(found, drawn_rows(mapped, 1)[0])
     wrong = rows.copy()
     wrong[[7, 9]] = np.inf
     with pytest.raises(InputError, match=r"Row [79] of source_background: expected finite numbers, got infinity"):
-        sample_of(Rows(wrong, "source_background"), 0)
+        drawn_rows(Rows(wrong, "source_background"), 0)
 
 
 def test_a_forged_record_is_refused(adapter, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.groups import row_labels
-from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.pairs import Pairs, others
 from irp_hf.maths.projection import Statistics, normalize, statistics
 from irp_hf.maths.unpaired.side import Side
 
@@ -30,13 +30,18 @@ class Background:
     target_stats: Statistics
 
     @classmethod
-    def of(cls, source: Tensor, target: Tensor, pairs: Pairs) -> Background:
-        """Of rows that are `distinct_from` the anchors on their side."""
-        stats = [
-            statistics(torch.cat([rows.double(), anchors]))
-            for rows, anchors in ((source, pairs.source), (target, pairs.target))
-        ]
-        return cls(source, target, *stats)
+    def of(cls, source: Tensor, target: Tensor, pairs: Pairs | None = None) -> Background:
+        """Of rows that are `distinct_from` the anchors on their side, where there are pairs."""
+        anchors = (source[:0], target[:0]) if pairs is None else (pairs.source, pairs.target)
+        first, second = (
+            statistics(torch.cat([rows.double(), own.double()]))
+            for rows, own in zip((source, target), anchors, strict=True)
+        )
+        return cls(source, target, first, second)
+
+    def without(self, rows: Tensor) -> Background:
+        """The same, seen as before, without these rows `(k,)` of the source."""
+        return replace(self, source=self.source[others(rows, len(self.source))])
 
     def behind(self, pairs: Pairs) -> Pairs:
         """The same pairs about the means of all rows, and at their scales."""

@@ -37,11 +37,14 @@ FEW = (
 )
 FOLDS = 5  # of few pairs, of which each one counts
 MANY = 100  # independent pairs, of which three folds are enough
-LANDMARKS = 1000  # of unpaired rows, beside those of all pairs
+LANDMARKS, OF_PAIRS = (
+    1000,
+    1500,
+)  # of unpaired rows, and of pairs at most: with so many, others carry nothing of the map
 SPREAD = 1500  # rows whose translations tell how far these spread
 SPECTRUM = 4000  # rows of the target that tell how far they should
 WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of a pseudo-pair, as a share of a pair
-WEIGHT, RIDGE, BALANCE = 0.1, 0.03, 1.0
+BALANCE = 1.0
 SHARES: dict[Objective, float] = {"cosine": 0.25, "neighbors": 0.5, "retrieval": 1.0, "agreement": 0.5}
 """ρ, by the objective: what lies between hardly differs in anything."""
 RESTORATION = 0.5
@@ -98,38 +101,55 @@ class Setting(NamedTuple):
     weight: float
 
 
+class Defaults(NamedTuple):
+    """Where nothing is chosen, and where choosing begins."""
+
+    weight: float = 0.1
+    """Of a pseudo-pair, as a share of a pair."""
+    ridge: float = 0.03
+
+
 class Backed:
     """Pairs and the background behind them, matched without each fold of the pairs, and with all."""
 
-    def __init__(self, pairs: Pairs, background: Background, given: Given) -> None:
-        """`pairs` are those that stand before this background."""
+    def __init__(
+        self,
+        pairs: Pairs,
+        background: Background,
+        given: Given,
+        folds: Sequence[Tensor],
+        matched: Sequence[Tensor],
+        defaults: Defaults,
+        few: bool,
+    ) -> None:
+        """`pairs` are those that stand before this background.
+
+        `matched (n, d_Y)` are the counterparts of its first n rows of the source, without each of the `folds` and with all.
+        Of `few` pairs nothing is chosen.
+        """
         self.pairs, self.background, self.given = pairs, background, given
-        independent = len(pairs.labels.unique())
-        self.few = independent < FEW
-        self.folds = pairs.folds(FOLDS if independent < MANY else FEW_FOLDS, given.seed)
-        everything = torch.arange(len(pairs), dtype=torch.int64, device=pairs.source.device)
-        self.kept = [others(fold, len(pairs)) for fold in self.folds] + [everything]
-        self.parts: list[Part] = []
-        rotations: list[Tensor] = []
-        for rows in self.kept:
-            matcher = self._matcher(rows)
-            rotations.append(matcher.by_pairs())
-            if rows is everything:  # what the folds led to are further starts
-                rotations.append(matcher.best_of(rotations))
-            self.parts.append(self._part(matcher, rotations[-1], rows))
+        self.folds, self.kept = folds, kept_rows(folds, len(pairs))
+        self.parts = [
+            Part(pairs.source_rows[rows], pairs.target_rows[rows], background.source_rows[: len(there)], there)
+            for rows, there in zip(self.kept, matched, strict=True)
+        ]
+        self.defaults, self.few = defaults, few
         self._sums: dict[float, KernelSums] = {}
 
-    def _matcher(self, kept: Tensor) -> Matcher:
-        source, target = self.background.sides
-        rows, true = self.pairs.source_rows[kept], self.pairs.target_rows[kept]
-        own = source.enter(rows.to(source.low)), target.enter(true.to(target.low))
-        return Matcher(source, target, own, self.given.seed)
-
-    def _part(self, matcher: Matcher, rotation: Tensor, kept: Tensor) -> Part:
-        """What these pairs tell, and the pseudo-pairs that are matched by this rotation."""
-        pseudo = PseudoPairs.of(matcher, rotation, self.background.target_rows)
-        rows, true = self.pairs.source_rows[kept], self.pairs.target_rows[kept]
-        return Part(rows, true, self.background.source_rows[: len(pseudo.target)], pseudo.target)
+    @classmethod
+    def matched(cls, pairs: Pairs, background: Background, given: Given) -> Backed:
+        """By the pairs, anew without each fold of them."""
+        independent = len(pairs.labels.unique())
+        folds = pairs.folds(FOLDS if independent < MANY else FEW_FOLDS, given.seed)
+        (source, target), rotations, found = background.sides, [], []
+        for number, kept in enumerate(kept_rows(folds, len(pairs))):
+            rows, true = pairs.source_rows[kept].to(source.low), pairs.target_rows[kept].to(target.low)
+            matcher = Matcher(source, target, (source.enter(rows), target.enter(true)), given.seed)
+            rotations.append(matcher.by_pairs())
+            if number == len(folds):  # what the folds led to are further starts
+                rotations.append(matcher.best_of(rotations))
+            found.append(PseudoPairs.of(matcher, rotations[-1], background.target_rows).target)
+        return cls(pairs, background, given, folds, found, Defaults(), independent < FEW)
 
     @cached_property
     def restoration(self) -> Restoration:
@@ -145,7 +165,8 @@ class Backed:
         """Those of similarities at this γ."""
         if gamma not in self._sums:
             unpaired = self.parts[-1].unpaired
-            landmarks = torch.cat([self.pairs.source_rows, unpaired[:LANDMARKS].double()])
+            some = self.pairs.permutation(self.given.seed)[:OF_PAIRS].sort().values
+            landmarks = torch.cat([self.pairs.source_rows[some], unpaired[:LANDMARKS].double()])
             self._sums = {gamma: KernelSums(self.pairs.source_rows, unpaired, landmarks, gamma)}
         return self._sums[gamma]
 
@@ -167,7 +188,7 @@ class Backed:
 
     def tuned(self, method: str) -> tuple[Setting, list[tuple[Setting, float]]]:
         """The weight and the hyper-parameters of an inverse, one after the other, and all that was tried."""
-        setting = Setting(_default(method, self.given), WEIGHT)
+        setting = Setting(_default(method, self.given, self.defaults.ridge), self.defaults.weight)
         tried: dict[Setting, float] = {}
 
         def cosine(setting: Setting) -> float:
@@ -238,7 +259,7 @@ def select_backed(
     steps: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> list[Choice]:
     """The choices on `pairs` that stand before a background, best first; of methods that no sums serve, none."""
-    backed = Backed(pairs, background, given)
+    backed = Backed.matched(pairs, background, given)
     score = objective_score(objective, pairs, labels, backed.folds)
     served = [method for method in methods if method in METHODS]
     served = served[:1] if backed.few else served  # of which a few pairs cannot tell which is best
@@ -246,10 +267,15 @@ def select_backed(
     return by_rank(choices, pairs, objective)
 
 
-def _default(method: str, given: Given) -> Inverse:
+def kept_rows(folds: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Of so many pairs those outside of each fold, and all."""
+    return [*(others(fold, count) for fold in folds), torch.arange(count, dtype=torch.int64, device=folds[0].device)]
+
+
+def _default(method: str, given: Given, ridge: float) -> Inverse:
     if method == "rigid":
         return RigidInverse()
-    defaults: dict[str, float] = {"ridge": RIDGE} | ({"balance": BALANCE} if method == "whitened" else {})
+    defaults: dict[str, float] = {"ridge": ridge} | ({"balance": BALANCE} if method == "whitened" else {})
     return make_inverse(
         method, given.but(**{name: value for name, value in defaults.items() if name not in given.fixed})
     )

@@ -60,6 +60,14 @@ def coincidence(source: Tensor, target: Tensor) -> float:
     return float((scores.amax(1) - crowding(cosines, 1)).mean())
 
 
+def mutual(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows `(k,)` of `source (n, r)` and `target (m, r)` that match each other best, and their CSLS `(k,)`."""
+    (there, scores), (back, _) = matched(source, target, 1), matched(target, source, 1)
+    rows = torch.arange(len(source), device=source.device)
+    both = back[there[:, 0], 0] == rows
+    return rows[both], there[both, 0], scores[both, 0]
+
+
 def matched(source: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The numbers `(n, count)` of the rows of `target (m, r)` that match each of `source (n, r)` best, and their CSLS.
 

@@ -1,0 +1,129 @@
+"""Adapters without any pair: found where spaces are alike, refused where nothing says so, and never taken for measured ones."""
+
+import numpy as np
+import pytest
+from says import says
+from unpaired_rows import WIDTHS, found_first, spaces
+
+from irp_hf import DiscoveryError, IRPAdapter
+from irp_hf.errors import FitWarning, InputError, IRPError
+from irp_hf.maths.unpaired import discovery
+from irp_hf.models.discovering import LEAST_ROWS
+
+FOUND = spaces(0, num_pairs=6, rows=700)
+
+
+@pytest.fixture(scope="module")
+def adapter():
+    return IRPAdapter.from_unpaired(*FOUND.background)
+
+
+def test_spaces_that_are_alike_are_brought_together(adapter):
+    """If it fails, no pair means no adapter, or one that translates at random."""
+    assert found_first(adapter.translate(FOUND.new[0]), FOUND.new[1]) > 0.9
+    discovered = adapter.config.discovered
+    assert discovered["agreement"] > 0.7
+    assert (discovered["source"], discovered["target"]) == (700, 700)
+    assert adapter.config.score is None
+    assert "discovered pairs" in repr(adapter)
+    measured = adapter.evaluate(*FOUND.new)
+    assert measured.cosine.mean > 0.9
+
+
+def test_the_found_pairs_can_be_looked_at(adapter):
+    """If it fails, row numbers are of a shuffled copy, and show wrong items."""
+    pairs = adapter.discovered_pairs
+    assert len(pairs.source_rows) == len(pairs.target_rows) == len(pairs.sureness) == adapter.config.num_anchors
+    assert np.array_equal(FOUND.background[0][pairs.source_rows], adapter.source_anchors.numpy())
+    assert np.array_equal(FOUND.background[1][pairs.target_rows], adapter.target_anchors.numpy())
+    assert len(set(pairs.source_rows)) == len(set(pairs.target_rows)) == len(pairs.sureness)
+    assert (np.diff(pairs.sureness) <= 0).all()
+    moved = adapter.translate(FOUND.background[0][pairs.source_rows])
+    mean = FOUND.background[1].mean(0)
+    there = FOUND.background[1][pairs.target_rows] - mean
+    cosine = ((moved - mean) * there).sum(1) / np.linalg.norm(moved - mean, axis=1) / np.linalg.norm(there, axis=1)
+    assert cosine.mean() > 0.8
+
+
+def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
+    """If it fails, what was saved gives other vectors than what was found, or hides how it came about."""
+    adapter.save_pretrained(tmp_path)
+    loaded = IRPAdapter.from_pretrained(tmp_path)
+    assert loaded.config.discovered == adapter.config.discovered
+    assert loaded.discovered_pairs is None
+    for mine, theirs in zip(
+        adapter.translate(FOUND.new[0], return_confidence=True),
+        loaded.translate(FOUND.new[0], return_confidence=True),
+        strict=True,
+    ):
+        assert np.array_equal(mine, theirs)
+
+
+def test_nothing_is_promised_of_what_nobody_paired(adapter, tmp_path):
+    """If it fails, matches are reported as if they were true pairs."""
+    with pytest.raises(InputError, match="report: expected pairs that somebody knows"):
+        adapter.report()
+    card = str(adapter._card("me/found", tmp_path, report=True))
+    assert says(card, "found without any pair", "700 rows of the source and 700 of the target")
+    with pytest.warns(FitWarning, match="as if somebody had paired them"):
+        adapter.reverse(method="rigid")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_unrelated_spaces_are_refused(seed, monkeypatch):
+    """If it fails, an adapter of nothing translates without a word."""
+    monkeypatch.setattr(discovery, "STARTS", 2)  # which takes a third of the time
+    random = np.random.RandomState(seed)
+    sides = [random.laplace(size=(450, width)).astype(np.float32) for width in WIDTHS]
+    with pytest.raises(
+        DiscoveryError, match=r"expected starts that agree which rows belong together, .* got .*of 2 starts"
+    ) as told:
+        IRPAdapter.from_unpaired(*sides)
+    assert isinstance(told.value, IRPError)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        (
+            FOUND.background[0][:300],
+            FOUND.background[1],
+            f"source_rows: expected at least {LEAST_ROWS} different rows, got 300 of 300",
+        ),
+        (
+            FOUND.background[0],
+            np.repeat(FOUND.background[1][:20], 50, 0),
+            "target_rows: expected at least .*, got 20 of 1,000 rows",
+        ),
+        (FOUND.background[0], np.full((500, 24), np.inf), "Row .* of target_rows: expected finite numbers"),
+        (None, FOUND.background[1], "source_rows: expected"),
+        (FOUND.background[0][0], FOUND.background[1], "source_rows: expected a matrix"),
+        (np.ones((500, 20)), FOUND.background[1], "source_rows: expected"),
+    ],
+)
+def test_what_is_no_side_is_refused(source, target, words):
+    """If it fails, what cannot be used ends in an error of another library."""
+    with pytest.raises(InputError, match=words):
+        IRPAdapter.from_unpaired(source, target)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "pruned"}, "method: expected one that unpaired rows can be fitted with, without pairs"),
+        ({"folds": "clusters"}, "folds: expected 'rows', without pairs"),
+        ({"objective": "agreement"}, "head: expected one to agree with"),
+        ({"gama": 2.0}, "gama"),
+    ],
+)
+def test_options_that_do_not_go_with_it_are_refused(options, words):
+    """If it fails, an option has no effect, and nothing says so."""
+    with pytest.raises(InputError, match=words):
+        IRPAdapter.from_unpaired(*FOUND.background, **options)
+
+
+@pytest.mark.parametrize("values", [{"agreement": 1.0}, {"agreement": 5, "source": 1, "starts": 1, "target": 1}, 3])
+def test_a_forged_record_is_refused(adapter, values):
+    """If it fails, a configuration of a stranger says anything of how an adapter came about."""
+    with pytest.raises(InputError, match="discovered"):
+        type(adapter.config)(**{**adapter.config.to_dict(), "discovered": values})
