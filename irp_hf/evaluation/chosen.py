@@ -15,6 +15,7 @@ from irp_hf.maths.request import OBJECTIVES
 COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
 UNSURE = "where that is not sure, the cosine decides"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
+MATCHED_ANEW = "folds of the anchors, of which none had a part in what was matched for it"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Chosen:
     """Whether the report says what an index keeps."""
     by_clusters: bool = False
     """Whether what is kept of inputs unlike the anchors decided."""
+    backed: bool | None = None
+    """Where unpaired rows stood behind the anchors for the choice: whether what is measured is that fit."""
 
     def words(self) -> str:
         """A paragraph: by what it was chosen, how flat the optimum is, and what the table shows better."""
@@ -54,10 +57,11 @@ class Chosen:
     def _choice(self) -> str:
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.method), Inverse)
         by = among(self.objective, self.num_anchors)
+        held_out = MATCHED_ANEW if self.backed else inverse.held_out
         where = f" on clusters of anchors that were left out whole{'' if self.given else ', as below'}"
-        text = f"Chosen by {by}{where if self.by_clusters else ''}: {self.method}, {number(self.score)} by {inverse.held_out}."
+        text = f"Chosen by {by}{where if self.by_clusters else ''}: {self.method}, {number(self.score)} by {held_out}."
         if self.given:
-            text = f"The method was given: {self.method}, {by} {number(self.score)} by {inverse.held_out}."
+            text = f"The method was given: {self.method}, {by} {number(self.score)} by {held_out}."
             text += f" Its settings were chosen{where}." if self.by_clusters else ""
         if self.objective == "neighbors" and not self.of_index:
             text += f" {LARGER}"
@@ -106,6 +110,8 @@ class Chosen:
         """Why an inverse that is better by this measure was not chosen; by `chance`, it may be."""
         if self.given:
             return "the method was given"
+        if self.backed is False and name == self.objective:
+            return "it was chosen with unpaired rows, which are not stored"
         if self.by_clusters and name == self.objective:
             return "the choice was for inputs unlike the anchors"
         if name == self.objective and name != "cosine" and chance:

@@ -291,6 +291,7 @@ class Report(Printed):
             given=bool(self.method_given),
             of_index=self.index is not None,
             by_clusters=self.folds == "clusters",
+            backed=None if self.backing is None else self.backing.measured,
         )
 
     def _methods(self) -> Table:

@@ -59,6 +59,8 @@ def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
     assert loaded.checksum() == adapter.checksum()
     report = " ".join(str(loaded.report(progress=False)).split())
     assert says(report, "200 rows of the source", "Unpaired rows are not stored", "fits on the pairs alone")
+    assert says(report, "it was chosen with unpaired rows, which are not stored")
+    assert "with a head" not in report
 
 
 def test_the_same_rows_give_the_same_adapter(adapter):
@@ -77,6 +79,8 @@ def test_the_report_is_of_the_pairs_alone(adapter):
     assert report.learning_curve == ()
     assert report.unlike is None
     assert says(" ".join(str(report).split()), "200 rows of the source and 200 of the target", "with the pairs alone")
+    assert says(" ".join(str(report).split()), "by folds of the anchors, of which none had a part in what was matched")
+    assert "by leave-one-out" not in str(report)
     assert Report.from_dict(report.to_dict()) == report
     with pytest.raises(InputError, match="index_size: expected an adapter of pairs alone"):
         adapter.report(index_size=100, progress=False)
