@@ -45,16 +45,18 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
         return 0.0
     if given.rigid is not None:
         return float(given.rigid)
-    judged = _judged(candidate, pairs, given, objective)
+    judged = _judged(candidate, pairs, given)
     if judged is None or len(judged.pools) < FEW_FOLDS:
         return 0.0
-    true, groups = pairs.target[judged.rows], pairs.labels[judged.rows]
+    true, groups, turned = pairs.target[judged.rows], pairs.labels[judged.rows], judged.turned
+    if len(judged.rows) == len(pairs):
+        turned = turned_left_out(pairs, candidate.inverse.lift, given.seed, objective)[judged.rows]
 
     def translated(share: float) -> Tensor:
         return denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
 
     # Of what the score will come from.
-    cosines_at = cosines_of_sums(candidate.directions[judged.rows], judged.scored, true, pairs.target_stats)
+    cosines_at = cosines_of_sums(candidate.directions[judged.rows], turned, true, pairs.target_stats)
 
     @cache
     def near(share: float) -> float:
@@ -89,36 +91,25 @@ class _Judged(NamedTuple):
     """What the inverse gives for them from all rows outside of their fold, shape (n, d_Y)."""
     turned: Tensor
     """What the rigid part gives, likewise."""
-    scored: Tensor
-    """What it gives where the score comes from; of a sample the same."""
 
 
-def _judged(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> _Judged | None:
-    """A sample by itself, where its similarities tell what it says; else some of each fold of all rows, by the solution.
-
-    The fewer rows, the better is a rotation beside a regression: where it may be all that counts, all rows judge.
-    """
-    inverse, solved, seed = candidate.inverse, candidate.solved, given.seed
-    left_out = None
-    if objective != "retrieval" or solved is None:
-        left_out = left_out_of_sample(inverse, pairs, seed)
-    length = lengths(pairs, inverse.lift)[:, None]
+def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
+    """A sample by itself, where its similarities tell what it says; else some of each fold of all rows, by the solution."""
+    inverse, seed = candidate.inverse, given.seed
+    rows, sample = sample_of(pairs, seed), sampled(pairs, seed)
+    pools, left_out = sample.folds(FEW_FOLDS, seed), left_out_of_sample(inverse, pairs, seed)
     if left_out is not None:
-        rows, sample = sample_of(pairs, seed), sampled(pairs, seed)
-        pools, turned = sample.folds(FEW_FOLDS, seed), turned_by_folds(sample, FEW_FOLDS, seed) * length[rows]
-        if len(rows) < len(pairs):
-            return _Judged(rows, pools, left_out, turned, turned)
-    elif solved is not None:
+        turned = turned_by_folds(sample, FEW_FOLDS, seed)
+    elif candidate.solved is not None:
         folds = pairs.folds(FEW_FOLDS, seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
         rows = torch.cat(some)
         numbers = torch.arange(len(rows), dtype=torch.int64, device=rows.device)
         pools = list(numbers.split([len(one) for one in some]))
-        left_out = solved.folds_left_out(folds)()[rows]
-        turned = (turned_by_folds(pairs, FEW_FOLDS, seed) * length)[rows]
+        left_out, turned = candidate.solved.folds_left_out(folds)()[rows], turned_by_folds(pairs, FEW_FOLDS, seed)[rows]
     else:
         return None
-    return _Judged(rows, pools, left_out, turned, turned_left_out(pairs, inverse.lift, seed, objective)[rows])
+    return _Judged(rows, pools, left_out, turned * lengths(pairs, inverse.lift)[rows, None])
 
 
 def left_out_of_sample(inverse: Inverse, pairs: Pairs, seed: int) -> Tensor | None:

@@ -7,13 +7,12 @@ import torch
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
-from irp_hf.maths.blending import SHARES, WORTH, chosen_share, cosines_of_sums, lengths, rigid_part, turned_left_out
+from irp_hf.maths.blending import SHARES, WORTH, cosines_of_sums, lengths, rigid_part, turned_left_out
 from irp_hf.maths.metrics import cosines, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import denormalize, normalize, statistics
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
-from irp_hf.maths.tuning import tune
 from irp_hf.models.fitting import without_part
 
 
@@ -108,16 +107,6 @@ def test_retrieval_finds_known_items_at_least_as_well_as_the_cosine():
         for objective in ("cosine", "retrieval")
     }
     assert found["retrieval"] >= found["cosine"] - 0.005
-
-
-def test_what_tells_items_apart_is_judged_by_all_rows(monkeypatch):
-    """If it fails, objective='retrieval' takes the share that is best for a few hundred anchors, and not for all."""
-    x, y = rotated(k=200, noise=1.0)
-    (candidate,) = tune("kernel", Pairs(x, y), Given(), objective="retrieval").candidates
-    by_all = chosen_share(candidate, Pairs(x, y), Given(), "retrieval")
-    monkeypatch.setattr("irp_hf.maths.tuning_kernel.SAMPLE", 40)
-    assert chosen_share(candidate, Pairs(x, y), Given(), "retrieval") == by_all
-    assert chosen_share(candidate._replace(solved=None), Pairs(x, y), Given(), "retrieval") != by_all
 
 
 @pytest.mark.parametrize("method", ["rigid", "pruned"])
