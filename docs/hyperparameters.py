@@ -7,7 +7,7 @@ from pathlib import Path
 
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameters_of
-from irp_hf.maths.request import GENERAL
+from irp_hf.maths.request import GENERAL, blending
 
 PAGE = Path(__file__).resolve().parent / "inverses.md"
 TABLE = re.compile(r"(<!-- make house -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -18,7 +18,8 @@ def table() -> str:
     lines = ["| option | symbol | of | range | untuned | what it is |", "|---|---|---|---|---:|---|"]
     for method, inverse in INVERSES.items():
         lines += [_line(parameter, f'`"{method}"`') for parameter in hyperparameters_of(inverse).values()]
-    return "\n".join(lines + [_line(parameter, "all") for parameter in GENERAL.values()])
+    owners = {"rigid": ", ".join(f'`"{method}"`' for method in blending())}
+    return "\n".join(lines + [_line(one, owners.get(name, "all")) for name, one in GENERAL.items()])
 
 
 def _line(parameter: Hyperparameter, owner: str) -> str:

@@ -128,7 +128,9 @@ def check_given(method: str, **options: Any) -> Given:
         fitting = [owners[one] for one in asked if one in owners] if owners else [GENERAL[name]]
         if not fitting:
             advice = f"Leave it out, or choose method={' or '.join(map(repr, owners))}."
-            raise refusal(name, f"a hyper-parameter of method={method!r}", f"one of {quoted(owners)}", advice)
+            raise refusal(
+                name, f"a hyper-parameter of method={method!r}", f"one that only {quoted(owners)} have", advice
+            )
         for parameter in fitting:
             given[name] = parameter.check(value)
     return Given(**given)

@@ -39,6 +39,7 @@ RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as m
 ONE_FOLD = (
     0.1  # of what its rival misses: so much farther behind on one fold an inverse is behind on all; they differ by .03
 )
+LEAST_POOL = 5  # rows: among fewer each is found
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESTORATION = 0.5  # where no objective surely says otherwise
 Score = Callable[[Tensor], Tensor]
@@ -266,7 +267,8 @@ def objective_score(
 ) -> Score:
     """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors.
 
-    `pools` are rows that were left out together, among whom retrieval searches; by default the folds of seed 0.
+    `pools` are rows that were left out together, among whom retrieval searches; by default the folds of seed 0. Where these are
+    too small to tell anything, it searches among all anchors, which looks a little worse than it is.
     """
     target = pairs.target
     if objective == "neighbors":
@@ -274,6 +276,8 @@ def objective_score(
         return lambda translated: neighbors_kept(translated, target, groups=shared)
     if objective == "retrieval":
         searched, shared = pairs.folds(NUM_FOLDS, 0) if pools is None else pools, pairs.shared
+        if min(map(len, searched)) < LEAST_POOL:
+            searched = [torch.arange(len(pairs), dtype=torch.int64, device=target.device)]
         return lambda translated: identified(translated, target, searched, shared)
     if objective == "agreement":
         if labels is None:

@@ -337,13 +337,14 @@ class IRPAdapter(TranslatingModel):
     def reverse(
         self,
         method: MethodOrAuto = "auto",
-        objective: Objective = "cosine",
+        objective: Objective | None = None,
         head: Any = None,
         **options: Unpack[FitOptions],
     ) -> Self:
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`.
 
-        Of an adapter that was fitted on more pairs than it keeps, or with a background, a warning says what it lacks.
+        The objective is by default that of this adapter, or the cosine where a head of the target decided. Of an adapter that
+        was fitted on more pairs than it keeps, or with a background, a warning says what it lacks.
         """
         if self.config.discovered is not None:
             words = "The reverse is fitted on the matched rows that are kept, as if somebody had paired them."
@@ -357,7 +358,8 @@ class IRPAdapter(TranslatingModel):
             kept, pairs = self.config.num_anchors, self.config.num_pairs
             words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."
             warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
-        return self.connect(self.target, self.source, method, objective, head, **options)
+        own = "cosine" if self.config.objective == "agreement" else self.config.objective
+        return self.connect(self.target, self.source, method, objective or own, head, **options)
 
     @own_arithmetic()
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:

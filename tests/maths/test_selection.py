@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import reference
+import synthetic_pairs
 import torch
 from hypothesis import given as examples
 from hypothesis import settings
@@ -20,7 +21,7 @@ from irp_hf.maths.metrics import cosines
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.request import OBJECTIVES, Given
-from irp_hf.maths.selection import RESTORATIONS, Choice, select, surely_best
+from irp_hf.maths.selection import RESTORATIONS, Choice, objective_score, select, surely_best
 
 FEW = settings(max_examples=6, derandomize=True, deadline=None)
 
@@ -182,6 +183,16 @@ def test_the_luckiest_of_many_is_not_taken():
         better += surely_best([agree[0], ahead], angles[:2], anchors) == 1
     assert default > 36  # among nine rivals one may be ahead by chance
     assert better == 40
+
+
+@pytest.mark.parametrize("count", [10, 30])
+def test_few_pairs_are_sought_among_all_of_them(count):
+    """If it fails, each item of ten pairs is sought in a fold of its own, found, and every translation looks perfect."""
+    few, _ = synthetic_pairs.pairs(0, count, 6, 5)
+    shuffled = few.target.roll(count // 2, 0)
+    score = objective_score("retrieval", few, None)
+    assert float(score(shuffled).mean()) < 0.5
+    assert float(score(few.target).mean()) > 0.5
 
 
 def test_retrieval_takes_what_tells_items_apart_best():

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pyarrow as pa
 import pytest
+import synthetic_pairs
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -214,6 +215,14 @@ def test_source_and_target_come_back_as_spaces(adapter, spaces):
         assert found.config.encoder == space.config.encoder
         assert found.config.anchor_fingerprint == space.config.anchor_fingerprint
     assert adapter.source.to_relative(np.ones((3, 64)), "pruned").shape == (3, 120)
+
+
+def test_the_reverse_keeps_the_objective():
+    """If it fails, the way back of an adapter for known items is one for heads, without a word."""
+    few, _ = synthetic_pairs.pairs(0, 60, 6, 5)
+    one = IRPAdapter.from_anchors(few.source, few.target, objective="retrieval", **QUICK)
+    assert one.reverse(**QUICK).config.objective == "retrieval"
+    assert one.reverse(objective="cosine", **QUICK).config.objective == "cosine"
 
 
 def test_reverse_goes_the_other_way(adapters, spaces, digits):
