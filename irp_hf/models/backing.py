@@ -44,7 +44,8 @@ def with_background(
     words = (
         f"source_background= and target_background= have no part in this fit: with these {sizes[0]:,} and {sizes[1]:,} rows "
         f"behind the {len(pairs):,} pairs, {short} is {number(float(best.mean()))} out of fold, and by the pairs alone "
-        f"{number(float(without.mean()))}. Give more of them, of the domain of the pairs, or leave them out."
+        f"{number(float(without.mean()))}: it must be ahead by {SURE:.0f} standard errors. Give more pairs, more rows of "
+        "their domain, or objective='cosine', which tells most of few pairs; or leave them out."
     )
     warn(words, FitWarning)
     return alone, pairs

@@ -43,8 +43,7 @@ def adapter_card(
     reader = f"the head of {linked(target)} reads" if target.at_head else f"{linked(target)} makes"
     summary = (
         f"Translates the vectors of {linked(source)} into those that {reader}, so that what was built for the second "
-        f"can be fed by the first. Nothing was trained: it follows in closed form from {config.num_fitted:,} anchors, items "
-        f"that both have encoded ({PAPER})."
+        f"can be fed by the first. Nothing was trained: it follows in closed form from {anchors_in_words(config)} ({PAPER})."
     )
     data = ModelCardData(
         **_metadata(config, [source, target], ADAPTER_TAG, tag),
@@ -64,12 +63,20 @@ def adapter_card(
         source_size=config.source_size,
         target_size=config.target_size,
         report=report and report.untimed().to_markdown().strip(),
+        discovered=config.discovered is not None,
         picture=picture and quote(PurePath(picture).name),
         making=[("inverse", inverse(config)), ("chosen by", choice(config)), *anchor_facts(config)],
         canary=num_kept(config.source_canary, config.target_canary),
         citation=citation(),
     )
     return with_checksums(card)
+
+
+def anchors_in_words(config: IRPConfig) -> str:
+    """How many there were, and what."""
+    if config.discovered is not None:
+        return f"{config.num_anchors:,} rows of either side that were matched, and that nobody had paired"
+    return f"{config.num_fitted:,} anchors, items that both have encoded"
 
 
 def space_card(config: AnchoredSpaceConfig, repo_id: str) -> ModelCard:
@@ -237,6 +244,8 @@ def inverse(config: IRPConfig) -> str:
 
 def choice(config: IRPConfig) -> str:
     """What it was chosen by, and what was not chosen but given."""
+    if config.discovered is not None:
+        return "nothing: without a true pair there is nothing to choose by"
     score = "" if config.score is None else f", {number(config.score)} out of fold"
     score += ", on clusters of anchors that were left out whole" if config.folds == "clusters" else ""
     others = {name for name, owners in hyperparameters().items() if config.method not in owners}  # which had no part

@@ -32,6 +32,9 @@ from irp_hf.models.backing import check_options
 from irp_hf.models.fitting import Fitted, finished, fixed_names, of_choice
 
 LEAST_ROWS = 400  # of a side: of fewer no clusters are found again
+LEAST_SPREAD = (
+    6.0  # directions that rows must spread in: a few clusters fit each other in any order, and every start says so
+)
 LEAST_PAIRS = 30  # rows that are each other's best match
 MOST_PAIRS = 1000  # of these that are kept as anchors, the surest
 SETTINGS = Defaults(weight=1.0, ridge=0.3)  # what was found counts no more as a pair than as a pseudo-pair
@@ -75,7 +78,8 @@ def fit_unpaired(
 ) -> tuple[IRPConfig, dict[str, Tensor], Fitted, DiscoveredPairs]:
     """Configuration and tensors of the adapter between different rows `(n, d_X)` and `(m, d_Y)`, which have these numbers.
 
-    Raises `DiscoveryError` where starts from different clusters do not agree, and `InputError` for options that do not fit.
+    Raises `DiscoveryError` where starts from different clusters do not agree, or cannot disagree, and `InputError` for
+    options that do not fit.
     """
     if inside_func():
         raise refusal("fit", "a call outside of torch.func", "one inside of vmap, grad or the like", OUTSIDE)
@@ -86,6 +90,8 @@ def fit_unpaired(
     )
     check_options(methods, given, "without pairs")
     everything = Background.of(source[0], target[0])
+    _refuse_narrow(everything.source_rows, "source_rows")
+    _refuse_narrow(everything.target_rows, "target_rows")
     sides = [Side.of(rows, DIMENSIONS) for rows in (everything.source_rows, everything.target_rows)]
     found = discover(sides[0], sides[1], given.seed)
     numbers, sure = _pairs_of(found, *sides)
@@ -117,6 +123,21 @@ def fit_unpaired(
     )
 
 
+def _refuse_narrow(rows: Tensor, name: str) -> None:
+    """Raise `DiscoveryError` for unit rows `(n, d)` that spread in so few directions that agreement of starts tells nothing."""
+    spread = participation(rows)
+    if spread < LEAST_SPREAD:
+        expected = f"rows that spread in {LEAST_SPREAD:.0f} directions or more (participation ratio of their spectrum)"
+        raise refusal(name, expected, f"{spread:.1f}", ADVICE, DiscoveryError)
+
+
+def participation(rows: Tensor) -> float:
+    """In how many directions `rows (n, d)` spread about their mean: (tr C)² / tr C² of their covariance C."""
+    centred = (rows - rows.mean(0)).double()
+    gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
+    return float(gram.trace().square() / gram.square().sum().clamp(min=torch.finfo(gram.dtype).tiny))
+
+
 def _pairs_of(found: Discovered, source: Side, target: Side) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The numbers `(k,)` of rows of both sides that are each other's best match, and their CSLS `(k,)`."""
     if not found.is_sure:
@@ -124,7 +145,8 @@ def _pairs_of(found: Discovered, source: Side, target: Side) -> tuple[tuple[Tens
         expected = f"starts that agree which rows belong together, with a mean cosine of {number(AGREE)} or more"
         raise refusal("source_rows and target_rows", expected, got, ADVICE, DiscoveryError)
     rows, matches, sure = mutual(unit_rows(source.low @ found.rotation), target.low)
-    best = sure.argsort(descending=True, stable=True)[:MOST_PAIRS]
+    # Half of the rows at most: the others are what the found ones are fitted with.
+    best = sure.argsort(descending=True, stable=True)[: min(MOST_PAIRS, len(source.low) // 2)]
     if len(best) < LEAST_PAIRS:
         expected = f"at least {LEAST_PAIRS} rows that are each other's best match"
         raise refusal("source_rows and target_rows", expected, f"{len(best)}", ADVICE, DiscoveryError)

@@ -8,6 +8,7 @@ from unpaired_rows import WIDTHS, found_first, spaces
 from irp_hf import DiscoveryError, IRPAdapter
 from irp_hf.errors import FitWarning, InputError, IRPError
 from irp_hf.maths.unpaired import discovery
+from irp_hf.models.cards import adapter_card
 from irp_hf.models.discovering import LEAST_ROWS
 
 FOUND = spaces(0, num_pairs=6, rows=700)
@@ -28,6 +29,36 @@ def test_spaces_that_are_alike_are_brought_together(adapter):
     assert "discovered pairs" in repr(adapter)
     measured = adapter.evaluate(*FOUND.new)
     assert measured.cosine.mean > 0.9
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_rows_of_a_few_clusters_are_refused(count):
+    """If it fails, clusters that fit each other in any order are brought together upside down, with a confidence of .97."""
+    random = np.random.RandomState(count)
+
+    def side(width: int) -> np.ndarray:
+        centres = random.randn(count, width) * 3
+        return (centres[random.randint(0, count, 500)] + 0.3 * random.randn(500, width)).astype(np.float32)
+
+    with pytest.raises(DiscoveryError, match="spread in 6 directions"):
+        IRPAdapter.from_unpaired(side(16), side(20))
+
+
+def test_the_very_same_rows_on_both_sides_are_matched():
+    """If it fails, the first thing that anybody tries, a space with itself, ends in an error of arithmetic."""
+    rows = FOUND.background[0][:500]
+    adapter = IRPAdapter.from_unpaired(rows, rows)
+    pairs = adapter.discovered_pairs
+    assert np.array_equal(pairs.source_rows, pairs.target_rows)
+
+
+def test_the_card_says_that_nobody_paired_anything(adapter):
+    """If it fails, a card promises a report that is refused, and calls matches items that both have encoded."""
+    card = str(adapter_card(adapter.config, "me/found"))
+    assert "that nobody had paired" in card
+    assert "both have encoded" not in card
+    assert "adapter.report()" not in card
+    assert "no true pair was known" in card
 
 
 def test_the_found_pairs_can_be_looked_at(adapter):
