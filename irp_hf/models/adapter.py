@@ -157,7 +157,7 @@ class IRPAdapter(TranslatingModel):
         3,000 of them as its anchors (docs/many.md).
 
         `source_background (n, d_X)` and `target_background (m, d_Y)` are rows of other items, in no correspondence with each
-        other: a thousand or more a side, of the same domain as the pairs, do for ten pairs what a thousand more pairs would
+        other: a thousand or more a side, of the same domain as the pairs, often do for ten pairs what a hundred more would
         (docs/few-pairs.md). They are matched, and take part in the fit, where the pairs, held out, surely gain by it; else a
         `FitWarning` tells. Of more than 20,000 a sample is taken. Score, confidence and report are of the pairs alone.
 
