@@ -26,7 +26,7 @@ from irp_hf.maths.unpaired.csls import mutual
 from irp_hf.maths.unpaired.discovery import AGREE, DIMENSIONS, Discovered, discover
 from irp_hf.maths.unpaired.matching import Matcher
 from irp_hf.maths.unpaired.pseudo_pairs import PseudoPairs
-from irp_hf.maths.unpaired.side import Side
+from irp_hf.maths.unpaired.side import Side, participation
 from irp_hf.models.background import drawn_rows
 from irp_hf.models.backing import check_options
 from irp_hf.models.fitting import Fitted, finished, fixed_names, of_choice
@@ -129,13 +129,6 @@ def _refuse_narrow(rows: Tensor, name: str) -> None:
     if spread < LEAST_SPREAD:
         expected = f"rows that spread in {LEAST_SPREAD:.0f} directions or more (participation ratio of their spectrum)"
         raise refusal(name, expected, f"{spread:.1f}", ADVICE, DiscoveryError)
-
-
-def participation(rows: Tensor) -> float:
-    """In how many directions `rows (n, d)` spread about their mean: (tr C)² / tr C² of their covariance C."""
-    centred = (rows - rows.mean(0)).double()
-    gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
-    return float(gram.trace().square() / gram.square().sum().clamp(min=torch.finfo(gram.dtype).tiny))
 
 
 def _pairs_of(found: Discovered, source: Side, target: Side) -> tuple[tuple[Tensor, Tensor], Tensor]:

@@ -147,7 +147,7 @@ class PairSums:
             bar.update()
         self.asked, self.head, self.judging = what, head, numbers[judging.cpu()]
         self.names, self.widths = (source.name, target.name), (source.width, target.width)
-        self.source_anchors, self.target_anchors = x[judging].float(), y[judging.to(y.device)].float()
+        self.source_anchors, self.target_anchors = x[judging].float(), y[judging].float()
         self.sums, self.look = Sums(plan), Look(x, y)
         self.against: tuple[Doubt, ...] = ()
         self.parts: tuple[str, ...] = ()  # digests of what was added

@@ -202,6 +202,26 @@ class Solved(ABC):
         return partial(self.leave_fold_out, folds)
 
 
+class SolvedOnce(Solved):
+    """A map whose rows were held out while it was made, by folds of its own: nothing is left out anew."""
+
+    def __init__(self, folded: Folded, directions: Tensor) -> None:
+        """`directions (k, d_Y)` are those of the rows, held out."""
+        self.folded, self.directions = folded, directions
+
+    def fold(self) -> Folded:
+        """As `Solved` has it; so the others."""
+        return self.folded
+
+    def leave_one_out(self) -> Tensor:
+        """As they were held out."""
+        return self.directions
+
+    def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
+        """Likewise."""
+        return self.directions
+
+
 class SolvedPath(Solved):
     """`Solved` by a decomposition."""
 

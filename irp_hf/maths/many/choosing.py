@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
 from torch import Tensor
 
 from irp_hf.maths.climbing import Candidate, Trial, TuningResult, less_smooth, mean_cosine
-from irp_hf.maths.inverses.base import Folded, KernelMap, LinearMap
-from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse, Solved
+from irp_hf.maths.inverses.base import KernelMap, LinearMap
+from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse, SolvedOnce
 from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPath
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.metrics import Labels
@@ -34,26 +33,6 @@ def select_from(sums: Sums, labels: Labels | None = None) -> list[Choice]:
     return by_rank(choices, judges, objective)
 
 
-class FromSums(Solved):
-    """A map from sums over all pairs, and what the one without the judges makes of them."""
-
-    def __init__(self, folded: Folded, directions: Tensor) -> None:
-        """`directions (j, d_Y)` are those of the judges, held out."""
-        self.folded, self.directions = folded, directions
-
-    def fold(self) -> Folded:
-        """As `Solved` has it; so the others."""
-        return self.folded
-
-    def leave_one_out(self) -> Tensor:
-        """All of them at once."""
-        return self.directions
-
-    def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
-        """Likewise."""
-        return self.directions
-
-
 def _tune_kernel(sums: Sums) -> TuningResult:
     """λ by the judges: one candidate."""
     plan, judges, given = sums.plan, sums.plan.judges, sums.plan.request.given
@@ -66,7 +45,7 @@ def _tune_kernel(sums: Sums) -> TuningResult:
     def inverse(ridge: float) -> KernelInverse:
         return KernelInverse(plan.gamma, ridge, len(plan.landmarks), given.seed, plan.lift)
 
-    solved = FromSums(folded, directions)
+    solved = SolvedOnce(folded, directions)
     chosen = Candidate(inverse(best), cosine, directions, judges.target_rows, solved)
     return TuningResult([chosen], [Trial(inverse(ridge), value) for ridge, value in rest])
 
@@ -99,7 +78,7 @@ def _tune_whitened(sums: Sums) -> TuningResult:
     def solved(one: Candidate) -> Candidate:
         inverse = cast(WhitenedInverse, one.inverse)
         folded = LinearMap(path.directions(path.source.vectors, inverse.balance, inverse.ridge))
-        return one._replace(solved=FromSums(folded, one.directions))
+        return one._replace(solved=SolvedOnce(folded, one.directions))
 
     return TuningResult([solved(one) for one in candidates], trials)
 

@@ -18,7 +18,7 @@ from irp_hf.maths.climbing import climb, grid_of, mean_cosine
 from irp_hf.maths.folds import FEW_FOLDS, gathered
 from irp_hf.maths.inverses import KernelInverse, RigidInverse, WhitenedInverse
 from irp_hf.maths.inverses.base import Folded, Inverse, LinearMap
-from irp_hf.maths.inverses.kernel import Solved
+from irp_hf.maths.inverses.kernel import Solved, SolvedOnce
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, others
 from irp_hf.maths.projection import denormalize
@@ -72,26 +72,6 @@ class BackedChoice(Choice):
     def kept(self) -> Choice:
         """The map itself is kept: nothing else makes it again."""
         return replace(self, directions=self.directions[:0])
-
-
-class Whole(Solved):
-    """A map over all pairs and pseudo-pairs."""
-
-    def __init__(self, folded: Folded, directions: Tensor) -> None:
-        """`directions (k, d_Y)` are those of the pairs, out of fold."""
-        self.folded, self.directions = folded, directions
-
-    def fold(self) -> Folded:
-        """As `Solved` has it; so the others."""
-        return self.folded
-
-    def leave_one_out(self) -> Tensor:
-        """By the folds that there are."""
-        return self.directions
-
-    def leave_fold_out(self, folds: Sequence[Tensor]) -> Tensor:
-        """Likewise."""
-        return self.directions
 
 
 class Setting(NamedTuple):
@@ -238,7 +218,7 @@ class Backed:
             translated=translated,
             by_folds=ByFolds(lambda: (translated, rows)),
             stretch=found[-1][1],
-            solved=Whole(found[-1][0], directions),
+            solved=SolvedOnce(found[-1][0], directions),
             background=(len(self.background.source), len(self.background.target)),
             weight=setting.weight,
         )

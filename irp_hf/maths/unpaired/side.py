@@ -35,3 +35,10 @@ class Side:
 
     def __len__(self) -> int:
         return len(self.low)
+
+
+def participation(rows: Tensor) -> float:
+    """In how many directions `rows (n, d)` spread about their mean: (tr C)² / tr C² of their covariance C."""
+    centred = (rows - rows.mean(0)).double()
+    gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
+    return float(gram.trace().square() / gram.square().sum().clamp(min=torch.finfo(gram.dtype).tiny))
