@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -171,6 +172,7 @@ def compare_fits(title: str, source: torch.Tensor, target: torch.Tensor) -> None
         "one eigh": lambda: torch.linalg.eigh(similar),
         "scipy orthogonal_procrustes": lambda: orthogonal_procrustes(*wide),
         "scikit-learn RidgeCV, 15 λ by leave-one-out": lambda: RidgeCV(alphas=np.logspace(-12, 2, 15)).fit(x, y),
+        **latentis_sgd(source, target),
         "select, kernel": lambda: select(Pairs(source, target), ("kernel",))[0].fold(pairs),
         "select, whitened": lambda: select(Pairs(source, target), ("whitened",))[0].fold(pairs),
         "select, auto": lambda: select(Pairs(source, target))[0].fold(pairs),
@@ -178,6 +180,15 @@ def compare_fits(title: str, source: torch.Tensor, target: torch.Tensor) -> None
         "from_anchors, auto": lambda: IRPAdapter.from_anchors(source, target),
     }
     show(title, interleaved(contest, rounds=5), "one eigh")
+
+
+def latentis_sgd(source: torch.Tensor, target: torch.Tensor) -> Contest:
+    """The affine map that `latentis` trains, at its own defaults, where it is installed (requirements-peers.txt)."""
+    if importlib.util.find_spec("latentis") is None:
+        return {}
+    from latentis.transform.translate.functional import sgd_affine_align_state
+
+    return {"latentis, affine by 300 steps of SGD": lambda: sgd_affine_align_state(source, target, random_seed=0)}
 
 
 # Peak of the process's own pages; pages of a mapped file are the system's to give and to take.

@@ -24,13 +24,14 @@ from irp_hf.maths.metrics import neighbors_kept
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, denormalize
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.rigid import MANY, rotated_left_out, rotation
+from irp_hf.maths.rigid import rotated_left_out, rotation
 from irp_hf.maths.tuning_kernel import sample_of, sampled
 
 SHARES = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 START = 0.25
 WORTH = 0.01  # of what is missing to a cosine of 1: so much is given up where the cosine is what counts
 SURE = 2.0  # standard errors by which it must gain something
+QUICK = 400  # rows, or dimensions, up to which ten rotations cost a third of a fit at most
 Score = Callable[[Tensor], Tensor]
 """What is to be as large as can be `(n,)` of translations `(n, d_Y)`."""
 
@@ -163,10 +164,11 @@ def _scores(true: Tensor, pools: Sequence[Tensor], groups: Tensor | None) -> tup
 def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) -> Tensor:
     """What the rigid part gives for all rows out of fold, `(k, d_Y)`, each with the length that it has at this lift.
 
-    Few folds are quick, and make it look a little worse than it is: where it may be all that counts, and of few rows, there are
-    as many as for other inverses.
+    Few folds are quick, and make it look worse than it is: where it may be all that counts, and of few rows or narrow ones,
+    which are quick anyway, there are as many as for other inverses.
     """
-    count = NUM_FOLDS if objective == "retrieval" or len(pairs) <= MANY else FEW_FOLDS
+    narrowest = min(*pairs.source.shape, pairs.target.shape[1])
+    count = NUM_FOLDS if objective == "retrieval" or narrowest <= QUICK else FEW_FOLDS
     turned = turned_by_folds(pairs, count, seed)
     return turned * lengths(pairs, lift)[:, None] if lift else turned
 

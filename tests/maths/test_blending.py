@@ -51,6 +51,13 @@ def test_the_share_is_judged_out_of_fold(lift):
     assert cosines(kept, pairs.target_rows).mean() < cosines(seen, pairs.target_rows).mean() - 0.1
 
 
+def test_the_score_of_a_rotation_is_that_of_new_vectors():
+    """If it fails, a rotation alone looks worse beside other inverses than it is: too few folds rotate by too few anchors."""
+    x, y = rotated(k=3400, d=300, noise=1.0)
+    adapter = IRPAdapter.from_anchors(x[:400], y[:400], method="rigid")
+    assert adapter.config.score == pytest.approx(float(cosines(adapter.translate(x[400:]), y[400:]).mean()), abs=0.02)
+
+
 def test_cosines_of_sums_are_those_of_the_vectors():
     """If it fails, the cosine pays another price than what is weighed against what a share gains."""
     generator = torch.Generator().manual_seed(0)
