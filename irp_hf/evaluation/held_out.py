@@ -16,7 +16,7 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap, share
-from irp_hf.evaluation.measures import among, told_by
+from irp_hf.evaluation.measures import FEW, among, told_by
 from irp_hf.evaluation.printed import wrapped
 from irp_hf.maths.confidence import calibrate, error_at
 from irp_hf.maths.folds import NUM_FOLDS
@@ -117,8 +117,10 @@ class Reliability:
         ]
 
     @own_arithmetic()
-    def rank_correlation(self) -> float:
-        """Spearman's ρ; 0 where either side is constant."""
+    def rank_correlation(self) -> float | None:
+        """Spearman's ρ; 0 where either side is constant, None of rows so few that it may be anything."""
+        if len(self.true if self.groups is None else set(self.groups)) < FEW:
+            return None
         sides = (torch.tensor(side, dtype=torch.float64, device="cpu") for side in (self.expected, self.true))
         ranks = torch.stack(list(map(_ranks, sides)))
         centred = ranks - ranks.mean(1, keepdim=True)
@@ -217,9 +219,9 @@ def out_of_fold(pairs: Pairs, fit: Callable[[Tensor, Tensor], Translator], folds
     return translated
 
 
-def other_folds(num_groups: int) -> str:
-    """What a fit of `out_of_fold` was made on, in words, where so many groups of rows can be held out: no fold is empty."""
-    count = min(NUM_FOLDS, num_groups)
+def other_folds(num_groups: int, num_folds: int = NUM_FOLDS) -> str:
+    """What a fit without one of `num_folds` was made on, in words, where so many groups of rows can be held out."""
+    count = min(num_folds, num_groups)  # no fold is empty
     return "the other of 2 folds" if count == 2 else f"the other {count - 1} of {count} folds"
 
 

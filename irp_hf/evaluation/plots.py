@@ -178,8 +178,9 @@ def _learning_curve(axes: Axes, curve: Sequence[CurvePoint], method: str) -> Non
 
 def _reliability(axes: Axes, reliability: Reliability, method: str) -> None:
     """Vectors grouped by their expected cosine, against the cosine that came true."""
-    correlation = number(reliability.rank_correlation())
-    title(axes, "Is the confidence right?", f"{method}, rank correlation {correlation}")
+    correlation = reliability.rank_correlation()
+    known = "" if correlation is None else f", rank correlation {number(correlation)}"
+    title(axes, "Is the confidence right?", f"{method}{known}")
     bins = reliability.bins()
     ends = [value for expected, true in bins for value in (expected, true.low, true.high)]
     margin = 0.08 * (max(ends) - min(ends)) or 0.01

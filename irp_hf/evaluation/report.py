@@ -96,25 +96,32 @@ class Backing:
     """The objective of the pairs, each translated by a fit that had the unpaired rows, and neither it nor its fold."""
     alone: float
     """What the pairs reach without them, out of fold."""
-    measured: bool = True
-    """Whether the report measures that fit; of an adapter that was loaded, what is there are the pairs."""
+    measured: tuple[str, ...] = ()
+    """Methods, as their rows are called, that were measured with these rows; of an adapter that was loaded none is."""
+    folds: int = 0
+    """Out of how many folds of the pairs; 0 where none was measured."""
 
     def checks(self) -> list[Check]:
         """Whether what was read can be true."""
         return [
             *(at_least(f"backing.{name}", getattr(self, name), 1) for name in ("source", "target")),
             *(within(f"backing.{name}", getattr(self, name), -1, 1) for name in ("score", "alone")),
+            at_least("backing.folds", self.folds, 2 if self.measured else 0),
         ]
 
     def words(self, objective: str) -> str:
-        """A sentence or two of the caption."""
+        """Some sentences of the caption."""
         short = MEASURES[objective].short
         text = (
             f"{self.source:,} rows of the source and {self.target:,} of the target that have no partner stand behind them: "
             f"{short} is {number(self.score)} out of fold with these, and {number(self.alone)} with the pairs alone. "
         )
         if self.measured:
-            return text
+            had = " and ".join(self.measured)
+            return (
+                f"{text}{had} had them, matched anew for every fit on {other_folds(self.folds, self.folds)}; whatever else is "
+                "shown had the pairs alone. "
+            )
         return f"{text}Unpaired rows are not stored: what is measured here are fits on the pairs alone. "
 
 
@@ -221,12 +228,13 @@ class Report(Printed):
         """What was compared, and how."""
         groups = self.num_anchors if self.shared is None else self.shared.groups
         few = told_by(self.num_anchors)
+        backed = self.backing is not None and self.backing.measured
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
             f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
             f"{self.backing.words(self.objective) if self.backing else ''}"
-            f"Every anchor was translated by a fit on {other_folds(groups)}"
+            f"{'Without unpaired rows, every' if backed else 'Every'} anchor was translated by a fit on {other_folds(groups)}"
             f"{'; for MRR it is sought in its own fold, which that fit never had' if self._ranked() else ''}; ± is half the "
             f"95 % interval.{few and f' {few}'}"
         )
@@ -291,7 +299,7 @@ class Report(Printed):
             given=bool(self.method_given),
             of_index=self.index is not None,
             by_clusters=self.folds == "clusters",
-            backed=None if self.backing is None else self.backing.measured,
+            backed=None if self.backing is None else bool(self.backing.measured),
         )
 
     def _methods(self) -> Table:
@@ -315,8 +323,9 @@ class Report(Printed):
 
 def _confidence(reliability: Reliability) -> str:
     expected, true = (number(sum(side) / len(side)) for side in (reliability.expected, reliability.true))
-    correlation = number(reliability.rank_correlation())
-    text = f"Expected cosine {expected} on average, true {true}; rank correlation {correlation}."
+    text = f"Expected cosine {expected} on average, true {true}"
+    correlation = reliability.rank_correlation()
+    text += "." if correlation is None else f"; rank correlation {number(correlation)}."
     if reliability.coverage is None:
         return text
     held = f"held for {reliability.coverage} of the anchors that were left out of such a fit"

@@ -105,6 +105,8 @@ class Choice:
     """The solution behind a kernel inverse, or behind sums over many pairs."""
     refits: ClassVar[bool] = True
     """Whether the settings and any pairs make the map anew, without what else it was fitted on."""
+    num_folds: int = NUM_FOLDS
+    """Of the pairs, out of which `by_folds` comes; no more than there are independent pairs."""
 
     @property
     def runner_up(self) -> Tried | None:

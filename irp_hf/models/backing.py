@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
+from irp_hf.data.progress import progress_bar
 from irp_hf.errors import FitWarning, refusal, warn
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
@@ -35,7 +37,8 @@ def with_background(
     """
     behind = Background.of(*background, pairs)
     before = behind.behind(pairs)
-    backed = select_backed(before, behind, methods, objective, given, labels)
+    bars = (partial(progress_bar, words, None) for words in ("Choosing the inverse", "Matching unpaired rows"))
+    backed = select_backed(before, behind, methods, objective, given, labels, *bars)
     best, without = backed[0].by_folds.found()[1], alone[0].by_folds.found()[1]
     if is_ahead(best, without, pairs.labels, SURE):
         known = {choice.method for choice in backed}

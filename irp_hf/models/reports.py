@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def make_report(
         method_given=method_given,
         of_pairs=of_pairs,
         folds=config.folds,
-        backing=_backing(config, chosen),
+        backing=_backing(config, [chosen, *others]),
     )
 
 
@@ -119,12 +119,14 @@ def _index_question(index_size: Any, gallery: Any, config: IRPConfig, num_anchor
     return check_index(index_size, gallery, config.target_size, num_anchors, config.source_size)
 
 
-def _backing(config: IRPConfig, chosen: Choice) -> Backing | None:
-    """What is known of unpaired rows behind the pairs, and whether the `chosen` fit had them."""
+def _backing(config: IRPConfig, choices: Sequence[Choice]) -> Backing | None:
+    """What is known of unpaired rows behind the pairs, and which of the `choices` had them."""
     if config.background is None or config.score is None:
         return None
     sizes = config.background["source"], config.background["target"]
-    return Backing(*sizes, config.score, config.background["alone"], measured=not chosen.refits)
+    had = [choice for choice in choices if not choice.refits]
+    titles, folds = tuple(choice.inverse.title for choice in had), max((choice.num_folds for choice in had), default=0)
+    return Backing(*sizes, config.score, config.background["alone"], titles, folds)
 
 
 def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:

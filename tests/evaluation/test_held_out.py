@@ -333,7 +333,17 @@ def test_reliability_groups_by_what_was_expected():
     assert exact.rank_correlation() == pytest.approx(1)
     wrong = Reliability(exact.expected, tuple((1 - expected).tolist()))
     assert wrong.rank_correlation() == pytest.approx(-1)
-    assert Reliability((0.5, 0.5), (0.1, 0.2)).rank_correlation() == 0
+    assert Reliability((0.5,) * 20, tuple(expected[:20].tolist())).rank_correlation() == 0
+
+
+def test_of_few_rows_no_rank_correlation_is_told():
+    """A report of eight anchors says -1.000 of confidences that are right in the mean, or 1.000 of wrong ones."""
+    rising = tuple(range(60))
+    few, many = (tuple(value / 100 for value in rising[:count]) for count in (19, 20))
+    assert Reliability(few, few).rank_correlation() is None
+    assert Reliability(many, many).rank_correlation() == pytest.approx(1)
+    copies = tuple(value % 19 for value in rising)
+    assert Reliability(*([value / 100 for value in rising],) * 2, groups=copies).rank_correlation() is None
 
 
 def test_rank_correlation_is_scipys():

@@ -1,5 +1,6 @@
 """Adapters of few pairs with unpaired rows behind them: what they gain, what is kept, and what is refused or said."""
 
+import io
 import warnings
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_the_same_rows_give_the_same_adapter(adapter):
     assert torch.equal(adapter.coefficients, fit().coefficients)
 
 
+class Terminal(io.StringIO):
+    """What was written to it, as to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_matching_shows_how_far_it_is(monkeypatch):
+    """If it fails, a fit stands still for half a minute, and nobody knows whether it ends."""
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    fit()
+    assert says(shown.getvalue(), "Matching unpaired rows", "/6 [")
+
+
 def test_the_report_is_of_the_pairs_alone(adapter):
     """If it fails, a report counts matched rows as if somebody had paired them, or measures a fit that had the pairs."""
     report = adapter.report(progress=False)
@@ -75,12 +91,18 @@ def test_the_report_is_of_the_pairs_alone(adapter):
     assert report.rows[0].evaluation.num_rows == 8
     assert report.score == adapter.config.score
     assert report.backing is not None
-    assert report.backing.measured
+    assert (report.backing.measured, report.backing.folds) == (("kernel",), 5)
     assert report.learning_curve == ()
     assert report.unlike is None
     assert says(" ".join(str(report).split()), "200 rows of the source and 200 of the target", "with the pairs alone")
     assert says(" ".join(str(report).split()), "by folds of the anchors, of which none had a part in what was matched")
+    assert says(
+        " ".join(str(report).split()),
+        "kernel had them, matched anew for every fit on the other 4 of 5 folds",
+        "Without unpaired rows, every anchor was translated by a fit on the other 7 of 8 folds",
+    )
     assert "by leave-one-out" not in str(report)
+    assert "rank correlation" not in str(report)
     assert Report.from_dict(report.to_dict()) == report
     with pytest.raises(InputError, match="index_size: expected an adapter of pairs alone"):
         adapter.report(index_size=100, progress=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ from irp_hf.maths.unpaired.matching import Matcher
 from irp_hf.maths.unpaired.pseudo_pairs import PseudoPairs
 from irp_hf.maths.unpaired.sums import KernelSums, Part
 
+Item = TypeVar("Item")
+Steps: TypeAlias = Callable[[Sequence[Item]], Iterable[Item]]
+"""Goes through items, and may show how far it is."""
 METHODS = ("kernel", "whitened", "rigid")  # that weighted sums serve
 LEAST_PAIRS = 6  # independent ones: of fewer no fold says anything
 FEW = (
@@ -117,12 +120,12 @@ class Backed:
         self._sums: dict[float, KernelSums] = {}
 
     @classmethod
-    def matched(cls, pairs: Pairs, background: Background, given: Given) -> Backed:
-        """By the pairs, anew without each fold of them."""
+    def matched(cls, pairs: Pairs, background: Background, given: Given, steps: Steps[Tensor] = iter) -> Backed:
+        """By the pairs, anew without each fold of them; `steps` goes through the folds, and may show how far it is."""
         independent = len(pairs.labels.unique())
         folds = pairs.folds(FOLDS if independent < MANY else FEW_FOLDS, given.seed)
         (source, target), rotations, found = background.sides, [], []
-        for number, kept in enumerate(kept_rows(folds, len(pairs))):
+        for number, kept in enumerate(steps(kept_rows(folds, len(pairs)))):
             rows, true = pairs.source_rows[kept].to(source.low), pairs.target_rows[kept].to(target.low)
             matcher = Matcher(source, target, (source.enter(rows), target.enter(true)), given.seed)
             rotations.append(matcher.by_pairs())
@@ -221,6 +224,7 @@ class Backed:
             solved=SolvedOnce(found[-1][0], directions),
             background=(len(self.background.source), len(self.background.target)),
             weight=setting.weight,
+            num_folds=len(self.folds),
         )
 
     def _stretch(self, folded: Folded, restoration: float) -> Stretch:
@@ -236,10 +240,15 @@ def select_backed(
     objective: Objective,
     given: Given,
     labels: Labels | None,
-    steps: Callable[[Sequence[str]], Iterable[str]] = iter,
+    steps: Steps[str] = iter,
+    matching: Steps[Tensor] = iter,
 ) -> list[Choice]:
-    """The choices on `pairs` that stand before a background, best first; of methods that no sums serve, none."""
-    backed = Backed.matched(pairs, background, given)
+    """The choices on `pairs` that stand before a background, best first; of methods that no sums serve, none.
+
+    `matching` goes through the folds, whose matches take most of the time, and `steps` through the methods: either may show how
+    far it is.
+    """
+    backed = Backed.matched(pairs, background, given, matching)
     score = objective_score(objective, pairs, labels, backed.folds)
     served = [method for method in methods if method in METHODS]
     served = served[:1] if backed.few else served  # of which a few pairs cannot tell which is best
