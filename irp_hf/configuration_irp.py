@@ -25,11 +25,12 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted", "folds", "rigid", "background", "discovered"),
+    *("kept", "unlifted", "folds", "rigid", "background", "discovered", "num_background"),
 )
 KEPT = ("source", "target")
 BACKGROUND = ["alone", "source", "target", "weight"]  # as files hold them: the checksum tells orders apart
-DISCOVERED = ["agreement", "source", "starts", "target"]  # likewise
+DISCOVERED = ["agreement", "pairs", "source", "starts", "target"]  # likewise
+PAIRS = "pairs"  # how many the adapter holds by their numbers, which the first that were discovered did not
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
 # Sizes that what was saved before the confidence had them has not.
 JUDGED = ("num_errors", "typical_rank", "typical_kinds")
@@ -80,15 +81,19 @@ def check_background(values: Any) -> None:
     check_number("background alone", values["alone"], -SCORE, SCORE, advice="Save the model again.")
 
 
-def check_discovered(values: Any) -> None:
-    """Raise `InputError` for what no fit without pairs would record."""
+def check_discovered(values: Any, num_anchors: int) -> None:
+    """Raise `InputError` for what no fit without pairs would record, where each of so many anchors is a pair."""
     if values is None:
         return
-    if not isinstance(values, dict) or list(values) != DISCOVERED:
+    if not isinstance(values, dict) or list(values) not in (DISCOVERED, [name for name in DISCOVERED if name != PAIRS]):
         raise refusal("discovered", f"a dictionary of {', '.join(DISCOVERED)}", shown(values), "Save the model again.")
     check_number("discovered agreement", values["agreement"], -SCORE, SCORE, advice="Save the model again.")
-    for name in DISCOVERED[1:]:
+    for name in list(values)[1:]:
         check_count(f"discovered {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
+    if values.get(PAIRS, num_anchors) != num_anchors:
+        raise refusal(
+            "discovered pairs", f"{num_anchors}, as many as anchors", f"{values[PAIRS]}", "Save the model again."
+        )
 
 
 @contextmanager
@@ -180,6 +185,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
         kept: where the anchors are some of the many pairs that an adapter was fitted on: digests of the `source` and the
             `target` of these, which `rows` of which `anchor_set` they are, where it is known, and the `drawing`: how many pairs
             there were and which rows of them these are; else None.
+        num_background: how many unpaired rows stand beside the anchors; None where there are none.
         canary: a few of the anchors' items, `rows` and `texts` or `pictures`, by which the encoder is known again; or None.
         checksum_version: 2 where the checksum covers the records and the canary as well, None where the tensors alone.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.
@@ -194,6 +200,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
     anchor_set: dict[str, Any] | None = None
     encoder: dict[str, Any] | None = None
     kept: dict[str, Any] | None = None
+    num_background: int | None = None
     canary: dict[str, Any] | None = None
     checksum_version: int | None = None
     weights_sha256: str | None = None
@@ -206,6 +213,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
     def validate_encoder(self) -> None:
         """Raise `InputError` for a record of an encoder that no save would write."""
         EncoderRecord.from_dict(self.encoder, "encoder")
+        if self.num_background is not None:
+            check_count("num_background", self.num_background, 1, MOST, "Save the model again.")
         check_canary("canary", self.canary, self.num_anchors)
 
 
@@ -235,7 +244,8 @@ class IRPConfig(AnchoredConfig):
         background: where unpaired rows had a part in the fit: how many of the `source` and of the `target`, the `weight` of a
             pseudo-pair as a share of a pair, and the objective that the pairs `alone` reach out of fold; else None.
         discovered: where there was no pair: the `agreement` of starts which rows belong together, how many `starts` there were,
-            and how many rows of the `source` and of the `target`; the anchors are then rows that match. Else None.
+            how many rows of the `source` and of the `target`, and how many `pairs` of them are kept by their numbers: the
+            anchors are then rows that match. Else None.
         unlifted: True where there is a lift and the confidence looks for the nearest anchor without it; else None.
         anchor_fingerprint: fingerprint of the anchor set of both sides; None if it is not known.
         anchor_set: where that anchor set lies, as in `AnchoredSpaceConfig`.
@@ -294,7 +304,7 @@ class IRPConfig(AnchoredConfig):
         if self.num_pairs is not None:
             check_count("num_pairs", self.num_pairs, self.num_anchors, MOST_PAIRS, "Save the model again.")
         check_background(self.background)
-        check_discovered(self.discovered)
+        check_discovered(self.discovered, self.num_anchors)
         check_canary("source_canary", self.source_canary, self.num_anchors)
         check_canary("target_canary", self.target_canary, self.num_anchors)
 

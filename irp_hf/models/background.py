@@ -1,62 +1,127 @@
-"""Unpaired rows as users hand them in: looked at, sampled, and without what would tell a fit what it is judged by."""
+"""Unpaired rows as users hand them in: looked at, sampled, and without what would tell a fit what it is judged by.
+
+A space keeps its own in half precision, seen from the anchors' mean and in their mean scale: then no row is too large or too
+small for it, whatever the encoder's units are, and each is off by some 3e-4 of the mean scale at most.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
+from irp_hf.maths.projection import Statistics, statistics
 from irp_hf.maths.unpaired.background import LEAST, MOST, distinct_from
 from irp_hf.models.many import check_sampled
 
 NAMES = ("source_background", "target_background")
+APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
+HALF = float(torch.finfo(torch.float16).max)
+
+
+class Unpaired(NamedTuple):
+    """Rows of one side that have no partner, none of them twice."""
+
+    rows: Tensor
+    """Shape (n, d), float32."""
+    numbers: Tensor
+    """Which of the rows that were given they are, shape (n,), on the CPU."""
 
 
 def read_background(
-    source: Any, target: Any, anchors: tuple[Tensor, Tensor], seed: int
+    source: Any, target: Any, anchors: tuple[Tensor, Tensor], seed: int, names: tuple[str, str] = NAMES
 ) -> tuple[Tensor, Tensor] | None:
     """Unpaired rows of both sides, `(n, d_X)` and `(m, d_Y)`, beside `anchors (k, d_X)` and `(k, d_Y)`; None where none came.
 
     Of many rows a seeded sample; none of them is there twice, and none is an anchor. Raises `InputError` for rows of one side
-    alone, for such as cannot be rows of that side, and where too few are left.
+    alone, for such as cannot be rows of that side, and where too few are left. It calls them by these `names`.
     """
     given = source, target
     if all(rows is None for rows in given):
         return None
-    for rows, name, other in zip(given, NAMES, NAMES[::-1], strict=True):
+    for rows, name, other in zip(given, names, names[::-1], strict=True):
         if rows is None:
             advice = f"Give {name}, unpaired rows of that side, too, or leave both out."
             raise refusal(name, f"rows, since there are some in {other}", "None", advice)
     widths = [side.shape[1] for side in anchors]
     read = [
-        Rows(rows, name, width, other, advice="Encode them with the encoder of the anchors of that side.")
+        _rows(rows, name, width, other)
         for rows, name, width, other in zip(
-            given, NAMES, widths, (("target", widths[1]), ("source", widths[0])), strict=True
+            given, names, widths, (("target", widths[1]), ("source", widths[0])), strict=True
         )
     ]
     sides = zip(read, anchors, (seed, seed + 1), strict=True)
-    first, second = (_usable(rows, side, draw) for rows, side, draw in sides)
+    first, second = (_usable(rows, side, drawn(rows.num_rows, draw)).rows for rows, side, draw in sides)
     return first, second
 
 
-def _usable(rows: Rows, anchors: Tensor, seed: int) -> Tensor:
-    sample = drawn_rows(rows, seed)[0].to(anchors.device)
-    kept = sample[distinct_from(sample, anchors)]
-    if len(kept) < LEAST:
-        got = f"{len(kept):,} of {rows.num_rows:,} rows, the others being copies of these or of anchors"
-        advice = "Give rows of other items, a thousand or more, or leave both backgrounds out."
-        raise refusal(rows.name, f"at least {LEAST} different rows that are no anchors", got, advice)
-    return kept
+def beside(background: Any, anchors: Tensor) -> Unpaired:
+    """What a space of `anchors (k, d)` keeps of its `background`: distinct rows that are no anchors, in their order.
 
-
-def drawn_rows(rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
-    """All rows in a seeded order, or of more than `MOST` so many of them, `(n, d)`, and their numbers `(n,)`.
-
-    Raises `InputError` where a value is not finite.
+    Of many rows it is a sample, always the same. Raises `InputError` as `read_background` does.
     """
+    rows = _rows(background, "background", anchors.shape[1])
+    return _usable(rows, anchors, drawn(rows.num_rows, seed=0).sort().values)
+
+
+def _rows(background: Any, name: str, width: int, other: tuple[str, int] | None = None) -> Rows:
+    return Rows(background, name, width, other, advice="Encode them with the encoder of the anchors of that side.")
+
+
+def _usable(rows: Rows, anchors: Tensor, numbers: Tensor) -> Unpaired:
+    _refuse_few(rows.num_rows, rows.num_rows, rows.name)
+    sample = taken(rows, numbers).to(anchors.device)
+    _refuse_other_size(sample, anchors, rows.name)
+    kept = distinct_from(sample, anchors)
+    _refuse_few(len(kept), rows.num_rows, rows.name)
+    return Unpaired(sample[kept], numbers[kept.cpu()])
+
+
+def _refuse_few(left: int, given: int, name: str) -> None:
+    if left < LEAST:
+        others = ", the others being copies of these or of anchors" if left < given else ""
+        advice = "Give rows of other items, a thousand or more, or no background at all."
+        expected = f"at least {LEAST} different rows that are no anchors"
+        raise refusal(name, expected, f"{left:,} of {given:,} rows{others}", advice)
+
+
+def _refuse_other_size(rows: Tensor, anchors: Tensor, name: str) -> None:
+    """Raise `InputError` for `rows (n, d)` in other units than `anchors (k, d)`, beside which they would all look alike."""
+    own, theirs = (float(statistics(side.double()).scale) for side in (rows, anchors))
+    if not theirs / APART <= own <= theirs * APART:
+        expected = f"rows that spread about as far as the anchors, whose mean scale is {theirs:.3g}"
+        raise refusal(name, expected, f"{own:.3g}", "Encode them exactly as the anchors: unit length or not, say.")
+
+
+def taken(rows: Rows, numbers: Tensor) -> Tensor:
+    """The rows of these numbers `(n,)`, shape (n, d), float32; raises `InputError` where a value is not finite."""
+    return check_sampled(rows.take(numbers), rows, numbers, "rows").float()
+
+
+def drawn(count: int, seed: int) -> Tensor:
+    """The numbers of so many rows in a seeded order, or of more than `MOST` so many of them."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    drawn = torch.randperm(rows.num_rows, generator=generator, dtype=torch.int64, device="cpu")[:MOST]
-    return check_sampled(rows.take(drawn), rows, drawn).float(), drawn
+    return torch.randperm(count, generator=generator, dtype=torch.int64, device="cpu")[:MOST]
+
+
+def in_half(unpaired: Unpaired, stats: Statistics) -> Tensor:
+    """The rows `(n, d)` in half precision, about the mean and in the mean scale of `stats`.
+
+    Raises `InputError` for one that lies so far out that half precision cannot hold it.
+    """
+    seen = (unpaired.rows.double() - stats.mean) / stats.scale
+    far = (seen.abs().amax(1) > HALF).nonzero()[:1, 0].tolist()
+    for row in far:
+        expected = f"a row within {HALF:,.0f} mean scales of the anchors' mean"
+        got = f"one {float(seen[row].abs().max()):,.0f} away"
+        advice = "Drop that row, or encode it again."
+        raise refusal(f"Row {int(unpaired.numbers[row])} of background", expected, got, advice)
+    return seen.to(torch.float16)
+
+
+def from_half(kept: Tensor, stats: Statistics) -> Tensor:
+    """The rows `(n, d)` in the units of the encoder, float32, of those that a space has `kept`."""
+    return (kept.double() * stats.scale + stats.mean).float()

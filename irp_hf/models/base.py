@@ -1,4 +1,4 @@
-"""What both models share of `PreTrainedModel`: tensors that stay float32, saves that are whole, loads that are exact."""
+"""What both models share of `PreTrainedModel`: tensors that keep their dtype, saves that are whole, loads that are exact."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ class AnchoredModel(PreTrainedModel):
 
     config: AnchoredConfig
     main_input_name = "embeddings"
+    dtypes: Mapping[str, torch.dtype] = MappingProxyType({})
+    """Of the tensors that are no float32, by their names."""
     checksum_fields: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
     checksum_fields_if_set: tuple[str, ...] = ()
@@ -70,13 +73,18 @@ class AnchoredModel(PreTrainedModel):
         super().__init__(config)
         for name, shape in self.shapes(config).items():
             # The loader makes it on the device "meta", and then puts the tensors in.
-            self._set_tensor(name, torch.zeros(shape, dtype=torch.float32, device=torch.get_default_device()))
+            self._set_tensor(name, torch.zeros(shape, dtype=self.dtype_of(name), device=torch.get_default_device()))
         self.post_init()
 
     @classmethod
     def shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of a model of this configuration."""
         raise NotImplementedError
+
+    @classmethod
+    def dtype_of(cls, name: str) -> torch.dtype:
+        """The dtype in which a tensor is kept and saved."""
+        return cls.dtypes.get(name, torch.float32)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is ever initialised: every tensor comes from anchors or from a file."""
@@ -85,8 +93,9 @@ class AnchoredModel(PreTrainedModel):
         """Nothing either; transformers' own patches torch for all threads meanwhile."""
 
     def _set_tensor(self, name: str, value: Tensor) -> None:
-        """Store `value` as a frozen float32 parameter."""
-        self.register_parameter(name, nn.Parameter(value.detach().float().clone(), requires_grad=False))
+        """Store `value` as a frozen parameter of the dtype that this one has."""
+        kept = value.detach().to(self.dtype_of(name)).clone()
+        self.register_parameter(name, nn.Parameter(kept, requires_grad=False))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow moves to another device, but no cast: anchors in half precision would translate otherwise."""
@@ -150,8 +159,9 @@ class AnchoredModel(PreTrainedModel):
             digest.update(json.dumps(records, sort_keys=True).encode())
         with self.computing():
             for name, tensor in sorted(self.state_dict().items()):
-                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                digest.update(tensor.cpu().contiguous().numpy().data)
+                kept = tensor.to("cpu", self.dtype_of(name))  # transformers' loader widens what is half a float32
+                digest.update(f"{name} {tuple(kept.shape)} {kept.dtype}".encode())
+                digest.update(kept.contiguous().numpy().data)
         return digest.hexdigest()
 
     def save_pretrained(  # type: ignore[override]
@@ -253,8 +263,8 @@ class AnchoredModel(PreTrainedModel):
         """Load from a folder or the Hub, without a refit, bit for bit as it was saved.
 
         Takes the keywords of `PreTrainedModel.from_pretrained`: `revision`, `token`, `cache_dir`, `local_files_only`,
-        `device_map`, ... The tensors stay float32 whatever `dtype` is asked for, only safetensors are read, and no code that
-        lies beside them is run. What was fetched once loads without a connection.
+        `device_map`, ... The tensors keep their dtypes whatever `dtype` is asked for, only safetensors are read, and no code
+        that lies beside them is run. What was fetched once loads without a connection.
 
         Raises `DamagedFolderError` where a file is missing, truncated, altered or no safetensors file, before memory is taken
         for its tensors, `HubError` where the Hub does not give it, and `InputError` for a keyword that there is not.
@@ -290,7 +300,7 @@ class AnchoredModel(PreTrainedModel):
         options = {name: value for name, value in options.items() if value is not None and name not in NO_MATTER}
         try:
             if args or options:  # a device map, say
-                check_tensors(folder, where, cls.shapes(config))
+                check_tensors(folder, where, cls.shapes(config), cls.dtypes)
                 fixed = dict(dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True)
                 with LOADING.taken():
                     loaded: Any = super().from_pretrained(folder, *args, config=config, **options | fixed)
@@ -309,7 +319,7 @@ class AnchoredModel(PreTrainedModel):
             raise damaged(where, "tensors or a configuration that were changed since (the checksum differs)")
         if any(
             tensor.requires_grad for tensor in model.parameters()
-        ):  # transformers' loader, whose lie in the mapped file
+        ):  # transformers' loader, whose lie in the mapped file, and are all of one dtype
             for name, tensor in list(model.named_parameters()):
                 model._set_tensor(name, tensor)
         model._check_values(where)
@@ -336,7 +346,7 @@ class AnchoredModel(PreTrainedModel):
     @classmethod
     def _read(cls, folder: Path, where: str, config: AnchoredConfig) -> tuple[Self, dict[str, Any]]:
         """The model of the files in a folder, and what transformers would tell of its loading."""
-        tensors = read_tensors(folder, where, cls.shapes(config))
+        tensors = read_tensors(folder, where, cls.shapes(config), cls.dtypes)
         with torch.device("meta"):  # a matter of this thread
             model = cls(config)
         for name, tensor in tensors.items():

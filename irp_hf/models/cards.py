@@ -104,6 +104,7 @@ def space_card(config: AnchoredSpaceConfig, repo_id: str) -> ModelCard:
         facts=[
             *((name, cell) for name, cell in encoder_facts(encoder, config.hidden_size) if cell),
             *anchor_facts(config),
+            *_background_facts(config),
         ],
         pair=f"{literal(first)}, {literal(second)}",
         stitched=f"encoder={literal(first)}, head={literal(second)}",
@@ -115,10 +116,19 @@ def space_card(config: AnchoredSpaceConfig, repo_id: str) -> ModelCard:
         size=config.hidden_size,
         items=ITEMS[modality or "text"],
         item=EXAMPLES[modality or "text"],
+        background=f"{config.num_background:,}" if config.num_background else None,
         canary=num_kept(config.canary),
         citation=citation(),
     )
     return with_checksums(card)
+
+
+def _background_facts(config: AnchoredSpaceConfig) -> Facts:
+    """How many unpaired rows stand beside the anchors, and what they take."""
+    if config.num_background is None:
+        return []
+    size = config.num_background * (2 * config.hidden_size + 8) / 1e6  # half precision, and a number each
+    return [("background", f"{config.num_background:,} rows of other items, {max(size, 0.1):.1f} MB of the file")]
 
 
 def num_kept(*canaries: dict[str, Any] | None) -> int:

@@ -16,22 +16,22 @@ SMALLEST = 1e-15  # mean scale: the square of a row's norm must stay far inside 
 APART = 1e-6  # of the largest number: ten times the rounding of float32
 
 
-def check_anchors(anchors: Tensor, name: str = "embeddings") -> None:
-    """Raise `InputError` where `anchors (k, d)`, as they were given, cannot describe a space.
+def check_anchors(anchors: Tensor, name: str = "embeddings", what: str = "anchors") -> None:
+    """Raise `InputError` where `anchors (k, d)`, as they were given, cannot describe a space; `what` they are is said there.
 
     Those are fewer than two rows, all alike, tiny, or so far from 0 that float32, in which they are kept, cannot tell them
     apart.
     """
     if len(anchors) < 2:
-        raise refusal(name, "at least 2 anchors", "1", "Give some hundred to a few thousand.")
+        raise refusal(name, f"at least 2 {what}", "1", "Give some hundred to a few thousand.")
     spread, largest = (anchors.double() - anchors[0].double()).abs().max(), anchors.abs().max().double()
     if not spread:
         got = f"the same vector {len(anchors)} times"
-        raise refusal(name, "anchors that differ", got, "Check what the encoder was given.")
+        raise refusal(name, f"{what} that differ", got, "Check what the encoder was given.")
     if spread <= APART * largest:
         got = f"numbers of up to {float(largest):.3g} that differ by at most {float(spread):.3g}"
         advice = "Subtract one vector, the anchors' mean say, from the anchors and from all that is translated."
-        raise refusal(name, "anchors that float32, in which they are kept, can tell apart", got, advice)
+        raise refusal(name, f"{what} that float32, in which they are kept, can tell apart", got, advice)
     scale = float(statistics(anchors.double()).scale)
     if scale < SMALLEST:
         raise refusal(name, f"a mean scale of at least {SMALLEST:g}", f"{scale:.3g}", "Multiply them by a constant.")

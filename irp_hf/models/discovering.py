@@ -27,7 +27,7 @@ from irp_hf.maths.unpaired.discovery import AGREE, DIMENSIONS, Discovered, disco
 from irp_hf.maths.unpaired.matching import Matcher
 from irp_hf.maths.unpaired.pseudo_pairs import PseudoPairs
 from irp_hf.maths.unpaired.side import Side, participation
-from irp_hf.models.background import drawn_rows
+from irp_hf.models.background import drawn, taken
 from irp_hf.models.backing import check_options
 from irp_hf.models.fitting import Fitted, finished, fixed_names, of_choice
 
@@ -59,7 +59,8 @@ def read_unpaired(source: Any, target: Any, seed: int) -> list[tuple[Tensor, Ten
     """Of each side its different rows `(n, d)`, of many a sample, and their numbers; raises `InputError` for too few."""
     sides = []
     for rows, draw in zip((Rows(source, "source_rows"), Rows(target, "target_rows")), (seed, seed + 1), strict=True):
-        sample, numbers = drawn_rows(rows, draw)
+        numbers = drawn(rows.num_rows, draw)
+        sample = taken(rows, numbers)
         kept = distinct_from(sample, sample[:0])
         if len(kept) < LEAST_ROWS:
             got = f"{len(kept):,} of {rows.num_rows:,} rows"

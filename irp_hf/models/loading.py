@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from irp_hf.checkpoints.limits import CONFIG, LARGEST_CONFIG, WEIGHTS
-from irp_hf.checkpoints.stored import Entry, TensorFile, check_room, tensor_file
+from irp_hf.checkpoints.stored import DTYPES, Entry, TensorFile, check_room, tensor_file
 from irp_hf.configuration_irp import AnchoredConfig
+from irp_hf.data.wrong import dtype_name
 from irp_hf.disk.places import cannot_be_read
 from irp_hf.disk.plain import read_text
 from irp_hf.errors import (
@@ -58,18 +60,25 @@ def read_config(
     return config, unused
 
 
-def check_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise `DamagedFolderError` unless the tensors in `folder` have these names and shapes; none of them is read."""
-    with _tensors(folder, place, wanted):
+def check_tensors(
+    folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, torch.dtype]
+) -> None:
+    """Raise `DamagedFolderError` unless the tensors in `folder` have these names and shapes; none of them is read.
+
+    Those of which `dtypes` says nothing are float32.
+    """
+    with _tensors(folder, place, wanted, dtypes):
         pass
 
 
-def read_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The tensors of these names and shapes, float32, each in memory of its own.
+def read_tensors(
+    folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, torch.dtype]
+) -> dict[str, Tensor]:
+    """The tensors of these names and shapes, each in memory of its own; those of which `dtypes` says nothing are float32.
 
     Raises `DamagedFolderError` as `check_tensors` does, before memory is taken, and `InputError` where there is none.
     """
-    with _tensors(folder, place, wanted) as file:
+    with _tensors(folder, place, wanted, dtypes) as file:
         try:
             check_room(file.num_bytes)
             return {name: file.read(name) for name in wanted}
@@ -79,10 +88,12 @@ def read_tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]
 
 
 @contextmanager
-def _tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) -> Iterator[TensorFile]:
+def _tensors(
+    folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, torch.dtype]
+) -> Iterator[TensorFile]:
     try:
         with tensor_file(folder / WEIGHTS) as file:
-            _check_entries(place, file.entries, wanted)
+            _check_entries(place, file.entries, wanted, dtypes)
             yield file
     except IRPError:
         raise
@@ -92,7 +103,12 @@ def _tensors(folder: Path, place: str, wanted: Mapping[str, tuple[int, ...]]) ->
         raise damaged(place, f"a {WEIGHTS} that is no whole safetensors file ({reason_of(error)})") from error
 
 
-def _check_entries(place: str, entries: Mapping[str, Entry], wanted: Mapping[str, tuple[int, ...]]) -> None:
+def _check_entries(
+    place: str,
+    entries: Mapping[str, Entry],
+    wanted: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, torch.dtype],
+) -> None:
     for what, names in (
         ("missing", wanted.keys() - entries.keys()),
         ("unexpected", entries.keys() - wanted.keys()),
@@ -101,8 +117,10 @@ def _check_entries(place: str, entries: Mapping[str, Entry], wanted: Mapping[str
         if names:
             listed = ", ".join(f"{name:.80}" for name in sorted(names)[:8])
             raise damaged(place, f"tensors that do not fit its {CONFIG} ({what} keys: {listed})")
-    if others := [name for name, entry in entries.items() if entry.dtype != "F32"]:
-        raise damaged(place, f"tensors that are no float32 ({', '.join(f'{name:.80}' for name in sorted(others)[:8])})")
+    for name, entry in sorted(entries.items()):
+        kept = dtypes.get(name, torch.float32)
+        if DTYPES.get(entry.dtype) != kept:
+            raise damaged(place, f"a tensor {name:.80} that is no {dtype_name(kept)} ({entry.dtype:.80})")
 
 
 def damaged(place: str, what: str) -> DamagedFolderError:

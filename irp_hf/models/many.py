@@ -339,11 +339,14 @@ def some_of(count: int, options: Any, first: list[int]) -> Tensor:
     return drawn(count, JUDGES, check_given("auto", seed=options.get("seed")).seed, first).sort().values
 
 
-def check_sampled(sample: Tensor, rows: Rows, numbers: Tensor) -> Tensor:
-    """The sample itself, which are the rows of these `numbers`; raises `InputError` where it cannot be used."""
+def check_sampled(sample: Tensor, rows: Rows, numbers: Tensor, what: str = "anchors") -> Tensor:
+    """The sample itself, which are the rows of these `numbers`; raises `InputError` where it cannot be used.
+
+    `what` they are is said there.
+    """
     for row in (~(sample.double().abs() <= LARGEST)).any(1).nonzero()[:1, 0].tolist():
         refuse_not_finite(sample[row : row + 1], rows.name, int(numbers[row]))
-    check_anchors(sample, rows.name)
+    check_anchors(sample, rows.name, what)
     return sample
 
 

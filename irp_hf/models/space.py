@@ -1,4 +1,4 @@
-"""`AnchoredSpace`: one encoder's anchors, all that the other side ever needs of it."""
+"""`AnchoredSpace`: one encoder's anchors, and unpaired rows beside them: all that the other side ever needs of it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from irp_hf.maths.halves import Side, half
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.projection import Statistics, denormalize, normalize, statistics
 from irp_hf.maths.request import Given, InverseOptions, Method, half_given
+from irp_hf.models.background import Unpaired, beside, from_half, in_half
+from irp_hf.models.background_items import BackgroundItems
 from irp_hf.models.base import AnchoredModel
 from irp_hf.models.cards import space_card
 from irp_hf.models.checks import check_anchors
@@ -44,7 +46,9 @@ FEWER = "Give num_landmarks, or a space of fewer anchors; IRPAdapter.connect tak
 class AnchoredSpace(AnchoredModel):
     """The space of one encoder, described by its own anchors.
 
-    Tensors: `anchors (k, d)`, `mean (d,)`, `mean_scale ()`, all float32.
+    Tensors: `anchors (k, d)`, `mean (d,)`, `mean_scale ()`, all float32. With a background also `background (n, d)`, float16,
+    as seen from `mean` and in units of `mean_scale` (`background_rows` gives them in those of the encoder), and
+    `background_numbers (n,)`, int64, which of the rows that were given these are.
     """
 
     config_class = AnchoredSpaceConfig
@@ -52,9 +56,12 @@ class AnchoredSpace(AnchoredModel):
     checksum_fields = ("anchor_fingerprint",)
     checksum_fields_if_set = ("kept",)
     checksum_records = ("anchor_set", "encoder", "canary")
+    dtypes = MappingProxyType({"background": torch.float16, "background_numbers": torch.int64})
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
+    background: Tensor
+    background_numbers: Tensor
     halves: Mapping[str, Inverse] = MappingProxyType({})
     """What was chosen for this side until now, by what was asked; kept in memory, and saved nowhere."""
 
@@ -62,7 +69,9 @@ class AnchoredSpace(AnchoredModel):
     def shapes(cls, config: AnchoredSpaceConfig) -> dict[str, tuple[int, ...]]:
         """The names and shapes of all tensors of a space of this configuration."""
         k, d = config.num_anchors, config.hidden_size
-        return {"anchors": (k, d), "mean": (d,), "mean_scale": ()}
+        n = config.num_background
+        beside = {} if n is None else {"background": (n, d), "background_numbers": (n,)}
+        return {"anchors": (k, d), "mean": (d,), "mean_scale": (), **beside}
 
     @classmethod
     @own_arithmetic()
@@ -72,13 +81,21 @@ class AnchoredSpace(AnchoredModel):
         embeddings: Any,
         anchor_set: AnchorSet | None = None,
         encoder: str | dict[str, Any] | EncoderRecord | None = None,
+        *,
+        background: Any = None,
     ) -> Self:
         """A space from embeddings `(k, d)` that were made elsewhere: numpy, torch, Arrow, a `datasets` column or lists.
 
         `anchor_set` are the items they encode, in the same order; with it, spaces that do not belong together are refused.
         `encoder` says who encoded: an id, or a dictionary with `id`, `revision`, `pooling`, `prompt`, ...
 
-        Raises `InputError` for anything but a finite floating-point matrix of at least two different rows.
+        `background (n, d)` are vectors of other items by the same encoder, in correspondence with nothing: a thousand or more,
+        of the domain that will be translated. Where another space has some of its own, few shared anchors are enough
+        (docs/few-pairs.md). They are published with the space, in half precision. Copies and anchors among them are left out,
+        and of more than 20,000, which may be more than memory holds, a sample is kept.
+
+        Raises `InputError` for anything but a finite floating-point matrix of at least two different rows, and for a background
+        that is none of this space, or of fewer than 100 rows.
         """
         record = EncoderRecord.from_dict({"id": encoder} if isinstance(encoder, str) else encoder, "encoder")
         if anchor_set is not None and not isinstance(anchor_set, AnchorSet):
@@ -94,21 +111,26 @@ class AnchoredSpace(AnchoredModel):
             )
         check_anchors(anchors)
         anchors = anchors.float()
+        unpaired = None if background is None else beside(background, anchors)
         config = AnchoredSpaceConfig(
             num_anchors=anchors.shape[0],
             hidden_size=anchors.shape[1],
             anchor_fingerprint=anchor_set.fingerprint if anchor_set is not None else None,
             anchor_set=anchor_set.record if anchor_set is not None else None,
             encoder=None if encoder is None else record.to_dict(),
+            num_background=None if unpaired is None else len(unpaired.rows),
             checksum_version=CHECKSUM_VERSION,
         )
-        return cls(config)._fill(anchors)
+        return cls(config)._fill(anchors, unpaired)
 
-    def _fill(self, anchors: Tensor) -> Self:
+    def _fill(self, anchors: Tensor, unpaired: Unpaired | None) -> Self:
         stats = statistics(anchors.double())
         self._set_tensor("anchors", anchors)
         self._set_tensor("mean", stats.mean)
         self._set_tensor("mean_scale", stats.scale)
+        if unpaired is not None:
+            self._set_tensor("background", in_half(unpaired, self.statistics))
+            self._set_tensor("background_numbers", unpaired.numbers.to(anchors.device))
         return self
 
     def what_is_wrong(self) -> str | None:
@@ -122,6 +144,7 @@ class AnchoredSpace(AnchoredModel):
         anchors: AnchorSet,
         view: str | None = None,
         *,
+        background: Any = None,
         canary: bool = True,
         **options: Unpack[EncodeOptions],
     ) -> Self:
@@ -131,24 +154,36 @@ class AnchoredSpace(AnchoredModel):
         items to `(n, d)`. The options are those of `irp_hf.encoding.encode`: `pooling`, `prompt`, `normalize`, `at="head"`,
         `batch_size`, `device`, `out`, ... Of a two-tower model, the view tells the side.
 
+        `background` are other items of the same kind, a list or a column, which are encoded as the anchors are and stand
+        beside them as `from_embeddings` has it: their vectors are published with the space, the items are not. Of more than
+        20,000 a sample is encoded. Beside `out=`, they have a file of their own, whose name ends in `.background.npy`.
+
         `canary` keeps four of the items with the space, by which `check` and pipelines know the encoder again; they are
         published with it. False keeps none.
 
-        Raises `InputError` where the right pooling is not known and not given.
+        Raises `InputError` where the right pooling is not known and not given, and for a background that is no list of such
+        items, or of fewer than 100.
         """
         if not isinstance(anchors, AnchorSet):
             raise _no_anchor_set("anchors", anchors)
         check_names(
-            "AnchoredSpace.encode", options, EncodeOptions.__annotations__, ("encoder", "anchors", "view", "canary")
+            "AnchoredSpace.encode",
+            options,
+            EncodeOptions.__annotations__,
+            ("encoder", "anchors", "view", "background", "canary"),
         )
         check_flag("canary", canary, "Give False to keep none of the items.")
         items = anchors.one_by_one(view)
         how: dict[str, Any] = {**options}
         run: Any = {name: how.pop(name) for name in RUN if name in how}
+        others = None if background is None else BackgroundItems.of(background, run)
         opened = open_to_encode(encoder, items, Options(**how), **run)
         embeddings, record = encode(opened, items, **run)
         record["view"] = view if view is not None else anchors.views[0]
-        space = cls.from_embeddings(embeddings, anchors, record)
+        unpaired = None if others is None else others.encoded(opened)
+        space = cls.from_embeddings(embeddings, anchors, record, background=unpaired)
+        if others is not None:
+            space._set_tensor("background_numbers", others.numbers[space.background_numbers.cpu()])
         kept = keep(space.anchors, items, opened) if canary else None
         space.config.canary = None if kept is None else kept.to_dict()
         return space
@@ -174,6 +209,17 @@ class AnchoredSpace(AnchoredModel):
         item = None if canary is None else canary.items[0]
         opened = open_recorded(encoder, record, settings, revision, token, item, ("on_mismatch", "revision", "token"))
         recognise(record, canary, self.anchors, opened, on_mismatch, "space's")
+
+    @property
+    def background_rows(self) -> Tensor | None:
+        """The rows of the background as the encoder gave them, but for rounding, `(n, d)`, float32; None where there is none.
+
+        They stand in the order in which they were given; `background_numbers (n,)` tells which of those rows they are.
+        """
+        if self.config.num_background is None:
+            return None
+        with self.computing():
+            return from_half(self.background, self.statistics)
 
     @property
     def unit_anchors(self) -> Tensor:
@@ -232,7 +278,9 @@ class AnchoredSpace(AnchoredModel):
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        return f"{self.config.encoder_record.name}: {self.config.num_anchors} anchors, {self.config.hidden_size} wide"
+        c = self.config
+        beside = "" if c.num_background is None else f" before {c.num_background} unpaired rows"
+        return f"{c.encoder_record.name}: {c.num_anchors} anchors{beside}, {c.hidden_size} wide"
 
 
 def open_space(space: Any, name: str = "the space") -> AnchoredSpace:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from irp_hf.configuration_irp import IRPConfig
+from irp_hf.data.arrays import LARGEST as LARGEST_ROW
 from irp_hf.errors import InputError
 from irp_hf.maths.projection import statistics
 from irp_hf.models.checks import SMALLEST, check_anchors
 
 LARGEST = 1e18  # mean scale: as SMALLEST, the square of a row's norm must stay far inside float32
 ROUNDING = 1e-3  # of a length, that what is stored in float32 may be off
+FARTHEST = 4 * LARGEST_ROW  # of a value from the mean, both of which are at most so large in what anybody hands in
 TRIED = 8  # anchors that are translated where an adapter is loaded
 
 
@@ -27,7 +29,13 @@ def wrong_space(tensors: Mapping[str, Tensor]) -> str | None:
         return f"mean_scale {float(scale):.3g}, where that of its anchors is {float(own.scale):.3g}"
     off = float(torch.linalg.vector_norm(tensors["mean"].double() - own.mean))
     near = float(own.scale) + ROUNDING * float(torch.linalg.vector_norm(own.mean))
-    return None if off < near else f"mean {off:.3g} away from that of its anchors"
+    if off >= near:
+        return f"mean {off:.3g} away from that of its anchors"
+    return (
+        _wrong_background(tensors["background"], tensors["background_numbers"], scale)
+        if "background" in tensors
+        else None
+    )
 
 
 def wrong_adapter(
@@ -54,6 +62,16 @@ def wrong_adapter(
     translated, confidence = translate(tensors["source_anchors"][:TRIED])
     finite = bool(translated.isfinite().all()) and bool(confidence.isfinite().all())
     return None if finite else "coefficients that make NaN or infinity of its own anchors"
+
+
+def _wrong_background(rows: Tensor, numbers: Tensor, scale: Tensor) -> str | None:
+    """Of unpaired rows `(n, d)` in so large a scale, which have these numbers `(n,)` among those that were given."""
+    farthest = float(rows.abs().max()) * float(scale)
+    if farthest > FARTHEST:
+        return f"a row of its background {farthest:.3g} away from the mean"
+    if int(numbers[0]) < 0 or bool((numbers.diff() <= 0).any()):
+        return "numbers of the rows of its background that do not rise from 0 on"
+    return None
 
 
 def _wrong_scale(name: str, scale: Tensor) -> str | None:

@@ -14,7 +14,7 @@ from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.unpaired import choosing
 from irp_hf.maths.unpaired.background import LEAST, MOST
-from irp_hf.models.background import drawn_rows, read_background
+from irp_hf.models.background import drawn, read_background, taken
 
 FEW = spaces(0, num_pairs=8, rows=200)
 
@@ -271,14 +271,14 @@ def test_of_very_many_rows_a_sample_is_taken(tmp_path):
     rows = np.random.RandomState(0).randn(MOST + 500, 3).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
     mapped = Rows(np.load(tmp_path / "rows.npy", mmap_mode="r"), "source_background")
-    found = drawn_rows(mapped, 0)[0]
+    found = taken(mapped, drawn(mapped.num_rows, 0))
     assert found.shape == (MOST, 3)
-    assert torch.equal(found, drawn_rows(mapped, 0)[0])
-    assert not torch.equal(found, drawn_rows(mapped, 1)[0])
+    assert torch.equal(found, taken(mapped, drawn(mapped.num_rows, 0)))
+    assert not torch.equal(found, taken(mapped, drawn(mapped.num_rows, 1)))
     wrong = rows.copy()
     wrong[[7, 9]] = np.inf
     with pytest.raises(InputError, match=r"Row [79] of source_background: expected finite numbers, got infinity"):
-        drawn_rows(Rows(wrong, "source_background"), 0)
+        taken(Rows(wrong, "source_background"), drawn(len(wrong), 0))
 
 
 def test_a_forged_record_is_refused(adapter, tmp_path):
