@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 from irp_hf.checks import check_absent, check_choice, check_names, quoted
@@ -117,7 +118,7 @@ def check_given(method: str, **options: Any) -> Given:
     """Hyper-parameters that the user fixed; raises `InputError` for an unknown, ill-typed or out-of-range one."""
     asked, known = methods_of(method), hyperparameters()
     given: dict[str, Any] = {}
-    check_names("options", options, (*known, *GENERAL, "folds"), ("method", "objective", "head"))
+    check_keywords(options)
     for name, value in options.items():
         if value is None:
             continue
@@ -134,6 +135,11 @@ def check_given(method: str, **options: Any) -> Given:
         for parameter in fitting:
             given[name] = parameter.check(value)
     return Given(**given)
+
+
+def check_keywords(options: Iterable[str], near: Sequence[str] = ()) -> None:
+    """Raise `InputError` for an option that there is not, naming the most like it; `near` are other keywords of the call."""
+    check_names("options", options, (*hyperparameters(), *GENERAL, "folds"), ("method", "objective", "head", *near))
 
 
 def half_given(method: str, **options: Any) -> Given:

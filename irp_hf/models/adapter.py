@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
+import torch
 from huggingface_hub import CommitInfo, ModelCard
 from torch import Tensor
 from typing_extensions import Self, Unpack
@@ -29,9 +31,20 @@ from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.confidence import Confidence
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.many.plan import EXACT, METHODS
-from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective, check_given
+from irp_hf.maths.request import FitOptions, MethodOrAuto, Objective, check_given, check_keywords
+from irp_hf.models.background import NAMES as BACKGROUNDS
 from irp_hf.models.background import read_background
-from irp_hf.models.checks import AnchorsOf, anchors_of_both, both_sides, check_anchors, refuse_other_anchors
+from irp_hf.models.checks import AnchorsOf, both_sides, check_anchors, refuse_other_anchors
+from irp_hf.models.connecting import (
+    Held,
+    backgrounds_of,
+    check_both,
+    check_pairs,
+    check_wanted,
+    recorded_apart,
+    recorded_of,
+    warn_of_known,
+)
 from irp_hf.models.discovering import DiscoveredPairs, fit_unpaired, read_unpaired
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
@@ -56,7 +69,8 @@ class IRPAdapter(TranslatingModel):
     `source_lift ()` is what that coordinate of every row is. Unless it was saved before there were any, also
     `confidence_ceiling ()`, `confidence_errors (e,)`, and of the typicality
     `typical_directions (d_X, r)`, `typical_lengths (2, 2)`, `typical_planes (3, 4)` and `typical_sides (d_X,)`; without the
-    latter, planes of shape (2, 3).
+    latter, planes of shape (2, 3). One without pairs has `discovered_rows (k, 2)`, int64, and `discovered_sureness (k,)`,
+    which `discovered_pairs` reads.
     """
 
     config_class = IRPConfig
@@ -67,16 +81,17 @@ class IRPAdapter(TranslatingModel):
     source_mean: Tensor
     target_mean: Tensor
     target_scale: Tensor
+    discovered_rows: Tensor
+    discovered_sureness: Tensor
     checksum_fields = (  # in the order in which the first adapters were saved
         *("method", "objective", "given", "seed", "anchor_fingerprint", "gamma", "ridge", "balance"),
         *("num_subspaces", "pruning_threshold", "restoration", "num_landmarks"),
     )
     checksum_fields_if_set = ("lift", "rigid", "double", "unlifted", "num_pairs", "kept", "background", "discovered")
     checksum_records = ("anchor_set", "source_encoder", "target_encoder", "source_canary", "target_canary")
+    dtypes = MappingProxyType({"discovered_rows": torch.int64})
     fitted: Fitted | None = None
     """What the fit found that a report would find again; None for an adapter that was loaded or copied."""
-    discovered_pairs: DiscoveredPairs | None = None
-    """The rows that `from_unpaired` matched, by their numbers, and how surely; None of pairs, and where it was loaded."""
 
     @classmethod
     def shapes(cls, config: IRPConfig) -> dict[str, tuple[int, ...]]:
@@ -92,6 +107,7 @@ class IRPAdapter(TranslatingModel):
             **({"source_lift": ()} if config.lift else {}),
             **INVERSES[config.method].folds_to.shapes(m, lifted, target, source if config.rigid else 0),
             **Confidence.shapes(m, source, lifted, *config.judged),
+            **DiscoveredPairs.shapes((config.discovered or {}).get("pairs")),
         }
 
     @classmethod
@@ -103,9 +119,15 @@ class IRPAdapter(TranslatingModel):
         method: MethodOrAuto = "auto",
         objective: Objective = "cosine",
         head: Any = None,
+        *,
+        background: bool | None = None,
+        pairs: Literal["discover"] | None = None,
         **options: Unpack[FitOptions],
     ) -> Self:
         """Connect two spaces that hold the same anchors; no encoder is loaded.
+
+        Where both have a background, unpaired rows of their own, these take part as `from_anchors` has it, if the anchors,
+        held out, surely gain by it: few shared anchors are then enough (docs/few-pairs.md).
 
         Args:
             source: the space to translate from, or where one lies: a folder or an id on the Hub.
@@ -114,27 +136,38 @@ class IRPAdapter(TranslatingModel):
             objective: "cosine" (right for heads), "neighbors" (right for an index), "retrieval" (right for known items) or
                 "agreement" with a head.
             head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
+            background: False leaves the backgrounds out, and True refuses spaces or options that they cannot be used with,
+                where otherwise a `FitWarning` says so.
+            pairs: "discover" is for spaces that share no anchors: the rows of either, its anchors and its background, are
+                matched as `from_unpaired` does it, and refused where nothing says that this is right. In `discovered_pairs`,
+                the numbers count the anchors first, and then the rows of the background.
             **options: hyper-parameters, as `irp_hf.maths.request.FitOptions` lists them, and `seed`. What is given is kept,
                 what is not is chosen from the anchors. `folds="clusters"` chooses for inputs unlike the anchors: on clusters of
                 these, each left out whole.
 
         Raises `AnchorMismatchError` where the anchors differ, and where they are pairs that two fits on many kept, other ones
-        or if nothing says that these are the same; `InputError` for options that do not exist or fit.
+        or if nothing says that these are the same; `DiscoveryError` where no pairs can be discovered; `InputError` for options
+        that do not exist or fit.
         """
-        source, target = open_space(source, "source"), open_space(target, "target")
-        refuse_other_anchors(AnchorsOf.space("source", source.config), AnchorsOf.space("target", target.config))
-        recorded = {
-            **anchors_of_both(source.config, target.config),
-            "source_encoder": source.config.encoder,
-            "target_encoder": target.config.encoder,
-            "source_canary": source.config.canary,
-            "target_canary": target.config.canary,
-        }
-        with source.computing(), target.computing():
-            if source.config.num_anchors > EXACT:
-                sides = both_sides(source.anchors, target.anchors)
-                return cls._fit_many(*sides, method, objective, head, options, recorded)
-            return cls._fit(source.anchors, target.anchors, method, objective, head, options, recorded)
+        check_keywords(options, ("background", "pairs"))
+        wanted, discovers = check_wanted(background), check_pairs(pairs)
+        spaces = open_space(source, "source"), open_space(target, "target")
+        if not discovers:
+            refuse_other_anchors(*map(AnchorsOf.space, ("source", "target"), (space.config for space in spaces)))
+        given = check_given(method, **options)
+        sides = Held.of("source", spaces[0]), Held.of("target", spaces[1])
+        if discovers:
+            warn_of_known(sides)
+            if wanted:
+                check_both(sides)
+            rows = [side.unpaired(wanted) for side in sides]
+            names = [side.named(wanted) for side in sides]
+            return cls._discover(rows, names, method, objective, head, options, recorded_apart(sides))
+        recorded, anchors = recorded_of(sides), (sides[0].anchors, sides[1].anchors)
+        unpaired = backgrounds_of(sides, wanted, method, given)
+        if len(anchors[0]) > EXACT:
+            return cls._fit_many(*both_sides(*anchors), method, objective, head, options, recorded)
+        return cls._fit(*anchors, method, objective, head, options, recorded, background=unpaired)
 
     @classmethod
     @own_arithmetic()
@@ -164,6 +197,7 @@ class IRPAdapter(TranslatingModel):
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors, backgrounds or options that cannot
         be used.
         """
+        check_keywords(options, BACKGROUNDS)
         sides = both_sides(source_embeddings, target_embeddings)
         if sides[0].num_rows > EXACT:
             if source_background is not None or target_background is not None:
@@ -209,13 +243,25 @@ class IRPAdapter(TranslatingModel):
 
         Raises `DiscoveryError` where starts do not agree, and `InputError` for rows or options that cannot be used.
         """
+        rows, names = (source_rows, target_rows), ("source_rows", "target_rows")
+        return cls._discover(rows, names, method, objective, head, options, recorded={})
+
+    @classmethod
+    def _discover(
+        cls,
+        rows: Sequence[Any],
+        names: Sequence[str],
+        method: str,
+        objective: str,
+        head: Any,
+        options: FitOptions,
+        recorded: dict[str, Any],
+    ) -> Self:
+        """The adapter between `rows` of both sides, which errors call by these names, and what is `recorded` of encoders."""
         given, labels = check_given(method, **options), None if head is None else head_labels(head)
-        sides = read_unpaired(source_rows, target_rows, given.seed)
+        sides = read_unpaired(rows, names, given.seed)
         with allocating("fit", "Give fewer rows, or free some memory."):
-            config, tensors, fitted, pairs = fit_unpaired(sides[0], sides[1], method, objective, labels, options)
-            adapter = cls._of(config, tensors, fitted)
-        adapter.discovered_pairs = pairs
-        return adapter
+            return cls._of(*fit_unpaired(sides, names, method, objective, labels, options), recorded)
 
     @classmethod
     @own_arithmetic()
@@ -307,6 +353,18 @@ class IRPAdapter(TranslatingModel):
         return {**super().__getstate__(), "fitted": None}
 
     @property
+    def discovered_pairs(self) -> DiscoveredPairs | None:
+        """The rows that were matched, by their numbers among those that were given, and how surely; None where there are pairs.
+
+        Of two spaces, the numbers of the anchors come first, and then those of the rows of the background, as
+        `background_rows` has them. Also None of what was saved before they were kept.
+        """
+        if not (self.config.discovered or {}).get("pairs"):
+            return None
+        with self.computing():
+            return DiscoveredPairs.of(self.discovered_rows, self.discovered_sureness)
+
+    @property
     def source(self) -> AnchoredSpace:
         """The source's anchors as a space of their own."""
         with self.computing():
@@ -348,12 +406,12 @@ class IRPAdapter(TranslatingModel):
         """
         if self.config.discovered is not None:
             words = "The reverse is fitted on the matched rows that are kept, as if somebody had paired them."
-            warn(f"{words} Make it by from_unpaired(target_rows, source_rows).", FitWarning)
+            how = "connect(target, source, pairs='discover'), or from_unpaired(target_rows, source_rows)"
+            warn(f"{words} Make it by {how}.", FitWarning)
         if self.config.background is not None:
             words = "The reverse is fitted on the pairs alone: unpaired rows are not stored."
-            warn(
-                f"{words} Fit it with them, by from_anchors(y, x, source_background=, target_background=).", FitWarning
-            )
+            how = "connect(target, source), or from_anchors(y, x, source_background=, target_background=)"
+            warn(f"{words} Fit it with them, by {how}.", FitWarning)
         if self.config.num_pairs is not None:
             kept, pairs = self.config.num_anchors, self.config.num_pairs
             words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
-from irp_hf.maths.projection import Statistics, statistics
+from irp_hf.maths.projection import Statistics
 from irp_hf.maths.unpaired.background import LEAST, MOST, distinct_from
 from irp_hf.models.many import check_sampled
 
 NAMES = ("source_background", "target_background")
 APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
-HALF = float(torch.finfo(torch.float16).max)
+FAR = 1e4  # times as far from the anchors' mean as these usually are from their middle, no single row is
 
 
 class Unpaired(NamedTuple):
@@ -74,7 +74,7 @@ def _rows(background: Any, name: str, width: int, other: tuple[str, int] | None 
 def _usable(rows: Rows, anchors: Tensor, numbers: Tensor) -> Unpaired:
     _refuse_few(rows.num_rows, rows.num_rows, rows.name)
     sample = taken(rows, numbers).to(anchors.device)
-    _refuse_other_size(sample, anchors, rows.name)
+    _refuse_other_units(sample, numbers, anchors, rows.name)
     kept = distinct_from(sample, anchors)
     _refuse_few(len(kept), rows.num_rows, rows.name)
     return Unpaired(sample[kept], numbers[kept.cpu()])
@@ -88,12 +88,28 @@ def _refuse_few(left: int, given: int, name: str) -> None:
         raise refusal(name, expected, f"{left:,} of {given:,} rows{others}", advice)
 
 
-def _refuse_other_size(rows: Tensor, anchors: Tensor, name: str) -> None:
-    """Raise `InputError` for `rows (n, d)` in other units than `anchors (k, d)`, beside which they would all look alike."""
-    own, theirs = (float(statistics(side.double()).scale) for side in (rows, anchors))
+def _refuse_other_units(rows: Tensor, numbers: Tensor, anchors: Tensor, name: str) -> None:
+    """Raise `InputError` for `rows (n, d)` in other units than `anchors (k, d)`, beside which they would all look alike.
+
+    And for one that is far out, beside which all others would: it has its number among `numbers (n,)`.
+    """
+    own, theirs = (_usual_distance(side.double()) for side in (rows, anchors))
     if not theirs / APART <= own <= theirs * APART:
-        expected = f"rows that spread about as far as the anchors, whose mean scale is {theirs:.3g}"
+        expected = f"rows that spread about as far as the anchors, which are {theirs:.3g} from their middle"
         raise refusal(name, expected, f"{own:.3g}", "Encode them exactly as the anchors: unit length or not, say.")
+    away = torch.linalg.vector_norm(rows.double() - anchors.double().mean(0), dim=1)
+    if float(away.max()) > FAR * theirs:
+        expected = f"a row of the size of the anchors, which are {theirs:.3g} from their middle"
+        got, place = (
+            f"one that is {float(away.max()):.3g} from there",
+            f"Row {int(numbers[int(away.argmax())])} of {name}",
+        )
+        raise refusal(place, expected, got, "Drop that row, or encode it again.")
+
+
+def _usual_distance(rows: Tensor) -> float:
+    """The median distance of `rows (n, d)` from their medians, which a few that are far out do not move."""
+    return float(torch.linalg.vector_norm(rows - rows.median(0).values, dim=1).median())
 
 
 def taken(rows: Rows, numbers: Tensor) -> Tensor:
@@ -108,18 +124,12 @@ def drawn(count: int, seed: int) -> Tensor:
 
 
 def in_half(unpaired: Unpaired, stats: Statistics) -> Tensor:
-    """The rows `(n, d)` in half precision, about the mean and in the mean scale of `stats`.
+    """The rows `(n, d)` in half precision, about the mean and in the mean scale of `stats`, the anchors'.
 
-    Raises `InputError` for one that lies so far out that half precision cannot hold it.
+    All are finite, below 65,504: half of the anchors lie within two mean scales of the mean, which lies within one of their
+    medians, so that no row that passed is farther out than 3 `FAR`.
     """
-    seen = (unpaired.rows.double() - stats.mean) / stats.scale
-    far = (seen.abs().amax(1) > HALF).nonzero()[:1, 0].tolist()
-    for row in far:
-        expected = f"a row within {HALF:,.0f} mean scales of the anchors' mean"
-        got = f"one {float(seen[row].abs().max()):,.0f} away"
-        advice = "Drop that row, or encode it again."
-        raise refusal(f"Row {int(unpaired.numbers[row])} of background", expected, got, advice)
-    return seen.to(torch.float16)
+    return ((unpaired.rows.double() - stats.mean) / stats.scale).to(torch.float16)
 
 
 def from_half(kept: Tensor, stats: Statistics) -> Tensor:

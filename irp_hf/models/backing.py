@@ -45,7 +45,7 @@ def with_background(
         return [*backed, *(choice for choice in alone if choice.method not in known)], before
     sizes, short = [len(rows) for rows in background], MEASURES[objective].short
     words = (
-        f"source_background= and target_background= have no part in this fit: with these {sizes[0]:,} and {sizes[1]:,} rows "
+        f"Backgrounds have no part in this fit: with {sizes[0]:,} rows of the source and {sizes[1]:,} of the target "
         f"behind the {len(pairs):,} pairs, {short} is {number(float(best.mean()))} out of fold, and by the pairs alone "
         f"{number(float(without.mean()))}: it must be ahead by {SURE:.0f} standard errors. Give more pairs, more rows of "
         "their domain, or objective='cosine', which tells most of few pairs; or leave them out."

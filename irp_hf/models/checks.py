@@ -112,7 +112,8 @@ def refuse_other_anchors(one: AnchorsOf, other: AnchorsOf) -> None:
             "anchors",
             "the same ones on both sides, in the same order",
             f"{one} and {other}",
-            "Encode one side again with the anchor set of the other.",
+            "Encode one side again with the anchor set of the other. Where no pair is to be had, and both are of one domain, "
+            "IRPAdapter.connect(source, target, pairs='discover') matches their rows.",
             AnchorMismatchError,
         )
 

@@ -59,6 +59,8 @@ def wrong_adapter(
         return "typical lengths that do not deviate"
     if config.judged[1] and bool((tensors["confidence_errors"].diff() < 0).any()):
         return "errors of the confidence that do not rise"
+    if "discovered_rows" in tensors and (wrong := _wrong_pairs(tensors["discovered_rows"])):
+        return wrong
     translated, confidence = translate(tensors["source_anchors"][:TRIED])
     finite = bool(translated.isfinite().all()) and bool(confidence.isfinite().all())
     return None if finite else "coefficients that make NaN or infinity of its own anchors"
@@ -71,6 +73,13 @@ def _wrong_background(rows: Tensor, numbers: Tensor, scale: Tensor) -> str | Non
         return f"a row of its background {farthest:.3g} away from the mean"
     if int(numbers[0]) < 0 or bool((numbers.diff() <= 0).any()):
         return "numbers of the rows of its background that do not rise from 0 on"
+    return None
+
+
+def _wrong_pairs(rows: Tensor) -> str | None:
+    """Of numbers `(k, 2)` of rows that were matched, each of which has one partner."""
+    if int(rows.min()) < 0 or any(len(side.unique()) < len(side) for side in rows.T):
+        return "discovered pairs that name a row twice, or none"
     return None
 
 

@@ -164,7 +164,10 @@ def test_rows_of_another_domain_are_left_out_and_it_is_said():
     found, random = spaces(0, num_pairs=40, rows=120), np.random.RandomState(5)
     strange = [random.randn(120, width).astype(np.float32) * 3 for width in WIDTHS]
     alone = IRPAdapter.from_anchors(*found.pairs)
-    with pytest.warns(FitWarning, match="have no part in this fit: with these 120 and 120 rows behind the 40 pairs"):
+    with pytest.warns(
+        FitWarning,
+        match="have no part in this fit: with 120 rows of the source and 120 of the target behind the 40 pairs",
+    ):
         adapter = fit(found._replace(background=tuple(strange)))
     assert adapter.config.background is None
     assert adapter.config.score == alone.config.score

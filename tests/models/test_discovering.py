@@ -81,7 +81,9 @@ def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
     adapter.save_pretrained(tmp_path)
     loaded = IRPAdapter.from_pretrained(tmp_path)
     assert loaded.config.discovered == adapter.config.discovered
-    assert loaded.discovered_pairs is None
+    for mine, theirs in zip(adapter.discovered_pairs, loaded.discovered_pairs, strict=True):
+        assert mine.dtype == theirs.dtype
+        assert np.array_equal(mine, theirs)
     for mine, theirs in zip(
         adapter.translate(FOUND.new[0], return_confidence=True),
         loaded.translate(FOUND.new[0], return_confidence=True),
@@ -153,7 +155,16 @@ def test_options_that_do_not_go_with_it_are_refused(options, words):
         IRPAdapter.from_unpaired(*FOUND.background, **options)
 
 
-@pytest.mark.parametrize("values", [{"agreement": 1.0}, {"agreement": 5, "source": 1, "starts": 1, "target": 1}, 3])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"agreement": 1.0},
+        {"agreement": 5, "source": 1, "starts": 1, "target": 1},
+        {"agreement": 0.9, "pairs": 7, "source": 1, "starts": 1, "target": 1},
+        {"agreement": 0.9, "pairs": 2**40, "source": 1, "starts": 1, "target": 1},
+        3,
+    ],
+)
 def test_a_forged_record_is_refused(adapter, values):
     """If it fails, a configuration of a stranger says anything of how an adapter came about."""
     with pytest.raises(InputError, match="discovered"):

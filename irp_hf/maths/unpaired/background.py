@@ -41,7 +41,10 @@ class Background:
 
     def without(self, rows: Tensor) -> Background:
         """The same, seen as before, without these rows `(k,)` of the source."""
-        return replace(self, source=self.source[others(rows, len(self.source))])
+        left = others(rows, len(self.source))
+        found = replace(self, source=self.source[left])
+        vars(found).update(source_rows=self.source_rows[left], target_rows=self.target_rows)  # which nothing changed
+        return found
 
     def behind(self, pairs: Pairs) -> Pairs:
         """The same pairs about the means of all rows, and at their scales."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from irp_hf.maths.pairs import others
 from irp_hf.maths.projection import unit_rows
 
 DIMENSIONS = 192  # leading principal directions: what lies beyond them tells no counterpart, and costs time
@@ -20,6 +21,8 @@ class Side:
     """Orthonormal, shape (d, r)."""
     low: Tensor
     """The rows in them, at unit length again, shape (n, r)."""
+    spread: float
+    """In how many directions the rows spread about their mean: (tr C)² / tr C² of their covariance C."""
 
     @classmethod
     def of(cls, rows: Tensor, dimensions: int = DIMENSIONS) -> Side:
@@ -27,7 +30,11 @@ class Side:
         moment = (rows.T @ rows).double()
         vectors: Tensor = torch.linalg.eigh(moment).eigenvectors[:, -min(dimensions, len(rows) - 1, rows.shape[1]) :]
         axes = vectors.to(rows.dtype)
-        return cls(axes, unit_rows(rows @ axes))
+        return cls(axes, unit_rows(rows @ axes), _participation(moment / len(rows), rows.double().mean(0)))
+
+    def without(self, numbers: Tensor) -> Side:
+        """The same, seen as before, without the rows of these numbers `(k,)`."""
+        return replace(self, low=self.low[others(numbers, len(self.low))])
 
     def enter(self, rows: Tensor) -> Tensor:
         """Unit `rows (k, d)` likewise, shape (k, r)."""
@@ -37,8 +44,7 @@ class Side:
         return len(self.low)
 
 
-def participation(rows: Tensor) -> float:
-    """In how many directions `rows (n, d)` spread about their mean: (tr C)² / tr C² of their covariance C."""
-    centred = (rows - rows.mean(0)).double()
-    gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
-    return float(gram.trace().square() / gram.square().sum().clamp(min=torch.finfo(gram.dtype).tiny))
+def _participation(moment: Tensor, mean: Tensor) -> float:
+    """By the mean square `(d, d)` of rows, and their `mean (d,)`."""
+    covariance = moment - torch.outer(mean, mean)
+    return float(covariance.trace().square() / covariance.square().sum().clamp(min=torch.finfo(moment.dtype).tiny))
