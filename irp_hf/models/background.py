@@ -1,7 +1,7 @@
 """Unpaired rows as users hand them in: looked at, sampled, and without what would tell a fit what it is judged by.
 
 A space keeps its own in half precision, seen from the anchors' mean and in their mean scale: then no row is too large or too
-small for it, whatever the encoder's units are, and each is off by some 3e-4 of the mean scale at most.
+small for it, whatever the encoder's units are, and each is off by a quarter of a thousandth of its distance from there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from irp_hf.maths.projection import Statistics
 from irp_hf.maths.unpaired.background import LEAST, MOST, distinct_from
 from irp_hf.models.many import check_sampled
 
-NAMES = ("source_background", "target_background")
+NAMES = ("source_background", "target_background")  # as from_anchors has them
 APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
 FAR = 1e4  # times as far from the anchors' mean as these usually are from their middle, no single row is
 

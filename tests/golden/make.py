@@ -1,4 +1,6 @@
-"""Write a folder of each kind that irp_hf saves, and what it gave when it was saved: `python tests/golden/make.py KIND ...`.
+"""Write a folder of each kind that irp_hf saves, and what it gave when it was saved.
+
+`PYTHONPATH=tests python tests/golden/make.py KIND ...` does.
 
 The folders beside this file are older than the package's present layout. They are never written anew: what was saved once
 must load and give the same for ever. A new kind of folder is added by its name.
@@ -72,6 +74,42 @@ def space(folder):
     np.savez(folder / "expected.npz", relative=relative, absolute=source.to_absolute(relative, **options))
 
 
+def strangers():
+    """Spaces that share their first eight anchors, and have unpaired rows of their own."""
+    from unpaired_rows import spaces as unpaired
+
+    from irp_hf import AnchoredSpace
+
+    found = unpaired(0, num_pairs=8, rows=450)
+    sides = zip(found.pairs, found.background, (SOURCE, TARGET), strict=True)
+    made = [AnchoredSpace.from_embeddings(pairs, encoder=who, background=rows) for pairs, rows, who in sides]
+    return made, found.new[0][:7]
+
+
+def space_background(folder):
+    (source, _), _ = strangers()
+    source.save_pretrained(folder)
+    np.savez(folder / "expected.npz", rows=source.background_rows, numbers=source.background_numbers)
+
+
+def few_pairs(folder, **options):
+    """An adapter of eight pairs before unpaired rows."""
+    from irp_hf import IRPAdapter
+
+    sides, rows = strangers()
+    made = IRPAdapter.connect(*sides, **options)
+    made.save_pretrained(folder)
+    translated, confidence = made.translate(rows, return_confidence=True)
+    found = made.discovered_pairs
+    kept = {} if found is None else found._asdict()
+    np.savez(folder / "expected.npz", x=rows, translated=translated, confidence=confidence, **kept)
+
+
+def discovered(folder):
+    """An adapter without any pair."""
+    few_pairs(folder, pairs="discover")
+
+
 def anchor_set(folder):
     from PIL import Image
 
@@ -137,6 +175,9 @@ def report(folder):
 
 KINDS = {
     "space": space,
+    "space-background": space_background,
+    "few-pairs": few_pairs,
+    "discovered": discovered,
     "anchor-set": anchor_set,
     "encoded": encoded,
     "blocks": blocks,

@@ -72,6 +72,39 @@ def test_a_space():
     assert space.config.anchor_set == {"dataset": "me/texts", "license": "cc-by-4.0"}
 
 
+def test_a_space_with_a_background():
+    """If it fails, the unpaired rows of a published space are others, or it can no longer be connected."""
+    space, wanted = AnchoredSpace.from_pretrained(HERE / "space-background"), expected("space-background")
+    assert np.array_equal(space.background_rows, wanted["rows"])
+    assert np.array_equal(space.background_numbers, wanted["numbers"])
+    assert (space.config.num_anchors, space.config.num_background) == (8, len(wanted["rows"]))
+
+
+@pytest.mark.parametrize("kind", ["few-pairs", "discovered"])
+def test_an_adapter_of_unpaired_rows(kind):
+    """If it fails, what nobody can fit again without the rows translates otherwise, or forgets which it paired."""
+    adapter, wanted = IRPAdapter.from_pretrained(HERE / kind), expected(kind)
+    translated, confidence = adapter.translate(wanted["x"], return_confidence=True)
+    np.testing.assert_allclose(translated, wanted["translated"], rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(confidence, wanted["confidence"], rtol=2e-6, atol=2e-6)
+    assert (adapter.config.source_encoder, adapter.config.target_encoder) == (SOURCE, TARGET)
+    assert (adapter.config.background is None) == (kind == "discovered")
+    pairs = {} if adapter.discovered_pairs is None else adapter.discovered_pairs._asdict()
+    assert set(pairs) == set(wanted) - {"x", "translated", "confidence"}
+    for name, found in pairs.items():
+        assert np.array_equal(found, wanted[name])
+
+
+@pytest.mark.parametrize("kind", ["space-background", "few-pairs", "discovered"])
+def test_unpaired_rows_are_saved_again_as_they_were(kind, tmp_path):
+    """If it fails, loading and saving changes the bytes, or narrows what is kept in half precision or in whole numbers."""
+    (AnchoredSpace if kind.startswith("space") else IRPAdapter).from_pretrained(HERE / kind).save_pretrained(tmp_path)
+    before, after = (load_file(folder / "model.safetensors") for folder in (HERE / kind, tmp_path))
+    assert {name: (value.dtype, value.tobytes()) for name, value in before.items()} == {
+        name: (value.dtype, value.tobytes()) for name, value in after.items()
+    }
+
+
 def test_an_anchor_set():
     """If it fails, the items of a published set, or their fingerprint, are others, and no space fits any more."""
     anchors = AnchorSet.from_pretrained(HERE / "anchor-set")

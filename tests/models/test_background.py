@@ -237,6 +237,25 @@ def test_what_is_no_background_is_refused(source, target, words):
         fit(FEW._replace(background=(source, target)))
 
 
+@pytest.mark.parametrize("factor", [1e-8, 1e-3, 1e3, 1e8])
+def test_rows_in_other_units_are_called_that(factor):
+    """If it fails, rows that were encoded otherwise are called copies, or all of them are one beside the anchors."""
+    source, target = FEW.background
+    with pytest.raises(InputError, match="target_background: expected rows that spread about as far as the anchors"):
+        fit(FEW._replace(background=(source, target * np.float32(factor))))
+    with pytest.raises(InputError, match="source_background: expected rows that spread about as far as the anchors"):
+        fit(FEW._replace(background=(np.concatenate([FEW.pairs[0]] * 20) * np.float32(factor), target)))
+
+
+def test_one_row_that_is_far_out_is_named():
+    """If it fails, all others beside it are called copies of one."""
+    source, target = FEW.background
+    source = source.copy()
+    source[17] *= 1e6
+    with pytest.raises(InputError, match="Row 17 of source_background: expected a row of the size of the anchors"):
+        fit(FEW._replace(background=(source, target)))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
