@@ -20,7 +20,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples paper cards docs test test-slow test-all lint house bench clean
+.PHONY: help install demo examples few-pairs paper cards docs test test-slow test-all lint house bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -36,10 +36,14 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 	$(BIN)/python examples/search_index.py
 	$(BIN)/python examples/stitch_pictures.py
 
+few-pairs: $(VENV)/.stamp-examples  ## draw what unpaired rows of either side add to 0 to 3,000 pairs
+	$(BIN)/python examples/few_pairs.py
+
 paper: $(VENV)/.stamp-peers  ## reproduce the paper's figures and tables, and go beyond them; takes hours
 	$(BIN)/python examples/paper_figures.py
 	$(BIN)/python examples/cross_lingual.py
 	$(BIN)/python examples/cross_modal.py
+	$(BIN)/python examples/few_pairs.py
 	$(BIN)/python benchmarks/quality.py
 
 cards: $(VENV)/.stamp-examples  ## fit and measure the adapters of the examples, and write their cards to model_cards/

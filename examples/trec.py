@@ -129,12 +129,16 @@ def cached(
 
 def adapter_folder(source: AnchoredSpace, target: AnchoredSpace, **options: Any) -> Path:
     """Where `IRPAdapter.connect(source, target, **options)` is saved; fitted once for every state of irp_hf."""
-    code = [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
-    key = fingerprint([str(source.config), str(target.config), str(options), *code])
+    key = fingerprint([str(source.config), str(target.config), str(options), *code()])
     folder = CACHE / f"{source.config.encoder['id']}-to-{target.config.encoder['id']}-{key}"
     if not folder.exists():
         IRPAdapter.connect(source, target, **options).save_pretrained(folder)
     return folder
+
+
+def code() -> list[str]:
+    """All of irp_hf, in a key of what may change with any of it."""
+    return [file.read_text("utf-8") for file in sorted(Path(irp_hf.__file__).parent.rglob("*.py"))]
 
 
 def fingerprint(strings: list[str]) -> str:

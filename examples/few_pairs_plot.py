@@ -1,0 +1,95 @@
+"""The picture of `few_pairs.py`: accuracy above, neighbours below, a column for each kind of items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dots_plot import BOX, MUTED, NATIVE, OTHER, OURS, STYLE
+from few_pairs_results import ALONE, BACKED, Curve, Outcome
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from irp_hf.evaluation import number
+
+LABELS = ("accuracy of the target's head", "share of its ten neighbours found")
+TOLD = (10, 100)  # pairs, whose numbers stand in the picture
+
+
+def draw(outcomes: Sequence[Outcome], pairs: Sequence[int], path: Path) -> None:
+    """Curves over the number of pairs, with 95 % intervals over the test rows."""
+    with rc_context(STYLE):
+        figure = Figure((11.5, 7.6), 128, facecolor="white")
+        places = figure.subplots(2, len(outcomes), sharex=True, squeeze=False)
+        figure.subplots_adjust(left=0.075, right=0.985, top=0.83, bottom=0.085, wspace=0.2, hspace=0.16)
+        figure.text(0.012, 0.955, "Few pairs, and rows that nobody paired", fontsize=17, fontweight="bold")
+        legend(figure)
+        for column, one in enumerate(outcomes):
+            write_title(places[0, column], one)
+            for row, axes in enumerate(places[:, column]):
+                panel(axes, one, row, pairs)
+            places[1, column].set_xlabel("number of pairs")
+        for row, label in enumerate(LABELS):
+            places[row, 0].set_ylabel(label)
+        figure.savefig(path)
+
+
+def legend(figure: Figure) -> None:
+    """What the two colours are, in words of that colour."""
+    for x, color, words in (
+        (0.012, OURS, "● pairs with unpaired rows of either side"),
+        (0.385, MUTED, "● the same pairs alone"),
+        (0.595, NATIVE, "— the head at home"),
+    ):
+        figure.text(x, 0.918, words, color=color, fontsize=12.5, fontweight="bold" if color == OURS else "normal")
+
+
+def write_title(axes: Axes, one: Outcome) -> None:
+    axes.text(0, 1.12, one.title, transform=axes.transAxes, fontsize=13.5, fontweight="bold")
+    axes.text(0, 1.04, " → ".join(one.names), transform=axes.transAxes, fontsize=11, color=MUTED)
+
+
+def panel(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
+    """One measure of one kind of items. Numbers of pairs, each some three times the last, stand at equal distances."""
+    if row == 0:
+        axes.axhline(one.native, color=NATIVE, linewidth=1.6)
+        axes.annotate(
+            number(one.native), (0, one.native), (-4, 5), textcoords="offset points", color=NATIVE, fontsize=11
+        )
+    for how, color in ((ALONE, OTHER), (BACKED, OURS)):
+        curve(axes, one.curves[how], row, pairs, color)
+    label(axes, one.curves[ALONE], one.curves[BACKED], row, pairs)
+    if 0 in one.curves[BACKED].refused:
+        axes.text(
+            0, 0.03, "no pair:\nrefused", ha="center", color=OURS, fontsize=10.5, transform=axes.get_xaxis_transform()
+        )
+    axes.set_xticks(range(len(pairs)), [f"{count:,}" for count in pairs])
+    axes.set_xlim(-0.45, len(pairs) - 0.6)
+    axes.set_ylim(0, 1.0 if row == 0 else None)
+    axes.tick_params(axis="y", labelcolor=MUTED)
+    axes.grid(axis="y")
+
+
+def curve(axes: Axes, one: Curve, row: int, pairs: Sequence[int], color: str) -> None:
+    """A line with its intervals; what is found without any pair stands apart."""
+    places = [(place, one.points[count][row]) for place, count in enumerate(pairs) if count in one.points]
+    joined = [entry for entry in places if pairs[entry[0]]]
+    x, measures = [place for place, _ in joined], [measure for _, measure in joined]
+    axes.fill_between(x, [m.low for m in measures], [m.high for m in measures], color=color, alpha=0.15, linewidth=0)
+    axes.plot(x, [m.mean for m in measures], "-", color=color, linewidth=2.5)
+    for place, measure in places:
+        hollow = pairs[place] in one.unused
+        axes.plot(place, measure.mean, "o", color=color, markersize=7, markerfacecolor="white" if hollow else color)
+
+
+def label(axes: Axes, alone: Curve, backed: Curve, row: int, pairs: Sequence[int]) -> None:
+    """The numbers of few pairs, above ours and below the others."""
+    for one, side, color in ((backed, 12, OURS), (alone, -18, MUTED)):
+        for count in (0, *TOLD):
+            if count in one.points:
+                mean = one.points[count][row].mean
+                axes.annotate(
+                    number(mean), (pairs.index(count), mean), (0, side), textcoords="offset points", ha="center",
+                    color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal", bbox=BOX,
+                )  # fmt: skip
