@@ -13,13 +13,13 @@ from torch import Tensor
 
 from irp_hf.data.arrays import Rows
 from irp_hf.errors import refusal
-from irp_hf.maths.projection import Statistics
+from irp_hf.maths.projection import Statistics, statistics
 from irp_hf.maths.unpaired.background import LEAST, MOST, distinct_from
 from irp_hf.models.many import check_sampled
 
 NAMES = ("source_background", "target_background")  # as from_anchors has them
 APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
-FAR = 1e4  # times as far from the anchors' mean as these usually are from their middle, no single row is
+FAR = 1e4  # mean scales away from the anchors' mean, no single row is
 
 
 class Unpaired(NamedTuple):
@@ -93,23 +93,23 @@ def _refuse_other_units(rows: Tensor, numbers: Tensor, anchors: Tensor, name: st
 
     And for one that is far out, beside which all others would: it has its number among `numbers (n,)`.
     """
-    own, theirs = (_usual_distance(side.double()) for side in (rows, anchors))
+    stats = statistics(anchors.double())
+    theirs = float(stats.scale)
+    away = torch.linalg.vector_norm(rows.double() - stats.mean, dim=1)
+    near = away <= FAR * theirs
+    usual = rows[near] if int(near.sum()) > len(rows) / 2 else rows
+    own = float(statistics(usual.double()).scale)
     if not theirs / APART <= own <= theirs * APART:
-        expected = f"rows that spread about as far as the anchors, which are {theirs:.3g} from their middle"
+        expected = f"rows that spread about as far as the anchors, whose mean scale is {theirs:.3g}"
         raise refusal(name, expected, f"{own:.3g}", "Encode them exactly as the anchors: unit length or not, say.")
-    away = torch.linalg.vector_norm(rows.double() - anchors.double().mean(0), dim=1)
-    if float(away.max()) > FAR * theirs:
-        expected = f"a row of the size of the anchors, which are {theirs:.3g} from their middle"
+    if not bool(near.all()):
+        farthest = int(away.argmax())
+        expected = f"a row of the size of the anchors, whose mean scale is {theirs:.3g}"
         got, place = (
-            f"one that is {float(away.max()):.3g} from there",
-            f"Row {int(numbers[int(away.argmax())])} of {name}",
+            f"one that is {float(away[farthest]):.3g} from their mean",
+            f"Row {int(numbers[farthest])} of {name}",
         )
         raise refusal(place, expected, got, "Drop that row, or encode it again.")
-
-
-def _usual_distance(rows: Tensor) -> float:
-    """The median distance of `rows (n, d)` from their medians, which a few that are far out do not move."""
-    return float(torch.linalg.vector_norm(rows - rows.median(0).values, dim=1).median())
 
 
 def taken(rows: Rows, numbers: Tensor) -> Tensor:
@@ -126,8 +126,7 @@ def drawn(count: int, seed: int) -> Tensor:
 def in_half(unpaired: Unpaired, stats: Statistics) -> Tensor:
     """The rows `(n, d)` in half precision, about the mean and in the mean scale of `stats`, the anchors'.
 
-    All are finite, below 65,504: half of the anchors lie within two mean scales of the mean, which lies within one of their
-    medians, so that no row that passed is farther out than 3 `FAR`.
+    All are finite, since none is farther out than `FAR`.
     """
     return ((unpaired.rows.double() - stats.mean) / stats.scale).to(torch.float16)
 

@@ -162,6 +162,13 @@ def test_a_row_that_half_precision_cannot_hold(refusal):
     assert says(refusal(space, rows, error=InputError), "Row 1234 of background", "1e+06")
 
 
+def test_anchors_of_which_most_are_copies():
+    """If it fails, beside anchors that are mostly one vector, as of texts without tokens, no background is taken."""
+    made = space(x=np.concatenate([X, np.repeat(X[:1] * 0, 40, 0)]))
+    assert made.config.num_background == 150
+    assert far(made, ROWS) < 3e-3
+
+
 def test_a_folder_of_it_is_whole(folder):
     """If it fails, what was published is not what is loaded, in its bits or in what it says of itself."""
     made = space()

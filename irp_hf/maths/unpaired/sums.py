@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -19,23 +21,39 @@ class Part:
     def __init__(self, rows: Tensor, true: Tensor, unpaired: Tensor, matched: Tensor) -> None:
         """Pairs `rows (k, d_X)` and `true (k, d_Y)`; `unpaired (n, d_X)` with their counterparts `matched (n, d_Y)`."""
         self.rows, self.true, self.unpaired, self.matched = rows, true, unpaired, matched
+        self._paths: dict[float, WhitenedPath] = {}
+
+    @cached_property
+    def cross(self) -> tuple[Tensor, Tensor]:
+        """Σ x yᵀ `(d_X, d_Y)` over the pairs, and over the pseudo-pairs."""
+        return self.rows.T @ self.true, (self.unpaired.T @ self.matched).double()
+
+    @cached_property
+    def seconds(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Σ x xᵀ likewise, and Σ y yᵀ."""
+        source = self.rows.T @ self.rows, (self.unpaired.T @ self.unpaired).double()
+        return source, (self.true.T @ self.true, (self.matched.T @ self.matched).double())
 
     def rotation(self, weight: float) -> Tensor:
         """The damped rotation `(d_X, d_Y)`."""
-        moment = self.rows.T @ self.true + weight * (self.unpaired.T @ self.matched).double()
-        return damped(moment)
+        return damped(_weighted(self.cross, weight))
 
     def path(self, weight: float) -> WhitenedPath:
-        """Every balance and λ."""
+        """Every balance and λ; that of the last weight is kept."""
+        if weight not in self._paths:
+            self._paths = {weight: self._path(weight)}
+        return self._paths[weight]
+
+    def _path(self, weight: float) -> WhitenedPath:
         count = len(self.rows) + weight * len(self.unpaired)
-
-        def moment(left: Tensor, right: Tensor, low: Tensor, high: Tensor) -> Tensor:
-            return (left.T @ right + weight * (low.T @ high).double()) / count
-
-        source = Spectrum.of_moment(moment(self.rows, self.rows, self.unpaired, self.unpaired))
-        target = Spectrum.of_moment(moment(self.true, self.true, self.matched, self.matched))
-        both = moment(self.rows, self.true, self.unpaired, self.matched)
+        source, target = (Spectrum.of_moment(_weighted(second, weight) / count) for second in self.seconds)
+        both = _weighted(self.cross, weight) / count
         return WhitenedPath(source, target, source.vectors.T @ both @ target.vectors)
+
+
+def _weighted(sums: tuple[Tensor, Tensor], weight: float) -> Tensor:
+    pairs, pseudo = sums
+    return pairs + weight * pseudo
 
 
 class KernelSums:
