@@ -155,13 +155,12 @@ class IRPAdapter(TranslatingModel):
         if not discovers:
             refuse_other_anchors(*map(AnchorsOf.space, ("source", "target"), (space.config for space in spaces)))
         given = check_given(method, **options)
-        sides = Held.of("source", spaces[0]), Held.of("target", spaces[1])
+        sides = Held.of("source", spaces[0], wanted), Held.of("target", spaces[1], wanted)
         if discovers:
             warn_of_known(sides)
             if wanted:
                 check_both(sides)
-            rows = [side.unpaired(wanted) for side in sides]
-            names = [side.named(wanted) for side in sides]
+            rows, names = [side.rows for side in sides], [side.name for side in sides]
             return cls._discover(rows, names, method, objective, head, options, recorded_apart(sides))
         recorded, anchors = recorded_of(sides), (sides[0].anchors, sides[1].anchors)
         unpaired = backgrounds_of(sides, wanted, method, given)

@@ -19,6 +19,7 @@ from irp_hf.models.many import check_sampled
 
 NAMES = ("source_background", "target_background")  # as from_anchors has them
 APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
+AT_ONCE = 1024  # rows that stand in double precision at one time
 FAR = 1e4  # mean scales away from the anchors' mean, no single row is
 
 
@@ -128,9 +129,10 @@ def in_half(unpaired: Unpaired, stats: Statistics) -> Tensor:
 
     All are finite, since none is farther out than `FAR`.
     """
-    return ((unpaired.rows.double() - stats.mean) / stats.scale).to(torch.float16)
+    parts = [((part.double() - stats.mean) / stats.scale).to(torch.float16) for part in unpaired.rows.split(AT_ONCE)]
+    return torch.cat(parts)
 
 
 def from_half(kept: Tensor, stats: Statistics) -> Tensor:
     """The rows `(n, d)` in the units of the encoder, float32, of those that a space has `kept`."""
-    return (kept.double() * stats.scale + stats.mean).float()
+    return torch.cat([(part.double() * stats.scale + stats.mean).float() for part in kept.split(AT_ONCE)])

@@ -50,24 +50,24 @@ class Held(NamedTuple):
     anchors: Tensor
     """Shape (k, d), float32."""
     background: Tensor | None
-    """Shape (n, d), likewise, and on the same device."""
+    """Shape (n, d), likewise, and on the same device; None where there is none, or it is to be left out."""
 
     @classmethod
-    def of(cls, side: str, space: AnchoredSpace) -> Held:
-        """Of the `side` "source" or "target"."""
-        background = space.background_rows
+    def of(cls, side: str, space: AnchoredSpace, wanted: bool | None) -> Held:
+        """Of the `side` "source" or "target", whose background may not be `wanted`."""
+        background = None if wanted is False else space.background_rows
         with space.computing():
             return cls(side, space.config, space.anchors.detach(), background)
 
-    def named(self, wanted: bool | None) -> str:
-        """How an error calls its unpaired rows."""
-        return f"The {'anchors' if wanted is False or self.background is None else 'anchors and background'} of the {self.side}"
+    @property
+    def name(self) -> str:
+        """How an error calls all of its rows."""
+        return f"The {'anchors' if self.background is None else 'anchors and background'} of the {self.side}"
 
-    def unpaired(self, wanted: bool | None) -> Tensor:
-        """The anchors, and then the background unless it is to be left out, `(n, d)`: rows that nobody has paired."""
-        if wanted is False or self.background is None:
-            return self.anchors
-        return torch.cat([self.anchors, self.background])
+    @property
+    def rows(self) -> Tensor:
+        """The anchors, and then the background, `(n, d)`: rows that nobody has paired with the other side's."""
+        return self.anchors if self.background is None else torch.cat([self.anchors, self.background])
 
 
 Both = tuple[Held, Held]
@@ -103,7 +103,7 @@ def backgrounds_of(sides: Both, wanted: bool | None, method: str, given: Given) 
     Where they are not demanded and cannot be used, a `FitWarning` says why. Raises `InputError` where they are demanded.
     """
     have = [side for side in sides if side.background is not None]
-    if wanted is False or (wanted is None and not have):
+    if not have and not wanted:
         return None
     anchors = sides[0].anchors, sides[1].anchors.to(sides[0].anchors.device)
     try:
