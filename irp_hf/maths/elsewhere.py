@@ -14,9 +14,10 @@ from irp_hf.errors import refusal
 from irp_hf.maths.clusters import LEAST, clusters_of
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.metrics import Labels
+from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.selection import Choice, objective_score, select
+from irp_hf.maths.selection import Choice, select
 
 
 def choose(

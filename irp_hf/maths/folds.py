@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import Statistics, normalize
+from irp_hf.maths.projection import Statistics, denormalize, normalize
 
 NUM_FOLDS = 10
 FEW_FOLDS = 3  # of a sample, on which hyper-parameters are compared that move little
@@ -53,3 +53,17 @@ def fold_statistics(x: Tensor, folds: Sequence[Tensor]) -> list[Statistics]:
         apart = (squares - 2 * product + shift @ shift).clamp(min=0).sqrt()
         found.append(Statistics(mean + shift, (apart.sum() - apart[fold].sum()) / max(k - len(fold), 1)))
     return found
+
+
+class Vectors:
+    """Out-of-fold directions as vectors, each fold with the mean and scale that the others have."""
+
+    def __init__(self, pairs: Pairs, folds: list[Tensor]) -> None:
+        self.folds, self.statistics = folds, fold_statistics(pairs.target, folds)
+
+    def __call__(self, directions: Tensor) -> Tensor:
+        """Vectors `(k, d_Y)` of `directions (k, d_Y)`."""
+        vectors = torch.empty_like(directions)
+        for fold, others in zip(self.folds, self.statistics, strict=True):
+            vectors[fold] = denormalize(directions[fold], others)
+        return vectors

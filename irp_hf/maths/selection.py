@@ -1,8 +1,7 @@
 """Choose the inverse, and what the cosine alone cannot choose, from the anchors alone.
 
 The lift, γ, λ and δ are tuned by out-of-fold cosine (`tuning.py`). The objective then chooses among what is left: the
-balance, the scale restoration, and the inverse itself. Self-retrieval is no objective: it saturates at 1 and then picks
-nonsense.
+balance, the scale restoration, and the inverse itself.
 """
 
 from __future__ import annotations
@@ -12,39 +11,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, cast
 
-import torch
 from torch import Tensor
 
 from irp_hf.arithmetic import own_arithmetic
-from irp_hf.errors import refusal
-from irp_hf.maths.blending import chosen_share, left_out_of_sample, rigid_part, turned_left_out
-from irp_hf.maths.chance import is_ahead
-from irp_hf.maths.climbing import SAMPLE, Candidate, TuningResult
-from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS, Folds, fold_statistics
-from irp_hf.maths.identification import identified
+from irp_hf.maths.blending import chosen_share, rigid_part, turned_left_out
+from irp_hf.maths.climbing import Candidate, TuningResult
+from irp_hf.maths.folds import NUM_FOLDS, Vectors
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.inverses.whitened import WhitenedInverse
-from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
+from irp_hf.maths.metrics import Labels, cosines
+from irp_hf.maths.objectives import Score, objective_score, surely_best
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import Restoration, Stretch
-from irp_hf.maths.tuning import ROUGHLY, tune
-from irp_hf.maths.tuning_kernel import sampled, takes_all, tune_lift
+from irp_hf.maths.rivals import may_win
+from irp_hf.maths.tuning import tune
+from irp_hf.maths.tuning_kernel import takes_all, tune_lift
 
 RESTORATION_FOLDS = 2  # two halves tell the score of a restoration as well as more do
-ONE_FOLD = (
-    0.1  # of what its rival misses: so much farther behind on one fold an inverse is behind on all; they differ by .03
-)
-LEAST_POOL = 5  # rows: among fewer each is found
 RESTORATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RESTORATION = 0.5  # where no objective surely says otherwise
-Score = Callable[[Tensor], Tensor]
-"""The objective `(k,)` of each of the translations `(k, d_Y)` of all anchors."""
-SURE = 3.0  # standard errors by which an objective must be ahead, of a dozen candidates, to overrule the cosine
 
 
 class Tried(NamedTuple):
@@ -170,7 +159,9 @@ def select(
     lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None
     choices: list[Choice] = []
     for method in steps(methods):
-        if not choices or _may_win(method, by_rank(choices, pairs, objective)[0], pairs, objective, given, labels):
+        if not choices or may_win(
+            method, by_rank(choices, pairs, objective)[0].inverse, pairs, objective, given, labels
+        ):
             choices.append(_choose(method, pairs, objective, score, given, lift))
     return by_rank(choices, pairs, objective)
 
@@ -188,112 +179,9 @@ def by_rank(choices: list[Choice], pairs: Pairs, objective: Objective) -> list[C
     return sorted(choices, key=lambda choice: (choice is choices[best], choice.fold_score), reverse=True)
 
 
-def surely_best(
-    scores: Sequence[Tensor], angles: Sequence[float], pairs: Pairs, objective: Objective = "agreement"
-) -> int:
-    """The number of the one with the best mean of its `scores (k,)`, where it is surely ahead of the one with the best angle.
-
-    Otherwise that one. The share of labels that agree hardly differs between candidates on a few hundred anchors, and the best
-    of many is then the luckiest: the cosine, which tells more of each row, decides. Rows that share an item count as one. How
-    surely items are told apart tells as much of each row as the cosine, and decides by itself.
-    """
-    default = max(range(len(angles)), key=angles.__getitem__)
-    best = max(range(len(scores)), key=lambda one: float(scores[one].mean()))
-    if objective == "retrieval":
-        return best
-    return best if is_ahead(scores[best], scores[default], pairs.labels, SURE) else default
-
-
-def _may_win(
-    method: str, rival: Choice, pairs: Pairs, objective: Objective, given: Given, labels: Labels | None
-) -> bool:
-    """Whether a method may be better than its rival; of some, a sample of many pairs can tell that they are not."""
-    roughly = ROUGHLY.get(INVERSES[method])
-    if len(pairs) <= SAMPLE or roughly is None:
-        return True
-    inverse, sample = rival.inverse, sampled(pairs, given.seed)
-    found = left_out_of_sample(inverse, pairs, given.seed)
-    if found is not None and objective == "cosine":
-        first = _folds_of(sample, given.seed, 1)
-        if _is_far_behind(roughly.tried(first, given), found, first, sample, roughly.behind + ONE_FOLD):
-            return False
-    folds = _folds_of(sample, given.seed)
-    score = objective_score(objective, sample, labels, folds.held)
-    vectors = _Vectors(sample, folds.held)
-    if found is None:
-        lifted = Folds(sample, given.seed, inverse.lift, FEW_FOLDS) if inverse.lift else folds
-        maps = [inverse.fold(train.lifted(inverse.lift), train.target_rows) for train in lifted.train]
-        found = lifted.gather([fold(rows) for fold, rows in zip(maps, lifted.rows, strict=True)])
-
-    def mean(directions: Tensor) -> float:
-        return float(score(vectors(directions)).mean())
-
-    there = mean(found)
-    return any(
-        mean(folds.gather(parts)) > there - roughly.behind * (1 - there) for parts in roughly.tried(folds, given)
-    )
-
-
-def _folds_of(sample: Pairs, seed: int, count: int | None = None) -> Folds:
-    """Folds of a sample, or the first of them: once for all inverses that may win."""
-    return sample.once(("folds", seed, count), lambda: Folds(sample, seed, 0.0, FEW_FOLDS, count))
-
-
-def _is_far_behind(tried: Iterable[list[Tensor]], rival: Tensor, first: Folds, pairs: Pairs, behind: float) -> bool:
-    """Whether one fold tells already that all that was `tried` is so far `behind` the `rival (k, d_Y)`, all out of fold."""
-    (fold,), (others,) = first.held, first.train
-
-    def mean(directions: Tensor) -> float:
-        return float(cosines(denormalize(directions, others.target_stats), pairs.target[fold]).mean())
-
-    there = mean(rival[fold])
-    return all(mean(directions) < there - behind * (1 - there) for (directions,) in tried)
-
-
-class _Vectors:
-    """Out-of-fold directions as vectors, each fold with the mean and scale that the others have."""
-
-    def __init__(self, pairs: Pairs, folds: list[Tensor]) -> None:
-        self.folds, self.statistics = folds, fold_statistics(pairs.target, folds)
-
-    def __call__(self, directions: Tensor) -> Tensor:
-        """Vectors `(k, d_Y)` of `directions (k, d_Y)`."""
-        vectors = torch.empty_like(directions)
-        for fold, others in zip(self.folds, self.statistics, strict=True):
-            vectors[fold] = denormalize(directions[fold], others)
-        return vectors
-
-
-def objective_score(
-    objective: Objective, pairs: Pairs, labels: Labels | None, pools: Sequence[Tensor] | None = None
-) -> Score:
-    """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors.
-
-    `pools` are rows that were left out together, among whom retrieval searches; by default the folds of seed 0. Where these are
-    too small to tell anything, it searches among all anchors, which looks a little worse than it is.
-    """
-    target = pairs.target
-    if objective == "neighbors":
-        shared = pairs.shared
-        return lambda translated: neighbors_kept(translated, target, groups=shared)
-    if objective == "retrieval":
-        searched, shared = pairs.folds(NUM_FOLDS, 0) if pools is None else pools, pairs.shared
-        if min(map(len, searched)) < LEAST_POOL:
-            searched = [torch.arange(len(pairs), dtype=torch.int64, device=target.device)]
-        return lambda translated: identified(translated, target, searched, shared)
-    if objective == "agreement":
-        if labels is None:
-            raise refusal(
-                "labels", "those that the head gives, for objective='agreement'", "None", "Give the head's labels."
-            )
-        native = labels(target)
-        return lambda translated: (labels(translated) == native).double().to(target.device)
-    return lambda translated: cosines(translated, target)
-
-
 def _choose(method: str, pairs: Pairs, objective: Objective, score: Score, given: Given, lift: float | None) -> Choice:
     folds = pairs.folds(NUM_FOLDS, given.seed)
-    vectors = _Vectors(pairs, folds)
+    vectors = Vectors(pairs, folds)
     tried, candidate = _tune(method, pairs, vectors, objective, score, given, lift)
     rigid = chosen_share(candidate, pairs, given, objective)
     return choice_of(method, candidate, tried, pairs, folds, vectors, objective, score, given, rigid)

@@ -18,10 +18,11 @@ from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.metrics import cosines
+from irp_hf.maths.objectives import objective_score, surely_best
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
 from irp_hf.maths.request import OBJECTIVES, Given
-from irp_hf.maths.selection import RESTORATIONS, Choice, objective_score, select, surely_best
+from irp_hf.maths.selection import RESTORATIONS, Choice, select
 
 FEW = settings(max_examples=6, derandomize=True, deadline=None)
 
@@ -347,7 +348,7 @@ def of_many(monkeypatch):
 def test_an_inverse_is_left_out_where_it_cannot_win(of_many, monkeypatch, one_fold, method):
     """If it fails, `auto` waits for an inverse that is far behind; or who asks for it does not get it."""
     if not one_fold:  # tells, so that all do
-        monkeypatch.setattr("irp_hf.maths.selection.ONE_FOLD", 1e9)
+        monkeypatch.setattr("irp_hf.maths.rivals.ONE_FOLD", 1e9)
     anchors, _ = curved(4, k=90)
     assert {choice.method for choice in select(anchors)} == {"kernel", "whitened"}
     assert [choice.method for choice in select(anchors, (method,))] == [method]

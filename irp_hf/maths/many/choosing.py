@@ -13,8 +13,9 @@ from irp_hf.maths.inverses.kernel import INTERCEPT, KernelInverse, SolvedOnce
 from irp_hf.maths.inverses.whitened import Spectrum, WhitenedInverse, WhitenedPath
 from irp_hf.maths.many.sums import Moments, Sums
 from irp_hf.maths.metrics import Labels
+from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.projection import denormalize, relative_projection
-from irp_hf.maths.selection import RESTORATION_FOLDS, Choice, by_rank, choice_of, objective_score, ranked
+from irp_hf.maths.selection import RESTORATION_FOLDS, Choice, by_rank, choice_of, ranked
 from irp_hf.maths.tuning_kernel import LESS_SMOOTH, RIDGES, climb_ridges
 from irp_hf.maths.tuning_whitened import BALANCES, Judge, search
 

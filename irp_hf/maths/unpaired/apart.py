@@ -11,10 +11,11 @@ from torch import Tensor
 
 from irp_hf.maths.folds import FEW_FOLDS
 from irp_hf.maths.metrics import Labels
+from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.request import Given, Objective
-from irp_hf.maths.selection import Choice, objective_score
+from irp_hf.maths.selection import Choice
 from irp_hf.maths.unpaired.background import Background
 from irp_hf.maths.unpaired.choosing import METHODS, Backed, Defaults
 from irp_hf.maths.unpaired.csls import mutual

@@ -20,11 +20,12 @@ from irp_hf.maths.inverses import KernelInverse, RigidInverse, WhitenedInverse
 from irp_hf.maths.inverses.base import Folded, Inverse, LinearMap
 from irp_hf.maths.inverses.kernel import Solved, SolvedOnce
 from irp_hf.maths.metrics import Labels
+from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.pairs import Pairs, others
 from irp_hf.maths.projection import denormalize
 from irp_hf.maths.request import Given, Objective, make_inverse
 from irp_hf.maths.restoration import Restoration, Restored, Stretch
-from irp_hf.maths.selection import ByFolds, Choice, Tried, by_rank, objective_score
+from irp_hf.maths.selection import ByFolds, Choice, Tried, by_rank
 from irp_hf.maths.unpaired.background import Background
 from irp_hf.maths.unpaired.matching import Matcher
 from irp_hf.maths.unpaired.pseudo_pairs import PseudoPairs
