@@ -339,7 +339,7 @@ def test_the_same_seed_chooses_bit_for_bit_the_same(objective):
 @pytest.fixture
 def of_many(monkeypatch):
     """Let 30 anchors be many."""
-    for file in ("selection", "tuning_kernel", "tuning_whitened", "tuning_pruned"):
+    for file in ("rivals", "tuning_kernel", "tuning_whitened", "tuning_pruned"):
         monkeypatch.setattr(f"irp_hf.maths.{file}.SAMPLE", 30)
 
 
