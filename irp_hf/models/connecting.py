@@ -20,7 +20,7 @@ from irp_hf.models.backing import check_backed
 from irp_hf.models.checks import anchors_of_both
 from irp_hf.models.space import AnchoredSpace
 
-NAMES = ("The background of the source", "The background of the target")
+NAMES = ("background of the source", "background of the target")
 ADVICE = (
     "Make a space with one: AnchoredSpace.encode(..., background=texts), or from_embeddings(anchors, background=rows)."
 )
@@ -62,7 +62,8 @@ class Held(NamedTuple):
     @property
     def name(self) -> str:
         """How an error calls all of its rows."""
-        return f"The {'anchors' if self.background is None else 'anchors and background'} of the {self.side}"
+        what = "anchors" if self.background is None else "anchors and background"
+        return f"{what} of the {self.side}"
 
     @property
     def rows(self) -> Tensor:

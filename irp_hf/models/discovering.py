@@ -31,7 +31,7 @@ LEAST_SPREAD = (
 LEAST_PAIRS = 30  # rows that are each other's best match
 ADVICE = (
     "Give more rows of the same domain on both sides, or some pairs: IRPAdapter.from_anchors(x, y, source_background=, "
-    "target_background=) takes six or more."
+    "target_background=) takes six or more, and so does connect of spaces that share them and have backgrounds."
 )
 
 

@@ -233,12 +233,12 @@ def test_the_pairs_count_anchors_first(discovered, strangers, tmp_path):
 def test_anchors_alone_are_discovered_or_refused(strangers, refusal):
     """If it fails, `background=False` has no part in a discovery, or too few rows are matched."""
     words = refusal(IRPAdapter.connect, *strangers, pairs="discover", background=False, error=InputError)
-    assert says(words, "The anchors of the source", "at least 400", "got 150")
+    assert says(words, "anchors of the source", "at least 400", "got 150")
     bare = AnchoredSpace.from_embeddings(APART.pairs[1])
     words = refusal(IRPAdapter.connect, strangers[0], bare, pairs="discover", background=True, error=InputError)
     assert says(words, "none in the target's")
     words = refusal(IRPAdapter.connect, strangers[0], bare, pairs="discover", error=InputError)
-    assert says(words, "The anchors of the target", "got 300")
+    assert says(words, "anchors of the target", "got 300")
 
 
 def test_pairs_that_are_known_are_not_passed_over_in_silence():
@@ -256,7 +256,9 @@ def test_unrelated_strangers_are_refused(monkeypatch):
     random = np.random.RandomState(0)
     rows = [random.laplace(size=(450, width)).astype(np.float32) for width in (20, 24)]
     sides = [AnchoredSpace.from_embeddings(side[:50], background=side[50:]) for side in rows]
-    with pytest.raises(DiscoveryError, match="The anchors and background of the source and The anchors"):
+    with pytest.raises(
+        DiscoveryError, match="anchors and background of the source and anchors and background of the target"
+    ):
         IRPAdapter.connect(*sides, pairs="discover")
 
 
