@@ -198,9 +198,14 @@ def outcome(kind: Kind, found: dict[str, dict[int, tuple[Tensor, bool]]]) -> Out
         refused = tuple(count for count, (rows, _) in scores.items() if not rows.shape[1])
         unused = tuple(count for count in points if how == BACKED and not scores[count][1])
         curves[how] = Curve(points, refused, unused)
+    gaps = {
+        count: tuple(bootstrap(found[BACKED][count][0] - rows, bounded=False))
+        for count, (rows, _) in found[ALONE].items()
+        if count in curves[BACKED].points
+    }
     native = float(kind.score(kind.target[kind.tested])[0].mean())
     numbers = [len(rows[0]) for count in found[BACKED] if (rows := kind.unpaired(count)) is not None]
-    return Outcome(kind.title, kind.names, native, (min(numbers), max(numbers)), curves)
+    return Outcome(kind.title, kind.names, native, (min(numbers), max(numbers)), curves, gaps)
 
 
 KINDS = (texts, pictures, pictures_and_names)

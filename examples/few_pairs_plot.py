@@ -15,6 +15,7 @@ from irp_hf.evaluation import number
 
 LABELS = ("accuracy of the target's head", "share of its ten neighbours found")
 TOLD = (10, 100)  # pairs, whose numbers stand in the picture
+NEAR = 0.12  # of accuracy: the height of a number
 
 
 def draw(outcomes: Sequence[Outcome], pairs: Sequence[int], path: Path) -> None:
@@ -38,11 +39,14 @@ def draw(outcomes: Sequence[Outcome], pairs: Sequence[int], path: Path) -> None:
 def legend(figure: Figure) -> None:
     """What the two colours are, in words of that colour."""
     for x, color, words in (
-        (0.012, OURS, "● pairs with unpaired rows of either side"),
-        (0.385, MUTED, "● the same pairs alone"),
-        (0.595, NATIVE, "— the head at home"),
+        (0.012, OURS, "● with unpaired rows of either side"),
+        (0.33, OURS, "○ which did not surely help, and are left out"),
+        (0.672, MUTED, "● the same pairs alone"),
+        (0.85, NATIVE, "— the head at home"),
     ):
-        figure.text(x, 0.918, words, color=color, fontsize=12.5, fontweight="bold" if color == OURS else "normal")
+        figure.text(
+            x, 0.918, words, color=color, fontsize=12, fontweight="bold" if words[0] == "●" and color == OURS else None
+        )
 
 
 def write_title(axes: Axes, one: Outcome) -> None:
@@ -55,17 +59,16 @@ def panel(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
     if row == 0:
         axes.axhline(one.native, color=NATIVE, linewidth=1.6)
         axes.annotate(
-            number(one.native), (0, one.native), (-4, 5), textcoords="offset points", color=NATIVE, fontsize=11
-        )
+            number(one.native), (1, one.native), (-2, 5), ("axes fraction", "data"), "offset points",
+            ha="right", color=NATIVE, fontsize=11,
+        )  # fmt: skip
     for how, color in ((ALONE, OTHER), (BACKED, OURS)):
         curve(axes, one.curves[how], row, pairs, color)
-    label(axes, one.curves[ALONE], one.curves[BACKED], row, pairs)
+    label(axes, one, row, pairs)
     if 0 in one.curves[BACKED].refused:
-        axes.text(
-            0, 0.03, "no pair:\nrefused", ha="center", color=OURS, fontsize=10.5, transform=axes.get_xaxis_transform()
-        )
-    axes.set_xticks(range(len(pairs)), [f"{count:,}" for count in pairs])
-    axes.set_xlim(-0.45, len(pairs) - 0.6)
+        axes.text(-0.6, 0.03, "no pair:\nrefused", color=OURS, fontsize=10, transform=axes.get_xaxis_transform())
+    axes.set_xticks(range(len(pairs)), [f"{count:,}" for count in pairs], fontsize=10.5)
+    axes.set_xlim(-0.65, len(pairs) - 0.55)
     axes.set_ylim(0, 1.0 if row == 0 else None)
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.grid(axis="y")
@@ -83,13 +86,15 @@ def curve(axes: Axes, one: Curve, row: int, pairs: Sequence[int], color: str) ->
         axes.plot(place, measure.mean, "o", color=color, markersize=7, markerfacecolor="white" if hollow else color)
 
 
-def label(axes: Axes, alone: Curve, backed: Curve, row: int, pairs: Sequence[int]) -> None:
-    """The numbers of few pairs, above ours and below the others."""
-    for one, side, color in ((backed, 12, OURS), (alone, -18, MUTED)):
+def label(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
+    """The numbers of few pairs: ours above, but for those that the line of the head would cross, and below the others."""
+    alone, backed = one.curves[ALONE], one.curves[BACKED]
+    for curve, side, color in ((backed, 12, OURS), (alone, -19, MUTED)):
         for count in (0, *TOLD):
-            if count in one.points:
-                mean = one.points[count][row].mean
+            if count in curve.points and not (curve is alone and count in backed.unused):
+                mean = curve.points[count][row].mean
+                crossed = row == 0 and 0 < one.native - mean < NEAR and curve is backed
                 axes.annotate(
-                    number(mean), (pairs.index(count), mean), (0, side), textcoords="offset points", ha="center",
-                    color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal", bbox=BOX,
+                    number(mean), (pairs.index(count), mean), (0, -19 if crossed else side), textcoords="offset points",
+                    ha="center", color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal", bbox=BOX,
                 )  # fmt: skip

@@ -55,6 +55,8 @@ class Outcome:
     rows: tuple[int, int]
     """Unpaired rows of a side: the fewest, beside the most pairs, and the most."""
     curves: dict[str, Curve]
+    gaps: dict[int, tuple[Measure, ...]]
+    """With unpaired rows, less the pairs alone, by number of pairs and in the order of `MEASURES`; over the same test rows."""
 
 
 def to_markdown(outcomes: Sequence[Outcome], counts: Sequence[int], packages: Iterable[str]) -> str:
@@ -109,10 +111,10 @@ def worth(one: Outcome) -> list[str]:
             parts = [gain(alone, backed, count, measure) for measure in MEASURES]
             said.append(f"  {count:,} pairs: {'; '.join(parts)}.")
     lost = [
-        f"{measure} by {number(alone.means(measure)[count] - reached)} with {count:,} pairs"
-        for measure in MEASURES
-        for count, reached in backed.means(measure).items()
-        if count in alone.points and reached < alone.means(measure)[count] - 0.0005
+        f"{measure} with {count:,} pairs, {gap.signed()}"
+        for place, measure in enumerate(MEASURES)
+        for count, gaps in one.gaps.items()
+        if (gap := gaps[place]).mean < -0.0005
     ]
     return [*said, f"  Below pairs alone: {', '.join(lost)}." if lost else "  Nowhere below pairs alone."]
 

@@ -74,14 +74,19 @@ def test_what_is_lost_is_said(modules):
     worse = curve_of(results, {10: 0.2, 100: 0.28, 1000: 0.4})
 
     def said(curve):
-        outcome = results.Outcome("toy", ("a", "b"), 0.9, (100, 500), {results.ALONE: alone, results.BACKED: curve})
+        ours, theirs = curve.means("accuracy"), alone.means("accuracy")
+        gaps = {count: (Measure(ours[count] - theirs[count], -0.03, 0.01),) * 2 for count in theirs if count in ours}
+        curves = {results.ALONE: alone, results.BACKED: curve}
+        outcome = results.Outcome("toy", ("a", "b"), 0.9, (100, 500), curves, gaps)
         return "\n".join(results.worth(outcome))
 
     assert "No pair: found; accuracy .200, neighbours .200." in said(better)
     assert "10 pairs: accuracy .100 → .200, as by about 32 pairs alone" in said(better)
     assert "100 pairs: accuracy .300 → .450, as by more than 1,000 pairs alone" in said(better)
     assert "Nowhere below pairs alone." in said(better)
-    assert "Below pairs alone: accuracy by .020 with 100 pairs, neighbours by .020 with 100 pairs." in said(worse)
+    assert "Below pairs alone: accuracy with 100 pairs, -.020 ±.020, neighbours with 100 pairs, -.020 ±.020." in said(
+        worse
+    )
 
 
 @pytest.mark.slow
