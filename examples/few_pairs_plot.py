@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dots_plot import BOX, MUTED, NATIVE, OTHER, OURS, STYLE
+from dots_plot import MUTED, NATIVE, OTHER, OURS, STYLE
 from few_pairs_results import ALONE, BACKED, Curve, Outcome
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ NEAR = 0.12  # of accuracy: the height of a number
 def draw(outcomes: Sequence[Outcome], pairs: Sequence[int], path: Path) -> None:
     """Curves over the number of pairs, with 95 % intervals over the test rows."""
     with rc_context(STYLE):
-        figure = Figure((11.5, 7.6), 128, facecolor="white")
+        figure = Figure((12.4, 7.6), 128, facecolor="white")
         places = figure.subplots(2, len(outcomes), sharex=True, squeeze=False)
         figure.subplots_adjust(left=0.075, right=0.985, top=0.83, bottom=0.085, wspace=0.2, hspace=0.16)
         figure.text(0.012, 0.955, "Few pairs, and rows that nobody paired", fontsize=17, fontweight="bold")
@@ -67,9 +67,9 @@ def panel(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
     label(axes, one, row, pairs)
     if 0 in one.curves[BACKED].refused:
         axes.text(-0.6, 0.03, "no pair:\nrefused", color=OURS, fontsize=10, transform=axes.get_xaxis_transform())
-    axes.set_xticks(range(len(pairs)), [f"{count:,}" for count in pairs], fontsize=10.5)
+    axes.set_xticks(range(len(pairs)), [f"{count:,}" for count in pairs], fontsize=10)
     axes.set_xlim(-0.65, len(pairs) - 0.55)
-    axes.set_ylim(0, 1.0 if row == 0 else None)
+    axes.set_ylim(*((0, 1) if row == 0 else (-0.04, None)))
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.grid(axis="y")
 
@@ -96,5 +96,5 @@ def label(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
                 crossed = row == 0 and 0 < one.native - mean < NEAR and curve is backed
                 axes.annotate(
                     number(mean), (pairs.index(count), mean), (0, -19 if crossed else side), textcoords="offset points",
-                    ha="center", color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal", bbox=BOX,
+                    ha="center", color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal",
                 )  # fmt: skip
