@@ -66,7 +66,9 @@ def to_markdown(outcomes: Sequence[Outcome], counts: Sequence[int], packages: It
     for count in counts:
         cells = [cell(one.curves, count, measure) for one in outcomes for measure in MEASURES]
         table.append([f"{count:,}", *cells])
-    rows = "; ".join(f"{one.title.partition(':')[0]} {one.rows[0]:,} to {one.rows[1]:,}" for one in outcomes)
+    rows = "; ".join(
+        f"{one.title.partition(':')[0]} {' to '.join(f'{n:,}' for n in sorted({*one.rows}))}" for one in outcomes
+    )
     native = ", ".join(number(one.native) for one in outcomes)
     kept = ", ".join(f"{name} {version}" for name, version in versions(packages).items())
     return (
