@@ -28,7 +28,8 @@ CAME_LATER = (
     *("kept", "unlifted", "folds", "rigid", "background", "discovered", "num_background"),
 )
 KEPT = ("source", "target")
-BACKGROUND = ["alone", "source", "target", "weight"]  # as files hold them: the checksum tells orders apart
+BACKGROUND = ["alone", "error", "gain", "source", "target", "weight"]  # as files hold them: checksums tell orders
+GAINED = ("error", "gain")  # which the first that were fitted with a background did not hold
 DISCOVERED = ["agreement", "pairs", "source", "starts", "target"]  # likewise
 PAIRS = "pairs"  # how many the adapter holds by their numbers, which the first that were discovered did not
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
@@ -73,12 +74,16 @@ def check_background(values: Any) -> None:
     """Raise `InputError` for what no fit would record of unpaired rows."""
     if values is None:
         return
-    if not isinstance(values, dict) or list(values) != BACKGROUND:
+    first = [name for name in BACKGROUND if name not in GAINED]
+    if not isinstance(values, dict) or list(values) not in (BACKGROUND, first):
         raise refusal("background", f"a dictionary of {', '.join(BACKGROUND)}", shown(values), "Save the model again.")
     for name in ("source", "target"):
         check_count(f"background {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
     check_number("background weight", values["weight"], 0, 1, advice="Save the model again.")
     check_number("background alone", values["alone"], -SCORE, SCORE, advice="Save the model again.")
+    if list(values) == BACKGROUND:
+        check_number("background gain", values["gain"], -2 * SCORE, 2 * SCORE, advice="Save the model again.")
+        check_number("background error", values["error"], 0, 2 * SCORE, advice="Save the model again.")
 
 
 def check_discovered(values: Any, num_anchors: int) -> None:
@@ -242,7 +247,8 @@ class IRPConfig(AnchoredConfig):
         given: names of the hyper-parameters that the user fixed; the others were chosen from the anchors.
         double: True where float32 would amplify rounding, so that vectors are computed in float64 whatever they are; else None.
         background: where unpaired rows had a part in the fit: how many of the `source` and of the `target`, the `weight` of a
-            pseudo-pair as a share of a pair, and the objective that the pairs `alone` reach out of fold; else None.
+            pseudo-pair as a share of a pair, the objective that the pairs `alone` reach out of fold, and what the cosine of
+            held-out pairs has as `gain`, with its standard `error`; else None.
         discovered: where there was no pair: the `agreement` of starts which rows belong together, how many `starts` there were,
             how many rows of the `source` and of the `target`, and how many `pairs` of them are kept by their numbers: the
             anchors are then rows that match. Else None.

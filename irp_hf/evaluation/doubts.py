@@ -38,7 +38,8 @@ class Doubt:
 
     kind: str
     """"misaligned", "unrelated", "few", "far", "copies", "direction", "apart", "labels", "neighbors", "precision",
-    "repeated", "crowded", "zero", "longer", "head", "gallery" or "unequal"."""
+    "repeated", "crowded", "zero", "longer", "head", "gallery", "unequal",
+    "background" or "wrong"."""
     words: str
     """A sentence or more, with the numbers."""
 

@@ -100,12 +100,18 @@ class Backing:
     """Methods, as their rows are called, that were measured with these rows; of an adapter that was loaded none is."""
     folds: int = 0
     """Out of how many folds of the pairs; 0 where none was measured."""
+    gain: float | None = None
+    """What they bring to the cosine of held-out pairs, in the mean; None of an adapter that was saved without."""
+    error: float | None = None
+    """The standard error of that."""
 
     def checks(self) -> list[Check]:
         """Whether what was read can be true."""
         return [
             *(at_least(f"backing.{name}", getattr(self, name), 1) for name in ("source", "target")),
             *(within(f"backing.{name}", getattr(self, name), -1, 1) for name in ("score", "alone")),
+            within("backing.gain", self.gain, -2, 2),
+            within("backing.error", self.error, 0, 2),
             at_least("backing.folds", self.folds, 2 if self.measured else 0),
         ]
 
@@ -116,6 +122,8 @@ class Backing:
             f"{self.source:,} rows of the source and {self.target:,} of the target that have no partner stand behind them: "
             f"{short} is {number(self.score)} out of fold with these, and {number(self.alone)} with the pairs alone. "
         )
+        if self.gain is not None and self.error is not None:
+            text += f"The cosine gains {number(self.gain)}, with a standard error of {number(self.error)}. "
         if self.measured:
             had = " and ".join(self.measured)
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,8 +34,25 @@ def identified(translated: Tensor, true: Tensor, pools: Sequence[Tensor], groups
                 told[pool] += ((own - (cosines * sharpness).logsumexp(1)) / math.log(len(pool))).double()
         return told
 
-    best = next(iter(climb(lambda sharpness: float(found(sharpness).mean()), SHARPNESSES, len(SHARPNESSES) // 2)))
-    return found(best)
+    return _at_the_best(found)
+
+
+def identified_among(translated: Tensor, true: Tensor, rows: Tensor) -> Tensor:
+    """The same where each true vector is sought among other `rows (m, d)`, which are none of the true ones."""
+    dtype = working_dtype(torch.float32, true.device)
+    translated, true, rows = (unit_rows(side).to(dtype) for side in (translated, true, rows))
+    cosines = torch.cat([torch.linalg.vecdot(translated, true)[:, None], translated @ rows.T], 1)
+
+    def found(sharpness: float) -> Tensor:
+        surely = cosines[:, 0] * sharpness - (cosines * sharpness).logsumexp(1)
+        return 1 + surely.double() / math.log(cosines.shape[1])
+
+    return _at_the_best(found)
+
+
+def _at_the_best(found: Callable[[float], Tensor]) -> Tensor:
+    """What is `found` at the sharpness at which that is the most."""
+    return found(next(iter(climb(lambda one: float(found(one).mean()), SHARPNESSES, len(SHARPNESSES) // 2))))
 
 
 def _cosines(translated: Tensor, true: Tensor, groups: Tensor | None) -> Tensor:

@@ -45,6 +45,17 @@ def neighbors_kept(
     return torch.cat(kept)
 
 
+def neighbors_among(translated: Tensor, true: Tensor, rows: Tensor, num_neighbors: int = NEIGHBORS) -> Tensor:
+    """Share `(n,)` of a vector's nearest neighbours among other `rows (m, d)` that its translation finds, both `(n, d)`."""
+    count = max(1, min(num_neighbors, len(rows) - 1))
+    kept = []
+    for found, wanted in zip(_similarities(translated, rows), _similarities(true, rows), strict=True):
+        hits = torch.zeros_like(found.similarity, dtype=torch.bool)
+        hits.scatter_(1, wanted.similarity.topk(count).indices, True)
+        kept.append(hits.gather(1, found.similarity.topk(count).indices).to(true.dtype).mean(1))
+    return torch.cat(kept)
+
+
 def reciprocal_ranks(translated: Tensor, true: Tensor, groups: Tensor | None = None) -> Tensor:
     """One over the rank `(n,)` of the true vector among all `true (n, d)`, by cosine; a tie counts against it.
 

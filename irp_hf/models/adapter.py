@@ -127,7 +127,7 @@ class IRPAdapter(TranslatingModel):
         """Connect two spaces that hold the same anchors; no encoder is loaded.
 
         Where both have a background, unpaired rows of their own, these take part as `from_anchors` has it, if the anchors,
-        held out, surely gain by it: few shared anchors are then enough (docs/few-pairs.md).
+        held out, gain by it: few shared anchors are then enough (docs/few-pairs.md).
 
         Args:
             source: the space to translate from, or where one lies: a folder or an id on the Hub.
@@ -190,7 +190,7 @@ class IRPAdapter(TranslatingModel):
 
         `source_background (n, d_X)` and `target_background (m, d_Y)` are rows of other items, in no correspondence with each
         other: a thousand or more a side, of the same domain as the pairs, often do for ten pairs what a hundred more would
-        (docs/few-pairs.md). They are matched, and take part in the fit, where the pairs, held out, surely gain by it; else a
+        (docs/few-pairs.md). They are matched, and take part in the fit, where the pairs, held out, gain by it; else a
         `FitWarning` tells. Of more than 20,000 a sample is taken. Score, confidence and report are of the pairs alone.
 
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for anchors, backgrounds or options that cannot

@@ -1,25 +1,39 @@
-"""Whether unpaired rows behind the pairs are made use of: only where they surely help, by pairs that were held out."""
+"""Whether unpaired rows behind the pairs are made use of: where held-out pairs gain by them. Else a warning says so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
 from irp_hf.data.progress import progress_bar
-from irp_hf.errors import FitWarning, refusal, warn
+from irp_hf.errors import refusal
+from irp_hf.evaluation.doubts import Doubt, by_chance
 from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
-from irp_hf.maths.chance import is_ahead
+from irp_hf.evaluation.wrong_pairs import wrong_pairs
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.unpaired.background import Background
-from irp_hf.maths.unpaired.choosing import LEAST_PAIRS, METHODS, select_backed
+from irp_hf.maths.unpaired.choosing import LEAST_PAIRS, METHODS, BackedChoice, select_backed
+from irp_hf.maths.unpaired.gains import Gains, gains
 
-SURE = 2.0  # standard errors by which they must help
+
+class Outcome(NamedTuple):
+    """What came of unpaired rows behind the pairs."""
+
+    choices: list[Choice]
+    """The best first, by them or by the pairs alone."""
+    pairs: Pairs
+    """What these are of."""
+    recorded: dict[str, float] | None
+    """What a configuration says of them; None where they have no part in the fit."""
+    doubts: tuple[Doubt, ...] = ()
+    """What is to be said of them."""
 
 
 def with_background(
@@ -30,28 +44,39 @@ def with_background(
     objective: Objective,
     given: Given,
     labels: Labels | None,
-) -> tuple[list[Choice], Pairs]:
-    """The choices, and the pairs that these are of: with unpaired rows behind them, or `alone`, which a warning tells.
+    numbers: Sequence[int],
+) -> Outcome:
+    """The choices with unpaired rows behind them, or `alone`, where held-out pairs are the worse for these.
 
-    `background` are rows `(n, d_X)` and `(m, d_Y)` of both sides, none of them an anchor.
+    `background` are rows `(n, d_X)` and `(m, d_Y)` of both sides, none of them an anchor; the pairs have these `numbers` where
+    they come from.
     """
     behind = Background.of(*background, pairs)
     before = behind.behind(pairs)
     bars = (partial(progress_bar, words, None) for words in ("Choosing the inverse", "Matching unpaired rows"))
     backed = select_backed(before, behind, methods, objective, given, labels, *bars)
-    best, without = backed[0].by_folds.found()[1], alone[0].by_folds.found()[1]
-    if is_ahead(best, without, pairs.labels, SURE):
-        known = {choice.method for choice in backed}
-        return [*backed, *(choice for choice in alone if choice.method not in known)], before
-    sizes, short = [len(rows) for rows in background], MEASURES[objective].short
+    found = gains(backed[0], alone[0], pairs, behind.target, objective, labels)
+    if not found.are_used:
+        return Outcome(alone, pairs, None, (_unused(found, [len(rows) for rows in background], pairs, objective),))
+    known = {choice.method for choice in backed}
+    choices = [*backed, *(choice for choice in alone if choice.method not in known)]
+    said: list[Doubt] = []
+    if not by_chance(before, backed[0].directions):  # else nothing tells one pair from another
+        said = wrong_pairs(backed[0].directions, before.target_rows, behind.target_rows, numbers)
+    told = {"alone": alone[0].fold_score, "gain": found.cosine.mean, "error": found.cosine.error}
+    recorded = dict(sorted((cast(BackedChoice, backed[0]).recorded() | told).items()))
+    return Outcome(choices, before, recorded, tuple(said))
+
+
+def _unused(found: Gains, sizes: Sequence[int], pairs: Pairs, objective: Objective) -> Doubt:
+    """What is said where held-out pairs are the worse for unpaired rows."""
+    gain, short = found.deciding, MEASURES[objective if found.deciding is found.objective else "cosine"].short
     words = (
-        f"Backgrounds have no part in this fit: with {sizes[0]:,} rows of the source and {sizes[1]:,} of the target "
-        f"behind the {len(pairs):,} pairs, {short} is {number(float(best.mean()))} out of fold, and by the pairs alone "
-        f"{number(float(without.mean()))}: it must be ahead by {SURE:.0f} standard errors. Give more pairs, more rows of "
-        "their domain, or objective='cosine', which tells most of few pairs; or leave them out."
+        f"Backgrounds have no part in this fit: held out, {short} is {number(-gain.mean)} lower with {sizes[0]:,} rows of the "
+        f"source and {sizes[1]:,} of the target behind the {len(pairs):,} pairs than by the pairs alone, with a standard error "
+        f"of {number(gain.error)}. Give more pairs, or more rows of their domain on both sides, or leave backgrounds out."
     )
-    warn(words, FitWarning)
-    return alone, pairs
+    return Doubt("background", words)
 
 
 def check_backed(pairs: Pairs, methods: Sequence[str], given: Given) -> None:

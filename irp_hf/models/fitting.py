@@ -22,8 +22,7 @@ from irp_hf.maths.metrics import Labels
 from irp_hf.maths.pairs import Pairs, distinct_pairs
 from irp_hf.maths.request import blending, check_given, check_objective, hyperparameters, methods_of
 from irp_hf.maths.selection import Choice
-from irp_hf.maths.unpaired.choosing import BackedChoice
-from irp_hf.models.backing import check_backed, with_background
+from irp_hf.models.backing import Outcome, check_backed, with_background
 from irp_hf.models.rounding import rounding
 
 QUICK = 1500  # anchors: beyond, one inverse takes seconds, and a bar that waits for the next step would come too late
@@ -73,11 +72,11 @@ def fit(
     delay = SECONDS if len(pairs) <= QUICK else 0
     bar = partial(progress_bar, "Choosing the inverse", None, delay=delay)
     choices = choose(pairs, methods, goal, given, labels, bar)
-    alone = choice = choices[0]
-    behind = pairs
+    alone, found = choices[0], Outcome(choices, pairs, None)
     if background is not None:
-        choices, behind = with_background(choices, pairs, background, methods, goal, given, labels)
-        choice = choices[0]
+        numbers = Pairs(source, target).distinct().tolist()
+        found = with_background(choices, pairs, background, methods, goal, given, labels, numbers)
+    choices, behind, choice = found.choices, found.pairs, found.choices[0]
 
     config, tensors, expected = of_choice(choice, behind)
     config.num_anchors, config.num_pairs = len(source), num_pairs
@@ -86,10 +85,9 @@ def fit(
     config.folds = None if given.folds == "rows" else given.folds
     config.given = fixed_names(options)
     config.method_given = True if method == choice.method else None
-    if isinstance(choice, BackedChoice):
-        config.background = choice.recorded(alone.fold_score)
+    config.background = found.recorded
     against = doubts(source, target, behind, choice.directions, goal, labels)
-    against += fewer_than_they_look(alone, pairs, len(source), given.seed)
+    against += (*fewer_than_they_look(alone, pairs, len(source), given.seed), *found.doubts)
     tensors = {"source_anchors": source, "target_anchors": target, **tensors}
     return finished(config, tensors, choices, expected, against)
 

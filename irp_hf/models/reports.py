@@ -126,7 +126,8 @@ def _backing(config: IRPConfig, choices: Sequence[Choice]) -> Backing | None:
     sizes = config.background["source"], config.background["target"]
     had = [choice for choice in choices if not choice.refits]
     titles, folds = tuple(choice.inverse.title for choice in had), max((choice.num_folds for choice in had), default=0)
-    return Backing(*sizes, config.score, config.background["alone"], titles, folds)
+    gain, error = (config.background.get(name) for name in ("gain", "error"))
+    return Backing(*sizes, config.score, config.background["alone"], titles, folds, gain, error)
 
 
 def _of_index(question: IndexQuestion, pairs: Pairs, seed: int) -> list[Doubt]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from irp_hf.maths.identification import SHARPNESSES, identified
+from irp_hf.maths.identification import SHARPNESSES, identified, identified_among
 from irp_hf.maths.metrics import reciprocal_ranks
 
 
@@ -63,3 +63,15 @@ def test_what_tells_nothing_is_zero():
     noise = torch.randn(200, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     assert float(identified(noise, true, [torch.arange(200)]).mean()) == pytest.approx(0, abs=0.02)
     assert float(identified(-true, true, [torch.arange(200)]).mean()) >= -0.05
+
+
+def test_among_others_it_is_as_in_a_pool_of_one_true_row():
+    """A background would be judged by another measure than a fit is."""
+    random = np.random.RandomState(0)
+    true, rows = torch.from_numpy(random.randn(1, 8)), torch.from_numpy(random.randn(40, 8))
+    translated = true + 0.3 * torch.from_numpy(random.randn(1, 8))
+    told = identified_among(translated, true, rows)
+    own = torch.nn.functional.cosine_similarity(translated, torch.cat([true, rows]))
+    at_each = [float(1 + (own * sharp).log_softmax(0)[0] / math.log(41)) for sharp in SHARPNESSES]
+    assert told.tolist() == pytest.approx([max(at_each)], abs=1e-4)
+    assert float(identified_among(rows[:1], true, rows)) < float(told)

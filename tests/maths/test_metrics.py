@@ -6,7 +6,7 @@ import reference
 import torch
 
 import irp_hf.maths.metrics
-from irp_hf.maths.metrics import cosines, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.metrics import cosines, neighbors_among, neighbors_kept, reciprocal_ranks
 
 
 def vectors(seed: int, n: int, d: int = 6, noise: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +46,20 @@ def test_neighbors_kept_match_the_loops(count):
 
 
 @pytest.mark.usefixtures("block")
+def test_neighbors_among_others_match_the_loops():
+    """A background would be judged by neighbours that are no one's."""
+    random = np.random.RandomState(0)
+    translated, true, rows = (torch.from_numpy(random.randn(count, 6)) for count in (30, 30, 200))
+    similar = [
+        (side / side.norm(dim=1, keepdim=True)) @ (rows / rows.norm(dim=1, keepdim=True)).T
+        for side in (translated, true)
+    ]
+    found, wanted = ([set(one.argsort(descending=True)[:10].tolist()) for one in side] for side in similar)
+    kept = [len(one & other) / 10 for one, other in zip(found, wanted, strict=True)]
+    assert neighbors_among(translated, true, rows).tolist() == pytest.approx(kept)
+    assert neighbors_among(true, true, rows).tolist() == [1.0] * 30
+
+
 def test_reciprocal_ranks_match_the_loops():
     """If it fails, self-retrieval is reported wrong."""
     translated, true = vectors(1, 25)

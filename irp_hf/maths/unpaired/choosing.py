@@ -64,10 +64,10 @@ class BackedChoice(Choice):
     """Of a pseudo-pair, as a share of a pair."""
     refits: ClassVar[bool] = False
 
-    def recorded(self, alone: float) -> dict[str, float]:
-        """What a configuration says of it; pairs `alone` reach that objective."""
+    def recorded(self) -> dict[str, float]:
+        """What a configuration says of it."""
         source, target = self.background
-        return {"alone": alone, "source": source, "target": target, "weight": self.weight}
+        return {"source": source, "target": target, "weight": self.weight}
 
     def unstretched(self, pairs: Pairs) -> Folded:
         """As `Choice` has it; the rigid part is in it already."""
