@@ -140,7 +140,9 @@ def calibrate(choice: Choice, pairs: Pairs) -> tuple[Confidence, Tensor]:
     norms = torch.linalg.vector_norm(choice.directions, dim=1)
     known = _known_cosines(choice, pairs, landmarks)
     similar = pairs.lifted(choice.inverse.lift) @ landmarks.T if known is None else known
-    typicality, typical = learn_typicality(pairs, choice.inverse.lift, landmarks, gamma, similar)
+    seen, cosines_seen = choice.rows_seen(pairs, landmarks, similar)
+    typicality, typical = learn_typicality(seen, choice.inverse.lift, landmarks, gamma, cosines_seen)
+    typical = typical[: len(pairs)]
     own = landmarks[carriers] @ landmarks[carriers].T if known is None else among(known, carriers)
     nearby_of = Carriers(similar[:, carriers], own, gamma, wanted, pairs.copies)
 

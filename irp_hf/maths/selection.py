@@ -133,6 +133,13 @@ class Choice:
         """Without what only the fit itself needs: the solution and the directions, most of the memory."""
         return replace(self, solved=None, directions=self.directions[:0])
 
+    def rows_seen(self, pairs: Pairs, landmarks: Tensor, cosines: Tensor) -> tuple[Pairs, Tensor]:
+        """What tells where vectors of the source lie, the pairs first, and their cosines `(n, m)` with `landmarks (m, d_X)`.
+
+        Those of the pairs are `cosines (k, m)`.
+        """
+        return pairs, cosines
+
     def translator(self, pairs: Pairs) -> Translator:
         """The inverse over all `pairs`, between raw spaces."""
         return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats, self.inverse.lift)

@@ -151,6 +151,17 @@ def test_other_objectives_choose_too(objective, num_pairs):
     assert found_first(adapter.translate(x), y) >= found_first(alone.translate(x), y)
 
 
+def test_the_confidence_is_that_of_later_rows():
+    """If it fails, whatever lies beyond a dozen pairs looks strange, and noise like the encoder's own."""
+    found = spaces(1, num_pairs=14, rows=400, noise=0.4)
+    (x, y), adapter = found.new, fit(found)
+    translated, expected = adapter.translate(x, return_confidence=True)
+    true = np.mean((translated * y).sum(1) / np.linalg.norm(translated, axis=1) / np.linalg.norm(y, axis=1))
+    assert abs(expected.mean() - true) < 0.03
+    noise = np.random.RandomState(0).randn(200, x.shape[1]) * x.std(0) + x.mean(0)
+    assert adapter.confidence(noise).mean() < 0.2
+
+
 def test_wrong_pairs_are_named():
     """If it fails, a third of the pairs is wrong, the fit is the worse for it, and nobody says a word."""
     found = spaces(0, num_pairs=30, rows=200, noise=0.4)

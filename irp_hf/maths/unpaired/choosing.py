@@ -46,6 +46,8 @@ LANDMARKS, OF_PAIRS = (
     1500,
 )  # of unpaired rows, and of pairs at most: with so many, others carry nothing of the map
 SPREAD = 1500  # rows whose translations tell how far these spread
+SEEN = 1000  # rows of the source that tell where its vectors lie
+ITSELF = 1 - 1e-6  # a cosine of a row with itself in single precision is above it
 SPECTRUM = 4000  # rows of the target that tell how far they should
 WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of a pseudo-pair, as a share of a pair
 BALANCE = 1.0
@@ -62,6 +64,8 @@ class BackedChoice(Choice):
     """How many unpaired rows there are of either side."""
     weight: float = 0.0
     """Of a pseudo-pair, as a share of a pair."""
+    unpaired: Tensor | None = None
+    """Some rows of the source `(n, d_X)`, as they came."""
     refits: ClassVar[bool] = False
 
     def recorded(self) -> dict[str, float]:
@@ -75,7 +79,19 @@ class BackedChoice(Choice):
 
     def kept(self) -> Choice:
         """The map itself is kept: nothing else makes it again."""
-        return replace(self, directions=self.directions[:0])
+        return replace(self, directions=self.directions[:0], unpaired=None)
+
+    def rows_seen(self, pairs: Pairs, landmarks: Tensor, cosines: Tensor) -> tuple[Pairs, Tensor]:
+        """As `Choice` has it: few pairs know little of where vectors lie, and most later ones would look strange to them."""
+        if self.unpaired is None:
+            return pairs, cosines
+        rows, count = torch.cat([pairs.source, self.unpaired.double()]), len(pairs) + len(self.unpaired)
+        labels = torch.arange(count, dtype=pairs.labels.dtype, device=pairs.labels.device) + count
+        labels[: len(pairs)] = pairs.labels
+        seen = Pairs(rows, rows, labels, (pairs.source_stats, pairs.source_stats))
+        further = seen.source_rows[len(pairs) :] @ landmarks.to(rows).T
+        further.masked_fill_(further > ITSELF, 1.0)  # a landmark, but for rounding
+        return seen, torch.cat([cosines, further])
 
 
 class Setting(NamedTuple):
@@ -226,6 +242,7 @@ class Backed:
             background=(len(self.background.source), len(self.background.target)),
             weight=setting.weight,
             num_folds=len(self.folds),
+            unpaired=self.background.source[-SEEN:],
         )
 
     def _stretch(self, folded: Folded, restoration: float) -> Stretch:

@@ -14,9 +14,10 @@ from torch import Tensor
 from irp_hf.maths.chance import group_means
 from irp_hf.maths.identification import identified_among
 from irp_hf.maths.metrics import Labels, cosines, neighbors_among
+from irp_hf.maths.objectives import Score, objective_score
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Objective
-from irp_hf.maths.selection import Choice, Score, objective_score
+from irp_hf.maths.selection import Choice
 
 SURE = 2.0  # standard errors
 POOL = 4000  # unpaired rows of the target that are searched
