@@ -57,7 +57,7 @@ class Chosen:
     def _choice(self) -> str:
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.method), Inverse)
         by = among(self.objective, self.num_anchors)
-        held_out = MATCHED_ANEW if self.backed else inverse.held_out
+        held_out = inverse.held_out if self.backed is None else MATCHED_ANEW
         where = f" on clusters of anchors that were left out whole{'' if self.given else ', as below'}"
         text = f"Chosen by {by}{where if self.by_clusters else ''}: {self.method}, {number(self.score)} by {held_out}."
         if self.given:

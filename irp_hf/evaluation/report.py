@@ -130,7 +130,7 @@ class Backing:
                 f"{text}{had} had them, matched anew for every fit on {other_folds(self.folds, self.folds)}; whatever else is "
                 "shown had the pairs alone. "
             )
-        return f"{text}Unpaired rows are not stored: what is measured here are fits on the pairs alone. "
+        return f"{text}Unpaired rows are not stored: what is measured here are fits on the pairs alone, and not the adapter. "
 
 
 @dataclass(frozen=True)

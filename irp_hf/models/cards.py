@@ -153,8 +153,8 @@ def _metadata(
 
 def _results(config: IRPConfig, repo_id: str, tag: str, report: Report | None) -> dict[str, Any]:
     """The model index: what was measured of the inverse that was chosen."""
-    if report is None:
-        return {}
+    if report is None or (report.backing is not None and report.chosen not in report.backing.measured):
+        return {}  # where unpaired rows are not there any more, another fit was measured
     anchors = anchors_of(config)
     of = f" of {clean(anchors.dataset)}" if anchors.dataset else ""
     chosen = next(row for row in report.rows if row.method == report.chosen)

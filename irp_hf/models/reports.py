@@ -34,6 +34,7 @@ from irp_hf.models.cards import adapter_card
 from irp_hf.models.fitting import Fitted
 
 LEAST_FOR_REPORT = 3
+OF_THE_FIT = ("few", "unrelated")  # doubts that tell of translations, and not of the anchors as such
 WITHOUT_HEAD = (
     "The adapter was chosen by agreement with a head, which this report was not given: its settings are kept, and it is "
     "measured by cosine and neighbours. Give head= for what that head keeps."
@@ -75,10 +76,12 @@ def make_report(
         known.get(name) or select(pairs, (name,), objective, given if name == config.method else free, labels)[0]
         for name in steps
     ]
+    is_another = config.background is not None and chosen.refits  # unpaired rows, which the adapter had, are not stored
+    confidences: Tensor | None
     if fitted is not None and chosen.method in known:
         confidences, against = fitted.expected, fitted.doubts
     else:
-        confidences = calibrate(chosen, pairs)[1]
+        confidences = None if is_another else calibrate(chosen, pairs)[1]
         against = doubts(source, target, pairs, chosen.directions, objective, labels)
         against += fewer_than_they_look(chosen, pairs, len(source), config.seed)
     found = []
@@ -97,6 +100,8 @@ def make_report(
     if report.index is not None:
         words = " ".join(doubt.words for doubt in of_index)
         report = replace(report, index=replace(report.index, doubt=words or None))
+    if is_another:
+        report, against = _of_another(report, config, against)
     of_pairs = None if config.num_pairs is None else OfPairs(config.num_pairs, config.score)
     method_given = config.method_given or headless or None
     return replace(
@@ -107,6 +112,13 @@ def make_report(
         folds=config.folds,
         backing=_backing(config, [chosen, *others]),
     )
+
+
+def _of_another(report: Report, config: IRPConfig, against: tuple[Doubt, ...]) -> tuple[Report, tuple[Doubt, ...]]:
+    """The report, where what it measures are not fits as the adapter's own: without what tells of these alone."""
+    if config.score is not None and report.objective == config.objective:
+        report = replace(report, score=config.score, finalists=report.finalists[:1])
+    return report, tuple(doubt for doubt in against if doubt.kind not in OF_THE_FIT)
 
 
 def _index_question(index_size: Any, gallery: Any, config: IRPConfig, num_anchors: int) -> IndexQuestion | None:

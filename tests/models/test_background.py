@@ -11,10 +11,12 @@ from unpaired_rows import WIDTHS, found_first, spaces
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
+from irp_hf.evaluation.printed import number
 from irp_hf.evaluation.report import Report
 from irp_hf.maths.unpaired import choosing
 from irp_hf.maths.unpaired.background import LEAST, MOST
 from irp_hf.models.background import drawn, read_background, taken
+from irp_hf.models.cards import adapter_card
 
 FEW = spaces(0, num_pairs=8, rows=200)
 
@@ -58,10 +60,20 @@ def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
     ):
         assert np.array_equal(mine, theirs)
     assert loaded.checksum() == adapter.checksum()
-    report = " ".join(str(loaded.report(progress=False)).split())
+    measured = loaded.report(progress=False)
+    assert measured.score == adapter.config.score
+    assert measured.reliability is None
+    report = " ".join(str(measured).split())
+    assert "too few to tell" not in report
+    assert says(
+        report, f"kernel, {number(adapter.config.score)} by folds of the anchors, of which none had a part in what was"
+    )
     assert says(report, "200 rows of the source", "Unpaired rows are not stored", "fits on the pairs alone")
     assert says(report, "it was chosen with unpaired rows, which are not stored")
     assert "with a head" not in report
+    assert adapter_card(loaded.config, "me/loaded", measured).data.eval_results is None
+    fresh = adapter_card(adapter.config, "me/fitted", adapter.report(progress=False)).data.eval_results
+    assert fresh[0].metric_value == pytest.approx(adapter.config.score, abs=1e-4)
 
 
 def test_the_same_rows_give_the_same_adapter(adapter):
