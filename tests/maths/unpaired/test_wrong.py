@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.unpaired.wrong import probably_wrong, standing_out
@@ -24,23 +22,24 @@ def test_it_stands_out_by_the_spread_of_unpaired_rows():
     assert float(strangers.std()) == pytest.approx(1, abs=0.1)
 
 
-@given(seed=st.integers(0, 10_000), count=st.sampled_from([8, 10, 30, 100]), right=st.floats(2, 6))
-def test_right_pairs_are_hardly_ever_named(seed: int, count: int, right: float):
+@pytest.mark.parametrize("count", [8, 10, 30, 100])
+@pytest.mark.parametrize("right", [2.0, 4.0])
+def test_right_pairs_are_hardly_ever_named(count: int, right: float):
     """If it fails, every fit warns of pairs that are right."""
-    wrong = probably_wrong(right + normal(count, seed=seed))
-    assert int((wrong > 0.9).sum()) <= 1 + count // 50
-    assert float(wrong.sum()) < 0.35 * count
+    wrong = torch.stack([probably_wrong(right + normal(count, seed=seed)) for seed in range(100)])
+    assert float((wrong > 0.9).double().mean()) < 0.01
+    assert float(wrong.mean()) < 0.1
 
 
-@given(seed=st.integers(0, 10_000), count=st.sampled_from([12, 30, 99]))
-def test_a_third_of_wrong_ones_is_found(seed: int, count: int):
+@pytest.mark.parametrize("count", [12, 30, 99])
+def test_a_third_of_wrong_ones_is_found(count: int):
     """If it fails, of thirty pairs ten are wrong, and nothing is said."""
-    standing = normal(count, seed=seed)
-    standing[count // 3 :] += 5
-    wrong = probably_wrong(standing)
-    assert (wrong[: count // 3] > 0.5).double().mean() > 0.6
-    assert (wrong[count // 3 :] > 0.9).double().mean() < 0.1
-    assert float(wrong.sum()) == pytest.approx(count / 3, abs=0.15 * count)
+    standing = torch.stack([normal(count, seed=seed) for seed in range(100)])
+    standing[:, count // 3 :] += 5
+    wrong = torch.stack([probably_wrong(one) for one in standing])
+    assert float((wrong[:, : count // 3] > 0.9).double().mean()) > 0.9
+    assert float((wrong[:, count // 3 :] > 0.9).double().mean()) < 0.01
+    assert float(wrong.mean()) == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_their_order_tells_nothing():
