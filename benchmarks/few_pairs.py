@@ -17,9 +17,10 @@ some ten.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -189,8 +190,8 @@ def titled(key: tuple[str, str, str, int, int]) -> str:
     return f"{data}: {source} → {target}, {num_rows:,} rows"
 
 
-def written(found: dict[Job, Found]) -> str:
-    """All tables of what is there."""
+def written(found: dict[Job, Found], arguments: Sequence[str]) -> str:
+    """All tables of what is there, and how they came about."""
     parts, said = [], []
     for row, title in enumerate(MEASURES):
         if every := lines(found, row):
@@ -200,7 +201,7 @@ def written(found: dict[Job, Found]) -> str:
         header = ["", "lines", "surely ahead", "surely behind", "least", "most"]
         parts.append(f"## With background, less pairs alone\n\n{markdown([header, *said])}\n\n{used(found)}\n\n")
     parts += [against_more(found), without_pairs(found)]
-    return "".join(parts) + command(found)
+    return "".join(parts) + command(found, arguments)
 
 
 def counted(every: dict[tuple[int, str], Scores]) -> tuple[int | str, ...]:
@@ -266,14 +267,13 @@ def without_pairs(found: dict[Job, Found]) -> str:
     return f"## No pair\n\n{markdown([['', *header, 'seconds of ours'], *table])}\n\n"
 
 
-def command(found: dict[Job, Found]) -> str:
+def command(found: dict[Job, Found], arguments: Sequence[str]) -> str:
     """How all this came about."""
-    pairs, rows, seeds = (sorted({job[place] for job in found}) for place in (3, 4, 5))
+    seeds = sorted({job[5] for job in found})
     peers = "" if installed() else " mini-vec2vec was not installed."
     return (
-        f"`python benchmarks/few_pairs.py` with {', '.join(map(str, pairs))} pairs, at most {max(rows):,} rows a side, seeds "
-        f"{', '.join(map(str, seeds))}: at most {QUERIES:,} queries a seed, which are what is searched; in parentheses 95 % "
-        f"intervals over these.{peers}\n"
+        f"`{' '.join(['python benchmarks/few_pairs.py', *arguments])}`, seed {', '.join(map(str, seeds))}: at most {QUERIES:,} "
+        f"queries a seed, which are what is searched; in parentheses 95 % intervals over these.{peers}\n"
     )
 
 
@@ -303,8 +303,8 @@ def main() -> None:
     found: dict[Job, Found] = {}
     for job, one in each(contest, asked(options.pairs, options.rows, options.seeds, options.data), options.jobs):
         found[job] = one
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+        TABLE.write_text(written(found, sys.argv[1:]), encoding="utf-8")
+    print(written(found, sys.argv[1:]))
 
 
 if __name__ == "__main__":

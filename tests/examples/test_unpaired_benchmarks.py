@@ -117,7 +117,8 @@ def test_everybody_takes_part_and_losses_are_counted(modules, toy):
     names = {few_pairs.ALONE, few_pairs.BACKED, *few_pairs.CLOSED, *few_pairs.OTHERS}
     assert {*found[jobs[1]].scores} == names
     assert found[jobs[1]].scores[few_pairs.BACKED][1:].mean(1).min() > 0.2
-    table = few_pairs.written(found)
+    table = few_pairs.written(found, ["--data", "toy"])
+    assert "`python benchmarks/few_pairs.py --data toy`, seed 0" in table
     assert "## Accuracy of a head" not in table
     assert "## 100 pairs with background / 500 pairs alone" in table
     assert "## No pair" in table
