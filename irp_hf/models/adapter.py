@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from huggingface_hub import CommitInfo, ModelCard
@@ -401,7 +401,8 @@ class IRPAdapter(TranslatingModel):
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`.
 
         The objective is by default that of this adapter, or the cosine where a head of the target decided. Of an adapter that
-        was fitted on more pairs than it keeps, or with a background, a warning says what it lacks.
+        was fitted on more pairs than it keeps, or with a background, a warning says what it lacks. The reverse of one that was
+        found without any pair is one, too.
         """
         if self.config.discovered is not None:
             words = "The reverse is fitted on the matched rows that are kept, as if somebody had paired them."
@@ -416,7 +417,19 @@ class IRPAdapter(TranslatingModel):
             words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."
             warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
         own = "cosine" if self.config.objective == "agreement" else self.config.objective
-        return self.connect(self.target, self.source, method, objective or own, head, **options)
+        found = self.connect(self.target, self.source, method, objective or own, head, **options)
+        return found if self.config.discovered is None else found._discovered_as(self)
+
+    def _discovered_as(self, other: IRPAdapter) -> Self:
+        """This adapter, which stands on the rows that the `other` matched, other way about: nobody paired these either."""
+        record = cast(dict[str, Any], other.config.discovered)
+        self.config.discovered = {**record, "source": record["target"], "target": record["source"]}
+        self.config.score = None
+        if record.get("pairs"):
+            self._set_tensor("discovered_rows", other.discovered_rows.flip(1))
+            self._set_tensor("discovered_sureness", other.discovered_sureness.detach().clone())
+        self.fitted = replace(cast(Fitted, self.fitted), checksum=self.checksum())
+        return self
 
     @own_arithmetic()
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:

@@ -135,8 +135,13 @@ def _check_usable(anchors: tuple[Tensor, Tensor], method: str, given: Given) -> 
 
 
 def warn_of_known(sides: Both) -> None:
-    """Warn where pairs are discovered that two spaces have already."""
+    """Warn where pairs are discovered that two spaces have already, or may have."""
     source, target = (side.config.anchor_fingerprint for side in sides)
-    if source is not None and source == target:
-        words = "Both spaces hold the same anchors: these are pairs, of which pairs='discover' makes no use."
-        warn(f"{words} Leave it out, and they are fitted on.", FitWarning)
+    counts = {side.config.num_anchors for side in sides}
+    if source != target or (source is None and len(counts) > 1):
+        return
+    words = "Both spaces hold the same anchors: these are pairs, of which pairs='discover' makes no use."
+    if source is None:
+        held = f"Both spaces hold {counts.pop():,} anchors, and neither says of which items."
+        words = f"{held} If these are the same, they are pairs, of which pairs='discover' makes no use."
+    warn(f"{words} Leave it out, and they are fitted on.", FitWarning)

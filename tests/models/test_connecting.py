@@ -241,12 +241,15 @@ def test_anchors_alone_are_discovered_or_refused(strangers, refusal):
     assert says(words, "anchors of the target", "got 300")
 
 
-def test_pairs_that_are_known_are_not_passed_over_in_silence():
+@pytest.mark.parametrize(
+    ("anchors", "words"),
+    [(AnchorSet([f"item {row}" for row in range(8)]), "hold the same anchors"), (None, "If these are the same")],
+)
+def test_pairs_that_are_known_are_not_passed_over_in_silence(anchors, words):
     """If it fails, whoever asks for discovery by habit throws true pairs away, and nothing says so."""
-    anchors = AnchorSet([f"item {row}" for row in range(8)])
     sides = zip(FEW.pairs, FEW.background, strict=True)
     made = [AnchoredSpace.from_embeddings(pairs, anchors, background=rows) for pairs, rows in sides]
-    with pytest.warns(FitWarning, match="hold the same anchors"), pytest.raises(InputError, match="at least 400"):
+    with pytest.warns(FitWarning, match=words), pytest.raises(InputError, match="at least 400"):
         IRPAdapter.connect(*made, pairs="discover")
 
 

@@ -61,6 +61,24 @@ def test_the_card_says_that_nobody_paired_anything(adapter):
     assert "no true pair was known" in card
 
 
+def test_the_reverse_is_found_without_pairs_too(adapter, tmp_path):
+    """If it fails, two calls of reverse make of guesses an adapter with a score, a report, and a card that speaks of pairs."""
+    with pytest.warns(FitWarning, match="as if somebody had paired them"):
+        back = adapter.reverse(method="whitened", balance=1.0, ridge=1.0)
+    back.save_pretrained(tmp_path)
+    found, forth = adapter.discovered_pairs, back.discovered_pairs
+    for one in (back, IRPAdapter.from_pretrained(tmp_path)):
+        assert one.config.score is None
+        assert one.config.discovered["pairs"] == len(found.sureness)
+        with pytest.raises(InputError):
+            one.report()
+    assert np.array_equal(found.source_rows, forth.target_rows)
+    assert np.array_equal(found.target_rows, forth.source_rows)
+    assert np.array_equal(found.sureness, forth.sureness)
+    assert "that nobody had paired" in str(adapter_card(back.config, "me/back"))
+    assert found_first(back.translate(FOUND.new[1]), FOUND.new[0]) > 0.8
+
+
 def test_the_found_pairs_can_be_looked_at(adapter):
     """If it fails, row numbers are of a shuffled copy, and show wrong items."""
     pairs = adapter.discovered_pairs
