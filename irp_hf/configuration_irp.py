@@ -119,7 +119,7 @@ def in_words() -> Iterator[None]:
 def checked(config_class: type[Config]) -> type[Config]:
     """`strict`, which checks every value when it is given and when it is set, and says in our words what is wrong."""
     made: Any = strict(config_class)
-    begin, assign = made.__init__, made.__setattr__
+    begin, assign, validate_all = made.__init__, made.__setattr__, made.validate
 
     @wraps(begin)
     def __init__(self: Any, *args: Any, **values: Any) -> None:
@@ -131,7 +131,12 @@ def checked(config_class: type[Config]) -> type[Config]:
         with in_words():
             assign(self, name, value)
 
-    made.__init__, made.__setattr__ = __init__, __setattr__
+    @wraps(validate_all)
+    def validate(self: Any) -> None:
+        with in_words():
+            validate_all(self)
+
+    made.__init__, made.__setattr__, made.validate = __init__, __setattr__, validate
     return made  # type: ignore[no-any-return]
 
 

@@ -172,7 +172,8 @@ class AnchoredModel(PreTrainedModel):
         Takes the keywords of `PreTrainedModel.save_pretrained`, but writes all tensors that there are, into one file. Beside
         them goes a small file for those who load with `trust_remote_code=True` and do not import irp_hf.
 
-        Raises `InputError` for the folder of another model, of which it would replace `config.json` and weights.
+        Raises `InputError` for the folder of another model, of which it would replace `config.json` and weights, and for
+        tensors or a configuration that somebody changed so that no load would take them.
         """
         if not kwargs.pop("is_main_process", True):
             return
@@ -181,6 +182,7 @@ class AnchoredModel(PreTrainedModel):
         kwargs["max_shard_size"] = "1TB"  # shards would be mixed with those of an earlier save
         pushing = kwargs.pop("push_to_hub", False)
         of_push = {name: kwargs.pop(name) for name in OF_A_PUSH if name in kwargs}
+        self._refuse_nonsense()
         self.config.auto_map = {
             f"Auto{what}": f"{CODE.stem}.{kind.__name__}"
             for what, kind in (("Config", type(self.config)), ("Model", type(self)))
@@ -329,12 +331,27 @@ class AnchoredModel(PreTrainedModel):
         """Raise `DamagedFolderError` for tensors that are as the checksum says, and that no save of ours would hold."""
         if any(tensor.is_meta for tensor in self.parameters()):  # left on a disk, or never read
             return
-        try:
-            wrong = self.what_is_wrong()
-        except Exception as error:  # of values that do not belong together
-            wrong = f"values that do not translate ({type(error).__name__}: {first_line(error)})"
-        if wrong:
+        if wrong := self._nonsense():
             raise damaged(place, wrong)
+
+    def _refuse_nonsense(self) -> None:
+        """Raise `InputError` for tensors or a configuration that no load would take: they were changed in memory."""
+        self.config.validate()
+        with self.computing():
+            wanted = {name: (shape, self.dtype_of(name)) for name, shape in self.shapes(self.config).items()}
+            held = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.named_parameters()}
+            names = sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name))
+            wrong = f"others than its configuration tells: {', '.join(names)}" if names else self._nonsense()
+        if wrong:
+            advice = "Load it again, or make it anew, and change none of its values."
+            raise refusal(f"The tensors of {type(self).__name__}", "values as they were fitted", wrong, advice)
+
+    def _nonsense(self) -> str | None:
+        """What is wrong, also where the values do not even belong together."""
+        try:
+            return self.what_is_wrong()
+        except Exception as error:
+            return f"values that do not translate ({type(error).__name__}: {first_line(error)})"
 
     def what_is_wrong(self) -> str | None:
         """What of the tensors makes no sense, as "NaN in anchors"; None where they do."""

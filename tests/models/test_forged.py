@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from forging import save_forged
 from says import says
 from transformers import AutoModel
 
@@ -25,7 +26,7 @@ def forge(folder, kind, name, change):
     """Save it again with another tensor, and the checksum that belongs to it."""
     model = kind.from_pretrained(folder)
     model._set_tensor(name, change(getattr(model, name)))
-    model.save_pretrained(folder)
+    save_forged(model, folder)
 
 
 SPACES = {
@@ -78,7 +79,7 @@ def test_a_kernel_without_gamma(saved, refusal):
     folder = saved("kernel")
     model = IRPAdapter.from_pretrained(folder)
     model.config.gamma = None
-    model.save_pretrained(folder)
+    save_forged(model, folder)
     assert says(refusal(IRPAdapter.from_pretrained, folder, error=DamagedFolderError), folder, "gamma")
 
 
