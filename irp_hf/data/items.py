@@ -57,17 +57,21 @@ def _digests(view: str, column: Sequence[Any]) -> Iterator[bytes]:
     texts = isinstance(column[0], str)
     for row, item in enumerate(column):
         place = f"Row {row} of view {view!r}"
-        if isinstance(item, str):
-            parts = _text_parts(item, place)
-        elif is_picture(item):
-            parts = _picture_parts(item, place)
-        else:
-            raise _unfit(place, shown(item))
+        check_item(item, place)
+        parts = _text_parts(item, place) if isinstance(item, str) else _picture_parts(item, place)
         if isinstance(item, str) != texts:
             expected, got = ("a text", "a picture") if texts else ("a picture", "a text")
             advice = "Put texts and pictures into two views."
             raise refusal(place, f"{expected}, as in the rows before", got, advice)
         yield hashlib.sha256(_packed(parts)).digest()
+
+
+def check_item(item: Any, place: str) -> None:
+    """Raise `InputError`, which calls it by its `place`, for what is no picture, which is not opened, and no text."""
+    if isinstance(item, str):
+        _text_parts(item, place)
+    elif not is_picture(item):
+        raise _unfit(place, shown(item))
 
 
 def _text_parts(text: str, place: str) -> list[bytes]:
@@ -80,12 +84,18 @@ def _text_parts(text: str, place: str) -> list[bytes]:
 
 
 def _picture_parts(item: Any, place: str) -> list[bytes]:
+    picture = upright_picture(item, place)
+    size = [side.to_bytes(8, "big") for side in picture.size]
+    return [b"image", picture.mode.encode(), *size, picture.tobytes()]
+
+
+def upright_picture(item: Any, place: str) -> Image:
+    """What `open_picture` gives; raises `InputError`, which calls it by its `place`, for one that cannot be opened."""
     try:
         picture = open_picture(item)
         if 0 in picture.size:
             raise ValueError("it has no pixels")
-        size = [side.to_bytes(8, "big") for side in picture.size]
-        return [b"image", picture.mode.encode(), *size, picture.tobytes()]
+        return picture
     except MissingDependencyError:
         raise
     except Exception as error:  # a broken file makes Pillow raise almost anything

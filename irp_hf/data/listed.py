@@ -112,7 +112,10 @@ def _other(items: Any, name: str) -> Any:
             rows[0]
     except Exception as error:  # whatever a foreign class may raise
         got = f"{kind_of(items)}, {shown(items)} ({first_line(error)})"
-        raise refusal(name, "a list of at least one", got, "Give a list: [item, ...], or list(items).") from error
+        advice = "Give a list: [item, ...], or list(items)."
+        if hasattr(items, "one_by_one"):  # an anchor set, which has no [ ]
+            advice = "Give the items of a view of it: anchors.view()."
+        raise refusal(name, "a list of at least one", got, advice) from error
     return ByPosition(rows, length)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from irp_hf.data.columns import check_request
+from irp_hf.data.items import check_item, upright_picture
 from irp_hf.data.listed import in_order
+from irp_hf.data.pictures import OneByOne, PictureColumn
 from irp_hf.disk.blocks import check_out
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.batches import encode
-from irp_hf.errors import InputError, refusal
+from irp_hf.errors import InputError, kind_of, refusal
 from irp_hf.maths.unpaired.background import LEAST, MOST
 from irp_hf.models.background import drawn
 
@@ -35,10 +37,11 @@ class BackgroundItems:
     """What `encode` is asked for, besides how the encoder is opened."""
 
     @classmethod
-    def of(cls, items: Any, run: Mapping[str, Any]) -> BackgroundItems:
-        """Of the background of a space whose anchors are encoded by such a `run`; of many items a sample, always the same.
+    def of(cls, items: Any, texts: bool, run: Mapping[str, Any]) -> BackgroundItems:
+        """Of the background of a space whose anchors, `texts` or pictures, are encoded by such a `run`.
 
-        Raises `InputError` for what is no list of items, for too few, and for files that cannot be written.
+        Of many items it is a sample, always the same. Raises `InputError` for what is no list of items, for too few, for such
+        as could be no anchors beside these, and for files that cannot be written.
         """
         listed = in_order(items, "background")
         check_request(listed, run.get("batch_size", BATCH))
@@ -53,8 +56,9 @@ class BackgroundItems:
         some = listed
         if len(listed) > MOST:
             numbers = drawn(len(listed), seed=0).sort().values
-            some = Some(listed, numbers.tolist())
-        return cls(some, numbers, len(listed), run)
+            some = _chosen(listed, numbers.tolist())
+        _refuse_no_anchors(listed, numbers.tolist(), texts)
+        return cls(some if texts else _opened(some, numbers.tolist()), numbers, len(listed), run)
 
     def encoded(self, encoder: Encoder) -> Tensor:
         """Their vectors `(n, d)`; an error says that no anchor is meant."""
@@ -67,21 +71,27 @@ class BackgroundItems:
             raise type(error)(f"background{some}: {error}") from error
 
 
-class Some(Sequence[Any]):
+def _refuse_no_anchors(items: Sequence[Any], numbers: Sequence[int], texts: bool) -> None:
+    """Raise `InputError` for one of these numbers that `AnchorSet` would refuse beside such anchors; no picture is opened."""
+    stored = items.stored if isinstance(items, PictureColumn) else items
+    some = stored if len(numbers) == len(stored) else _chosen(stored, numbers)
+    for number, item in zip(numbers, some, strict=True):
+        place = f"Row {number} of background"
+        check_item(item, place)
+        if isinstance(item, str) != texts:
+            expected = f"a {'text' if texts else 'picture'}, as the anchors are"
+            advice = "Give items of the same kind as those of the view that is encoded."
+            raise refusal(place, expected, kind_of(item), advice)
+
+
+def _chosen(items: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
     """Items of these numbers, each looked up when it is asked for."""
+    return OneByOne(lambda place: items[numbers[place]], range(len(numbers)))
 
-    def __init__(self, items: Sequence[Any], numbers: Sequence[int]) -> None:
-        self._items, self._numbers = items, numbers
 
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, where: Any) -> Any:
-        found = self._numbers[where]
-        return Some(self._items, found) if isinstance(where, slice) else self._items[found]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self._items[number] for number in self._numbers)
+def _opened(items: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
+    """Pictures as an anchor set gives its own, each opened when it is asked for."""
+    return OneByOne(lambda place: upright_picture(items[place], f"Row {numbers[place]}"), range(len(items)))
 
 
 def _beside(out: Path) -> Path:

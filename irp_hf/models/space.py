@@ -162,7 +162,7 @@ class AnchoredSpace(AnchoredModel):
         published with it. False keeps none.
 
         Raises `InputError` where the right pooling is not known and not given, and for a background that is no list of such
-        items, or of fewer than 100.
+        items, which all could be anchors beside these, or of fewer than 100.
         """
         if not isinstance(anchors, AnchorSet):
             raise _no_anchor_set("anchors", anchors)
@@ -176,7 +176,7 @@ class AnchoredSpace(AnchoredModel):
         items = anchors.one_by_one(view)
         how: dict[str, Any] = {**options}
         run: Any = {name: how.pop(name) for name in RUN if name in how}
-        others = None if background is None else BackgroundItems.of(background, run)
+        others = None if background is None else BackgroundItems.of(background, isinstance(items[0], str), run)
         opened = open_to_encode(encoder, items, Options(**how), **run)
         embeddings, record = encode(opened, items, **run)
         record["view"] = view if view is not None else anchors.views[0]

@@ -1,14 +1,17 @@
 """Unpaired rows that a space keeps beside its anchors: which, how exactly, and what is refused before anything is written."""
 
 import copy
+import io
 import json
 import pickle
+import warnings
 import zlib
 
 import numpy as np
 import pytest
 import tiny_encoders as tiny
 import torch
+from forging import save_forged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -17,7 +20,7 @@ from transformers import AutoModel
 
 from irp_hf import AnchoredSpace, AnchorSet
 from irp_hf.data.parquet import ParquetColumn
-from irp_hf.errors import DamagedFolderError, InputError
+from irp_hf.errors import DamagedFolderError, FitWarning, InputError
 from irp_hf.maths.unpaired.background import LEAST, MOST
 from irp_hf.models.base import WEIGHTS
 from irp_hf.models.cards import space_card
@@ -213,7 +216,7 @@ def forged(change):
         made = AnchoredSpace.from_pretrained(folder)
         with torch.no_grad():
             change(made)
-        made.save_pretrained(folder)
+        save_forged(made, folder)
 
     return save
 
@@ -274,8 +277,63 @@ def test_forged_rows_that_lie_too_far_out(tmp_path, refusal):
     made = AnchoredSpace.from_embeddings(X * 1e14, background=ROWS * 1e14)
     with torch.no_grad():
         made.background[5] = 60_000.0
-    made.save_pretrained(tmp_path)
+    save_forged(made, tmp_path)
     assert says(refusal(AnchoredSpace.from_pretrained, tmp_path, error=DamagedFolderError), "background", "away")
+
+
+SPOILT = {
+    "NaN": (lambda made: made.background[3].fill_(float("nan")), "background"),
+    "numbers below 0": (lambda made: made.background_numbers[0].fill_(-4), "background"),
+    "a number twice": (lambda made: made.background_numbers[3].fill_(2), "background"),
+    "another count": (lambda made: setattr(made.config, "num_background", 149), "background"),
+    "no count": (lambda made: setattr(made.config, "num_background", None), "background"),
+    "a count of 0": (lambda made: setattr(made.config, "num_background", 0), "num_background"),
+    "single precision": (
+        lambda made: setattr(made, "background", torch.nn.Parameter(made.background.float(), requires_grad=False)),
+        "background",
+    ),
+    "anchors": (lambda made: made.anchors[2].fill_(float("inf")), "anchors"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_was_spoilt_in_memory_is_not_saved(folder, tmp_path_factory, name):
+    """If it fails, a save replaces a whole folder by one that nobody can load, and says nothing."""
+    change, words = SPOILT[name]
+    made, before = space(), {file.name: file.read_bytes() for file in folder.iterdir()}
+    new = tmp_path_factory.mktemp("new") / "space"
+    with torch.no_grad():
+        change(made)
+    with pytest.raises(InputError, match=words):
+        made.save_pretrained(new)
+    assert not new.exists()
+    with pytest.raises(InputError, match=words):
+        made.save_pretrained(folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@settings(deadline=None, max_examples=30)
+@given(powers=st.lists(st.floats(-6, 1), min_size=6, max_size=6))
+def test_each_number_is_as_near_as_the_docs_say(powers):
+    """If it fails, docs/few-pairs.md promises more than half precision holds."""
+    made = space(ROWS * 10 ** np.array(powers, np.float32), X * 10 ** np.array(powers, np.float32))
+    given_rows = torch.from_numpy(ROWS * 10 ** np.array(powers, np.float32)).double()
+    exact = (given_rows - made.mean.double()) / made.mean_scale.double()
+    off = (made.background.double() - exact).abs()
+    assert bool((off <= torch.maximum(exact.abs() * 2.0**-11, torch.tensor(2.0**-25))).all())
+
+
+def test_columns_that_half_precision_blurs_are_counted():
+    """If it fails, beside one massive dimension the others are lost without a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        space()
+        space(ROWS * [1e3, 1, 1, 1, 1, 1], X * [1e3, 1, 1, 1, 1, 1])
+        space(np.c_[ROWS, np.full((150, 1), 9)], np.c_[X, np.full((30, 1), 3)])
+    wide = [1e7, 1, 1, 1, 1, 10]
+    with pytest.warns(FitWarning, match="background: in 5 of 6 columns, half precision"):
+        made = space((ROWS * wide).astype(np.float32), (X * wide).astype(np.float32))
+    assert made.config.num_background == 150
 
 
 def test_it_goes_to_the_hub_and_back(hub, monkeypatch):
@@ -426,11 +484,63 @@ def test_what_is_no_list_of_items_is_refused_before_anything_runs(background, sa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("wrong", [None, 3.5, "", "  ", ["a"], b"text", float("nan"), {"text": "a"}], ids=repr)
+def test_items_that_could_be_no_anchors_are_refused(wrong, refusal, tmp_path):
+    """If it fails, a function encodes missing values and numbers, and their vectors are published as an encoder's."""
+
+    def never(texts):
+        raise AssertionError("it was called")
+
+    items = [*TEXTS[:130], wrong, *TEXTS[130:]]
+    out = tmp_path / "out.npy"
+    words = refusal(AnchoredSpace.encode, never, ANCHORS, background=items, out=out, error=InputError)
+    assert says(words, "Row 130 of background")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_and_texts_do_not_stand_beside_each_other(refusal):
+    """If it fails, one space holds vectors of two encoders."""
+    from PIL import Image
+
+    draw = np.random.RandomState(0)
+    pictures = [Image.fromarray(draw.randint(0, 255, (8, 8, 3), np.uint8)) for _ in range(150)]
+    words = refusal(AnchoredSpace.encode, embed, ANCHORS, background=[*TEXTS, pictures[0]], error=InputError)
+    assert says(words, "Row 160 of background", "a text, as the anchors are")
+    words = refusal(AnchoredSpace.encode, embed, AnchorSet(pictures[:30]), background=TEXTS, error=InputError)
+    assert says(words, "Row 0 of background", "a picture, as the anchors are")
+
+
+def test_files_of_pictures_are_opened_as_those_of_anchors_are():
+    """If it fails, a function gets pictures of its anchors, and bytes of its background."""
+    from PIL import Image
+
+    draw = np.random.RandomState(0)
+    files = []
+    for _ in range(150):
+        file = io.BytesIO()
+        Image.fromarray(draw.randint(0, 255, (8, 8, 3), np.uint8)).save(file, "PNG")
+        files.append(file.getvalue())
+
+    def means(items):
+        return np.stack([np.asarray(item, np.float32).reshape(8, 8, 3)[:2, :2].ravel() for item in items])
+
+    made = AnchoredSpace.encode(means, AnchorSet(files[:30]), background=files[30:])
+    assert made.config.num_background == 120
+    with pytest.raises(InputError, match=r"background: Row 70: expected a picture.* cannot read"):
+        AnchoredSpace.encode(means, AnchorSet(files[:30]), background=[*files[30:100], b"none", *files[100:]])
+
+
+def test_an_anchor_set_is_no_list_of_items(refusal):
+    """If it fails, the advice is a call that fails."""
+    words = refusal(AnchoredSpace.encode, embed, ANCHORS, background=AnchorSet(TEXTS), error=InputError)
+    assert says(words, "an AnchorSet", "anchors.view()")
+
+
 def test_items_of_another_kind_are_named_as_the_background(tmp_path):
     """If it fails, an error about item 3 sends its reader to the anchors, where nothing is wrong."""
     encoder = tiny.save(tmp_path / "bert", tiny.model("bert", **tiny.LAYERS, **tiny.VOCAB), tiny.tokenizer())
     wrong = [*tiny.WORDS * 3, 7]
-    with pytest.raises(InputError, match="background: Item 120"):
+    with pytest.raises(InputError, match=r"Row 120 of background: expected a picture, or a text .* got 7"):
         AnchoredSpace.encode(encoder, AnchorSet(tiny.texts(40)), background=wrong, pooling="mean", device="cpu")
 
 
