@@ -45,7 +45,7 @@ from irp_hf.models.connecting import (
     recorded_of,
     warn_of_known,
 )
-from irp_hf.models.discovering import DiscoveredPairs, fit_unpaired, read_unpaired
+from irp_hf.models.discovering import MORE, DiscoveredPairs, fit_unpaired, read_unpaired
 from irp_hf.models.evaluating import evaluate_on
 from irp_hf.models.fitting import Fitted, fit
 from irp_hf.models.kept import kept_record
@@ -161,7 +161,8 @@ class IRPAdapter(TranslatingModel):
             if wanted:
                 check_both(sides)
             rows, names = [side.rows for side in sides], [side.name for side in sides]
-            return cls._discover(rows, names, method, objective, head, options, recorded_apart(sides))
+            more = [side.more for side in sides]
+            return cls._discover(rows, names, method, objective, head, options, recorded_apart(sides), more)
         recorded, anchors = recorded_of(sides), (sides[0].anchors, sides[1].anchors)
         unpaired = backgrounds_of(sides, wanted, method, given)
         if len(anchors[0]) > EXACT:
@@ -255,10 +256,14 @@ class IRPAdapter(TranslatingModel):
         head: Any,
         options: FitOptions,
         recorded: dict[str, Any],
+        more: Sequence[str] = (MORE, MORE),
     ) -> Self:
-        """The adapter between `rows` of both sides, which errors call by these names, and what is `recorded` of encoders."""
+        """The adapter between `rows` of both sides, which errors call by these names, and what is `recorded` of encoders.
+
+        Where rows of a side are too few, an error tells how to get `more`.
+        """
         given, labels = check_given(method, **options), None if head is None else head_labels(head)
-        sides = read_unpaired(rows, names, given.seed)
+        sides = read_unpaired(rows, names, given.seed, more)
         with allocating("fit", "Give fewer rows, or free some memory."):
             return cls._of(*fit_unpaired(sides, names, method, objective, labels, options), recorded)
 

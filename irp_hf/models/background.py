@@ -1,7 +1,8 @@
 """Unpaired rows as users hand them in: looked at, sampled, and without what would tell a fit what it is judged by.
 
 A space keeps its own in half precision, seen from the anchors' mean and in their mean scale: then no row is too large or too
-small for it, whatever the encoder's units are, and each is off by a quarter of a thousandth of its distance from there.
+small for it, whatever the encoder's units are, and each number is off by at most 2⁻¹¹ of its distance from there, or by 2⁻²⁵
+mean scales where that is less than 2⁻¹⁴ of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.data.arrays import Rows
-from irp_hf.errors import refusal
+from irp_hf.errors import FitWarning, kind_of, refusal, warn
 from irp_hf.maths.projection import Statistics, statistics
 from irp_hf.maths.unpaired.background import LEAST, MOST, distinct_from
 from irp_hf.models.many import check_sampled
@@ -21,6 +22,9 @@ NAMES = ("source_background", "target_background")  # as from_anchors has them
 APART = 100.0  # times as far as the anchors, or as near: no encoder's rows spread so otherwise than its anchors
 AT_ONCE = 1024  # rows that stand in double precision at one time
 FAR = 1e4  # mean scales away from the anchors' mean, no single row is
+OUTLYING = 30.0  # mean scales, likewise: where one is, and most are not, a warning names it
+NAMED = 5  # of such rows
+BLURRED = 0.01  # of how a column spreads: where half precision changes more, a warning says so
 
 
 class Unpaired(NamedTuple):
@@ -69,6 +73,10 @@ def beside(background: Any, anchors: Tensor) -> Unpaired:
 
 
 def _rows(background: Any, name: str, width: int, other: tuple[str, int] | None = None) -> Rows:
+    if hasattr(background, "background_rows"):  # of a space: `Rows` would advise its anchors
+        held = background.background_rows is not None
+        advice = "Give x.background_rows of the space x." if held else "It holds none; give rows of other items."
+        raise refusal(name, "vectors, a matrix (rows, width)", f"{kind_of(background)}, which is a space", advice)
     return Rows(background, name, width, other, advice="Encode them with the encoder of the anchors of that side.")
 
 
@@ -103,7 +111,9 @@ def _refuse_other_units(rows: Tensor, numbers: Tensor, anchors: Tensor, name: st
     if not theirs / APART <= own <= theirs * APART:
         expected = f"rows that spread about as far as the anchors, whose mean scale is {theirs:.3g}"
         raise refusal(name, expected, f"{own:.3g}", "Encode them exactly as the anchors: unit length or not, say.")
-    if not bool(near.all()):
+    if bool(near.all()):
+        _warn_of_outlying(away / theirs, numbers, name)
+    else:
         farthest = int(away.argmax())
         expected = f"a row of the size of the anchors, whose mean scale is {theirs:.3g}"
         got, place = (
@@ -111,6 +121,22 @@ def _refuse_other_units(rows: Tensor, numbers: Tensor, anchors: Tensor, name: st
             f"Row {int(numbers[farthest])} of {name}",
         )
         raise refusal(place, expected, got, "Drop that row, or encode it again.")
+
+
+def _warn_of_outlying(away: Tensor, numbers: Tensor, name: str) -> None:
+    """Warn of rows, by their numbers `(n,)`, that lie so many mean scales `away (n,)` as few others do."""
+    out = (away > OUTLYING).nonzero()[:, 0]
+    if not len(out) or len(out) > len(away) / 10:
+        return
+    out = out[away[out].argsort(descending=True, stable=True)]
+    named = ", ".join(str(int(numbers[row])) for row in out[:NAMED])
+    more = f" and {len(out) - NAMED:,} more" if len(out) > NAMED else ""
+    words = (
+        f"Row{'' if len(out) == 1 else 's'} {named}{more} of {name}: up to {float(away.max()):.3g} mean scales of the anchors "
+        f"away from their mean, where half of all rows are within {float(away.median()):.3g}. One such row may keep a whole "
+        "background out of a fit."
+    )
+    warn(f"{words} Look what was encoded there, and drop it.", FitWarning)
 
 
 def taken(rows: Rows, numbers: Tensor) -> Tensor:
@@ -127,10 +153,27 @@ def drawn(count: int, seed: int) -> Tensor:
 def in_half(unpaired: Unpaired, stats: Statistics) -> Tensor:
     """The rows `(n, d)` in half precision, about the mean and in the mean scale of `stats`, the anchors'.
 
-    All are finite, since none is farther out than `FAR`.
+    All are finite, since none is farther out than `FAR`. Where it changes columns by more than `BLURRED`, a `FitWarning` tells.
     """
-    parts = [((part.double() - stats.mean) / stats.scale).to(torch.float16) for part in unpaired.rows.split(AT_ONCE)]
-    return torch.cat(parts)
+    middle, kept = (unpaired.rows.mean(0, dtype=torch.float64) - stats.mean) / stats.scale, list[Tensor]()
+    lost, spread = torch.zeros_like(middle), torch.zeros_like(middle)
+    for part in unpaired.rows.split(AT_ONCE):
+        exact = (part.double() - stats.mean) / stats.scale
+        kept.append(exact.to(torch.float16))
+        lost += (kept[-1].double() - exact).square().sum(0)
+        spread += (exact - middle).square().sum(0)
+    least, most = unpaired.rows.aminmax(dim=0)
+    _warn_of_blurred(int(((lost > BLURRED**2 * spread) & (most > least)).sum()), len(middle))
+    return torch.cat(kept)
+
+
+def _warn_of_blurred(count: int, width: int) -> None:
+    if count:
+        words = (
+            f"background: in {count:,} of {width:,} columns, half precision moves rows by more than {BLURRED:.0%} of how far "
+            "these spread, since other columns are far larger, or the rows lie far from the anchors."
+        )
+        warn(f"{words} Scale the columns alike, those of the anchors and of all that is translated too.", FitWarning)
 
 
 def from_half(kept: Tensor, stats: Statistics) -> Tensor:

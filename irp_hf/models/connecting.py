@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +29,8 @@ ADVICE = (
 
 def check_wanted(background: Any) -> bool | None:
     """Whether backgrounds are to be used: True demands them, and None takes what there is; raises `InputError` otherwise."""
-    if background is None or isinstance(background, bool):
-        return background
+    if background is None or isinstance(background, bool | np.bool_):
+        return None if background is None else bool(background)
     advice = f"Unpaired rows belong to a space. {ADVICE}"
     raise refusal("background", "True, False or None", kind_of(background), advice)
 
@@ -64,6 +65,13 @@ class Held(NamedTuple):
         """How an error calls all of its rows."""
         what = "anchors" if self.background is None else "anchors and background"
         return f"{what} of the {self.side}"
+
+    @property
+    def more(self) -> str:
+        """What to do where its rows are too few."""
+        if self.background is None and self.config.num_background is not None:
+            return "Leave background=False out: the space has unpaired rows."
+        return f"Give some thousand rows of the domain as its background. {ADVICE}"
 
     @property
     def rows(self) -> Tensor:

@@ -28,6 +28,7 @@ LEAST_ROWS = 400  # of a side: of fewer no clusters are found again
 LEAST_SPREAD = (
     6.0  # directions that rows must spread in: a few clusters fit each other in any order, and every start says so
 )
+MORE = "Give some thousand."
 LEAST_PAIRS = 30  # rows that are each other's best match
 ADVICE = (
     "Give more rows of the same domain on both sides, or some pairs: IRPAdapter.from_anchors(x, y, source_background=, "
@@ -57,21 +58,23 @@ class DiscoveredPairs(NamedTuple):
         return {"discovered_rows": (count, 2), "discovered_sureness": (count,)} if count else {}
 
 
-def read_unpaired(rows: Sequence[Any], names: Sequence[str], seed: int) -> list[Unpaired]:
+def read_unpaired(
+    rows: Sequence[Any], names: Sequence[str], seed: int, more: Sequence[str] = (MORE, MORE)
+) -> list[Unpaired]:
     """Of each side its different rows, of many a sample, on the device of the first; raises `InputError` for too few.
 
-    Errors call the sides by these names.
+    Errors call the sides by these names, and tell how to get `more` rows of each.
     """
     source = Rows(rows[0], names[0])
     both = source, Rows(rows[1], names[1], device=source.device)
     sides = []
-    for side, draw in zip(both, (seed, seed + 1), strict=True):
+    for side, draw, advice in zip(both, (seed, seed + 1), more, strict=True):
         numbers = drawn(side.num_rows, draw)
         sample = taken(side, numbers)
         kept = distinct_from(sample, sample[:0])
         if len(kept) < LEAST_ROWS:
             got = f"{len(kept):,} of {side.num_rows:,} rows"
-            raise refusal(side.name, f"at least {LEAST_ROWS} different rows", got, "Give some thousand.")
+            raise refusal(side.name, f"at least {LEAST_ROWS} different rows", got, advice)
         sides.append(Unpaired(sample[kept], numbers[kept.cpu()]))
     return sides
 

@@ -1,5 +1,6 @@
 """Adapters of few pairs with unpaired rows behind them: what they gain, what is kept, and what is refused or said."""
 
+import copy
 import io
 import warnings
 
@@ -9,7 +10,7 @@ import torch
 from says import says
 from unpaired_rows import WIDTHS, found_first, spaces
 
-from irp_hf import IRPAdapter
+from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation.printed import number
 from irp_hf.evaluation.report import Report
@@ -301,6 +302,32 @@ def test_one_row_that_is_far_out_is_named():
         fit(FEW._replace(background=(source, target)))
 
 
+def test_one_row_that_is_rather_far_out_is_told():
+    """If it fails, one row in thousands switches a whole background off, and nobody is told which."""
+    source, target = FEW.background
+    pairs, source = FEW.pairs[0], source.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_background(source, target, tuple(map(torch.from_numpy, FEW.pairs)), 0)
+    source[17] = pairs.mean(0) + 300 * (pairs[0] - pairs.mean(0))
+    with pytest.warns(FitWarning, match=r"Row 17 of source_background: up to .* mean scales"):
+        read_background(source, target, tuple(map(torch.from_numpy, FEW.pairs)), 0)
+    source[150] = pairs.mean(0) - 900 * (pairs[0] - pairs.mean(0))
+    with pytest.warns(FitWarning, match="Rows 150, 17 of source_background"):
+        read_background(source, target, tuple(map(torch.from_numpy, FEW.pairs)), 0)
+
+
+def test_a_space_is_no_background(refusal):
+    """If it fails, whoever hands a space in is told to give its anchors, which are no background."""
+    source, target = FEW.background
+    space = AnchoredSpace.from_embeddings(FEW.pairs[0], background=source)
+    words = refusal(fit, FEW._replace(background=(space, target)), error=InputError)
+    assert says(words, "source_background", "an AnchoredSpace", "Give x.background_rows")
+    bare = AnchoredSpace.from_embeddings(FEW.pairs[0])
+    words = refusal(fit, FEW._replace(background=(bare, target)), error=InputError)
+    assert says(words, "It holds none")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -361,6 +388,19 @@ def test_a_forged_record_is_refused(adapter, tmp_path):
     ):
         with pytest.raises(InputError, match="background"):
             type(adapter.config)(**{**adapter.config.to_dict(), "background": values})
+
+
+@pytest.mark.parametrize("values", [{}, {"weight": 7.0}])
+def test_a_record_that_was_spoilt_is_not_saved(adapter, tmp_path, values):
+    """If it fails, a save ends in another library's error, or writes what no load takes."""
+    spoilt = copy.deepcopy(adapter)
+    if values:
+        spoilt.config.background.update(values)
+    else:
+        spoilt.config.background = {}
+    with pytest.raises(InputError, match="background"):
+        spoilt.save_pretrained(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_reverse_says_what_it_lacks(adapter):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload
+from forging import save_forged
 from says import says
 from unpaired_rows import found_first, spaces
 
@@ -152,6 +153,14 @@ def test_rows_belong_to_a_space(background, refusal):
     assert says(words, "background", "True, False or None", "from_embeddings")
 
 
+def test_a_flag_of_numpy_is_one():
+    """If it fails, what was read from a table of settings is refused with words that name what was given."""
+    without = both(background=(False, False))
+    with pytest.raises(InputError, match="none in the source's"):
+        IRPAdapter.connect(*without, background=np.True_, **QUICK)
+    assert IRPAdapter.connect(*both(), background=np.False_, **QUICK).config.background is None
+
+
 @pytest.mark.parametrize(
     ("call", "written", "meant"),
     [
@@ -233,12 +242,12 @@ def test_the_pairs_count_anchors_first(discovered, strangers, tmp_path):
 def test_anchors_alone_are_discovered_or_refused(strangers, refusal):
     """If it fails, `background=False` has no part in a discovery, or too few rows are matched."""
     words = refusal(IRPAdapter.connect, *strangers, pairs="discover", background=False, error=InputError)
-    assert says(words, "anchors of the source", "at least 400", "got 150")
+    assert says(words, "anchors of the source", "at least 400", "got 150", "Leave background=False out")
     bare = AnchoredSpace.from_embeddings(APART.pairs[1])
     words = refusal(IRPAdapter.connect, strangers[0], bare, pairs="discover", background=True, error=InputError)
     assert says(words, "none in the target's")
     words = refusal(IRPAdapter.connect, strangers[0], bare, pairs="discover", error=InputError)
-    assert says(words, "anchors of the target", "got 300")
+    assert says(words, "anchors of the target", "got 300", "from_embeddings(anchors, background=rows)")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +285,10 @@ def test_forged_pairs_are_refused(discovered, tmp_path, change):
             forged.discovered_rows[0, 1] = -1
         else:
             forged.discovered_sureness[0] = float("nan")
-    forged.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="discovered"):
+        forged.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    save_forged(forged, tmp_path)
     with pytest.raises(DamagedFolderError):
         IRPAdapter.from_pretrained(tmp_path)
 
