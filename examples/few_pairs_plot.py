@@ -87,14 +87,16 @@ def curve(axes: Axes, one: Curve, row: int, pairs: Sequence[int], color: str) ->
 
 
 def label(axes: Axes, one: Outcome, row: int, pairs: Sequence[int]) -> None:
-    """The numbers of few pairs: ours above, but for those that the line of the head would cross, and below the others."""
+    """The numbers of few pairs: the higher above its dot, and beyond the line of the head if that is near; the lower below."""
     alone, backed = one.curves[ALONE], one.curves[BACKED]
-    for curve, side, color in ((backed, 12, OURS), (alone, -19, MUTED)):
+    for curve, other, color in ((backed, alone, OURS), (alone, backed, MUTED)):
         for count in (0, *TOLD):
             if count in curve.points and not (curve is alone and count in backed.unused):
                 mean = curve.points[count][row].mean
-                crossed = row == 0 and 0 < one.native - mean < NEAR and curve is backed
+                higher = mean >= other.points[count][row].mean if count in other.points else curve is backed
+                crossed = row == 0 and 0 < one.native - mean < NEAR
                 axes.annotate(
-                    number(mean), (pairs.index(count), mean), (0, -19 if crossed else side), textcoords="offset points",
-                    ha="center", color=color, fontsize=11.5, fontweight="bold" if color == OURS else "normal",
+                    number(mean), (pairs.index(count), mean), (0, (27 if crossed else 12) if higher else -19),
+                    textcoords="offset points", ha="center", color=color, fontsize=11.5,
+                    fontweight="bold" if color == OURS else "normal",
                 )  # fmt: skip
