@@ -40,7 +40,7 @@ def legend(figure: Figure) -> None:
     """What the two colours are, in words of that colour."""
     for x, color, words in (
         (0.012, OURS, "● with unpaired rows of either side"),
-        (0.33, OURS, "○ which did not surely help, and are left out"),
+        (0.33, OURS, "○ which did not help held-out pairs: left out"),
         (0.672, MUTED, "● the same pairs alone"),
         (0.85, NATIVE, "— the head at home"),
     ):

@@ -25,7 +25,7 @@ class Curve:
     refused: tuple[int, ...]
     """Numbers of pairs of which nothing was made: without any, starts may not agree."""
     unused: tuple[int, ...]
-    """Those with which unpaired rows did not surely help, so that the fit is that of the pairs alone."""
+    """Those with which unpaired rows did not help held-out pairs, so that the fit is that of the pairs alone."""
 
     def means(self, measure: str) -> dict[int, float]:
         return {count: point[MEASURES.index(measure)].mean for count, point in self.points.items()}
@@ -73,8 +73,8 @@ def to_markdown(outcomes: Sequence[Outcome], counts: Sequence[int], packages: It
     kept = ", ".join(f"{name} {version}" for name, version in versions(packages).items())
     return (
         f"{markdown(table)}\n\nEach cell: by the pairs alone → with unpaired rows of either side as well; ‡ where these did "
-        f"not surely help, so that the adapter is that of the pairs alone. Native accuracy of the heads: {native}. Unpaired "
-        f"rows a side, the fewer the more pairs: {rows}. Half of a 95 % interval over the test rows is at most "
+        f"not help held-out pairs, so that the adapter is that of the pairs alone. Native accuracy of the heads: {native}. "
+        f"Unpaired rows a side, the fewer the more pairs: {rows}. Half of a 95 % interval over the test rows is at most "
         f"{number(widest(outcomes))}.\n\n`python examples/few_pairs.py`; {kept}.\n"
     )
 
