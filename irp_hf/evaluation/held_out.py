@@ -261,7 +261,7 @@ def bound_coverage(choice: Choice, train: Pairs, pairs: Pairs, seed: int) -> Mea
     if error is None:
         return None
     lift = choice.inverse.lift * train.source_stats.scale if choice.inverse.lift else None
-    translation = Translation(choice.fold(train), confidence, train.source_stats.mean, lift, train.target_stats)
+    translation = Translation(choice.fold(train), confidence, train.source_stats.mean, lift, choice.target_stats(train))
     source, target = pairs.source[held], pairs.target[held]
     holds = cosines(translation.translate(source), target) >= translation.expected_cosine(source, error=error)
     return share(holds, pairs.labels[held])

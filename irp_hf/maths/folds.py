@@ -61,9 +61,9 @@ class Vectors:
     def __init__(self, pairs: Pairs, folds: list[Tensor]) -> None:
         self.folds, self.statistics = folds, fold_statistics(pairs.target, folds)
 
-    def __call__(self, directions: Tensor) -> Tensor:
-        """Vectors `(k, d_Y)` of `directions (k, d_Y)`."""
+    def __call__(self, directions: Tensor, length: float = 1.0) -> Tensor:
+        """Vectors `(k, d_Y)` of `directions (k, d_Y)`, so many scales long about the mean."""
         vectors = torch.empty_like(directions)
         for fold, others in zip(self.folds, self.statistics, strict=True):
-            vectors[fold] = denormalize(directions[fold], others)
+            vectors[fold] = denormalize(directions[fold], others, length)
         return vectors

@@ -90,9 +90,12 @@ def normalize(x: Tensor, stats: Statistics, lift: float = 0.0) -> Tensor:
     return unit_rows(centre(x, stats.mean, lift * stats.scale if lift else None))
 
 
-def denormalize(x: Tensor, stats: Statistics) -> Tensor:
-    """Give directions `x (n, d)` the anchors' mean scale and mean (paper, section 3: decoders are scale invariant)."""
-    return unit_rows(x) * stats.scale + stats.mean
+def denormalize(x: Tensor, stats: Statistics, length: float = 1.0) -> Tensor:
+    """Give directions `x (n, d)` the anchors' mean scale and mean (paper, section 3: decoders are scale invariant).
+
+    Or so many times that scale.
+    """
+    return unit_rows(x) * (length * stats.scale) + stats.mean
 
 
 def relative_projection(rows: Tensor, anchors: Tensor, gamma: float | None = None) -> Tensor:

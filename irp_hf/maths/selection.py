@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 from torch import Tensor
@@ -22,9 +23,11 @@ from irp_hf.maths.inverses.base import Folded, Inverse, Translator, translator
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
 from irp_hf.maths.inverses.kernel import Solved
 from irp_hf.maths.inverses.whitened import WhitenedInverse
+from irp_hf.maths.lengths import chosen_length
 from irp_hf.maths.metrics import Labels, cosines
 from irp_hf.maths.objectives import Score, objective_score, surely_best
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.projection import Statistics
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.restoration import Restoration, Stretch
 from irp_hf.maths.rivals import may_win
@@ -94,6 +97,8 @@ class Choice:
     """The solution behind a kernel inverse, or behind sums over many pairs."""
     refits: ClassVar[bool] = True
     """Whether the settings and any pairs make the map anew, without what else it was fitted on."""
+    length: float = 1.0
+    """ℓ: how long translations are about the target's mean, in its mean scale."""
     num_folds: int = NUM_FOLDS
     """Of the pairs, out of which `by_folds` comes; no more than there are independent pairs."""
 
@@ -142,7 +147,11 @@ class Choice:
 
     def translator(self, pairs: Pairs) -> Translator:
         """The inverse over all `pairs`, between raw spaces."""
-        return translator(self.fold(pairs), pairs.source_stats, pairs.target_stats, self.inverse.lift)
+        return translator(self.fold(pairs), pairs.source_stats, self.target_stats(pairs), self.inverse.lift)
+
+    def target_stats(self, pairs: Pairs) -> Statistics:
+        """The mean of the target's `pairs`, and how long translations are about it."""
+        return Statistics(pairs.target_stats.mean, self.length * pairs.target_stats.scale)
 
 
 def select(
@@ -200,7 +209,7 @@ def choice_of(
     tried: list[Tried],
     pairs: Pairs,
     folds: list[Tensor],
-    vectors: Callable[[Tensor], Tensor],
+    vectors: Callable[..., Tensor],
     objective: Objective,
     score: Score,
     given: Given,
@@ -208,8 +217,8 @@ def choice_of(
 ) -> Choice:
     """The choice of the best `candidate` of a method with so much of a `rigid` part, its scale restoration chosen, too.
 
-    Its directions are those of all `pairs`, out of `folds`, which `vectors` turns into vectors; `tried` are all, with their
-    objective.
+    Its directions are those of all `pairs`, out of `folds`, which `vectors` turns into vectors, of any length; `tried` are all,
+    with their objective.
     """
     inverse, true, solved = candidate.inverse, candidate.true, candidate.solved
     turned = rigid * turned_left_out(pairs, inverse.lift, given.seed, objective) if rigid else None
@@ -227,7 +236,12 @@ def choice_of(
         tried += [Tried(inverse, q, value) for q, value in zip(restorations, scores, strict=True) if q]
         tried = sorted(tried, key=lambda c: (c[:2] == (inverse, restorations[best]), c.score), reverse=True)
 
-    translated, own = translations[best], rows[best]
+    translated, own, length = translations[best], rows[best], 1.0
+    if inverse.restores:
+        length = chosen_length(partial(vectors, restored[best]), pairs, objective, given.seed)
+    if length != 1:
+        translated = vectors(restored[best], length)
+        own = score(translated)
     by_folds = ByFolds(lambda: (translated, own))
     if solved is not None:
         left_out, chosen = solved.folds_left_out(folds), [restorations[best]]
@@ -236,7 +250,7 @@ def choice_of(
             again = left_out() if turned is None else left_out() + turned
             if restorer is not None:
                 (again,) = restorer.of(again).rows(chosen)
-            found = vectors(again)
+            found = vectors(again, length)
             return found, score(found)
 
         by_folds = ByFolds(refitted)
@@ -245,13 +259,14 @@ def choice_of(
         inverse=inverse,
         restoration=restorations[best],
         rigid=rigid,
-        score=scores[best],
+        score=float(own.mean()),
         tried=tuple(tried),
         directions=restored[best],
         translated=translated,
         by_folds=by_folds,
         stretch=found.stretch(restorations[best]) if found is not None and restorations[best] else Stretch.none(true),
         solved=solved,
+        length=length,
     )
 
 

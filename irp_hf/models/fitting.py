@@ -160,7 +160,7 @@ def of_choice(choice: Choice, pairs: Pairs) -> tuple[IRPConfig, dict[str, Tensor
     tensors = {
         "source_mean": pairs.source_stats.mean,
         "target_mean": pairs.target_stats.mean,
-        "target_scale": pairs.target_stats.scale,
+        "target_scale": choice.target_stats(pairs).scale,
         **judged,
         **folded.tensors(),
     }

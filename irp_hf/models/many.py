@@ -264,7 +264,7 @@ class PairSums:
         choice = choices[0]
         config, tensors, expected = of_choice(choice, judges)
         count = self.sums.rest.count + self.sums.held.count
-        tensors["target_scale"] = (self.sums.rest.lengths + self.sums.held.lengths) / count
+        tensors["target_scale"] = choice.length * (self.sums.rest.lengths + self.sums.held.lengths) / count
         config.num_anchors, config.num_pairs = len(judges), len(self)
         config.objective, config.seed, config.given = request.objective, request.given.seed, list(self.asked.given)
         config.method_given = True if self.asked.method_given else None

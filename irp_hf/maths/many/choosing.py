@@ -25,7 +25,10 @@ def select_from(sums: Sums, labels: Labels | None = None) -> list[Choice]:
     request, judges = sums.plan.request, sums.plan.judges
     objective, given = request.objective, request.given
     score = objective_score(objective, judges, labels)
-    vectors = partial(denormalize, stats=judges.target_stats)
+
+    def vectors(directions: Tensor, length: float = 1.0) -> Tensor:
+        return denormalize(directions, judges.target_stats, length)
+
     choices = []
     for method in request.methods:
         tried, best = ranked(TUNERS[method](sums), judges, vectors, objective, score)

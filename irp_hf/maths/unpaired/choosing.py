@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
@@ -19,6 +19,7 @@ from irp_hf.maths.folds import FEW_FOLDS, gathered
 from irp_hf.maths.inverses import KernelInverse, RigidInverse, WhitenedInverse
 from irp_hf.maths.inverses.base import Folded, Inverse, LinearMap
 from irp_hf.maths.inverses.kernel import Solved, SolvedOnce
+from irp_hf.maths.lengths import chosen_length
 from irp_hf.maths.metrics import Labels
 from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.pairs import Pairs, others
@@ -220,7 +221,9 @@ class Backed:
             if number < len(self.folds):
                 parts.append(stretch(folded(self.pairs.source_rows[self.folds[number]])))
         directions = gathered(self.folds, parts)
-        translated = denormalize(directions, self.pairs.target_stats)
+        vectors = partial(denormalize, directions, self.pairs.target_stats)
+        length = chosen_length(vectors, self.pairs, objective, given.seed) if setting.inverse.restores else 1.0
+        translated = vectors(length)
         rows = score(translated)
         value = float(rows.mean())
         (first, _), *rest = tried
@@ -243,6 +246,7 @@ class Backed:
             weight=setting.weight,
             num_folds=len(self.folds),
             unpaired=self.background.source[-SEEN:],
+            length=length,
         )
 
     def _stretch(self, folded: Folded, restoration: float) -> Stretch:
