@@ -318,7 +318,9 @@ def test_each_number_is_as_near_as_the_docs_say(powers):
     """If it fails, docs/few-pairs.md promises more than half precision holds."""
     made = space(ROWS * 10 ** np.array(powers, np.float32), X * 10 ** np.array(powers, np.float32))
     given_rows = torch.from_numpy(ROWS * 10 ** np.array(powers, np.float32)).double()
-    exact = (given_rows - made.mean.double()) / made.mean_scale.double()
+    kept = given_rows[made.background_numbers]  # where few columns are left, two rows may be one
+    assert len(kept) > 140
+    exact = (kept - made.mean.double()) / made.mean_scale.double()
     off = (made.background.double() - exact).abs()
     assert bool((off <= torch.maximum(exact.abs() * 2.0**-11, torch.tensor(2.0**-25))).all())
 
