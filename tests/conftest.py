@@ -15,6 +15,7 @@ from hub_server.start import HUB, empty_cache
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from published import folders, published  # noqa: F401  (fixtures)
 from sklearn.datasets import load_digits
 
@@ -22,6 +23,9 @@ from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.errors import IRPError
 
 torch.set_num_threads(1)
+# On a busy machine everything is slow at times, which is no fault of a property.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 gc.disable()  # until all test modules are imported: what they import stays
 
 NUM_ANCHORS = 120
