@@ -45,11 +45,25 @@ def neighbors_kept(
     return torch.cat(kept)
 
 
-def neighbors_among(translated: Tensor, true: Tensor, rows: Tensor, num_neighbors: int = NEIGHBORS) -> Tensor:
-    """Share `(n,)` of a vector's nearest neighbours among other `rows (m, d)` that its translation finds, both `(n, d)`."""
+def neighbors_among(
+    translated: Tensor,
+    true: Tensor,
+    rows: Tensor,
+    num_neighbors: int = NEIGHBORS,
+    groups: Tensor | None = None,
+) -> Tensor:
+    """Share `(n,)` of a vector's nearest neighbours among other `rows (m, d)` that its translation finds, both `(n, d)`.
+
+    With the `groups (n,)` of the true vectors these are searched, too, but for those of the vector's own group.
+    """
     count = max(1, min(num_neighbors, len(rows) - 1))
+    if groups is not None:
+        rows = torch.cat([true.to(rows), rows])
     kept = []
     for found, wanted in zip(_similarities(translated, rows), _similarities(true, rows), strict=True):
+        if groups is not None:
+            for block in (found, wanted):
+                block.similarity[:, : len(true)].masked_fill_(groups[block.rows, None] == groups, HIDDEN)
         hits = torch.zeros_like(found.similarity, dtype=torch.bool)
         hits.scatter_(1, wanted.similarity.topk(count).indices, True)
         kept.append(hits.gather(1, found.similarity.topk(count).indices).to(true.dtype).mean(1))

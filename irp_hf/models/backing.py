@@ -1,4 +1,4 @@
-"""Whether unpaired rows behind the pairs are made use of: where held-out pairs gain by them. Else a warning says so."""
+"""Whether unpaired rows behind the pairs are made use of: where held-out pairs are worse in nothing. Else a warning says so."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from torch import Tensor
 from irp_hf.data.progress import progress_bar
 from irp_hf.errors import refusal
 from irp_hf.evaluation.doubts import Doubt, by_chance
-from irp_hf.evaluation.measures import MEASURES
 from irp_hf.evaluation.printed import number
 from irp_hf.evaluation.wrong_pairs import wrong_pairs
 from irp_hf.maths.metrics import Labels
+from irp_hf.maths.objectives import objective_score
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.unpaired.background import Background
-from irp_hf.maths.unpaired.choosing import LEAST_PAIRS, METHODS, BackedChoice, select_backed
-from irp_hf.maths.unpaired.gains import Gains, gains
+from irp_hf.maths.unpaired.choosing import LEAST_PAIRS, METHODS, BackedChoice, folds_of, select_backed
+from irp_hf.maths.unpaired.gains import Gains, gains, left_out
+
+FALLS: dict[Objective, str] = {
+    "cosine": "the cosine",
+    "retrieval": "how surely items are told apart",
+    "neighbors": "the share of neighbours kept",
+    "agreement": "the agreement of the head",
+}
 
 
 class Outcome(NamedTuple):
@@ -55,26 +62,30 @@ def with_background(
     before = behind.behind(pairs)
     bars = (partial(progress_bar, words, None) for words in ("Choosing the inverse", "Matching unpaired rows"))
     backed = select_backed(before, behind, methods, objective, given, labels, *bars)
-    found = gains(backed[0], alone[0], pairs, behind.target, objective, labels)
+    folds = folds_of(pairs, given.seed)
+    without = left_out(alone[0], pairs, folds)
+    found = gains(backed[0].fold_translated, without, pairs, behind.target, objective, labels)
     if not found.are_used:
-        return Outcome(alone, pairs, None, (_unused(found, [len(rows) for rows in background], pairs, objective),))
+        return Outcome(alone, pairs, None, (_unused(found, [len(rows) for rows in background], pairs),))
     known = {choice.method for choice in backed}
     choices = [*backed, *(choice for choice in alone if choice.method not in known)]
     said: list[Doubt] = []
     if not by_chance(before, backed[0].directions):  # else nothing tells one pair from another
         said = wrong_pairs(backed[0].directions, before.target_rows, behind.target_rows, numbers)
-    told = {"alone": alone[0].fold_score, "gain": found.cosine.mean, "error": found.cosine.error}
+    score = float(objective_score(objective, pairs, labels, folds)(without).mean())
+    told = {"alone": score, "gain": found.cosine.mean, "error": found.cosine.error}
     recorded = dict(sorted((cast(BackedChoice, backed[0]).recorded() | told).items()))
     return Outcome(choices, before, recorded, tuple(said))
 
 
-def _unused(found: Gains, sizes: Sequence[int], pairs: Pairs, objective: Objective) -> Doubt:
+def _unused(found: Gains, sizes: Sequence[int], pairs: Pairs) -> Doubt:
     """What is said where held-out pairs are the worse for unpaired rows."""
-    gain, short = found.deciding, MEASURES[objective if found.deciding is found.objective else "cosine"].short
+    name, gain = found.deciding
     words = (
-        f"Backgrounds have no part in this fit: held out, {short} is {number(-gain.mean)} lower with {sizes[0]:,} rows of the "
-        f"source and {sizes[1]:,} of the target behind the {len(pairs):,} pairs than by the pairs alone, with a standard error "
-        f"of {number(gain.error)}. Give more pairs, or more rows of their domain on both sides, or leave backgrounds out."
+        f"Backgrounds have no part in this fit: held out, {FALLS[name]} is {number(-gain.mean)} lower with {sizes[0]:,} "
+        f"rows of the source and {sizes[1]:,} of the target behind the {len(pairs):,} pairs than by these alone, with a "
+        f"standard error of {number(gain.error)}. Give more pairs, or more rows of their domain on both sides, or leave "
+        "backgrounds out."
     )
     return Doubt("background", words)
 

@@ -60,6 +60,19 @@ def test_neighbors_among_others_match_the_loops():
     assert neighbors_among(true, true, rows).tolist() == [1.0] * 30
 
 
+def test_neighbors_among_others_and_their_own_kind_match_those_among_all():
+    """A row would be its own neighbour, or its copy would be: every background would look perfect."""
+    random = np.random.RandomState(1)
+    translated, true, rows = (torch.from_numpy(random.randn(count, 6)) for count in (12, 12, 40))
+    groups = torch.tensor([0, 0, *range(2, 12)])
+    found = neighbors_among(translated, true, rows, groups=groups)
+    for row in range(12):
+        pool = torch.cat([true[groups != groups[row]], rows])
+        assert found[row] == neighbors_among(translated[[row]], true[[row]], pool)[0]
+    assert neighbors_among(true, true, rows, groups=groups).tolist() == [1.0] * 12
+    assert 0 < float(found.mean()) < 1
+
+
 def test_reciprocal_ranks_match_the_loops():
     """If it fails, self-retrieval is reported wrong."""
     translated, true = vectors(1, 25)

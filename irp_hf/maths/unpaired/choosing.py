@@ -141,7 +141,7 @@ class Backed:
     def matched(cls, pairs: Pairs, background: Background, given: Given, steps: Steps[Tensor] = iter) -> Backed:
         """By the pairs, anew without each fold of them; `steps` goes through the folds, and may show how far it is."""
         independent = len(pairs.labels.unique())
-        folds = pairs.folds(FOLDS if independent < MANY else FEW_FOLDS, given.seed)
+        folds = folds_of(pairs, given.seed)
         (source, target), rotations, found = background.sides, [], []
         for number, kept in enumerate(steps(kept_rows(folds, len(pairs)))):
             rows, true = pairs.source_rows[kept].to(source.low), pairs.target_rows[kept].to(target.low)
@@ -276,6 +276,11 @@ def select_backed(
     served = served[:1] if backed.few else served  # of which a few pairs cannot tell which is best
     choices = [backed.choice(method, objective, score) for method in steps(served)]
     return by_rank(choices, pairs, objective)
+
+
+def folds_of(pairs: Pairs, seed: int) -> list[Tensor]:
+    """What is left out in turn: row numbers, each in one of them."""
+    return pairs.folds(FOLDS if len(pairs.labels.unique()) < MANY else FEW_FOLDS, seed)
 
 
 def kept_rows(folds: Sequence[Tensor], count: int) -> list[Tensor]:

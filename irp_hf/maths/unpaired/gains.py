@@ -1,18 +1,26 @@
 """What held-out pairs gain by unpaired rows, pair by pair, and whether these are made use of.
 
-A pair that is hard to translate is so with unpaired rows and without: the difference of both tells more than either mean. Its
-sign decides. Two standard errors are more than ten pairs can prove, and nothing speaks for the pairs alone as such.
+A pair that is hard to translate is so with unpaired rows and without: the difference of both tells more than either mean. One
+figure is not enough. What draws all translations to where most rows lie raises their cosines, and tells items apart no more:
+heads, neighbours and known items are then the worse. So none of the cosine, of how surely items are told apart, and of the
+neighbours may fall on the mean. Two standard errors are more than ten pairs can prove, and nothing speaks for the pairs alone
+as such.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from irp_hf.maths.chance import group_means
-from irp_hf.maths.identification import identified_among
+from irp_hf.maths.climbing import SAMPLE
+from irp_hf.maths.folds import gathered
+from irp_hf.maths.identification import identified
 from irp_hf.maths.metrics import Labels, cosines, neighbors_among
 from irp_hf.maths.objectives import Score, objective_score
 from irp_hf.maths.pairs import Pairs
@@ -40,41 +48,74 @@ class Gain(NamedTuple):
         """Whether it is no chance which of both is ahead."""
         return abs(self.mean) > SURE * self.error
 
+    @property
+    def errors(self) -> float:
+        """The mean in standard errors."""
+        if self.error:
+            return self.mean / self.error
+        return math.copysign(math.inf, self.mean) if self.mean else 0.0
+
 
 class Gains(NamedTuple):
     """What unpaired rows bring to held-out pairs."""
 
-    objective: Gain
-    """By what was asked for; neighbours, and the item itself, are sought among unpaired rows."""
     cosine: Gain
+    retrieval: Gain
+    """How surely the pair's own target is told from those of the others."""
+    neighbors: Gain
+    """Among the targets of the others and unpaired rows."""
+    asked: tuple[Objective, Gain] | None = None
+    """By what was asked for, where that is not the cosine."""
 
     @property
-    def deciding(self) -> Gain:
-        """The objective's where that is sure; else the cosine's, which tells most of each pair."""
-        return self.objective if self.objective.is_sure else self.cosine
+    def deciding(self) -> tuple[Objective, Gain]:
+        """By what was asked for, where that is sure; else what speaks most against unpaired rows; else the cosine."""
+        if self.asked is not None and self.asked[1].is_sure:
+            return self.asked
+        every: list[tuple[Objective, Gain]] = [
+            ("cosine", self.cosine),
+            ("retrieval", self.retrieval),
+            ("neighbors", self.neighbors),
+        ]
+        worst = min(every, key=lambda one: one[1].errors)
+        return worst if worst[1].mean < 0 else every[0]
 
     @property
     def are_used(self) -> bool:
-        """Whether unpaired rows are made use of: where they help in the mean."""
-        return self.deciding.mean > 0
+        """Whether unpaired rows are made use of: where nothing falls on the mean, or what was asked for surely rises."""
+        return self.deciding[1].mean > 0
 
 
 def gains(
-    backed: Choice, alone: Choice, pairs: Pairs, rows: Tensor, objective: Objective, labels: Labels | None
+    backed: Tensor, alone: Tensor, pairs: Pairs, rows: Tensor, objective: Objective, labels: Labels | None
 ) -> Gains:
-    """Those of a choice that was `backed` by unpaired rows over the one by the pairs `alone`, both out of fold.
+    """Those of translations `(k, d_Y)` that were `backed` by unpaired rows over those by the pairs `alone`, both left out.
 
-    Among a few pairs nearly all neighbours are found, and each item: they are sought among unpaired `rows (m, d_Y)` of the
-    target.
+    Among a few pairs nearly all neighbours are found: they are sought among unpaired `rows (m, d_Y)` of the target, too. Items
+    are told from those of the pairs only: unpaired rows of another domain would be told from them by anything.
     """
 
     def gain(score: Score) -> Gain:
-        return Gain.of(score(backed.fold_translated), score(alone.fold_translated), pairs.labels)
+        return Gain.of(score(backed), score(alone), pairs.labels)
 
-    by_cosine = gain(lambda translated: cosines(translated, pairs.target))
-    searched = rows[:POOL]
-    if objective == "neighbors":
-        return Gains(gain(lambda translated: neighbors_among(translated, pairs.target, searched)), by_cosine)
-    if objective == "retrieval":
-        return Gains(gain(lambda translated: identified_among(translated, pairs.target, searched)), by_cosine)
-    return Gains(gain(objective_score(objective, pairs, labels)), by_cosine)
+    every = [torch.arange(len(pairs), dtype=torch.int64, device=pairs.target.device)]
+    found = Gains(
+        gain(lambda translated: cosines(translated, pairs.target)),
+        gain(lambda translated: identified(translated, pairs.target, every, pairs.shared)),
+        gain(lambda translated: neighbors_among(translated, pairs.target, rows[:POOL], groups=pairs.labels)),
+    )
+    if objective == "agreement":
+        return found._replace(asked=(objective, gain(objective_score(objective, pairs, labels))))
+    return found if objective == "cosine" else found._replace(asked=(objective, getattr(found, objective)))
+
+
+def left_out(choice: Choice, pairs: Pairs, folds: Sequence[Tensor]) -> Tensor:
+    """What the settings of a choice by pairs alone give for each of the `folds`, fitted to the others, `(k, d_Y)`.
+
+    Fitted anew, about the mean of the others: about that of all pairs, those that are left lie opposite to what is held out,
+    and ten pairs would look far worse than they are. Of many the mean is what it is, and what is known already will do.
+    """
+    if len(pairs) > SAMPLE:
+        return choice.fold_translated
+    again = replace(choice, solved=None)
+    return gathered(folds, [again.translator(pairs.without(fold))(pairs.source[fold]) for fold in folds])

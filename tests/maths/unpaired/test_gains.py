@@ -2,8 +2,13 @@
 
 import pytest
 import torch
+from unpaired_rows import spaces
 
-from irp_hf.maths.unpaired.gains import Gain, Gains
+from irp_hf.maths.inverses.base import translator
+from irp_hf.maths.metrics import cosines
+from irp_hf.maths.pairs import distinct_pairs, others
+from irp_hf.maths.selection import select
+from irp_hf.maths.unpaired.gains import Gain, Gains, gains, left_out
 
 
 def rows(k: int, seed: int) -> torch.Tensor:
@@ -35,16 +40,65 @@ def test_copies_of_an_item_are_one_pair():
     assert Gain.of(gained.repeat(4), torch.zeros(32), torch.arange(8).repeat(4)) == pytest.approx(once)
 
 
+UP, FLAT, DOWN, SURELY_DOWN = Gain(0.1, 0.2), Gain(0.0, 0.0), Gain(-0.01, 0.2), Gain(-0.1, 0.01)
+
+
 @pytest.mark.parametrize(
-    ("objective", "cosine", "used"),
+    ("cosine", "retrieval", "neighbors", "used"),
     [
-        (Gain(0.0, 0.0), Gain(0.05, 0.04), True),  # saturated: all neighbours are found by both
-        (Gain(0.0, 0.0), Gain(-0.01, 0.04), False),
-        (Gain(0.1, 0.01), Gain(-0.01, 0.04), True),
-        (Gain(-0.1, 0.01), Gain(0.2, 0.01), False),
-        (Gain(-0.1, 0.1), Gain(0.2, 0.01), True),
+        (UP, UP, UP, True),
+        (UP, FLAT, FLAT, True),  # saturated: all is found by both
+        (FLAT, UP, UP, False),  # nothing speaks for them
+        (DOWN, UP, UP, False),
+        (Gain(0.1, 0.01), DOWN, UP, False),
+        (Gain(0.1, 0.01), UP, SURELY_DOWN, False),
     ],
 )
-def test_the_cosine_decides_where_the_objective_does_not(objective: Gain, cosine: Gain, used: bool):
-    """If it fails, neighbours of ten pairs, which everything finds, throw a good background away."""
-    assert Gains(objective, cosine).are_used is used
+def test_nothing_may_fall(cosine: Gain, retrieval: Gain, neighbors: Gain, used: bool):
+    """If it fails, rows of another domain, which raise the cosine of everything, cost known items, an index, or heads."""
+    assert Gains(cosine, retrieval, neighbors).are_used is used
+
+
+def test_what_speaks_most_against_them_is_named():
+    """If it fails, the warning blames a figure that did not decide."""
+    assert Gains(UP, DOWN, SURELY_DOWN).deciding == ("neighbors", SURELY_DOWN)
+    assert Gains(UP, Gain(-0.1, 0.0), SURELY_DOWN).deciding == ("retrieval", Gain(-0.1, 0.0))
+    assert Gains(UP, UP, FLAT).deciding == ("cosine", UP)
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [(Gain(0.1, 0.01), True), (SURELY_DOWN, False), (Gain(0.1, 0.2), False), (FLAT, False)]
+)
+def test_what_was_asked_for_decides_where_it_is_sure(asked: Gain, used: bool):
+    """If it fails, a head that surely gains is given up for a cosine, or one that hardly knows decides."""
+    assert Gains(DOWN, UP, UP, ("agreement", asked)).are_used is used
+
+
+def test_a_drift_towards_the_middle_is_no_gain():
+    """If it fails, the cosine alone decides: it rises by whatever brings all translations nearer to the mean."""
+    generator = torch.Generator().manual_seed(0)
+    middle = 2 * torch.randn(40, generator=generator, dtype=torch.float64)
+    target = middle + torch.randn(60, 40, generator=generator, dtype=torch.float64)
+    noise = torch.randn(60, 40, generator=generator, dtype=torch.float64)
+    alone, others = target + noise, middle + torch.randn(200, 40, generator=generator, dtype=torch.float64)
+    drawn = middle + 0.2 * (alone - middle) + 0.2 * torch.randn(60, 40, generator=generator, dtype=torch.float64)
+    found = gains(drawn, alone, distinct_pairs(target, target), others, "cosine", None)
+    assert found.cosine.mean > 0
+    assert found.cosine.is_sure
+    assert found.retrieval.mean < 0
+    assert not found.are_used
+
+
+def test_pairs_alone_are_fitted_about_the_mean_of_those_that_are_left():
+    """If it fails, ten pairs alone look far worse than they are, held out, and any background is better."""
+    pairs = distinct_pairs(*(torch.from_numpy(side) for side in spaces(0, num_pairs=10, rows=10).pairs))
+    folds, choice = pairs.folds(5, 0), select(pairs, ("kernel",))[0]
+    found = left_out(choice, pairs, folds)
+    for fold in folds:
+        kept = others(fold, len(pairs))
+        again = distinct_pairs(pairs.source[kept], pairs.target[kept])
+        inverse = choice.inverse.fold(again.source_rows, again.target_rows)
+        assert choice.rigid == 0
+        expected = translator(inverse.then(choice.stretch), again.source_stats, again.target_stats)(pairs.source[fold])
+        torch.testing.assert_close(found[fold], expected)
+    assert float(cosines(found, pairs.target).mean()) > float(cosines(choice.fold_translated, pairs.target).mean())
