@@ -70,20 +70,32 @@ def climb(evaluate: Callable[[Point], float], grid: Sequence[Point], start: int)
 
 
 def less_smooth(
-    tried: dict[Point, float], evaluate: Callable[[Point], float], grid: Sequence[Point], steps: int
-) -> dict[Point, float]:
+    tried: dict[float, float], evaluate: Callable[[float], float], grid: Sequence[float], steps: int
+) -> dict[float, float]:
     """What was tried of a rising `grid` of ridges, first one that smooths less than the best and is nearly as good.
 
-    Heads and neighbours like that, whom a mean of cosines does not ask. It is fewer by `steps` at most.
+    Heads and neighbours like that, whom a mean of cosines does not ask. It is fewer by `steps` at most. Where a point of the
+    grid costs too much, the first is between it and the one before, where about as much is given up as is allowed: a hair's
+    breadth more or less of it shall not decide over a whole step.
     """
     best, top = next(iter(tried.items()))
-    index = grid.index(best)
+    index, least = grid.index(best), top - NEARLY * (1 - top)
     for ridge in reversed(grid[max(index - steps, 0) : index]):
         tried[ridge] = tried[ridge] if ridge in tried else evaluate(ridge)
-        if top - tried[ridge] > NEARLY * (1 - top):
+        if tried[ridge] < least:
+            best = _between(ridge, best, (least - tried[ridge]) / (tried[best] - tried[ridge]))
+            tried[best] = tried[best] if best in tried else evaluate(best)
             break
         best = ridge
     return with_first(best, tried)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """From `low` to `high` by a `share` of the way, in logarithms; few digits are as good as all, and outlast rounding.
+
+    Near their best cosines are concave in log λ: on the straight line between two of them none is promised that is not there.
+    """
+    return float(f"{low * (high / low) ** share:.2g}")
 
 
 def with_first(point: Point, tried: dict[Point, float]) -> dict[Point, float]:

@@ -1,5 +1,6 @@
 """Hyper-parameters by out-of-fold cosine: the climb, and every tuner against explicit refits."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import irp_hf.maths.tuning_kernel
 import irp_hf.maths.tuning_pruned
 import irp_hf.maths.tuning_whitened
-from irp_hf.maths.climbing import FLAT, NEARLY, Candidate, climb
+from irp_hf.maths.climbing import FLAT, NEARLY, Candidate, climb, less_smooth
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.inverses.whitened import WhitenedInverse
 from irp_hf.maths.pairs import Pairs, others
@@ -102,7 +103,7 @@ def test_kernel_trials_are_leave_one_out(num_landmarks):
     for trial in (trials[0], trials[1], trials[-1]):
         landmarks = None if num_landmarks is None else trial.inverse.landmarks(source).numpy()
         assert trial.inverse.gamma in GAMMAS
-        assert trial.inverse.ridge in KERNEL_RIDGES
+        assert KERNEL_RIDGES[0] <= trial.inverse.ridge <= KERNEL_RIDGES[-1]
         assert trial.inverse.num_landmarks == num_landmarks
         singles = [[row] for row in range(len(anchors))]
         directions = reference.kernel_left_out(
@@ -169,6 +170,24 @@ def test_nearly_as_good_smooths_less():
     assert best.cosine < top.cosine <= best.cosine + NEARLY * (1 - top.cosine)
 
 
+@FEW
+@examples(cost=st.floats(0.1, 3), steps=st.integers(1, 2))
+def test_less_smoothing_costs_what_is_allowed(cost, steps):
+    """If it fails, a hair's breadth about the allowed cost moves λ by a step of the grid, and a head by a hundredth."""
+    grid = (0.01, 0.1, 1.0)
+
+    def first(cost):
+        def cosine(ridge):  # a step costs `cost` times what is allowed of the tenth that is missing
+            return 0.9 + 0.1 * NEARLY * cost * math.log10(ridge)
+
+        found = less_smooth({1.0: 0.9}, cosine, grid, steps)
+        assert all(value == pytest.approx(cosine(ridge)) for ridge, value in found.items())
+        return next(iter(found))
+
+    assert first(cost) == pytest.approx(max(10 ** (-1 / cost), 10**-steps), rel=0.05)
+    assert first(cost) / first(cost + 1e-3) < 1.1
+
+
 def test_kernel_folds_are_refits():
     """If it fails, the kernel is compared with the other inverses on folds that it has partly seen."""
     anchors = pairs()
@@ -204,7 +223,7 @@ def test_whitened_trials_are_refits_on_the_other_folds():
     assert sorted(trial.inverse.balance for trial in candidates) == list(BALANCES)
     for trial in (*candidates, others[0], others[-1]):
         b, ridge = trial.inverse.balance, trial.inverse.ridge
-        assert ridge in RIDGES
+        assert RIDGES[0] <= ridge <= RIDGES[-1]
         translate = partial(reference.whitened, balance=b, ridge=ridge)
         expected = refitted(anchors, translate, lift=trial.inverse.lift)
         assert trial.cosine == pytest.approx(expected, abs=1e-6)
