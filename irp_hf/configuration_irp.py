@@ -17,6 +17,7 @@ from irp_hf.data.canary import Canary
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.request import GENERAL, HELD_OUT, Objective, hyperparameters
+from irp_hf.maths.unpaired.discovery import AGREE
 from irp_hf.records import AnchorRecord, EncoderRecord, check_fingerprint
 
 Config = TypeVar("Config", bound=PreTrainedConfig)
@@ -87,18 +88,25 @@ def check_background(values: Any) -> None:
 
 
 def check_discovered(values: Any, num_anchors: int) -> None:
-    """Raise `InputError` for what no fit without pairs would record, where each of so many anchors is a pair."""
+    """Raise `InputError` for what no fit without pairs would record, where each of so many anchors is a pair.
+
+    Starts that do not agree are refused, and no row is matched twice.
+    """
     if values is None:
         return
     if not isinstance(values, dict) or list(values) not in (DISCOVERED, [name for name in DISCOVERED if name != PAIRS]):
         raise refusal("discovered", f"a dictionary of {', '.join(DISCOVERED)}", shown(values), "Save the model again.")
-    check_number("discovered agreement", values["agreement"], -SCORE, SCORE, advice="Save the model again.")
+    check_number("discovered agreement", values["agreement"], AGREE, SCORE, advice="Save the model again.")
     for name in list(values)[1:]:
         check_count(f"discovered {name}", values[name], 1, MOST_PAIRS, "Save the model again.")
     if values.get(PAIRS, num_anchors) != num_anchors:
         raise refusal(
             "discovered pairs", f"{num_anchors}, as many as anchors", f"{values[PAIRS]}", "Save the model again."
         )
+    for name in ("source", "target"):
+        if values[name] < num_anchors:
+            expected = f"at least {num_anchors} rows, one for each pair"
+            raise refusal(f"discovered {name}", expected, f"{values[name]}", "Save the model again.")
 
 
 @contextmanager

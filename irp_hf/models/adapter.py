@@ -244,6 +244,7 @@ class IRPAdapter(TranslatingModel):
         Raises `DiscoveryError` where starts do not agree, and `InputError` for rows or options that cannot be used.
         """
         rows, names = (source_rows, target_rows), ("source_rows", "target_rows")
+        check_keywords(options, names)
         return cls._discover(rows, names, method, objective, head, options, recorded={})
 
     @classmethod

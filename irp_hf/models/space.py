@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import ModelCard
@@ -48,7 +48,7 @@ class AnchoredSpace(AnchoredModel):
 
     Tensors: `anchors (k, d)`, `mean (d,)`, `mean_scale ()`, all float32. With a background also `background (n, d)`, float16,
     as seen from `mean` and in units of `mean_scale` (`background_rows` gives them in those of the encoder), and
-    `background_numbers (n,)`, int64, which of the rows that were given these are.
+    `background_numbers (n,)`, int64, which of the rows that were given these are; without one these two are None.
     """
 
     config_class = AnchoredSpaceConfig
@@ -60,8 +60,8 @@ class AnchoredSpace(AnchoredModel):
     anchors: Tensor
     mean: Tensor
     mean_scale: Tensor
-    background: Tensor
-    background_numbers: Tensor
+    background: Tensor | None
+    background_numbers: Tensor | None
     halves: Mapping[str, Inverse] = MappingProxyType({})
     """What was chosen for this side until now, by what was asked; kept in memory, and saved nowhere."""
 
@@ -83,6 +83,7 @@ class AnchoredSpace(AnchoredModel):
         encoder: str | dict[str, Any] | EncoderRecord | None = None,
         *,
         background: Any = None,
+        **unknown: Any,
     ) -> Self:
         """A space from embeddings `(k, d)` that were made elsewhere: numpy, torch, Arrow, a `datasets` column or lists.
 
@@ -97,6 +98,7 @@ class AnchoredSpace(AnchoredModel):
         Raises `InputError` for anything but a finite floating-point matrix of at least two different rows, and for a background
         that is none of this space, or of fewer than 100 rows.
         """
+        check_names("from_embeddings", unknown, ("embeddings", "anchor_set", "encoder", "background"))
         record = EncoderRecord.from_dict({"id": encoder} if isinstance(encoder, str) else encoder, "encoder")
         if anchor_set is not None and not isinstance(anchor_set, AnchorSet):
             raise _no_anchor_set("anchor_set", anchor_set)
@@ -183,7 +185,7 @@ class AnchoredSpace(AnchoredModel):
         unpaired = None if others is None else others.encoded(opened)
         space = cls.from_embeddings(embeddings, anchors, record, background=unpaired)
         if others is not None:
-            space._set_tensor("background_numbers", others.numbers[space.background_numbers.cpu()])
+            space._set_tensor("background_numbers", others.numbers[cast(Tensor, space.background_numbers).cpu()])
         kept = keep(space.anchors, items, opened) if canary else None
         space.config.canary = None if kept is None else kept.to_dict()
         return space
@@ -210,6 +212,12 @@ class AnchoredSpace(AnchoredModel):
         opened = open_recorded(encoder, record, settings, revision, token, item, ("on_mismatch", "revision", "token"))
         recognise(record, canary, self.anchors, opened, on_mismatch, "space's")
 
+    def __getattr__(self, name: str) -> Any:
+        """Of a space without a background None, for what it would hold of one."""
+        if name in ("background", "background_numbers") and self.config.num_background is None:
+            return None
+        return super().__getattr__(name)
+
     @property
     def background_rows(self) -> Tensor | None:
         """The rows of the background as the encoder gave them, but for rounding, `(n, d)`, float32; None where there is none.
@@ -219,7 +227,7 @@ class AnchoredSpace(AnchoredModel):
         if self.config.num_background is None:
             return None
         with self.computing():
-            return from_half(self.background, self.statistics)
+            return from_half(cast(Tensor, self.background), self.statistics)
 
     @property
     def unit_anchors(self) -> Tensor:

@@ -165,6 +165,7 @@ def test_what_is_no_side_is_refused(source, target, words):
         ({"folds": "clusters"}, "folds: expected 'rows', without pairs"),
         ({"objective": "agreement"}, "head: expected one to agree with"),
         ({"gama": 2.0}, "gama"),
+        ({"objectiv": "cosine"}, "Write objective="),
     ],
 )
 def test_options_that_do_not_go_with_it_are_refused(options, words):
@@ -179,11 +180,15 @@ def test_options_that_do_not_go_with_it_are_refused(options, words):
         {"agreement": 1.0},
         {"agreement": 5, "source": 1, "starts": 1, "target": 1},
         {"agreement": 0.9, "pairs": 7, "source": 1, "starts": 1, "target": 1},
+        ("agreement", 0.1),
+        ("source", 3),
+        ("target", 3),
         {"agreement": 0.9, "pairs": 2**40, "source": 1, "starts": 1, "target": 1},
         3,
     ],
 )
 def test_a_forged_record_is_refused(adapter, values):
     """If it fails, a configuration of a stranger says anything of how an adapter came about."""
+    values = {**adapter.config.discovered, values[0]: values[1]} if isinstance(values, tuple) else values
     with pytest.raises(InputError, match="discovered"):
         type(adapter.config)(**{**adapter.config.to_dict(), "discovered": values})

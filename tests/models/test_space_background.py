@@ -563,6 +563,20 @@ def test_a_function_that_encodes_the_background_otherwise(wrong):
         AnchoredSpace.encode(odd, ANCHORS, background=TEXTS)
 
 
+def test_a_space_without_one_says_none():
+    """If it fails, whoever asks for the numbers of no background reads an error of torch."""
+    space = AnchoredSpace.from_embeddings(np.eye(6, 4))
+    assert (space.background_rows, space.background_numbers, space.background) == (None, None, None)
+    with pytest.raises(AttributeError, match="backgrounds"):
+        _ = space.backgrounds
+
+
+def test_a_misspelt_keyword_of_vectors(refusal):
+    """If it fails, one has to guess which keyword was meant."""
+    words = refusal(AnchoredSpace.from_embeddings, np.eye(6, 4), backgound=np.eye(200, 4), error=InputError)
+    assert says(words, "Write background=.")
+
+
 def test_a_misspelt_keyword(refusal):
     """If it fails, a background that was given under another name is left out without a word."""
     words = refusal(AnchoredSpace.encode, embed, ANCHORS, backgrounds=TEXTS, error=InputError)
