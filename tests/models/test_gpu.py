@@ -104,8 +104,8 @@ def test_reports_and_evaluations_are_made_on_the_gpu(gpu):
 
 def test_rows_come_back_where_they_came_from(gpu):
     """If it fails, numpy in is not numpy out."""
-    x, y = pairs(FEW)
-    there = IRPAdapter.from_anchors(x.to(gpu), y.to(gpu), method="kernel")
+    x, y = pairs(100)
+    there = IRPAdapter.from_anchors(x.to(gpu), y.to(gpu), method="kernel", gamma=1.0, ridge=0.1)
     assert isinstance(there.translate(x.numpy()), np.ndarray)
     assert there.translate(x).device.type == "cpu"
     out = torch.empty(len(x), y.shape[1], device=gpu)
@@ -158,9 +158,9 @@ def test_baselines_are_trained_there(gpu):
 
 def test_halves_and_spaces_of_the_gpu(gpu):
     """If it fails, two spaces that were encoded on a GPU cannot meet there."""
-    x, y = pairs(FEW)
+    x, y = pairs(100)
     spaces = [AnchoredSpace.from_embeddings(side.to(gpu)) for side in (x, y)]
-    adapter = IRPAdapter.connect(*spaces)
+    adapter = IRPAdapter.connect(*spaces, method="kernel", gamma=1.0, ridge=0.1)
     relative = spaces[0].to_relative(x.to(gpu))
     found = spaces[1].to_absolute(relative)
     assert found.device.type == relative.device.type == gpu.type
