@@ -139,7 +139,7 @@ def entrances(tmp_path_factory) -> dict[str, Callable[[], Any]]:
         "to_absolute": lambda: target.to_absolute(space.to_relative(X)),
         "evaluate": lambda: adapter.evaluate(1.5 * SOURCE, 1.5 * TARGET),  # which are no anchors
         "evaluate arrays": lambda: evaluate(TARGET, TARGET + 0.1),
-        "report": lambda: adapter.report(progress=False).untimed().to_dict(),
+        "report": lambda: adapter.report(progress=False, baselines=[]).untimed().to_dict(),
         "load": lambda: IRPAdapter.from_pretrained(root / "adapter").translate(X),
         "load a space": lambda: AnchoredSpace.from_pretrained(root / "space").checksum(),
         "checksum": adapter.checksum,

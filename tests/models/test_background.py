@@ -77,11 +77,6 @@ def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
     assert fresh[0].metric_value == pytest.approx(adapter.config.score, abs=1e-4)
 
 
-def test_the_same_rows_give_the_same_adapter(adapter):
-    """If it fails, a fit cannot be repeated."""
-    assert torch.equal(adapter.coefficients, fit().coefficients)
-
-
 class Terminal(io.StringIO):
     """What was written to it, as to a terminal."""
 
@@ -89,12 +84,23 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_matching_shows_how_far_it_is(monkeypatch):
-    """If it fails, a fit stands still for half a minute, and nobody knows whether it ends."""
+@pytest.fixture(scope="module")
+def again():
+    """A second fit of the same rows, and what it showed on a terminal."""
     shown = Terminal()
-    monkeypatch.setattr("sys.stderr", shown)
-    fit()
-    assert says(shown.getvalue(), "Matching unpaired rows", "/6 [")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stderr", shown)
+        return fit(), shown.getvalue()
+
+
+def test_the_same_rows_give_the_same_adapter(adapter, again):
+    """If it fails, a fit cannot be repeated."""
+    assert torch.equal(adapter.coefficients, again[0].coefficients)
+
+
+def test_matching_shows_how_far_it_is(again):
+    """If it fails, a fit stands still for half a minute, and nobody knows whether it ends."""
+    assert says(again[1], "Matching unpaired rows", "/6 [")
 
 
 def test_the_report_is_of_the_pairs_alone(adapter):
@@ -154,7 +160,7 @@ def test_what_is_given_is_kept():
 @pytest.mark.parametrize("objective", ["neighbors", "retrieval"])
 def test_other_objectives_choose_too(objective, num_pairs):
     """If it fails, a background is of use to heads alone: among few pairs whatever is asked for finds nearly all of them."""
-    found = spaces(0, num_pairs=num_pairs, rows=200, noise=0.4)
+    found = spaces(0, num_pairs=num_pairs, rows=100, noise=0.4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         adapter, alone = fit(found, objective=objective), IRPAdapter.from_anchors(*found.pairs, objective=objective)

@@ -77,10 +77,10 @@ def test_a_report_selects_nothing_twice(tuned, monkeypatch):
     """If it fails, `report()` takes as long as the fit took, again, or says something else than that of a loaded one."""
     with monkeypatch.context() as patched:
         patched.setattr("irp_hf.models.reports.select", lambda *args: pytest.fail("selected twice"))
-        quick = tuned.report(progress=False)
+        quick = tuned.report(progress=False, baselines=[])
     twin = copy.deepcopy(tuned)
     assert twin.fitted is None  # as in one that was loaded
-    assert twin.report(progress=False).untimed() == quick.untimed()
+    assert twin.report(progress=False, baselines=[]).untimed() == quick.untimed()
 
 
 def test_a_report_chooses_again_what_was_chosen_otherwise(digits, monkeypatch):

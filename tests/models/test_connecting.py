@@ -19,7 +19,7 @@ from irp_hf.maths.many.plan import EXACT
 from irp_hf.models.cards import adapter_card
 
 FEW = spaces(0, num_pairs=8, rows=200)
-APART = spaces(0, num_pairs=300, rows=500)
+APART = spaces(0, num_pairs=300, rows=350)
 QUICK = {"method": "kernel", "gamma": 1.0, "ridge": 1e-2}
 
 
@@ -206,10 +206,10 @@ def test_pairs_are_discovered_between_strangers(discovered, strangers):
     x, y = APART.new
     assert found_first(discovered.translate(x), y) > 0.9
     config = discovered.config
-    assert (config.discovered["source"], config.discovered["target"]) == (650, 650)
+    assert (config.discovered["source"], config.discovered["target"]) == (500, 500)
     assert (config.source_encoder, config.target_encoder) == ({"id": "me/encoder-0"}, {"id": "me/encoder-1"})
     assert (config.anchor_fingerprint, config.anchor_set, config.kept) == (None, None, None)
-    assert says(str(adapter_card(config, "me/found")), "me/encoder-0", "650 rows of the source and 650 of the target")
+    assert says(str(adapter_card(config, "me/found")), "me/encoder-0", "500 rows of the source and 500 of the target")
     rows = [torch.cat([space.anchors, space.background_rows]) for space in strangers]
     assert IRPAdapter.from_unpaired(*rows).config.discovered == config.discovered
 

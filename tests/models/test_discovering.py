@@ -11,7 +11,7 @@ from irp_hf.maths.unpaired import discovery
 from irp_hf.models.cards import adapter_card
 from irp_hf.models.discovering import LEAST_ROWS
 
-FOUND = spaces(0, num_pairs=6, rows=700)
+FOUND = spaces(0, num_pairs=6, rows=500)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_spaces_that_are_alike_are_brought_together(adapter):
     assert found_first(adapter.translate(FOUND.new[0]), FOUND.new[1]) > 0.9
     discovered = adapter.config.discovered
     assert discovered["agreement"] > 0.7
-    assert (discovered["source"], discovered["target"]) == (700, 700)
+    assert (discovered["source"], discovered["target"]) == (500, 500)
     assert adapter.config.score is None
     assert "discovered pairs" in repr(adapter)
     measured = adapter.evaluate(*FOUND.new)
@@ -46,7 +46,7 @@ def test_rows_of_a_few_clusters_are_refused(count):
 
 def test_the_very_same_rows_on_both_sides_are_matched():
     """If it fails, the first thing that anybody tries, a space with itself, ends in an error of arithmetic."""
-    rows = FOUND.background[0][:500]
+    rows = FOUND.background[0][:420]
     adapter = IRPAdapter.from_unpaired(rows, rows)
     pairs = adapter.discovered_pairs
     assert np.array_equal(pairs.source_rows, pairs.target_rows)
@@ -115,7 +115,7 @@ def test_nothing_is_promised_of_what_nobody_paired(adapter, tmp_path):
     with pytest.raises(InputError, match="report: expected pairs that somebody knows"):
         adapter.report()
     card = str(adapter._card("me/found", tmp_path, report=True))
-    assert says(card, "found without any pair", "700 rows of the source and 700 of the target")
+    assert says(card, "found without any pair", "500 rows of the source and 500 of the target")
     with pytest.warns(FitWarning, match="as if somebody had paired them"):
         adapter.reverse(method="rigid")
 

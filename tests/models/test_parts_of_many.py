@@ -76,7 +76,7 @@ def test_what_are_no_sums_is_refused(given):
         sums_of() + given
 
 
-@pytest.mark.parametrize(("items", "times"), [(500, 13), (2000, 4)])
+@pytest.mark.parametrize(("items", "times"), [(500, 13), (1600, 4)])
 def test_copies_leave_landmarks(items, times):
     """If it fails, few items in many copies are refused as too few, or nearly all of them are held out."""
     x, y = np.tile(X[:items], (times, 1)), np.tile(Y[:items], (times, 1))
@@ -89,11 +89,11 @@ def test_copies_leave_landmarks(items, times):
 @pytest.mark.parametrize(("side", "scale"), [(0, 1e6), (1, 1e6), (1, 1e9)])
 def test_a_row_far_off_is_told_whoever_judges(side, scale):
     """If it fails, one broken row among many spoils means and scales without a word, since it does not judge."""
-    x, y = np.tile(X, (3, 1)), np.tile(Y, (3, 1))
+    x, y = np.tile(X, (2, 1)), np.tile(Y, (2, 1))
     x, y = x + np.float32(0.1) * np.random.RandomState(1).randn(*x.shape).astype(np.float32), y.copy()
-    (x, y)[side][13_000] *= scale
+    (x, y)[side][9000] *= scale
     words = told(lambda: IRPAdapter.from_anchors(x, y, **FIXED))
-    assert any(says(one, "Row 13000", ("sources", "targets")[side], "far off") for one in words)
+    assert any(says(one, "Row 9000", ("sources", "targets")[side], "far off") for one in words)
 
 
 @pytest.mark.parametrize(
