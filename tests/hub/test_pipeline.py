@@ -30,6 +30,7 @@ print(json.dumps([answers, IRPAdapter.from_pretrained(name).translate(np.array(x
 REMOTE = """
 import json, os, sys, traceback
 import torch
+import transformers.image_processing_utils, transformers.modeling_utils  # once for all that follow: it takes seconds
 from transformers import AutoModel, pipeline
 
 def auto(name):

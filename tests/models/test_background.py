@@ -3,6 +3,7 @@
 import copy
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from irp_hf import AnchoredSpace, IRPAdapter
 from irp_hf.errors import FitWarning, InputError
 from irp_hf.evaluation.printed import number
 from irp_hf.evaluation.report import Report
-from irp_hf.maths.unpaired import choosing
+from irp_hf.maths.unpaired import choosing, matching
 from irp_hf.maths.unpaired.background import LEAST, MOST
 from irp_hf.models.background import drawn, read_background, taken
 from irp_hf.models.cards import adapter_card
@@ -75,6 +76,13 @@ def test_it_loads_and_translates_bit_for_bit(adapter, tmp_path):
     assert adapter_card(loaded.config, "me/loaded", measured).data.eval_results is None
     fresh = adapter_card(adapter.config, "me/fitted", adapter.report(progress=False)).data.eval_results
     assert fresh[0].metric_value == pytest.approx(adapter.config.score, abs=1e-4)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """For what does not hang on how well rows are matched: a third of the steps."""
+    for name in ("COARSE", "FINE"):
+        monkeypatch.setattr(matching, name, replace(getattr(matching, name), steps=10))
 
 
 class Terminal(io.StringIO):
@@ -138,6 +146,7 @@ def test_held_out_pairs_have_no_part_in_what_they_are_judged_by(adapter):
     assert any("few to tell" in str(one.message) for one in told)
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("method", ["kernel", "whitened", "rigid"])
 def test_every_inverse_of_sums_has_one(method):
     """If it fails, an inverse leaves the background out, or the pairs."""
@@ -148,6 +157,7 @@ def test_every_inverse_of_sums_has_one(method):
     assert found_first(adapter.translate(found.new[0]), found.new[1]) > 0.5
 
 
+@pytest.mark.usefixtures("hurried")
 def test_what_is_given_is_kept():
     """If it fails, options are left out without a word where there is a background."""
     adapter = fit(method="kernel", gamma=0.5, ridge=0.2, rigid=0.0, restoration=0.0)
@@ -156,11 +166,12 @@ def test_what_is_given_is_kept():
     assert adapter.config.given == ["gamma", "restoration", "ridge", "rigid"]
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("num_pairs", [8, 20])
 @pytest.mark.parametrize("objective", ["neighbors", "retrieval"])
 def test_other_objectives_choose_too(objective, num_pairs):
     """If it fails, a background is of use to heads alone: among few pairs whatever is asked for finds nearly all of them."""
-    found = spaces(0, num_pairs=num_pairs, rows=100, noise=0.4)
+    found = spaces(0, num_pairs=num_pairs, rows=200, noise=0.4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         adapter, alone = fit(found, objective=objective), IRPAdapter.from_anchors(*found.pairs, objective=objective)
@@ -199,6 +210,7 @@ def test_wrong_pairs_are_named():
         fit(found)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_of_many_pairs_some_carry_the_map(monkeypatch):
     """If it fails, a fit on thousands of pairs takes minutes, or leaves most of them out."""
     found = spaces(0, num_pairs=25, rows=150, noise=0.2)
@@ -211,6 +223,7 @@ def test_of_many_pairs_some_carry_the_map(monkeypatch):
     assert (near / lengths[0] / lengths[1]).mean() > 0.99
 
 
+@pytest.mark.usefixtures("hurried")
 def test_rows_of_another_domain_are_left_out_and_it_is_said():
     """If it fails, a background that misleads makes the adapter worse without a word."""
     found, random = spaces(0, num_pairs=40, rows=120), np.random.RandomState(5)
@@ -239,6 +252,7 @@ def test_anchors_and_copies_among_them_do_no_harm():
         assert len(one) == 200
 
 
+@pytest.mark.usefixtures("hurried")
 def test_sides_may_be_of_any_length_and_kind():
     """If it fails, one side must have as many rows as the other, or numpy alone is read."""
     source, target = FEW.background
