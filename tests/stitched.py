@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +74,34 @@ def rows(count: int = 200) -> np.ndarray:
     return (both / np.linalg.norm(both, axis=1, keepdims=True) * WIDTH**0.5).astype(np.float32)
 
 
+@cache
+def _identity() -> IRPAdapter:
+    return IRPAdapter.connect(*(AnchoredSpace.from_embeddings(rows()) for _ in range(2)), **IDENTITY)
+
+
+@cache
+def _rough() -> IRPAdapter:
+    sides = (AnchoredSpace.from_embeddings(side) for side in (rows(), np.abs(rows()) + rows() / 4))
+    return IRPAdapter.connect(*sides, method="kernel", gamma=1.0, ridge=0.1, restoration=0.0)
+
+
 def identity(source: dict[str, Any] | str | None = None, target: dict[str, Any] | str | None = None) -> IRPAdapter:
     """An adapter that changes no vector of that length, between spaces with these records."""
-    sides = [AnchoredSpace.from_embeddings(rows(), encoder=record) for record in (source, target)]
-    return IRPAdapter.connect(*sides, **IDENTITY)
+    return _between(_identity(), source, target)
 
 
 def rough(source: Any = None, target: Any = None) -> IRPAdapter:
     """An adapter that translates some vectors better than others."""
-    spaces = [AnchoredSpace.from_embeddings(rows(), encoder=source)]
-    spaces.append(AnchoredSpace.from_embeddings(np.abs(rows()) + rows() / 4, encoder=target))
-    return IRPAdapter.connect(*spaces, method="kernel", gamma=1.0, ridge=0.1, restoration=0.0)
+    return _between(_rough(), source, target)
+
+
+def _between(fitted: IRPAdapter, source: Any, target: Any) -> IRPAdapter:
+    """A copy as of spaces with these records: to fit it anew each time would take most of the time of many tests."""
+    made = copy.deepcopy(fitted)
+    made.config.source_encoder, made.config.target_encoder = (
+        AnchoredSpace.from_embeddings(rows(2), encoder=record).config.encoder for record in (source, target)
+    )
+    return made
 
 
 def record(name: str, modality: str = "text", **more: Any) -> dict[str, Any]:
