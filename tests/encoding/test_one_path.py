@@ -112,10 +112,10 @@ def test_a_pipeline_encodes_as_the_anchors_were(asked, unit, routed, tmp_path):
         if name == "routed" and "prompt_name" in asked:
             continue
         space = AnchoredSpace.encode(model, AnchorSet(ANCHORS), batch_size=len(ANCHORS), **asked)
-        found = vectors(adapters(space), model)
-        torch.testing.assert_close(found, space.anchors.data, atol=1e-6, rtol=1e-6)
+        adapter = adapters(space)
+        torch.testing.assert_close(vectors(adapter, model), space.anchors.data, atol=1e-6, rtol=1e-6)
         folder = stored(model, tmp_path / name)
-        torch.testing.assert_close(vectors(adapters(space), folder), space.anchors.data, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(vectors(adapter, folder), space.anchors.data, atol=1e-5, rtol=1e-5)
 
 
 def test_an_object_with_a_cut_of_its_own(unit):
@@ -125,8 +125,9 @@ def test_an_object_with_a_cut_of_its_own(unit):
     assert (space.config.encoder["truncate_dim"], space.config.encoder["normalize"]) == (7, False)
     norms = space.anchors.norm(dim=1)
     assert (norms < 0.99).all()
+    adapter = adapters(space)
     for encoder in (cut, unit):
-        torch.testing.assert_close(vectors(adapters(space), encoder), space.anchors.data, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(vectors(adapter, encoder), space.anchors.data, atol=1e-5, rtol=1e-5)
     assert (cut.truncate_dim, unit.truncate_dim) == (7, None)
     whole = AnchoredSpace.encode(unit, AnchorSet(ANCHORS))
     found = vectors(adapters(whole), cut)  # whose cut is left out, since the anchors were whole
