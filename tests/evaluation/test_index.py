@@ -120,7 +120,7 @@ def test_an_anchor_is_no_neighbour_of_itself(adapter: IRPAdapter, report: Report
     rows = encoded(320)[1]
     among = adapter.report(gallery=torch.cat([rows, rows]).half(), **QUIET)
     own = report.rows[0].evaluation.neighbors
-    assert of(among, 640).queries.mean < own.mean + 0.1
+    assert of(among, 640).queries.mean < own.mean  # with itself found: .683, and .568 without
 
 
 @pytest.mark.parametrize("options", [{"method": "whitened"}, {"method": "pruned"}, {"num_landmarks": 40}])
