@@ -32,6 +32,7 @@ KEPT = ("source", "target")
 BACKGROUND = ["alone", "error", "gain", "source", "target", "weight"]  # as files hold them: checksums tell orders
 GAINED = ("error", "gain")  # which the first that were fitted with a background did not hold
 DISCOVERED = ["agreement", "pairs", "source", "starts", "target"]  # likewise
+MATCHED = ["agreement", "others", "rows", "starts"]  # of one of its sides
 PAIRS = "pairs"  # how many the adapter holds by their numbers, which the first that were discovered did not
 OF_A_SET, DRAWING = ("anchor_set", "rows"), ("drawing",)  # where an anchor set is known, and where rows are
 # Sizes that what was saved before the confidence had them has not.
@@ -107,6 +108,17 @@ def check_discovered(values: Any, num_anchors: int) -> None:
         if values[name] < num_anchors:
             expected = f"at least {num_anchors} rows, one for each pair"
             raise refusal(f"discovered {name}", expected, f"{values[name]}", "Save the model again.")
+
+
+def check_matched(values: Any, num_anchors: int) -> None:
+    """Raise `InputError` for what no side of an adapter without pairs would record."""
+    if values is None:
+        return
+    if not isinstance(values, dict) or list(values) != MATCHED:
+        raise refusal("discovered", f"a dictionary of {', '.join(MATCHED)}", shown(values), "Save the model again.")
+    names = {"rows": "source", "others": "target"}
+    both = {names.get(name, name): value for name, value in values.items()}
+    check_discovered(dict(sorted(both.items())), num_anchors)
 
 
 @contextmanager
@@ -204,6 +216,8 @@ class AnchoredSpaceConfig(AnchoredConfig):
             `target` of these, which `rows` of which `anchor_set` they are, where it is known, and the `drawing`: how many pairs
             there were and which rows of them these are; else None.
         num_background: how many unpaired rows stand beside the anchors; None where there are none.
+        discovered: where nobody paired the anchors, a side of an adapter that was found without any pair: the `agreement` of so
+            many `starts`, and of how many `rows` of this side and of the `others` the anchors are those that match; else None.
         canary: a few of the anchors' items, `rows` and `texts` or `pictures`, by which the encoder is known again; or None.
         checksum_version: 2 where the checksum covers the records and the canary as well, None where the tensors alone.
         weights_sha256: checksum of the saved tensors; `save_pretrained` sets it, `from_pretrained` checks it.
@@ -219,6 +233,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
     encoder: dict[str, Any] | None = None
     kept: dict[str, Any] | None = None
     num_background: int | None = None
+    discovered: dict[str, Any] | None = None
     canary: dict[str, Any] | None = None
     checksum_version: int | None = None
     weights_sha256: str | None = None
@@ -233,6 +248,7 @@ class AnchoredSpaceConfig(AnchoredConfig):
         EncoderRecord.from_dict(self.encoder, "encoder")
         if self.num_background is not None:
             check_count("num_background", self.num_background, 1, MOST, "Save the model again.")
+        check_matched(self.discovered, self.num_anchors)
         check_canary("canary", self.canary, self.num_anchors)
 
 

@@ -18,7 +18,7 @@ from typing_extensions import Self, Unpack
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.baselines.registry import DEFAULT
 from irp_hf.checks import check_alias
-from irp_hf.configuration_irp import CHECKSUM_VERSION, IRPConfig
+from irp_hf.configuration_irp import CHECKSUM_VERSION, PAIRS, IRPConfig
 from irp_hf.data.arrays import Rows
 from irp_hf.data.memory import allocating
 from irp_hf.data.progress import check_progress
@@ -41,6 +41,8 @@ from irp_hf.models.connecting import (
     check_both,
     check_pairs,
     check_wanted,
+    discovered_by,
+    matched,
     recorded_apart,
     recorded_of,
     warn_of_known,
@@ -166,8 +168,11 @@ class IRPAdapter(TranslatingModel):
         recorded, anchors = recorded_of(sides), (sides[0].anchors, sides[1].anchors)
         unpaired = backgrounds_of(sides, wanted, method, given)
         if len(anchors[0]) > EXACT:
-            return cls._fit_many(*both_sides(*anchors), method, objective, head, options, recorded)
-        return cls._fit(*anchors, method, objective, head, options, recorded, background=unpaired)
+            found = cls._fit_many(*both_sides(*anchors), method, objective, head, options, recorded)
+        else:
+            found = cls._fit(*anchors, method, objective, head, options, recorded, background=unpaired)
+        record = discovered_by(sides)
+        return found if record is None else found._discovered_as(record)
 
     @classmethod
     @own_arithmetic()
@@ -373,23 +378,32 @@ class IRPAdapter(TranslatingModel):
     def source(self) -> AnchoredSpace:
         """The source's anchors as a space of their own."""
         with self.computing():
-            return self._space(self.source_anchors, self.config.source_encoder, self.config.source_canary)
+            found = matched(self.config.discovered, "source", "target")
+            return self._space(self.source_anchors, self.config.source_encoder, self.config.source_canary, found)
 
     @property
     def target(self) -> AnchoredSpace:
         """The target's anchors as a space of their own."""
         with self.computing():
-            return self._space(self.target_anchors, self.config.target_encoder, self.config.target_canary)
+            found = matched(self.config.discovered, "target", "source")
+            return self._space(self.target_anchors, self.config.target_encoder, self.config.target_canary, found)
 
     def _kept_record(self, rows: Tensor | None = None) -> dict[str, str]:
         """Which pairs are kept of those that it was fitted on: these `rows (k,)`, where they are known."""
         config = self.config
         return kept_record(self.source_anchors, self.target_anchors, config.anchor_fingerprint, config.num_pairs, rows)
 
-    def _space(self, anchors: Tensor, encoder: dict[str, Any] | None, canary: dict[str, Any] | None) -> AnchoredSpace:
+    def _space(
+        self,
+        anchors: Tensor,
+        encoder: dict[str, Any] | None,
+        canary: dict[str, Any] | None,
+        discovered: dict[str, Any] | None,
+    ) -> AnchoredSpace:
         space = AnchoredSpace.from_embeddings(anchors, encoder=encoder)
         space.config.canary = canary
         space.config.kept = self.config.kept
+        space.config.discovered = discovered
         if self.config.num_pairs is not None:  # these are some of the set's
             space.config.kept = self.config.kept or self._kept_record()  # what was saved before had no such record
             return space
@@ -424,18 +438,21 @@ class IRPAdapter(TranslatingModel):
             warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
         own = "cosine" if self.config.objective == "agreement" else self.config.objective
         found = self.connect(self.target, self.source, method, objective or own, head, **options)
-        return found if self.config.discovered is None else found._discovered_as(self)
+        return found if self.config.discovered is None else found._discovered_by(self)
 
-    def _discovered_as(self, other: IRPAdapter) -> Self:
-        """This adapter, which stands on the rows that the `other` matched, other way about: nobody paired these either."""
-        record = cast(dict[str, Any], other.config.discovered)
-        self.config.discovered = {**record, "source": record["target"], "target": record["source"]}
-        self.config.score = None
-        if record.get("pairs"):
-            self._set_tensor("discovered_rows", other.discovered_rows.flip(1))
-            self._set_tensor("discovered_sureness", other.discovered_sureness.detach().clone())
+    def _discovered_as(self, record: dict[str, Any]) -> Self:
+        """This adapter, which stands on anchors that nobody paired, as it says: no figure of it is of pairs."""
+        self.config.discovered, self.config.score = record, None
         self.fitted = replace(cast(Fitted, self.fitted), checksum=self.checksum())
         return self
+
+    def _discovered_by(self, other: IRPAdapter) -> Self:
+        """This adapter, which stands on the rows that the `other` matched, other way about."""
+        record = cast(dict[str, Any], other.config.discovered)
+        if PAIRS in record:
+            self._set_tensor("discovered_rows", other.discovered_rows.flip(1))
+            self._set_tensor("discovered_sureness", other.discovered_sureness.detach().clone())
+        return self._discovered_as({**record, "source": record["target"], "target": record["source"]})
 
     @own_arithmetic()
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:

@@ -227,7 +227,10 @@ def anchor_facts(config: IRPConfig | AnchoredSpaceConfig) -> Facts:
 def _agreement(discovered: dict[str, Any] | None) -> str:
     if discovered is None:
         return ""
-    rows = f"from {discovered['source']:,} rows of the source and {discovered['target']:,} of the target"
+    if "others" in discovered:  # of one side
+        rows = f"from {discovered['rows']:,} rows of this encoder and {discovered['others']:,} of another"
+    else:
+        rows = f"from {discovered['source']:,} rows of the source and {discovered['target']:,} of the target"
     return (
         f"{rows}, by {discovered['starts']} starts of which two agree to a cosine of {number(discovered['agreement'])}"
     )

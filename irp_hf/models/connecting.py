@@ -106,6 +106,27 @@ def _apart(side: Held) -> dict[str, Any] | None:
     return replace(canary, rows=list(range(len(canary.rows))), vectors=vectors).to_dict()
 
 
+def matched(record: dict[str, Any] | None, rows: str, others: str) -> dict[str, Any] | None:
+    """What a space of one side says of an adapter's `record` of what was discovered, by the names of its rows and of others."""
+    if record is None:
+        return None
+    return {
+        "agreement": record["agreement"],
+        "others": record[others],
+        "rows": record[rows],
+        "starts": record["starts"],
+    }
+
+
+def discovered_by(sides: Both) -> dict[str, Any] | None:
+    """What an adapter says of two sides whose anchors nobody paired; None where somebody did."""
+    for one, rows, others in ((sides[0], "source", "target"), (sides[1], "target", "source")):
+        if (found := one.config.discovered) is not None:
+            counts = {rows: found["rows"], others: found["others"]}
+            return dict(sorted({"agreement": found["agreement"], "starts": found["starts"], **counts}.items()))
+    return None
+
+
 def backgrounds_of(sides: Both, wanted: bool | None, method: str, given: Given) -> tuple[Tensor, Tensor] | None:
     """The unpaired rows of both sides, `(n, d_X)` and `(m, d_Y)`, on the device of the source; None where none are used.
 

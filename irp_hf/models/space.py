@@ -54,7 +54,7 @@ class AnchoredSpace(AnchoredModel):
     config_class = AnchoredSpaceConfig
     config: AnchoredSpaceConfig
     checksum_fields = ("anchor_fingerprint",)
-    checksum_fields_if_set = ("kept",)
+    checksum_fields_if_set = ("kept", "discovered")
     checksum_records = ("anchor_set", "encoder", "canary")
     dtypes = MappingProxyType({"background": torch.float16, "background_numbers": torch.int64})
     anchors: Tensor

@@ -5,10 +5,10 @@ import pytest
 from says import says
 from unpaired_rows import WIDTHS, found_first, spaces
 
-from irp_hf import DiscoveryError, IRPAdapter
+from irp_hf import AnchoredSpace, DiscoveryError, IRPAdapter
 from irp_hf.errors import FitWarning, InputError, IRPError
 from irp_hf.maths.unpaired import discovery
-from irp_hf.models.cards import adapter_card
+from irp_hf.models.cards import adapter_card, space_card
 from irp_hf.models.discovering import LEAST_ROWS
 
 FOUND = spaces(0, num_pairs=6, rows=500)
@@ -77,6 +77,30 @@ def test_the_reverse_is_found_without_pairs_too(adapter, tmp_path):
     assert np.array_equal(found.sureness, forth.sureness)
     assert "that nobody had paired" in str(adapter_card(back.config, "me/back"))
     assert found_first(back.translate(FOUND.new[1]), FOUND.new[0]) > 0.8
+
+
+def test_its_sides_say_that_nobody_paired_them(adapter, tmp_path):
+    """If it fails, a save and a `connect` of both sides make of guesses an adapter that has a score and reports."""
+    for name, side in (("source", adapter.source), ("target", adapter.target)):
+        side.save_pretrained(tmp_path / name)
+        assert "of which two agree" in str(space_card(side.config, "me/side"))
+    source, target = (AnchoredSpace.from_pretrained(tmp_path / name) for name in ("source", "target"))
+    fixed = {"method": "whitened", "balance": 1.0, "ridge": 1.0}
+    rows = {name: adapter.config.discovered[name] for name in ("agreement", "starts")}
+    for one, other in ((source, target), (target, source)):
+        again = IRPAdapter.connect(one, other, **fixed)
+        assert again.config.discovered == {**rows, "source": 700, "target": 700}
+        assert again.config.score is None
+        with pytest.raises(InputError):
+            again.report()
+        assert "that nobody had paired" in str(adapter_card(again.config, "me/again"))
+
+
+@pytest.mark.parametrize("values", [{}, "yes", {"agreement": 0.1, "others": 700, "rows": 700, "starts": 8}])
+def test_no_side_says_what_no_fit_would(adapter, values):
+    """If it fails, a card tells of starts that never agreed."""
+    with pytest.raises(InputError, match="discovered"):
+        type(adapter.source.config)(**{**adapter.source.config.to_dict(), "discovered": values})
 
 
 def test_the_found_pairs_can_be_looked_at(adapter):
