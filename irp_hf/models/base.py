@@ -54,6 +54,8 @@ class AnchoredModel(PreTrainedModel):
     main_input_name = "embeddings"
     dtypes: Mapping[str, torch.dtype] = MappingProxyType({})
     """Of the tensors that are no float32, by their names."""
+    may_lack: tuple[str, ...] = ()
+    """Names of tensors that some of its configurations have none of: None there."""
     checksum_fields: tuple[str, ...] = ()
     """Names of what the configuration adds to the translation: the checksum covers them too."""
     checksum_fields_if_set: tuple[str, ...] = ()
@@ -71,9 +73,13 @@ class AnchoredModel(PreTrainedModel):
     def __init__(self, config: Any) -> None:
         """A model of this configuration whose tensors are still zero: what loading begins with."""
         super().__init__(config)
-        for name, shape in self.shapes(config).items():
+        shapes = self.shapes(config)
+        for name, shape in shapes.items():
             # The loader makes it on the device "meta", and then puts the tensors in.
             self._set_tensor(name, torch.zeros(shape, dtype=self.dtype_of(name), device=torch.get_default_device()))
+        for name in self.may_lack:
+            if name not in shapes:
+                self.register_parameter(name, None)
         self.post_init()
 
     @classmethod

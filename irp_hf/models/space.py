@@ -56,6 +56,7 @@ class AnchoredSpace(AnchoredModel):
     checksum_fields = ("anchor_fingerprint",)
     checksum_fields_if_set = ("kept", "discovered")
     checksum_records = ("anchor_set", "encoder", "canary")
+    may_lack = ("background", "background_numbers")
     dtypes = MappingProxyType({"background": torch.float16, "background_numbers": torch.int64})
     anchors: Tensor
     mean: Tensor
@@ -211,12 +212,6 @@ class AnchoredSpace(AnchoredModel):
         item = None if canary is None else canary.items[0]
         opened = open_recorded(encoder, record, settings, revision, token, item, ("on_mismatch", "revision", "token"))
         recognise(record, canary, self.anchors, opened, on_mismatch, "space's")
-
-    def __getattr__(self, name: str) -> Any:
-        """Of a space without a background None, for what it would hold of one."""
-        if name in ("background", "background_numbers") and self.config.num_background is None:
-            return None
-        return super().__getattr__(name)
 
     @property
     def background_rows(self) -> Tensor | None:
