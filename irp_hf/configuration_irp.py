@@ -4,7 +4,7 @@ Without postponed annotations: `strict` cannot check types that are strings.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
@@ -116,9 +116,12 @@ def check_matched(values: Any, num_anchors: int) -> None:
         return
     if not isinstance(values, dict) or list(values) != MATCHED:
         raise refusal("discovered", f"a dictionary of {', '.join(MATCHED)}", shown(values), "Save the model again.")
-    names = {"rows": "source", "others": "target"}
-    both = {names.get(name, name): value for name, value in values.items()}
-    check_discovered(dict(sorted(both.items())), num_anchors)
+    check_discovered(renamed(values, {"rows": "source", "others": "target"}), num_anchors)
+
+
+def renamed(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A `record` with other `names` for some of its values, in the order in which files hold them."""
+    return dict(sorted((names.get(name, name), value) for name, value in record.items()))
 
 
 @contextmanager

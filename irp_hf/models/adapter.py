@@ -438,7 +438,7 @@ class IRPAdapter(TranslatingModel):
             warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
         own = "cosine" if self.config.objective == "agreement" else self.config.objective
         found = self.connect(self.target, self.source, method, objective or own, head, **options)
-        return found if self.config.discovered is None else found._discovered_by(self)
+        return found if self.discovered_pairs is None else found._with_pairs_of(self)
 
     def _discovered_as(self, record: dict[str, Any]) -> Self:
         """This adapter, which stands on anchors that nobody paired, as it says: no figure of it is of pairs."""
@@ -446,13 +446,12 @@ class IRPAdapter(TranslatingModel):
         self.fitted = replace(cast(Fitted, self.fitted), checksum=self.checksum())
         return self
 
-    def _discovered_by(self, other: IRPAdapter) -> Self:
-        """This adapter, which stands on the rows that the `other` matched, other way about."""
-        record = cast(dict[str, Any], other.config.discovered)
-        if PAIRS in record:
-            self._set_tensor("discovered_rows", other.discovered_rows.flip(1))
-            self._set_tensor("discovered_sureness", other.discovered_sureness.detach().clone())
-        return self._discovered_as({**record, "source": record["target"], "target": record["source"]})
+    def _with_pairs_of(self, other: IRPAdapter) -> Self:
+        """This adapter, which stands on the rows that the `other` matched, with their numbers, other way about."""
+        self._set_tensor("discovered_rows", other.discovered_rows.flip(1))
+        self._set_tensor("discovered_sureness", other.discovered_sureness.detach().clone())
+        counted = {**cast(dict[str, Any], self.config.discovered), PAIRS: self.config.num_anchors}
+        return self._discovered_as(dict(sorted(counted.items())))
 
     @own_arithmetic()
     def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:

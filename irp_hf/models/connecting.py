@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irp_hf.checks import check_choice
-from irp_hf.configuration_irp import AnchoredSpaceConfig
+from irp_hf.configuration_irp import PAIRS, AnchoredSpaceConfig, renamed
 from irp_hf.data.canary import Canary
 from irp_hf.errors import FitWarning, InputError, kind_of, refusal, warn
 from irp_hf.maths.many.plan import EXACT
@@ -106,25 +107,20 @@ def _apart(side: Held) -> dict[str, Any] | None:
     return replace(canary, rows=list(range(len(canary.rows))), vectors=vectors).to_dict()
 
 
-def matched(record: dict[str, Any] | None, rows: str, others: str) -> dict[str, Any] | None:
+def matched(record: Mapping[str, Any] | None, rows: str, others: str) -> dict[str, Any] | None:
     """What a space of one side says of an adapter's `record` of what was discovered, by the names of its rows and of others."""
     if record is None:
         return None
-    return {
-        "agreement": record["agreement"],
-        "others": record[others],
-        "rows": record[rows],
-        "starts": record["starts"],
-    }
+    sides = {name: value for name, value in record.items() if name != PAIRS}
+    return renamed(sides, {rows: "rows", others: "others"})
 
 
 def discovered_by(sides: Both) -> dict[str, Any] | None:
     """What an adapter says of two sides whose anchors nobody paired; None where somebody did."""
-    for one, rows, others in ((sides[0], "source", "target"), (sides[1], "target", "source")):
-        if (found := one.config.discovered) is not None:
-            counts = {rows: found["rows"], others: found["others"]}
-            return dict(sorted({"agreement": found["agreement"], "starts": found["starts"], **counts}.items()))
-    return None
+    source, target = (side.config.discovered for side in sides)
+    if source is not None:
+        return renamed(source, {"rows": "source", "others": "target"})
+    return None if target is None else renamed(target, {"rows": "target", "others": "source"})
 
 
 def backgrounds_of(sides: Both, wanted: bool | None, method: str, given: Given) -> tuple[Tensor, Tensor] | None:
