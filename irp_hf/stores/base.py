@@ -1,0 +1,119 @@
+"""What every kind of store offers: vectors to be read in their order, and a place that is filled and then appears whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from irp_hf.stores.address import Address
+from irp_hf.stores.record import StoreRecord
+
+BLOCK_ROWS = 8192
+CONFIDENCE, IS_TRUE = "_confidence", "_is_true"
+"""What the names of columns end with that tell of each row, beside the column of vectors: `embedding_confidence`."""
+Matrix = np.ndarray[Any, Any]
+
+
+class Store(ABC):
+    """Vectors `(n, d)` in an order, and what stands beside them: ids, texts, metadata. Nothing here changes it.
+
+    Rows come as record batches of Arrow, of `schema`, in which `column` holds the vectors as lists of one fixed size; of one
+    that holds nothing else it is the only column. The order is the same each time a store is opened that nobody changed.
+    """
+
+    address: Address
+    column: str
+    schema: pa.Schema
+    num_rows: int
+    width: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the vectors: float16, float32 or float64."""
+        kind: np.dtype[Any] = np.dtype(self.schema.field(self.column).type.value_type.to_pandas_dtype())
+        return kind
+
+    @abstractmethod
+    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows from `start` on, `size` at a time and fewer at the end; no more is in memory than that."""
+
+    @abstractmethod
+    def take(self, rows: Matrix) -> pa.RecordBatch:
+        """The rows of these rising numbers `(m,)`."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """What tells it from another, and from itself after a change, as cheaply as its kind allows (a version, say)."""
+
+    @abstractmethod
+    def record(self) -> StoreRecord | None:
+        """What irp_hf noted when it wrote these vectors; None of any other store."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing open
+        """Let go of files and connections."""
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a destination is to hold: the rows of a source, in their order, with other vectors."""
+
+    source: Store
+    schema: pa.Schema
+    """Of the batches that will be written: the source's, but for the vectors, and columns that are added."""
+    column: str
+    """Which of its columns holds the vectors."""
+    record: StoreRecord
+    run: dict[str, Any]
+    """Plain values that tell this run from another: an interrupted one goes on only as itself."""
+
+
+class Writer(AbstractContextManager["Writer"]):
+    """A destination while it is filled. Nobody finds it under its name before `finish`; what was kept outlives the process.
+
+    Making one raises `InputError` where the destination exists, where another run fills it, or where nothing can be written,
+    and writes nothing then. It is locked, as far as its kind allows, until the context ends.
+    """
+
+    plan: Plan
+
+    @abstractmethod
+    def kept(self) -> int:
+        """How many rows, from the first on, an interrupted run of the same plan has kept; whole blocks of `BLOCK_ROWS`."""
+
+    @abstractmethod
+    def write(self, start: int, batch: pa.RecordBatch) -> None:
+        """Keep the block of rows that begins at `start`, the first that is not kept; again changes nothing."""
+
+    @abstractmethod
+    def finish(self, record: StoreRecord) -> Store:
+        """Let it appear under its name, whole, with this record; the opened destination."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove what was kept of it."""
+
+
+def vectors_of(batch: pa.RecordBatch, column: str) -> Matrix:
+    """The vectors `(n, d)` of a batch, on its own memory."""
+    lists = batch.column(column)
+    size = lists.type.list_size
+    return np.asarray(lists.values.slice(lists.offset * size, len(lists) * size).to_numpy(zero_copy_only=True)).reshape(
+        len(lists), size
+    )
+
+
+def as_lists(vectors: Matrix) -> pa.FixedSizeListArray:
+    """Vectors `(n, d)` as a column of Arrow, on their own memory."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
