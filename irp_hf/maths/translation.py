@@ -52,6 +52,13 @@ class Translation:
             directions = self.folded(centred)
         return self._at_scale(directions, out), expected
 
+    def typicality(self, x: Tensor) -> Tensor | None:
+        """How like the source's anchors each of `x (n, d_X)` is, 0 to 1, shape (n,); None of adapters that do not know it."""
+        if self.confidence.typicality is None:
+            return None
+        _, nearest = self._similar(unit_rows(centre(x, self.source_mean, self.source_lift)))
+        return self.confidence.typicality(x, self.source_mean, nearest)
+
     def _both(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Centred rows, the directions of their unit rows, and expected cosines. A kernel serves both: it is computed once."""
         centred = centre(x, self.source_mean, self.source_lift)

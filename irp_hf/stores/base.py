@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from irp_hf.data.arrow import Stacked, arrow_matrix
 from irp_hf.stores.address import Address
 from irp_hf.stores.record import StoreRecord
 
@@ -83,22 +84,28 @@ class Writer(AbstractContextManager["Writer"]):
     """A destination while it is filled. Nobody finds it under its name before `finish`; what was kept outlives the process.
 
     Making one raises `InputError` where the destination exists, where another run fills it, or where nothing can be written,
-    and writes nothing then. It is locked, as far as its kind allows, until the context ends.
+    and leaves nothing then. It is locked, as far as its kind allows, until the context ends.
     """
 
     plan: Plan
+    date: str
+    """The day on which it was begun: of a run that goes on, that of the plan it was begun with."""
 
     @abstractmethod
     def kept(self) -> int:
-        """How many rows, from the first on, an interrupted run of the same plan has kept; whole blocks of `BLOCK_ROWS`."""
+        """How many rows, from the first on, a run of the same plan has kept; whole blocks of `BLOCK_ROWS`, or all."""
 
     @abstractmethod
     def write(self, start: int, batch: pa.RecordBatch) -> None:
         """Keep the block of rows that begins at `start`, the first that is not kept; again changes nothing."""
 
     @abstractmethod
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """What was kept, read again, a block at a time in order."""
+
+    @abstractmethod
     def finish(self, record: StoreRecord) -> Store:
-        """Let it appear under its name, whole, with this record; the opened destination."""
+        """Let all rows appear under the destination's name, with this record; the opened destination."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -108,12 +115,47 @@ class Writer(AbstractContextManager["Writer"]):
 def vectors_of(batch: pa.RecordBatch, column: str) -> Matrix:
     """The vectors `(n, d)` of a batch, on its own memory."""
     lists = batch.column(column)
-    size = lists.type.list_size
-    return np.asarray(lists.values.slice(lists.offset * size, len(lists) * size).to_numpy(zero_copy_only=True)).reshape(
-        len(lists), size
-    )
+    flat: Matrix = lists.flatten().to_numpy(zero_copy_only=True)
+    return flat.reshape(len(lists), lists.type.list_size)
 
 
 def as_lists(vectors: Matrix) -> pa.FixedSizeListArray:
     """Vectors `(n, d)` as a column of Arrow, on their own memory."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
+
+
+def with_lists(batch: pa.RecordBatch, column: str, name: str, first: int, schema: pa.Schema) -> pa.RecordBatch:
+    """A batch of any store of Arrow whose rows begin at `first`, as `schema` has it: vectors of one fixed size, none missing.
+
+    Raises `InputError`, with the row, where one is null, holds null, or has another width.
+    """
+    lists, wanted = batch.column(column), schema.field(column).type
+    if lists.type != wanted or lists.null_count or lists.flatten().null_count:
+        matrix = arrow_matrix(lists, name, first, wanted.list_size)
+        lists = as_lists(np.asarray(matrix[0 : len(lists)] if isinstance(matrix, Stacked) else matrix))
+    columns = [lists if field.name == column else batch.column(field.name) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def cut_again(batches: Iterable[pa.RecordBatch], size: int, skipped: int = 0) -> Iterator[pa.RecordBatch]:
+    """The same rows but for the first `skipped`, `size` at a time, whatever they came in."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        cut = min(skipped, batch.num_rows)
+        skipped -= cut
+        batch = batch.slice(cut)
+        while batch.num_rows:
+            part = batch.slice(0, size - count)
+            held.append(part)
+            count += part.num_rows
+            batch = batch.slice(part.num_rows)
+            if count == size:
+                yield _joined(held)
+                held, count = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

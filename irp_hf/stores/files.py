@@ -1,0 +1,129 @@
+"""What stores in files share: a digest that a change of a file changes, and a destination that is one new file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from typing_extensions import override
+
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
+from irp_hf.disk.plain import check_own_file, read_text
+from irp_hf.errors import refusal, shown
+from irp_hf.stores.address import Address
+from irp_hf.stores.base import Plan, Store, Writer
+from irp_hf.stores.record import LONGEST, StoreRecord
+from irp_hf.stores.staging import GO_ON, Staging
+
+SIDECAR = ".irp.json"
+"""What the name of a file ends with that holds the record of a file beside it that has no room for one."""
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Of the sizes of files, in order, and of when each was written."""
+    stats = [os.stat(file) for file in files]
+    return hashlib.sha256(repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()).hexdigest()
+
+
+def sidecar_of(path: Path) -> Path:
+    """The file beside `path` that holds its record."""
+    return path.with_name(path.name + SIDECAR)
+
+
+def read_sidecar(path: Path) -> StoreRecord | None:
+    """The record beside a file, None where there is none; raises `InputError` for what is no record."""
+    place = sidecar_of(path)
+    check_own_file(place)
+    try:
+        text = read_text(place, LONGEST)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise refusal(str(place), "what irp_hf writes of a store", "another file", "Move it.") from error
+    return StoreRecord.from_json(text, str(place))
+
+
+def write_sidecar(path: Path, record: StoreRecord) -> None:
+    """Put a record beside a file."""
+    with written_file(sidecar_of(path)) as file:
+        file.write(record.to_json().encode())
+
+
+class FileWriter(Writer):
+    """A new file, which is put together from the blocks that were kept once all are there."""
+
+    def __init__(self, address: Address, plan: Plan) -> None:
+        self.address, self.plan = address, plan
+        self.path = check_path("destination", address.place)
+        if not is_folder(self.path.parent):
+            got = shown(str(self.path))
+            raise refusal("destination", "a file in a folder that is there", got, "Make its folder first.")
+        for place in self._places():
+            if os.path.lexists(place):
+                raise refusal(str(place), "nothing there", "what exists already", "Move it, or name another place.")
+        self._staging = Staging(Path(f"{self.path}.parts"), plan)
+        self.date = self._staging.date
+        try:
+            left = plan.source.num_rows - self.kept()
+            rows = left + plan.source.num_rows  # the blocks that are left, and the whole
+            self._staging.check_room(rows * row_bytes(plan.schema))
+        except BaseException:
+            self._staging.release()
+            if not self.kept():
+                self._staging.remove()
+            raise
+
+    @override
+    def kept(self) -> int:
+        return self._staging.kept()
+
+    @override
+    def write(self, start: int, batch: pa.RecordBatch) -> None:
+        self._staging.write(start, batch)
+
+    @override
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self._staging.batches()
+
+    @override
+    def finish(self, record: StoreRecord) -> Store:
+        with written_in_words(self.path, advice=GO_ON):
+            self._assemble(record)
+            sync(self.path.parent)
+        self._staging.remove()
+        return self._opened()
+
+    @override
+    def discard(self) -> None:
+        self._staging.remove()
+
+    def __exit__(self, *error: object) -> None:
+        self._staging.release()
+
+    def _places(self) -> list[Path]:
+        """What must not exist before."""
+        return [self.path]
+
+    @abstractmethod
+    def _assemble(self, record: StoreRecord) -> None:
+        """Write the file, which takes its name in one step."""
+
+    @abstractmethod
+    def _opened(self) -> Store:
+        """The file as a store."""
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """About how many bytes a row takes: of texts nobody knows."""
+    total = 0
+    for field in schema:
+        kind, count = field.type, 1
+        if pa.types.is_fixed_size_list(kind):
+            kind, count = kind.value_type, kind.list_size
+        total += count * max(kind.bit_width // 8, 1) if pa.types.is_primitive(kind) else 16
+    return total

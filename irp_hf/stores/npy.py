@@ -1,0 +1,113 @@
+"""Vectors in `.npy`, a matrix in one file: the rows' order is all that tells whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from typing_extensions import override
+
+from irp_hf.data.matrices import FLOAT_ARRAYS
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.places import check_path
+from irp_hf.disk.plain import opened
+from irp_hf.errors import first_line, refusal, shown
+from irp_hf.stores.address import Address
+from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists, vectors_of
+from irp_hf.stores.files import FileWriter, digest_of_files, read_sidecar, sidecar_of, write_sidecar
+from irp_hf.stores.record import StoreRecord
+
+VECTORS = "vectors"
+
+
+class NpyStore(Store):
+    """A matrix `(n, d)`, mapped. What is known of each row besides lies in `<name>_confidence.npy`, and is not read."""
+
+    def __init__(self, address: Address) -> None:
+        """Raises `InputError` for what is no matrix of floats."""
+        self.address, self.column = address, VECTORS
+        self._path = check_path("source", address.place)
+        if address.inside is not None:
+            got = shown(str(address))
+            raise refusal(
+                "source", "the path of a .npy file alone, which has no columns", got, "Leave out # and after."
+            )
+        self._matrix = matrix_in(self._path)
+        self.num_rows, self.width = self._matrix.shape
+        kind = pa.from_numpy_dtype(self._matrix.dtype)
+        self.schema = pa.schema([pa.field(VECTORS, pa.list_(kind, self.width), nullable=False)])
+
+    @override
+    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        for first in range(start, self.num_rows, size):
+            rows = np.array(self._matrix[first : first + size])  # read, and not mapped: a map is counted as memory
+            yield self._batch(rows)
+
+    @override
+    def take(self, rows: Matrix) -> pa.RecordBatch:
+        return self._batch(self._matrix[rows])
+
+    @override
+    def digest(self) -> str:
+        return digest_of_files([self._path])
+
+    @override
+    def record(self) -> StoreRecord | None:
+        return read_sidecar(self._path)
+
+    def _batch(self, rows: Matrix) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)
+
+
+class NpyWriter(FileWriter):
+    """A new `.npy`, its record beside it, and a file of its own for each column that tells of the vectors."""
+
+    def _places(self) -> list[Path]:
+        return [self.path, sidecar_of(self.path), *self._beside().values()]
+
+    def _beside(self) -> dict[str, Path]:
+        """The files of columns that tell of the vectors, by their names."""
+        names = {f"{self.plan.column}{end}": end for end in (CONFIDENCE, IS_TRUE)}
+        return {
+            name: self.path.with_name(f"{self.path.stem}{names[name]}.npy")
+            for name in self.plan.schema.names
+            if name in names
+        }
+
+    def _assemble(self, record: StoreRecord) -> None:
+        write_sidecar(self.path, record)
+        for name, place in self._beside().items():
+            column = (np.asarray(batch.column(name)) for batch in self.batches())
+            self._write(place, column, (record.num_rows,))
+        vectors = (vectors_of(batch, self.plan.column) for batch in self.batches())
+        width = self.plan.schema.field(self.plan.column).type.list_size
+        self._write(self.path, vectors, (record.num_rows, width))  # last: it is what others look for
+
+    def _write(self, place: Path, parts: Iterator[Matrix], shape: tuple[int, ...]) -> None:
+        with written_file(place) as file:
+            for number, part in enumerate(parts):
+                if not number:
+                    about = {"descr": dtype_to_descr(part.dtype), "fortran_order": False, "shape": shape}
+                    write_array_header_1_0(file, about)
+                file.write(np.ascontiguousarray(part).data.cast("B"))
+
+    def _opened(self) -> Store:
+        return NpyStore(Address(None, str(self.path)))
+
+
+def matrix_in(path: Path) -> Matrix:
+    """The matrix of a `.npy` file, mapped; raises `InputError` for any other."""
+    try:
+        with opened(path):  # no pipe
+            found = np.load(path, mmap_mode="r")
+    except FileNotFoundError as error:
+        raise refusal("source", "a file that exists", shown(str(path)), "Check the path.") from error
+    except Exception as error:  # a damaged file makes numpy raise almost anything
+        raise refusal(str(path), "a .npy file", f"an error ({first_line(error)})", "Check the file.") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype not in FLOAT_ARRAYS or not found.shape[1]:
+        got = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
+        raise refusal(str(path), "a matrix of floats, a row for each item", got, "Save it as float32, say.")
+    return found

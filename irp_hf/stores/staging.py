@@ -1,0 +1,144 @@
+"""Rows of a destination that are kept on the disk until all are there: a folder of blocks beside it, for one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from irp_hf.data.memory import size_of
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.leftovers import remove_leftovers
+from irp_hf.disk.places import written_in_words
+from irp_hf.disk.plain import check_own_folder, read_text
+from irp_hf.errors import first_line, refusal
+from irp_hf.stores.base import Plan
+
+JOURNAL, LOCK = "run.json", "lock"
+BLOCK = re.compile(r"rows-(\d{12})\.arrow")
+LARGEST_JOURNAL = 1_000_000  # bytes
+GO_ON = "Make room or name another place; a run that is begun again goes on from what it has kept."
+
+
+class Staging:
+    """The folder `<destination>.parts`: a journal, a lock, and a file of Arrow for each block of rows.
+
+    Raises `InputError` where another run has begun there or is at work, and where nothing can be written.
+    """
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan = folder, plan
+        self.date = plan.record.date
+        check_own_folder(folder)
+        fresh = not folder.exists()
+        try:
+            with written_in_words(folder):
+                folder.mkdir(exist_ok=True)
+                self._lock = FileLock(folder / LOCK, timeout=0)
+                self._take()
+                remove_leftovers(folder / JOURNAL)
+                if not self._goes_on():
+                    self._begin()
+        except BaseException:
+            if fresh:  # nothing is left of what could not begin
+                self.release()
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _take(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            expected, got = "a folder that no other run writes to", "one that is in use"
+            raise refusal(str(self.folder), expected, got, "Wait until the other run ends.") from error
+
+    def _goes_on(self) -> bool:
+        """Whether this very run was begun before; raises `InputError` where another one was."""
+        path = self.folder / JOURNAL
+        remove = f"Remove {self.folder}, or name another destination."
+        if not path.exists():
+            if any(BLOCK.fullmatch(entry.name) for entry in self.folder.iterdir()):
+                raise refusal(str(self.folder), "the journal of a run", "rows without one", remove)
+            return False
+        try:
+            found = json.loads(read_text(path, LARGEST_JOURNAL))
+            theirs, date = dict(found["run"]), str(found["date"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise refusal(str(path), "the journal of a run", f"another file ({first_line(error)})", remove) from error
+        ours = json.loads(json.dumps(self.plan.run))
+        other = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+        if other:
+            expected = f"the {', '.join(other)} with which it was begun"
+            raise refusal(str(self.folder), expected, "another", f"Go on as it was begun. {remove}")
+        self.date = date
+        return True
+
+    def _begin(self) -> None:
+        with written_file(self.folder / JOURNAL) as file:
+            file.write(json.dumps({"run": self.plan.run, "date": self.date}, indent=1, sort_keys=True).encode())
+
+    def check_room(self, num_bytes: int) -> None:
+        """Raise `InputError` where the disk has less room than that: told now, and not after hours."""
+        free = shutil.disk_usage(self.folder).free
+        if free < num_bytes:
+            expected, got = f"room for {size_of(num_bytes)}", f"{size_of(free)} free"
+            raise refusal(str(self.folder.parent), expected, got, "Make room, or name another place.")
+
+    def kept(self) -> int:
+        """How many rows, from the first on, are kept."""
+        starts = sorted(int(found[1]) for entry in self.folder.iterdir() if (found := BLOCK.fullmatch(entry.name)))
+        count = 0
+        for start in starts:
+            if start != count:
+                break
+            count += self._read(start).num_rows
+        return count
+
+    def write(self, start: int, batch: pa.RecordBatch) -> None:
+        """Keep the rows from `start` on, as one file that is there whole or not at all."""
+        words = written_in_words(self.folder, advice=GO_ON)
+        with words, written_file(self._path(start)) as file, pa.ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """What is kept, in order, each mapped from its file."""
+        start = 0
+        while self._path(start).exists():
+            batch = self._read(start)
+            yield batch
+            start += batch.num_rows
+
+    def release(self) -> None:
+        """Let other runs have the folder."""
+        self._lock.release()
+
+    def remove(self) -> None:
+        """The folder and all that this run wrote there."""
+        for entry in list(self.folder.iterdir()):
+            left = entry.name.startswith(".")  # by a process that was killed as it wrote
+            if left or BLOCK.fullmatch(entry.name) or entry.name == JOURNAL:
+                entry.unlink()
+        self.release()
+        with contextlib.suppress(OSError):
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"rows-{start:012d}.arrow"
+
+    def _read(self, start: int) -> pa.RecordBatch:
+        path = self._path(start)
+        try:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+                if not reader.num_record_batches:  # of no rows
+                    return pa.RecordBatch.from_pylist([], reader.schema)
+                return reader.get_batch(0)
+        except (OSError, pa.ArrowException) as error:
+            got = f"a damaged file ({first_line(error)})"
+            raise refusal(str(path), "rows that this run has kept", got, f"Remove {self.folder}.") from error

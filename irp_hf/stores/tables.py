@@ -1,0 +1,251 @@
+"""Tables with a column of vectors: in one or more files of Parquet or Arrow, or a data set of `datasets`."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from typing_extensions import override
+
+from irp_hf.checks import quoted, written
+from irp_hf.data.arrow import arrow_matrix
+from irp_hf.disk.atomic import written_file
+from irp_hf.disk.places import check_path
+from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
+from irp_hf.stores.address import Address
+from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, cut_again, with_lists
+from irp_hf.stores.files import FileWriter, digest_of_files
+from irp_hf.stores.record import KEY, StoreRecord, key_of
+
+PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+READ_AHEAD = 2**20  # bytes of a column of Parquet
+
+
+class Part(ABC):
+    """A piece of a table, whose rows are read from any one on."""
+
+    schema: pa.Schema
+    num_rows: int
+
+    @abstractmethod
+    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
+        """The rows from `start` on, in batches of about `size`."""
+
+
+class TableStore(Store):
+    """A table whose pieces lie one after the other."""
+
+    def __init__(self, address: Address, parts: list[Part], name: str) -> None:
+        """`name` is said in errors. Raises `InputError` for pieces of other columns, and where no column is one of vectors."""
+        self.address, self._parts, self._name = address, parts, name
+        schema = parts[0].schema
+        for part in parts[1:]:
+            if not part.schema.equals(schema):
+                got = quoted(part.schema.names)
+                raise refusal(name, f"files of the same columns, {quoted(schema.names)}", got, "Name one of them.")
+        self.column = _column_of(schema, address, name)
+        self.num_rows = sum(part.num_rows for part in parts)
+        first = self._first()
+        self.width = first.shape[1]
+        kind = pa.list_(pa.from_numpy_dtype(first.dtype), self.width)
+        place = schema.get_field_index(self.column)
+        self.schema = schema.set(place, pa.field(self.column, kind, metadata=schema.field(place).metadata))
+
+    @override
+    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        row = start
+        for batch in cut_again(self._from(start, size), size):
+            yield with_lists(batch, self.column, self._named, row, self.schema)
+            row += batch.num_rows
+
+    @override
+    def take(self, rows: Matrix) -> pa.RecordBatch:
+        found = [with_lists(self._row(int(row)), self.column, self._named, int(row), self.schema) for row in rows]
+        if not found:
+            return pa.RecordBatch.from_pylist([], self.schema)
+        return pa.concat_batches(found)
+
+    @override
+    def record(self) -> StoreRecord | None:
+        return StoreRecord.from_json((self.schema.metadata or {}).get(key_of(self.column).encode()), self._name)
+
+    @property
+    def _named(self) -> str:
+        return f"{self.column} of {self._name}"
+
+    def _from(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
+        for part in self._parts:
+            if start < part.num_rows:
+                yield from part.batches(start, size)
+            start = max(start - part.num_rows, 0)
+
+    def _row(self, row: int) -> pa.RecordBatch:
+        return next(iter(self._from(row, 1))).slice(0, 1)
+
+    def _first(self) -> Matrix:
+        if not self.num_rows:
+            raise refusal(self._name, "at least one row", "none", "Give a store that holds vectors.")
+        return np.asarray(arrow_matrix(self._row(0).column(self.column), self._named)[0:1])
+
+
+class FilesStore(TableStore):
+    """A table in files."""
+
+    def __init__(self, address: Address, files: list[Path], part: type[Part]) -> None:
+        """The files come in this order, each opened as a `part`."""
+        self._files = files
+        super().__init__(address, [_opened(part, file) for file in files], address.place)
+
+    @override
+    def digest(self) -> str:
+        return digest_of_files(self._files)
+
+
+class ParquetPart(Part):
+    """A file of Parquet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with pq.ParquetFile(path) as file:
+            self.schema, self.num_rows = file.schema_arrow, file.metadata.num_rows
+            groups = range(file.metadata.num_row_groups)
+            self._starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
+
+    @override
+    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        groups = list(range(first, len(self._starts) - 1))
+        # Otherwise whole groups, which may be a file, would lie in memory.
+        with pq.ParquetFile(self._path, buffer_size=READ_AHEAD, pre_buffer=False) as file:
+            found = file.iter_batches(size, groups, use_threads=False)
+            yield from cut_again(found, size, start - int(self._starts[first]))
+
+
+class ArrowPart(Part):
+    """A file of Arrow IPC, as Feather is, or a stream of it, as `datasets` writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.schema, self._rows = self._looked_at
+        self.num_rows = sum(self._rows)
+
+    @cached_property
+    def _looked_at(self) -> tuple[pa.Schema, list[int]]:
+        with pa.memory_map(str(self._path)) as file:
+            try:
+                reader = pa.ipc.open_file(file)
+                rows = [reader.get_batch(number).num_rows for number in range(reader.num_record_batches)]
+            except pa.ArrowInvalid:
+                file.seek(0)
+                reader = pa.ipc.open_stream(file)
+                rows = [batch.num_rows for batch in reader]
+            return reader.schema, rows
+
+    @override
+    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
+        with pa.memory_map(str(self._path)) as file:
+            try:
+                reader = pa.ipc.open_file(file)
+                found = (reader.get_batch(number) for number in range(reader.num_record_batches))
+                yield from cut_again(found, size, start)
+            except pa.ArrowInvalid:
+                file.seek(0)
+                yield from cut_again(pa.ipc.open_stream(file), size, start)
+
+
+class ParquetWriter(FileWriter):
+    """A new file of Parquet: groups of as many rows as were kept at once, the record in its schema."""
+
+    def _assemble(self, record: StoreRecord) -> None:
+        schema = _with_record(self.plan, record)
+        with written_file(self.path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in self.batches():
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata), row_group_size=BLOCK_ROWS)
+
+    def _opened(self) -> Store:
+        return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ParquetPart)
+
+
+class ArrowWriter(FileWriter):
+    """A new file of Arrow IPC, which is mapped as it is."""
+
+    def _assemble(self, record: StoreRecord) -> None:
+        schema = _with_record(self.plan, record)
+        with written_file(self.path) as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in self.batches():
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+    def _opened(self) -> Store:
+        return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ArrowPart)
+
+
+def open_files(address: Address) -> FilesStore:
+    """The table in a file, or in those of a folder in the order of their names; raises `InputError` for anything else."""
+    path = check_path("source", address.place)
+    files = sorted(entry for entry in path.iterdir() if _kind(entry)) if path.is_dir() else [path]
+    kinds = {_kind(file) for file in files}
+    if len(kinds) != 1:
+        expected, advice = "files of Parquet, or files of Arrow", "Name one file, or a folder of one kind."
+        raise refusal(str(path), expected, "both" if kinds else "neither", advice)
+    return FilesStore(address, files, kinds.pop() or ParquetPart)
+
+
+def _kind(path: Path) -> type[Part] | None:
+    suffix = path.suffix.lower()
+    return ParquetPart if suffix in PARQUET else ArrowPart if suffix in ARROW else None
+
+
+def _opened(part: type[Part], path: Path) -> Part:
+    try:
+        if not path.is_file():
+            raise refusal("source", "a file that exists", shown(str(path)), "Check the path.")
+        return part(path)  # type: ignore[call-arg]
+    except IRPError:
+        raise
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        got = f"{shown(str(path))} ({first_line(error)})"
+        raise refusal("source", "a file of Parquet or Arrow", got, "Check the path, or write the file anew.") from error
+
+
+def _column_of(schema: pa.Schema, address: Address, name: str) -> str:
+    """The column that is meant: the one that is named, or the only one of vectors."""
+    vectors = [field.name for field in schema if _holds_vectors(field.type)]
+    if address.inside is None:
+        if len(vectors) != 1:
+            got = f"{quoted(vectors)}" if vectors else f"none among {quoted(schema.names)}"
+            advice = f"Name the column: {os.fspath(address.place)}#{(vectors or ['embedding'])[0]}."
+            raise refusal(name, "one column of vectors", got, advice)
+        return str(vectors[0])
+    if schema.names.count(address.inside) != 1:
+        expected = f"one of its columns, {quoted(schema.names)},"
+        raise refusal(
+            name, expected, shown(address.inside), written(address.inside, vectors, "Name that of the vectors.")
+        )
+    if address.inside not in vectors:
+        kind = schema.field(address.inside).type
+        raise _no_vectors(name, address.inside, kind, vectors)
+    return address.inside
+
+
+def _no_vectors(name: str, column: str, kind: pa.DataType, vectors: list[str]) -> InputError:
+    advice = f"Name {quoted(vectors)}." if vectors else "Write the vectors as lists of float32."
+    return refusal(f"{column} of {name}", "lists of floats", f"a column of {kind}", advice)
+
+
+def _holds_vectors(kind: pa.DataType) -> bool:
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(lists and pa.types.is_floating(kind.value_type))
+
+
+def _with_record(plan: Plan, record: StoreRecord) -> pa.Schema:
+    """The schema that is written: records of columns that are carried over stay, and this one is new."""
+    carried = (plan.source.schema.metadata or {}).items()
+    kept = {key: value for key, value in carried if key.startswith(f"{KEY}.".encode())}
+    return plan.schema.with_metadata({**kept, key_of(plan.column).encode(): record.to_json().encode()})
