@@ -119,7 +119,7 @@ KINDS = [
 def parallel(
     k: int, seed: int = 0, widths: tuple[int, int] = (24, 20)
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """k items by two encoders, whose vectors are of unit length: what both see is few-dimensional, and each sees it its own way."""
+    """k items by two encoders, vectors of unit length: what both see is few-dimensional, and each sees it its own way."""
     world = np.random.RandomState(7)
     seen = [np.linalg.qr(world.randn(width, 12))[0].T for width in widths]
     means = [0.5 * world.randn(width) / width**0.5 for width in widths]

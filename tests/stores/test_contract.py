@@ -143,7 +143,7 @@ def test_what_exists_stays(kind: Kind, adapter: IRPAdapter, tmp_path: Path):
     source, destination = kind.make(tmp_path, rows_for(kind)), kind.destination.format(folder=tmp_path)
     translate_store(source, adapter, destination, unit_length=False)
     before = kind.read(tmp_path)["vectors"]
-    with pytest.raises(InputError, match="exists already|nothing there"):
+    with pytest.raises(InputError, match=r"exists already|nothing there"):
         translate_store(source, adapter, destination)
     np.testing.assert_array_equal(kind.read(tmp_path)["vectors"], before)
     assert not np.allclose(np.linalg.norm(before, axis=1), 1, atol=1e-6)  # "auto" would have had it so
