@@ -79,15 +79,19 @@ def with_background(
 
 
 def _unused(found: Gains, sizes: Sequence[int], pairs: Pairs) -> Doubt:
-    """What is said where held-out pairs are the worse for unpaired rows."""
-    name, gain = found.deciding
-    words = (
-        f"Backgrounds have no part in this fit: held out, {FALLS[name]} is {number(-gain.mean)} lower with {sizes[0]:,} "
-        f"rows of the source and {sizes[1]:,} of the target behind the {len(pairs):,} pairs than by these alone, with a "
-        f"standard error of {number(gain.error)}. Give more pairs, or more rows of their domain on both sides, or leave "
-        "backgrounds out."
-    )
-    return Doubt("background", words)
+    """What is said where held-out pairs are the worse for unpaired rows, or hardly better."""
+    asked = found.asked if found.asked is not None and found.asked[1].is_sure else None
+    behind = f"with {sizes[0]:,} rows of the source and {sizes[1]:,} of the target behind the {len(pairs):,} pairs"
+    if against := asked or found.falling:
+        name, gain = against
+        told = f"{FALLS[name]} is {number(-gain.mean)} lower {behind} than by these alone, with a standard error of "
+        told += number(gain.error)
+    else:
+        told = f"the pairs hardly gain {behind}: by cosine {number(found.cosine.mean)}, with a standard error of "
+        told += f"{number(found.cosine.error)}, and {found.errors:.1f} standard errors on the mean of cosine, known items and "
+        told += "neighbours"
+    advice = "Give more pairs, or more rows of their domain on both sides, or leave backgrounds out."
+    return Doubt("background", f"Backgrounds have no part in this fit: held out, {told}. {advice}")
 
 
 def check_backed(pairs: Pairs, methods: Sequence[str], given: Given) -> None:

@@ -3,8 +3,9 @@
 A pair that is hard to translate is so with unpaired rows and without: the difference of both tells more than either mean. One
 figure is not enough. What draws all translations to where most rows lie raises their cosines, and tells items apart no more:
 heads, neighbours and known items are then the worse. So none of the cosine, of how surely items are told apart, and of the
-neighbours may fall on the mean. Two standard errors are more than ten pairs can prove, and nothing speaks for the pairs alone
-as such.
+neighbours may fall on the mean. Nor may all of them together rise by no more than chance brings: as with the ridge of a lasso
+or the size of a tree, the simpler of two fits stands within one standard error of the other (Breiman et al. 1984, section 3.4.3).
+Two are more than ten pairs can prove.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from irp_hf.maths.request import Objective
 from irp_hf.maths.selection import Choice
 
 SURE = 2.0  # standard errors
+CLEAR = 1.0  # likewise, of three figures on the mean
 POOL = 4000  # unpaired rows of the target that are searched
 
 
@@ -68,22 +70,31 @@ class Gains(NamedTuple):
     """By what was asked for, where that is not the cosine."""
 
     @property
-    def deciding(self) -> tuple[Objective, Gain]:
-        """By what was asked for, where that is sure; else what speaks most against unpaired rows; else the cosine."""
-        if self.asked is not None and self.asked[1].is_sure:
-            return self.asked
+    def falling(self) -> tuple[Objective, Gain] | None:
+        """What speaks most against unpaired rows; None where nothing falls on the mean."""
         every: list[tuple[Objective, Gain]] = [
             ("cosine", self.cosine),
             ("retrieval", self.retrieval),
             ("neighbors", self.neighbors),
         ]
         worst = min(every, key=lambda one: one[1].errors)
-        return worst if worst[1].mean < 0 else every[0]
+        return worst if worst[1].mean < 0 else None
+
+    @property
+    def errors(self) -> float:
+        """What all three gain, in standard errors, on the mean of those that differ at all: where all is found, none does."""
+        moved = [gain.errors for gain in (self.cosine, self.retrieval, self.neighbors) if gain.errors]
+        return sum(moved) / max(len(moved), 1)
 
     @property
     def are_used(self) -> bool:
-        """Whether unpaired rows are made use of: where nothing falls on the mean, or what was asked for surely rises."""
-        return self.deciding[1].mean > 0
+        """Whether unpaired rows are made use of.
+
+        That is where nothing falls on the mean and the whole rises clearly. What was asked for overrules this, where it is sure.
+        """
+        if self.asked is not None and self.asked[1].is_sure:
+            return self.asked[1].mean > 0
+        return self.falling is None and self.cosine.mean > 0 and self.errors > CLEAR
 
 
 def gains(
