@@ -4,8 +4,8 @@ A pair that is hard to translate is so with unpaired rows and without: the diffe
 figure is not enough. What draws all translations to where most rows lie raises their cosines, and tells items apart no more:
 heads, neighbours and known items are then the worse. So none of the cosine, of how surely items are told apart, and of the
 neighbours may fall on the mean. Nor may all of them together rise by no more than chance brings: as with the ridge of a lasso
-or the size of a tree, the simpler of two fits stands within one standard error of the other (Breiman et al. 1984, section 3.4.3).
-Two are more than ten pairs can prove.
+or the size of a tree, the simpler of two fits stands within one standard error of the other (Breiman et al. 1984, section
+3.4.3). Two are more than ten pairs can prove.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Gains(NamedTuple):
     def are_used(self) -> bool:
         """Whether unpaired rows are made use of.
 
-        That is where nothing falls on the mean and the whole rises clearly. What was asked for overrules this, where it is sure.
+        Where nothing falls on the mean and the whole rises clearly; what was asked for overrules this, where it is sure.
         """
         if self.asked is not None and self.asked[1].is_sure:
             return self.asked[1].mean > 0
