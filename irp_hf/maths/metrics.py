@@ -30,12 +30,23 @@ def neighbors_kept(
 ) -> Tensor:
     """Share `(n,)` of a vector's own nearest neighbours that its translation finds too, among `true (n, d)` and without itself.
 
+    As `neighbors_found` has it, with translated queries in the index of the true vectors.
+    """
+    return neighbors_found(translated, true, true, num_neighbors, groups)
+
+
+def neighbors_found(
+    queries: Tensor, index: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS, groups: Tensor | None = None
+) -> Tensor:
+    """Share `(n,)` of an item's nearest neighbours, by `true (n, d)`, that its query finds in an index of the same items.
+
+    Row i of all three is item i, and `queries (n, e)` and `index (n, e)` are of one space; itself is not among what is found.
     With fewer than `num_neighbors + 1` rows, all other rows but one are the neighbours. Rows of one of the `groups (n,)` are no
     neighbours of each other.
     """
     count = max(1, min(num_neighbors, true.shape[0] - 2))
     kept = []
-    for found, wanted in zip(_similarities(translated, true), _similarities(true, true), strict=True):
+    for found, wanted in zip(_similarities(queries, index), _similarities(true, true), strict=True):
         for block in (found, wanted):
             block.hide(block.rows[:, None] if groups is None else groups[block.rows, None] == groups)
         hits = torch.zeros_like(found.similarity, dtype=torch.bool)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from irp_hf.data.arrow import Stacked, arrow_matrix
+from irp_hf.errors import refusal
 from irp_hf.stores.address import Address
 from irp_hf.stores.record import StoreRecord
 
@@ -55,6 +56,17 @@ class Store(ABC):
     @abstractmethod
     def record(self) -> StoreRecord | None:
         """What irp_hf noted when it wrote these vectors; None of any other store."""
+
+    def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
+        """Put `vectors (m, d)`, which an encoder made, in place of those at the rising `rows (m,)`, and this record.
+
+        All of it or nothing; again changes nothing. A column `<vectors>_is_true` tells which rows were replaced so far.
+        Raises `InputError` of a kind that cannot tell them apart.
+        """
+        expected, got = "a store that tells encoded from translated rows", f"a {type(self).__name__}"
+        raise refusal(
+            str(self.address), expected, got, "Translate to Parquet or a database, which keep more than vectors."
+        )
 
     def close(self) -> None:  # noqa: B027 - most have nothing open
         """Let go of files and connections."""

@@ -20,17 +20,19 @@ from irp_hf.records import EncoderRecord
 from irp_hf.stores.base import Matrix, Store, vectors_of
 from irp_hf.stores.record import StoreRecord
 
-SAMPLED = 512  # rows, evenly spread
+RUNS, OF_A_RUN = 32, 16  # a sample is so many runs of rows, evenly spread: a table is read at few places
 DIRECTIONS = 32  # leading ones of the anchors, that tell two spaces of one width apart
 STRANGE = 0.05  # of a typicality, 0 to 1: the median of the sample is that of another encoder's vectors
 KNOWN = 0.98  # cosine of a stored vector with that of the same text among the anchors: half precision keeps .9999
 TRUST = "Where they are the right ones all the same, pass check=False."
 
 
-def sample_of(store: Store, count: int = SAMPLED) -> pa.RecordBatch:
-    """Rows of a store that are spread evenly over it."""
-    rows = np.unique(np.linspace(0, store.num_rows - 1, min(count, store.num_rows)).astype(np.int64))
-    return store.take(rows)
+def sample_of(store: Store) -> pa.RecordBatch:
+    """Rows of a store that are spread evenly over it; all of a small one."""
+    if store.num_rows <= RUNS * OF_A_RUN:
+        return store.take(np.arange(store.num_rows))
+    starts = np.linspace(0, store.num_rows - OF_A_RUN, RUNS).astype(np.int64)
+    return store.take(np.unique(starts[:, None] + np.arange(OF_A_RUN)))
 
 
 def check_source(store: Store, sample: Matrix, adapter: IRPAdapter, looks: bool) -> None:

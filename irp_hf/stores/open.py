@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,11 @@ def open_store(address: Any, name: str = "source") -> Store:
     kind = _kind_of(found, name)
     opened: Callable[[Address], Store] = getattr(import_module(f"irp_hf.stores.{kind.module}"), kind.opens)
     return opened(found)
+
+
+def opened_store(address: Any, name: str, stack: ExitStack) -> Store:
+    """An opened store as it is, or the one at an address, which is closed with the `stack`."""
+    return address if isinstance(address, Store) else stack.enter_context(open_store(address, name))
 
 
 def open_writer(address: Any, plan: Plan) -> Writer:

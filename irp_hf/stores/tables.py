@@ -16,14 +16,15 @@ from typing_extensions import override
 from irp_hf.checks import quoted, written
 from irp_hf.data.arrow import arrow_matrix
 from irp_hf.disk.atomic import written_file
-from irp_hf.disk.places import check_path
+from irp_hf.disk.places import check_path, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, cut_again, with_lists
+from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
 from irp_hf.stores.files import FileWriter, digest_of_files
 from irp_hf.stores.record import KEY, StoreRecord, key_of
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+FAR = 64 * BLOCK_ROWS  # rows that are read through, and not jumped over
 READ_AHEAD = 2**20  # bytes of a column of Parquet
 
 
@@ -66,9 +67,18 @@ class TableStore(Store):
 
     @override
     def take(self, rows: Matrix) -> pa.RecordBatch:
-        found = [with_lists(self._row(int(row)), self.column, self._named, int(row), self.schema) for row in rows]
-        if not found:
-            return pa.RecordBatch.from_pylist([], self.schema)
+        found, done = [pa.RecordBatch.from_pylist([], self.schema)], 0
+        while done < len(rows):  # each time begins anew at a row, which may cost a whole group of Parquet
+            start = int(rows[done])
+            for batch in self._from(start, BLOCK_ROWS):
+                inside = rows[done : int(np.searchsorted(rows, start + batch.num_rows))]
+                if len(inside):
+                    part = batch.take(pa.array(inside - start))
+                    found.append(with_lists(part, self.column, self._named, int(inside[0]), self.schema))
+                    done += len(inside)
+                start += batch.num_rows
+                if done == len(rows) or rows[done] - start > FAR:
+                    break
         return pa.concat_batches(found)
 
     @override
@@ -99,12 +109,41 @@ class FilesStore(TableStore):
 
     def __init__(self, address: Address, files: list[Path], part: type[Part]) -> None:
         """The files come in this order, each opened as a `part`."""
-        self._files = files
+        self._files, self._part = files, part
         super().__init__(address, [_opened(part, file) for file in files], address.place)
 
     @override
     def digest(self) -> str:
         return digest_of_files(self._files)
+
+    @override
+    def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
+        if len(self._files) != 1:
+            got = f"{len(self._files)} of them"
+            raise refusal(self._name, "one file, which is written anew in one step", got, "Translate to one file.")
+        flag = f"{self.column}{IS_TRUE}"
+        schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
+        write = write_parquet if self._part is ParquetPart else write_arrow
+        with written_in_words(self._files[0]):
+            write(
+                self._files[0],
+                _with_record(schema, self.schema, self.column, record),
+                self._replaced(rows, vectors, schema),
+            )
+
+    def _replaced(self, rows: Matrix, vectors: Matrix, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        flag, start = f"{self.column}{IS_TRUE}", 0
+        for batch in self.batches():
+            inside = slice(*np.searchsorted(rows, [start, start + batch.num_rows]))
+            made, places = vectors_of(batch, self.column).copy(), rows[inside] - start
+            made[places] = vectors[inside]
+            known = flag in batch.schema.names
+            true = batch.column(flag).to_numpy(zero_copy_only=False).copy() if known else np.zeros(batch.num_rows, bool)
+            true[places] = True
+            new = {self.column: as_lists(made), flag: pa.array(true)}
+            columns = [new[name] if name in new else batch.column(name) for name in schema.names]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            start += batch.num_rows
 
 
 class ParquetPart(Part):
@@ -162,12 +201,13 @@ class ArrowPart(Part):
 class ParquetWriter(FileWriter):
     """A new file of Parquet: groups of as many rows as were kept at once, the record in its schema."""
 
+    @override
     def _assemble(self, record: StoreRecord) -> None:
-        schema = _with_record(self.plan, record)
-        with written_file(self.path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in self.batches():
-                writer.write_batch(batch.replace_schema_metadata(schema.metadata), row_group_size=BLOCK_ROWS)
+        write_parquet(
+            self.path, _with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+        )
 
+    @override
     def _opened(self) -> Store:
         return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ParquetPart)
 
@@ -175,14 +215,29 @@ class ParquetWriter(FileWriter):
 class ArrowWriter(FileWriter):
     """A new file of Arrow IPC, which is mapped as it is."""
 
+    @override
     def _assemble(self, record: StoreRecord) -> None:
-        schema = _with_record(self.plan, record)
-        with written_file(self.path) as file, pa.ipc.new_file(file, schema) as writer:
-            for batch in self.batches():
-                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        write_arrow(
+            self.path, _with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+        )
 
+    @override
     def _opened(self) -> Store:
         return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ArrowPart)
+
+
+def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    """A file of Parquet, which takes its name in one step."""
+    with written_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata), row_group_size=BLOCK_ROWS)
+
+
+def write_arrow(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    """A file of Arrow IPC, which takes its name in one step."""
+    with written_file(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 def open_files(address: Address) -> FilesStore:
@@ -244,8 +299,11 @@ def _holds_vectors(kind: pa.DataType) -> bool:
     return bool(lists and pa.types.is_floating(kind.value_type))
 
 
-def _with_record(plan: Plan, record: StoreRecord) -> pa.Schema:
-    """The schema that is written: records of columns that are carried over stay, and this one is new."""
-    carried = (plan.source.schema.metadata or {}).items()
-    kept = {key: value for key, value in carried if key.startswith(f"{KEY}.".encode())}
-    return plan.schema.with_metadata({**kept, key_of(plan.column).encode(): record.to_json().encode()})
+def _schema_of(plan: Plan, record: StoreRecord) -> pa.Schema:
+    return _with_record(plan.schema, plan.source.schema, plan.column, record)
+
+
+def _with_record(schema: pa.Schema, before: pa.Schema, column: str, record: StoreRecord) -> pa.Schema:
+    """The schema that is written: records of columns that are carried over from `before` stay, and this one is new."""
+    kept = {key: value for key, value in (before.metadata or {}).items() if key.startswith(f"{KEY}.".encode())}
+    return schema.with_metadata({**kept, key_of(column).encode(): record.to_json().encode()})

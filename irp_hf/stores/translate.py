@@ -27,7 +27,7 @@ from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, vectors_of
 from irp_hf.stores.files import row_bytes
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
-from irp_hf.stores.open import open_store, open_writer
+from irp_hf.stores.open import open_writer, opened_store
 from irp_hf.stores.record import StoreRecord
 
 UNIT = 1e-3  # of a length: half precision keeps vectors of unit length to within it
@@ -128,7 +128,7 @@ def translate_store(
     place = Address.of("destination", destination)
     model = adapter if isinstance(adapter, IRPAdapter) else IRPAdapter.from_pretrained(adapter)
     with ExitStack() as stack:
-        store = source if isinstance(source, Store) else stack.enter_context(open_store(source))
+        store = opened_store(source, "source", stack)
         work = _Work.of(store, model, place, unit_length, confidence, dtype, limit, check)
         if dry_run:
             return work.forecast()

@@ -1,0 +1,197 @@
+"""True embeddings in place of translated ones, the least sure first: a store serves from the first minute, and ends exact."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Unpack, override
+
+from irp_hf.checks import check_count, check_number
+from irp_hf.data.progress import check_progress
+from irp_hf.encoding.base import EncoderSettings
+from irp_hf.encoding.batches import encode
+from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.printed import Printed, Table
+from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store
+from irp_hf.stores.open import opened_store
+from irp_hf.stores.record import StoreRecord
+from irp_hf.stores.verify import check_text_column, check_width, open_target
+
+
+@dataclass(frozen=True)
+class Reencoded(Printed):
+    """How far a store has come."""
+
+    destination: str
+    num_rows: int
+    num_encoded: int
+    """Rows that were encoded now."""
+    true_rows: int
+    """Rows that an encoder made, by now."""
+    without_text: int
+    """Rows that are left as they are, since there is nothing to be encoded."""
+    least: float | None
+    """The lowest confidence of the rows that are still to be encoded; None where none is."""
+    seconds: float
+
+    @override
+    def caption(self) -> str:
+        of_all = f"{self.true_rows:,} of {self.num_rows:,} are true, {self.true_rows / self.num_rows:.1%}"
+        return f"Encoded {self.num_encoded:,} rows of {self.destination}: {of_all}."
+
+    @override
+    def tables(self) -> list[Table]:
+        return []
+
+    @override
+    def conclusions(self) -> list[str]:
+        said = (
+            []
+            if self.least is None
+            else [f"Of those that are translated, the least sure has a confidence of {self.least:.3f}."]
+        )
+        if self.without_text:
+            said.append(f"{self.without_text:,} have no text, and stay as they are.")
+        return said
+
+
+def reencode(
+    destination: Any,
+    encoder: Any = None,
+    *,
+    text: str,
+    budget: int | None = None,
+    until: float | None = None,
+    batch_size: int = 32,
+    progress: bool | None = None,
+    **settings: Unpack[EncoderSettings],
+) -> Reencoded:
+    """Encode rows of a translated store for real, those with the lowest confidence first, and put them in its place.
+
+    A call that was interrupted goes on where it was when it is made again. The store is changed in one step, at the end.
+
+    Args:
+        destination: the address of the translated vectors, made with `confidence=True`, or an opened `Store`.
+        encoder: the target's: a folder, an id, a loaded model or a function; by default the one on the Hub that the store
+            names. It is opened as the target's anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them.
+        text: the column of texts that the vectors are of. Rows without a text stay as they are.
+        budget: encode at most so many rows.
+        until: encode only rows whose confidence is below that. With neither, all.
+        batch_size: texts at a time.
+        progress: show a bar, or do not; by default on a terminal.
+
+    Raises `InputError` for a store without confidences or texts, or that irp_hf did not write, and for another encoder than the
+    store says.
+    """
+    check_progress(progress)
+    if budget is not None:
+        budget = check_count("budget", budget, advice="Leave it out for all rows.")
+    if until is not None:
+        until = check_number("until", until, -1, 1, advice="0.6, say.")
+    began = time.monotonic()
+    with ExitStack() as stack:
+        store = opened_store(destination, "destination", stack)
+        record = _record_of(store)
+        check_text_column(store, text)
+        confidences, true, has_text = _told(store, text)
+        rows = _chosen(confidences, true, has_text, budget, until)
+        if len(rows):
+            before = store.digest()
+            vectors = _encoded(store, record, rows, text, encoder, batch_size, progress, settings)
+            if store.digest() != before:
+                advice = "Run it again, while nobody else writes to it."
+                raise refusal(str(store.address), "the same store as at the beginning", "one that was changed", advice)
+            true[rows] = True
+            store.replace(rows, vectors, record.with_values(true_rows=int(true.sum()), vectors=None))
+            _parts(store, rows).unlink(missing_ok=True)
+            Path(f"{_parts(store, rows)}.json").unlink(missing_ok=True)
+    left = confidences[~true & has_text]
+    return Reencoded(
+        str(store.address),
+        store.num_rows,
+        len(rows),
+        int(true.sum()),
+        int((~has_text & ~true).sum()),
+        float(left.min()) if len(left) else None,
+        time.monotonic() - began,
+    )
+
+
+def _record_of(store: Store) -> StoreRecord:
+    record = store.record()
+    if record is None:
+        advice = "Translate one first: translate_store(..., confidence=True)."
+        raise refusal(str(store.address), "a store that irp_hf has translated", "one without its record", advice)
+    return record
+
+
+def _told(store: Store, text: str) -> tuple[Matrix, Matrix, Matrix]:
+    """The confidences of all rows, which are true by now, and which have a text, each `(n,)`."""
+    told, flag = f"{store.column}{CONFIDENCE}", f"{store.column}{IS_TRUE}"
+    if told not in store.schema.names:
+        advice = "Translate anew with confidence=True."
+        raise refusal(str(store.address), f"a column {shown(told)}, which tells what to begin with", "none", advice)
+    confidences, true, texts = [], [], []
+    for batch in store.batches():
+        confidences.append(np.asarray(batch.column(told), dtype=np.float64))
+        known = flag in batch.schema.names
+        true.append(np.asarray(batch.column(flag).fill_null(False)) if known else np.zeros(batch.num_rows, bool))
+        texts.append(np.array([bool(value and value.strip()) for value in batch.column(text).to_pylist()], dtype=bool))
+    return np.concatenate(confidences), np.concatenate(true).astype(bool), np.concatenate(texts)
+
+
+def _chosen(confidences: Matrix, true: Matrix, has_text: Matrix, budget: int | None, until: float | None) -> Matrix:
+    """The rows to encode, rising: those of the lowest confidences."""
+    open_rows = np.flatnonzero(~true & has_text)
+    if until is not None:
+        open_rows = open_rows[confidences[open_rows] < until]
+    order = np.argsort(confidences[open_rows], kind="stable")
+    return np.sort(open_rows[order[:budget]])
+
+
+def _encoded(
+    store: Store,
+    record: StoreRecord,
+    rows: Matrix,
+    text: str,
+    encoder: Any,
+    batch_size: int,
+    progress: bool | None,
+    settings: EncoderSettings,
+) -> Matrix:
+    """True vectors of these rows, in the store's own dtype and length; on the way they are kept in a file."""
+    texts = _texts_at(store, rows, text)
+    opened = open_target(encoder, record, texts[0], settings)
+    found, _ = encode(opened, texts, batch_size=batch_size, out=_parts(store, rows), progress=progress)
+    vectors = found.numpy().astype(np.float32)
+    check_width(opened, store.width, vectors.shape[1])
+    if record.unit_length:
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return vectors.astype(store.dtype)
+
+
+def _texts_at(store: Store, rows: Matrix, text: str) -> list[str]:
+    """The texts of rows; vectors are not kept in memory for it."""
+    found, start = list[str](), 0
+    for batch in store.batches():
+        inside = rows[slice(*np.searchsorted(rows, [start, start + batch.num_rows]))] - start
+        found += batch.column(text).take(pa.array(inside)).to_pylist()
+        start += batch.num_rows
+    return found
+
+
+def _parts(store: Store, rows: Matrix) -> Path:
+    """The file in which vectors of these rows are kept until all are there: beside a store on the disk."""
+    place = Path(store.address.place)
+    home = place.parent if os.path.exists(place) else Path(tempfile.gettempdir())
+    chosen = hashlib.sha256(str(store.address).encode() + rows.tobytes()).hexdigest()[:12]
+    return home / f"{place.name or 'store'}.reencoded-{chosen}.npy"

@@ -1,0 +1,187 @@
+"""Whether a translated store keeps what was promised: some of its items are encoded for real, and both are compared."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from typing_extensions import Unpack, override
+
+from irp_hf.checks import check_count, quoted
+from irp_hf.data.progress import check_progress
+from irp_hf.encoding.base import Encoder, EncoderSettings
+from irp_hf.encoding.batches import encode_all
+from irp_hf.encoding.recorded import compare_encoder, open_recorded
+from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.intervals import Measure, bootstrap
+from irp_hf.evaluation.printed import Printed, Table, number
+from irp_hf.maths.metrics import cosines, neighbors_found
+from irp_hf.records import EncoderRecord
+from irp_hf.stores.base import CONFIDENCE, Store, vectors_of
+from irp_hf.stores.open import opened_store
+from irp_hf.stores.record import StoreRecord
+
+LEAST = 50  # items: fewer tell next to nothing of ten neighbours
+MOST_TRIED = 4  # times as many rows are looked at, where some have no text
+
+
+@dataclass(frozen=True)
+class Verified(Printed):
+    """What a store keeps, by items that were encoded for real, each with its 95 % interval."""
+
+    destination: str
+    num_items: int
+    cosine: Measure
+    """Of stored vectors with the encoder's own."""
+    neighbors: Measure
+    """Share of the encoder's ten nearest neighbours, among these items, that its queries find by the stored vectors."""
+    before: Measure | None = None
+    """The same by the vectors and the encoder of before, which is what doing nothing keeps; None where they were not given."""
+    gain: Measure | None = None
+    """What the store is above that, item by item."""
+    expected: float | None = None
+    """The mean of the confidences that are stored; None where there are none."""
+
+    @override
+    def caption(self) -> str:
+        what = (
+            f"{self.num_items:,} items of {self.destination}, encoded anew; neighbours are the ten nearest among them."
+        )
+        return f"Verified on {what}"
+
+    @override
+    def tables(self) -> list[Table]:
+        promised = "" if self.expected is None else f"{number(self.expected)} expected"
+        rows = [["this store", str(self.neighbors), f"{self.cosine} {promised}".rstrip()]]
+        if self.before is not None:
+            rows.append(["the store of before, with its own encoder", str(self.before), ""])
+        return [[["by", "neighbours found", "cosine"], *rows, ["encoded anew", "1.000", "1.000"]]]
+
+    @override
+    def conclusions(self) -> list[str]:
+        if self.before is None or self.gain is None:
+            return []
+        numbers = f"it finds {self.neighbors} of what the new encoder finds, the store of before {self.before}"
+        if not self.gain.is_sure():
+            return [f"Moving changes little: {numbers}."]
+        worth = "Moving is worth it" if self.gain.mean > 0 else "Keep the store of before"
+        return [f"{worth} until all is encoded anew: {numbers}."]
+
+
+def verify_store(
+    destination: Any,
+    encoder: Any = None,
+    *,
+    text: str,
+    source: Any = None,
+    sample: int = 1000,
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: bool | None = None,
+    **settings: Unpack[EncoderSettings],
+) -> Verified:
+    """Encode some items of a translated store for real, and tell what share of their neighbours it keeps.
+
+    Args:
+        destination: the address of the translated vectors, or an opened `Store`.
+        encoder: the target's: a folder, an id, a loaded model or a function; by default the one on the Hub that the store
+            names. It is opened as the target's anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them.
+        text: the column of texts that the vectors are of.
+        source: the store of before, with the same rows: then what doing nothing keeps stands beside.
+        sample: how many items are encoded. A larger sample is a larger index: compare figures of one size only;
+            `report(index_size=)` says what more rows keep.
+        seed: of the draw.
+        batch_size: texts at a time.
+        progress: show a bar, or do not; by default on a terminal.
+
+    Raises `InputError` for stores without these columns, of other rows, or with fewer than 50 texts, and for an encoder that
+    encodes otherwise than the store says.
+    """
+    check_progress(progress)
+    count = check_count("sample", sample, LEAST, advice="1000, say.")
+    with ExitStack() as stack:
+        store = opened_store(destination, "destination", stack)
+        rows, texts = texts_of(store, text, count, seed)
+        found = store.take(rows)
+        before = None if source is None else _before(opened_store(source, "source", stack), store, rows, text, texts)
+        opened = open_target(encoder, store.record(), texts[0], settings)
+    true = encode_all(opened, texts, batch_size, progress).double()
+    stored = _tensor(found, store)
+    check_width(opened, stored.shape[1], true.shape[1])
+    told = f"{store.column}{CONFIDENCE}"
+    known = found.column(told).to_numpy(zero_copy_only=False) if told in found.schema.names else None
+    measured = [neighbors_found(true, stored, true), cosines(stored, true)]
+    if before is not None:
+        measured.append(neighbors_found(before, before, true))
+        measured.append(measured[0] - measured[-1])
+    neighbors, cosine, *rest = bootstrap(torch.stack(measured))
+    old, gain = rest or (None, None)
+    expected = None if known is None else float(np.mean(known))
+    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected)
+
+
+def check_width(encoder: Encoder, stored: int, made: int) -> None:
+    """Raise `InputError` where an encoder makes vectors of another width than are stored."""
+    if stored != made:
+        advice = "Name the encoder that the store was translated to."
+        raise refusal(encoder.name, f"an encoder of vectors {stored} wide", f"one of vectors {made} wide", advice)
+
+
+def texts_of(store: Store, text: str, count: int, seed: int) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """Some rows of a store, in order, that have a text, and their texts; raises `InputError` for fewer than 50."""
+    check_text_column(store, text)
+    random = np.random.RandomState(seed)
+    numbers = np.sort(random.choice(store.num_rows, min(store.num_rows, MOST_TRIED * count), replace=False))
+    given = store.take(numbers).column(text).to_pylist()
+    usable = np.array([row for row, value in enumerate(given) if value is not None and value.strip()], dtype=np.int64)
+    if len(usable) < min(LEAST, count):
+        raise refusal(
+            str(store.address), f"at least {LEAST} rows with a text", f"{len(usable)}", "Name the column of texts."
+        )
+    chosen = np.sort(random.permutation(usable)[:count])
+    return numbers[chosen], [given[row] for row in chosen]
+
+
+def check_text_column(store: Store, text: str) -> None:
+    """Raise `InputError` where a store has no column of texts of this name."""
+    texts = [
+        field.name for field in store.schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
+    if text not in texts:
+        expected = f"one of its columns of texts, {quoted(texts)}," if texts else "a store with a column of texts"
+        advice = f'Name it: text="{texts[0]}".' if texts else "Translate to a store that keeps them, Parquet say."
+        raise refusal(str(store.address), expected, shown(text), advice)
+
+
+def open_target(encoder: Any, record: StoreRecord | None, item: str, settings: EncoderSettings) -> Encoder:
+    """The encoder whose vectors a store is to have, opened as the store says, and compared with what it says."""
+    target = EncoderRecord.from_dict(None if record is None else record.target_encoder, "the store's target encoder")
+    if encoder is None:
+        if target.id is None or not target.on_hub:
+            advice = "Pass encoder=, a folder, an id or a loaded model."
+            raise refusal("encoder", "one, or a store that names one on the Hub", f"none, and {target.name}", advice)
+        encoder = target.id
+    opened = open_recorded(encoder, target, settings, item=item)
+    compare_encoder(target, opened, "refuse", "target's")
+    return opened
+
+
+def _before(old: Store, store: Store, rows: np.ndarray[Any, Any], text: str, texts: list[str]) -> Tensor:
+    """The vectors that the same rows had before; raises `InputError` where these are others."""
+    advice = "Name the store that this one was made of."
+    if old.num_rows < store.num_rows:
+        got = f"{old.num_rows:,}"
+        raise refusal(str(old.address), f"{store.num_rows:,} rows, as the destination has", got, advice)
+    found = old.take(rows)
+    if text in found.schema.names and found.column(text).to_pylist() != texts:
+        raise refusal(str(old.address), "the rows of the destination, in their order", "rows of other texts", advice)
+    return _tensor(found, old)
+
+
+def _tensor(batch: pa.RecordBatch, store: Store) -> Tensor:
+    return torch.from_numpy(vectors_of(batch, store.column).astype(np.float64))

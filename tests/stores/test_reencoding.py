@@ -1,0 +1,164 @@
+"""The interim field: a translated store becomes true row by row, and tells what it keeps until then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from store_kinds import KINDS, Kind, Rows, parallel, some_rows
+
+from irp_hf import InputError, IRPAdapter
+from irp_hf.stores import Store, open_store, reencode, translate_store, verify_store
+from irp_hf.stores.base import vectors_of
+
+NUM_ROWS = 700
+TEXTED = [kind for kind in KINDS if kind.destination and "text" in kind.keeps]
+SOURCE, TRUE = parallel(NUM_ROWS, seed=5)
+
+
+def target(texts: list[str]) -> np.ndarray[Any, Any]:
+    """The target's encoder."""
+    return TRUE[[int(text.split()[1].rstrip(",")) for text in texts]]
+
+
+@pytest.fixture(scope="module")
+def adapter() -> IRPAdapter:
+    return IRPAdapter.from_anchors(*parallel(200), method="whitened")
+
+
+@pytest.fixture(params=TEXTED, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param
+
+
+@pytest.fixture
+def moved(kind: Kind, adapter: IRPAdapter, tmp_path: Path) -> tuple[str, str, Rows]:
+    """The addresses of a source and of its translation, and its rows."""
+    rows = some_rows(SOURCE)
+    source, destination = kind.make(tmp_path, rows), kind.destination.format(folder=tmp_path)
+    translate_store(source, adapter, destination, confidence=True)
+    return source, destination, rows
+
+
+def columns(store: Store) -> dict[str, np.ndarray[Any, Any]]:
+    batches = list(store.batches())
+    told = {"vectors": np.concatenate([vectors_of(batch, store.column) for batch in batches])}
+    for end in ("_confidence", "_is_true"):
+        if f"{store.column}{end}" in store.schema.names:
+            told[end] = np.concatenate([np.asarray(batch.column(f"{store.column}{end}")) for batch in batches])
+    return told
+
+
+def test_the_least_sure_come_first(kind: Kind, moved: tuple[str, str, Rows], tmp_path: Path):
+    """If it fails, a budget is spent on rows that were right already, or true and translated rows cannot be told apart."""
+    _, destination, rows = moved
+    with open_store(destination) as store:
+        before = columns(store)
+    told = reencode(destination, target, text="text", budget=100)
+    assert (told.num_encoded, told.true_rows) == (100, 100)
+    with open_store(destination) as store:
+        after, record = columns(store), store.record()
+    has_text = np.array([text is not None for text in rows["text"]])
+    chosen = np.flatnonzero(after["_is_true"])
+    sure = np.where(has_text, before["_confidence"], np.inf)
+    assert set(chosen) == set(np.argsort(sure, kind="stable")[:100])
+    np.testing.assert_allclose(after["vectors"][chosen], TRUE[chosen], atol=1e-6)
+    others = np.setdiff1d(np.arange(NUM_ROWS), chosen)
+    np.testing.assert_array_equal(after["vectors"][others], before["vectors"][others])
+    assert record.true_rows == 100
+    found = kind.read(tmp_path)
+    assert {name: found[name] for name in kind.keeps} == {name: rows[name] for name in kind.keeps}
+
+
+def test_it_ends_exact(kind: Kind, moved: tuple[str, str, Rows], tmp_path: Path):
+    """If it fails, an interim store never becomes the true one."""
+    _, destination, rows = moved
+    with open_store(destination) as store:
+        middle = float(np.median(columns(store)["_confidence"]))
+    part = reencode(destination, target, text="text", until=middle)
+    whole = reencode(destination, target, text="text")
+    texts = [row for row, text in enumerate(rows["text"]) if text is not None]
+    assert part.num_encoded + whole.num_encoded == len(texts)
+    assert 0 < part.num_encoded < whole.true_rows == len(texts)
+    assert part.least >= middle
+    assert whole.without_text == NUM_ROWS - len(texts)
+    assert reencode(destination, target, text="text").num_encoded == 0
+    with open_store(destination) as store:
+        np.testing.assert_allclose(columns(store)["vectors"][texts], TRUE[texts], atol=1e-6)
+    assert not list(tmp_path.glob("*reencoded*")), "what was kept on the way is left behind"
+
+
+def test_an_interrupted_run_encodes_nothing_twice(moved: tuple[str, str, Rows], tmp_path: Path):
+    """If it fails, hours of an encoder are lost with a process."""
+    _, destination, _ = moved
+    seen: list[str] = []
+
+    def stops(texts: list[str]) -> np.ndarray[Any, Any]:
+        if len(seen) >= 128 and not hasattr(stops, "went_on"):
+            raise KeyboardInterrupt
+        seen.extend(texts)
+        return target(texts)
+
+    with open_store(destination) as store:
+        before = columns(store)["vectors"]
+    with pytest.raises(KeyboardInterrupt):
+        reencode(destination, stops, text="text", budget=256)
+    with open_store(destination) as store:
+        np.testing.assert_array_equal(columns(store)["vectors"], before)
+    stops.went_on = True
+    assert reencode(destination, stops, text="text", budget=256).true_rows == 256
+    assert len(seen) < 256 + 3 * 32  # two batches are made again, to be compared
+
+
+def test_what_a_store_keeps(moved: tuple[str, str, Rows]):
+    """If it fails, the figures by which somebody decides whether to move are of something else."""
+    source, destination, _ = moved
+    told = verify_store(destination, target, text="text", source=source, sample=400)
+    assert told.num_items == 400
+    assert 0.2 < told.before.mean < 1
+    assert told.neighbors.low < told.neighbors.mean < told.neighbors.high
+    assert abs(told.cosine.mean - told.expected) < 0.03
+    assert told.gain.mean == pytest.approx(told.neighbors.mean - told.before.mean)
+    assert "until all is encoded anew" in str(told) or "changes little" in str(told)
+    reencode(destination, target, text="text")
+    exact = verify_store(destination, target, text="text", sample=400)
+    assert exact.neighbors.mean == 1
+    assert exact.cosine.mean == pytest.approx(1, abs=1e-6)
+
+
+def other(texts: list[str]) -> np.ndarray[Any, Any]:
+    """An encoder of another width."""
+    return np.ones((len(texts), 7), dtype=np.float32)
+
+
+@pytest.mark.parametrize("call", [reencode, verify_store])
+def test_the_wrong_encoder_or_column(call: Any, moved: tuple[str, str, Rows]):
+    """If it fails, another library's error stands where a word would help, or rows of two spaces are mixed."""
+    _, destination, _ = moved
+    with pytest.raises(InputError, match="20 wide"):
+        call(destination, other, text="text")
+    with pytest.raises(InputError, match="'text'"):
+        call(destination, target, text="words")
+    with pytest.raises(InputError, match="Pass encoder="):
+        call(destination, text="text")
+
+
+def test_stores_that_cannot(adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, a store without confidences is encoded in an order that means nothing."""
+    parquet = next(kind for kind in KINDS if kind.name == "parquet")
+    source = parquet.make(tmp_path, some_rows(SOURCE))
+    with pytest.raises(InputError, match="without its record"):
+        reencode(source, target, text="text")
+    translate_store(source, adapter, tmp_path / "plain.parquet")
+    with pytest.raises(InputError, match="confidence=True"):
+        reencode(tmp_path / "plain.parquet", target, text="text")
+    translate_store(source, adapter, tmp_path / "moved.npy")
+    with pytest.raises(InputError, match="column of texts"):
+        reencode(tmp_path / "moved.npy", target, text="text")
+    few = pq.read_table(tmp_path / "source.parquet").slice(0, 30)
+    pq.write_table(few, tmp_path / "few.parquet")
+    with pytest.raises(InputError, match="at least 50 rows"):
+        verify_store(tmp_path / "few.parquet", target, text="text")
