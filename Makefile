@@ -68,7 +68,7 @@ test-all: $(VENV)/.stamp-dev  ## run every test
 lint: $(VENV)/.stamp-dev  ## check style, format, types and which file may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict irp_hf
+	$(BIN)/mypy --strict irp_hf irp_hf_cli
 	$(BIN)/lint-imports --no-logo
 
 house: $(VENV)/.stamp-dev  ## draw the folders and their floors into docs/
@@ -81,7 +81,7 @@ bench: $(VENV)/.stamp-dev  ## measure speed against peers
 
 clean:  ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist site *.egg-info .cache .grimp_cache .import_linter_cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks examples irp_hf tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks examples irp_hf irp_hf_cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems cut ensurepip out of Python; there, pip of the outer Python installs pip into the new environment.
 $(VENV)/.stamp-venv:
