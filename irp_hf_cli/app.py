@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from irp_hf_cli import doctor, fitting, items, reports, sharing, using
+from irp_hf_cli import doctor, fitting, items, moving, reports, sharing, using
 
 HELP = """Feed a head or an index built for one encoder from another, with no training.
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _group in (items, fitting, reports, using, sharing, doctor):
+for _group in (items, fitting, reports, moving, using, sharing, doctor):
     _group.add(app)
 
 

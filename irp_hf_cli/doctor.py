@@ -12,7 +12,6 @@ import typer
 
 from irp_hf_cli.frame import Done, command
 from irp_hf_cli.kinds import open_saved
-from irp_hf_cli.reading import open_vectors
 
 CORE = ("irp_hf", "torch", "transformers", "huggingface_hub", "datasets", "numpy", "pyarrow", "safetensors")
 FOR_DEVELOPERS = ("bench", "demo", "dev", "docs")
@@ -127,16 +126,31 @@ def _looked_at(place: str) -> dict[str, Any]:
 
 
 def _is_vectors(place: str) -> bool:
-    """Whether it is to be read as vectors: a file, or an address with a column."""
-    return os.path.isfile(place) or ("#" in place and not os.path.isdir(place))
+    """Whether it is to be read as stored vectors: a file, or the address of some."""
+    from irp_hf.stores.address import Address
+
+    found = Address.of("The place", place)
+    return os.path.isfile(found.place) or found.scheme is not None or found.inside is not None
 
 
 def _vectors(place: str) -> dict[str, Any]:
-    from irp_hf.data.arrays import Rows
+    from irp_hf.stores import open_store
 
-    rows = Rows(open_vectors("The vectors", place), "vectors")
-    dtype = str(rows.dtype).removeprefix("torch.")
-    return {"kind": "vectors", "place": place, "rows": rows.num_rows, "width": rows.width, "dtype": dtype}
+    with open_store(place, "The vectors") as store:
+        record = store.record()
+        facts = {
+            "kind": "vectors",
+            "place": place,
+            "rows": store.num_rows,
+            "width": store.width,
+            "dtype": str(store.dtype),
+        }
+        facts["columns"] = ", ".join(f"{field.name} ({field.type})" for field in store.schema)
+        if record is not None:
+            encoder = (record.target_encoder or {}).get("id", "an encoder that nobody named")
+            facts |= {"translated_by": record.adapter, "translated_on": record.date, "space_of": encoder}
+            facts |= {"true_rows": record.true_rows, "unit_length": record.unit_length}
+        return facts
 
 
 def _fit(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
@@ -164,8 +178,17 @@ def _fit(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
 
 
 def _vectors_fit(adapter: dict[str, Any], vectors: dict[str, Any]) -> tuple[str, bool]:
-    source, target, width = adapter["source_width"], adapter["target_width"], vectors["width"]
-    if width == source:
-        return f"the vectors are {width} wide, as the adapter's source {adapter['source']} is", True
-    swapped = ", as its target is: they may be translated already" if width == target else ""
-    return f"the vectors are {width} wide{swapped}; the adapter's source {adapter['source']} is {source} wide", False
+    """Whether an adapter takes these vectors, by what `translate` looks at before it begins."""
+    from irp_hf import IRPAdapter
+    from irp_hf.errors import InputError
+    from irp_hf.stores import open_store
+    from irp_hf.stores.base import vectors_of
+    from irp_hf.stores.identity import check_source, sample_of
+
+    with open_store(vectors["place"]) as store:
+        try:
+            sample = vectors_of(sample_of(store), store.column)
+            check_source(store, sample, IRPAdapter.from_pretrained(adapter["place"]), looks=True)
+        except InputError as error:
+            return str(error), False
+    return f"the vectors look like those of the adapter's source, {adapter['source']}", True

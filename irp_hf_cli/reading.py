@@ -15,7 +15,6 @@ KINDS = {  # of files, by what `datasets` calls what reads them
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
-VECTORS = ".npy, .safetensors#name, .parquet#column"
 COLUMN = "embedding"
 
 
@@ -79,11 +78,11 @@ def _of_files(place: str, files: list[str], split: str) -> Any:
 
 
 def open_vectors(name: str, address: str) -> Any:
-    """The vectors `(n, d)` in a file, as whatever reads matrices takes them; none of it is in memory yet, where a file allows.
+    """The stored vectors `(n, d)` at an address, as whatever reads matrices takes them.
 
-    `name` is what errors call them. Raises `InputError` for what holds none.
+    Of files of numpy and of Parquet none is in memory yet. `name` is what errors call them. Raises `InputError` for what
+    holds none.
     """
-    from irp_hf.errors import refusal, shown
     from irp_hf.stores.address import Address
 
     found = Address.of(name, address)
@@ -95,8 +94,24 @@ def open_vectors(name: str, address: str) -> Any:
         from irp_hf.data.parquet import ParquetColumn
 
         return ParquetColumn(files, found.inside or COLUMN)
-    got = f"{shown(address)}{'' if os.path.exists(found.place) else ', which is not there'}"
-    raise refusal(name, f"a file of vectors ({VECTORS}) or a folder of Parquet files", got, "Check the path.")
+    return _of_store(name, found)
+
+
+def _of_store(name: str, address: Any) -> Any:
+    """All vectors of any other store, in memory."""
+    import numpy as np
+
+    from irp_hf.data.memory import allocating
+    from irp_hf.stores import open_store
+    from irp_hf.stores.base import vectors_of
+
+    with open_store(address, name) as store, allocating(name, "Write them to an .npy file."):
+        vectors = np.empty((store.num_rows, store.width), store.dtype)
+        row = 0
+        for batch in store.batches():
+            vectors[row : row + batch.num_rows] = vectors_of(batch, store.column)
+            row += batch.num_rows
+        return vectors
 
 
 def parquet_files(place: str) -> list[str]:

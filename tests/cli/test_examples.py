@@ -17,6 +17,7 @@ MADE = {  # what an example makes, by its command
     "connect": ["minilm-to-mpnet/model.safetensors"],
     "fit": ["old-to-new/model.safetensors"],
     "report": ["report.png"],
+    "translate": ["moved.parquet"],
 }
 
 

@@ -93,7 +93,9 @@ def test_a_report_and_whether_it_is_enough(desk, irp_hf_command):
 REFUSED = {
     "spaces of other anchors": (["connect", "minilm-anchored", "other", "--out", "x"], 1, "50 items"),
     "an adapter for a space": (["connect", "old-to-new", "mpnet-anchored", "--out", "x"], 1, "old-to-new"),
-    "a method that is none": (["connect", "minilm-anchored", "mpnet-anchored", "--method", "kernels", "--out", "x"], 1, "'kernel'"),
+    "a method that is none": (
+        ["connect", "minilm-anchored", "mpnet-anchored", "--method", "kernels", "--out", "x"], 1, "'kernel'",
+    ),
     "an option of another method": (
         ["fit", "old.npy", "new.npy", "--method", "kernel", "--balance", ".5", "--out", "x"], 1, "balance",
     ),

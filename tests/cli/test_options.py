@@ -12,6 +12,7 @@ from irp_hf.anchors.sampling import Strategy
 from irp_hf.encoding.base import EncodeOptions
 from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.request import HELD_OUT, OBJECTIVES, FitOptions, MethodOrAuto
+from irp_hf.stores import translate_store
 from irp_hf_cli import app, options
 
 COMMANDS = get_command(app).commands
@@ -28,6 +29,7 @@ MIRRORED = {
     "classify": {"encoder", "head", "top_k", "function_to_apply", "return_confidence", "batch_size", "device"},
     "push": PUSH | {"license", "report"},
     "find": {"anchors"},
+    "translate": {*inspect.signature(translate_store).parameters},
 }
 
 
