@@ -1,4 +1,4 @@
-"""`translate`: stored vectors, from one address to another."""
+"""`translate`, `verify` and `reencode`: stored vectors, from one space to another, and true ones in their place."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ from typing import Annotated, Any
 import typer
 
 from irp_hf_cli.frame import Done, command, keep
-from irp_hf_cli.options import MinNeighbors, Progress
+from irp_hf_cli.options import ENCODER, MinNeighbors, Progress, given
 from irp_hf_cli.reports import below, neighbors_kept
 
+SETTINGS = {name: option for name, option in ENCODER.items() if name != "revision"}  # which the store itself names
+Destination = Annotated[str, typer.Argument(help="The translated vectors.")]
+Encoder = Annotated[
+    str | None, typer.Argument(help="A folder or an id; by default the one that the store names.", show_default=False)
+]
+Text = Annotated[str, typer.Option(help="The column of texts that the vectors are of.")]
 MEASURED = "Neighbours kept by an index of {rows:,} rows: {share}."
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command of this file."""
+    """Add the commands of this file."""
     moving = """irp-hf translate old.parquet#embedding old-to-new moved.parquet#embedding --dry-run
 irp-hf translate old.parquet#embedding old-to-new moved.parquet#embedding --confidence"""
     command(app, example=moving)(translate)
+    minilm = "sentence-transformers/all-MiniLM-L6-v2"
+    asking = f"irp-hf verify moved.parquet#embedding {minilm} --text text --source old.parquet#embedding"
+    command(app, example=asking, options=SETTINGS)(verify)
+    encoding = f"irp-hf reencode moved.parquet#embedding {minilm} --text text --budget 100"
+    command(app, example=encoding, options=SETTINGS)(reencode)
 
 
 def translate(
@@ -78,3 +89,55 @@ def translate(
     made: Any = translate_store(source, model, destination, dry_run=dry_run, **options)
     text = f"{made}\n\n{told}" if told else str(made)
     return Done(text, {"kind": "translated", **asdict(made), "neighbors_kept": kept, "enough": True})
+
+
+def verify(
+    destination: Destination,
+    encoder: Encoder = None,
+    text: Text = "text",
+    source: Annotated[
+        str | None, typer.Option(help="The store of before, to compare with doing nothing.", show_default=False)
+    ] = None,
+    sample: Annotated[int, typer.Option(help="How many items are encoded.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    min_neighbors: MinNeighbors = None,
+    **options: Any,
+) -> Done:
+    """Check a translated store.
+
+    Some of its items are encoded for real, and searched. With --min-neighbors the exit code is 1 where fewer of their
+    neighbours are found.
+    """
+    from irp_hf.checks import check_number
+    from irp_hf.stores import verify_store
+
+    if min_neighbors is not None:
+        check_number("min_neighbors", min_neighbors, 0, 1)
+    chosen = given(options, SETTINGS)
+    found = verify_store(destination, encoder, text=text, source=source, sample=sample, seed=seed, **chosen)
+    kept = float(found.neighbors.mean)
+    enough = min_neighbors is None or kept >= min_neighbors
+    told = str(found) if enough else f"{found}\n\n{below(kept, min_neighbors)}"
+    return Done(told, {"kind": "verified", **asdict(found), "neighbors_kept": kept, "enough": enough}, enough)
+
+
+def reencode(
+    destination: Destination,
+    encoder: Encoder = None,
+    text: Text = "text",
+    budget: Annotated[int | None, typer.Option(help="At most so many rows.", show_default=False)] = None,
+    until: Annotated[
+        float | None, typer.Option(help="Only rows of a confidence below this.", show_default=False)
+    ] = None,
+    **options: Any,
+) -> Done:
+    """Put true vectors into a store.
+
+    Rows of a translated store are encoded for real, those of the lowest confidence first; it was made with --confidence. The
+    store changes in one step, at the end, and a run that was interrupted goes on where it was.
+    """
+    from irp_hf.stores import reencode as put_true
+
+    keep(f"What was encoded is kept, and {destination} is as it was: the same command goes on from there.")
+    done = put_true(destination, encoder, text=text, budget=budget, until=until, **given(options, SETTINGS))
+    return Done(str(done), {"kind": "reencoded", **asdict(done)})

@@ -13,6 +13,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
+from irp_hf.encoding import encode
 from irp_hf.stores.base import as_lists
 from irp_hf_cli import app
 
@@ -51,13 +52,17 @@ def write_vectors(path, vectors, **columns):
 
 
 @pytest.fixture(scope="session")
-def desk_once(tmp_path_factory, digits):
-    """What the examples read, but for what the Hub has."""
+def desk_once(tmp_path_factory, folders):
+    """What the examples read, but for what the Hub has: the new encoder is the small one there, the old one knows less."""
     root = tmp_path_factory.mktemp("desk")
     (root / "texts.csv").write_text("\n".join(["text", *TEXTS]), encoding="utf-8")
-    source, target = (np.concatenate(sides)[:ROWS] for sides in (digits[::2], digits[1::2]))
-    ids, some = np.arange(ROWS), np.random.default_rng(0).permutation(ROWS)[:PAIRS]
-    write_vectors(root / "old.parquet", source, id=ids, text=[f"picture {row}" for row in ids])
+    texts = tiny.texts(ROWS)
+    target = encode(str(folders / "encoder"), texts)[0].numpy()
+    random = np.random.RandomState(0)
+    source = np.tanh((target - target.mean(0)) @ random.randn(16, 24) / target.std() / 4)
+    source = (source + 0.05 * random.randn(ROWS, 24)).astype(np.float32)
+    ids, some = np.arange(ROWS), random.permutation(ROWS)[:PAIRS]
+    write_vectors(root / "old.parquet", source, id=ids, text=texts)
     write_vectors(root / "new.parquet", target[some], id=ids[some])
     np.save(root / "old.npy", source)
     np.save(root / "new.npy", target)

@@ -9,16 +9,17 @@ from typer.main import get_command
 
 import irp_hf
 from irp_hf.anchors.sampling import Strategy
-from irp_hf.encoding.base import EncodeOptions
+from irp_hf.encoding.base import EncodeOptions, EncoderSettings
 from irp_hf.hub.upload import PushOptions
 from irp_hf.maths.request import HELD_OUT, OBJECTIVES, FitOptions, MethodOrAuto
-from irp_hf.stores import translate_store
+from irp_hf.stores import reencode, translate_store, verify_store
 from irp_hf_cli import app, options
 
 COMMANDS = get_command(app).commands
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIT = {*FitOptions.__annotations__, "method", "objective", "head"}
 ENCODE = {*EncodeOptions.__annotations__} - {"processor", "token", "out"}  # an object, a secret, and what is --out here
+SETTINGS = {*EncoderSettings.__annotations__} - {"processor"}
 PUSH = {*PushOptions.__annotations__} - {"token"}
 MIRRORED = {
     "anchors": ({*inspect.signature(irp_hf.AnchorSet.sample).parameters} - {"dataset", "views"}),
@@ -29,6 +30,8 @@ MIRRORED = {
     "classify": {"encoder", "head", "top_k", "function_to_apply", "return_confidence", "batch_size", "device"},
     "push": PUSH | {"license", "report"},
     "find": {"anchors"},
+    "verify": {*inspect.signature(verify_store).parameters} - {"settings"} | SETTINGS,
+    "reencode": {*inspect.signature(reencode).parameters} - {"settings"} | SETTINGS,
     "translate": {*inspect.signature(translate_store).parameters},
 }
 
