@@ -2,9 +2,9 @@
 
     python benchmarks/stores.py [ROWS] [--kills 10] [--folder FOLDER]    # 10 million rows take some 25 GB of disk
 
-384 to 384 coordinates in half precision, made vectors (a mixture as wide as real ones are), `.npy` to `.npy` and to Parquet. Each
-run is a process of its own; one of them is killed (SIGKILL) at so many random moments and begun again each time, and must end in
-the same bytes as the one that was left alone.
+384 to 384 coordinates in half precision, made vectors (a mixture as wide as real ones are), `.npy` to `.npy` and to Parquet.
+Each run is a process of its own; one of them is killed (SIGKILL) at so many random moments and begun again each time, and must
+end in the same bytes as the one that was left alone.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from torch import Tensor
 
 SHORT = 128  # square roots of the least normal number: up to a width of 4,096 nothing shorter comes out too long
 
+UNIT = 1e-3  # how far a length may be off
 PANEL = 256  # rows whose products with those before them are made at once
 
 
@@ -43,6 +44,11 @@ def norms(x: Tensor) -> Tensor:
     """Lengths `(n, 1)` of the rows of `x (n, d)`, by which they have a direction: of too short ones, the least that counts."""
     lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return lengths.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
+
+
+def has_unit_length(rows: Tensor) -> bool:
+    """Whether all `rows (n, d)` are of length 1, to within what half precision rounds."""
+    return bool(((torch.linalg.vector_norm(rows.double(), dim=1) - 1).abs() <= UNIT).all())
 
 
 def inner_products(rows: Tensor) -> Tensor:

@@ -114,6 +114,20 @@ def make_report(
     )
 
 
+def chosen_again(config: IRPConfig, source: Tensor, target: Tensor, fitted: Fitted | None) -> tuple[Choice, Pairs]:
+    """The inverse of an adapter with this configuration and these anchors, as it is held out; and the pairs that it is of.
+
+    `fitted` is what the fit that made it found, where that is still known. What unpaired rows or more pairs than are kept had
+    to do with it is not known again.
+    """
+    pairs = distinct_pairs(source, target)
+    known = _known(fitted, config, source).get(config.method)
+    if known is not None:
+        return known, pairs
+    given = _given(config, [*hyperparameters(), "restoration", "rigid"])
+    return select(pairs, (config.method,), "cosine", given)[0], pairs
+
+
 def _of_another(report: Report, config: IRPConfig, against: tuple[Doubt, ...]) -> tuple[Report, tuple[Doubt, ...]]:
     """The report, where what it measures are not fits as the adapter's own: without what tells of these alone."""
     if config.score is not None and report.objective == config.objective:

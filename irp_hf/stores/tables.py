@@ -230,7 +230,10 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatc
     """A file of Parquet, which takes its name in one step. Of vectors, nothing is gained by a dictionary or by compression."""
     others = [field.name for field in schema if not _holds_vectors(field.type)]
     smaller = {name: "zstd" for name in others} or "none"
-    with written_file(path) as file, pq.ParquetWriter(file, schema, compression=smaller, use_dictionary=others) as writer:
+    with (
+        written_file(path) as file,
+        pq.ParquetWriter(file, schema, compression=smaller, use_dictionary=others) as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata), row_group_size=BLOCK_ROWS)
 

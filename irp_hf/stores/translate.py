@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import torch
 from typing_extensions import override
 
 from irp_hf.checks import check_choice, check_count, check_flag
@@ -22,6 +21,7 @@ from irp_hf.data.memory import size_of
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import refusal
 from irp_hf.evaluation.printed import Printed, Table, number
+from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, vectors_of
@@ -30,7 +30,6 @@ from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_
 from irp_hf.stores.open import open_writer, opened_store
 from irp_hf.stores.record import StoreRecord
 
-UNIT = 1e-3  # of a length: half precision keeps vectors of unit length to within it
 TRIED = 3  # blocks that a dry run translates, to tell how long all would take
 AGAIN = 2  # blocks of an interrupted run that are translated again, before it goes on
 SAME = 1e-2  # how far such a vector may be off, in lengths: half precision on another machine
@@ -169,7 +168,8 @@ class _Work:
             num_rows = min(num_rows, check_count("limit", limit, advice="Leave it out for all rows."))
         sample = vectors_of(sample_of(store), store.column)
         check_source(store, sample, adapter, looks)
-        unit = _has_unit_length(adapter) if unit_length == "auto" else bool(unit_length)
+        with adapter.computing():
+            unit = has_unit_length(adapter.target_anchors) if unit_length == "auto" else bool(unit_length)
         kind = np.dtype(dtype or (store.dtype if store.dtype.name in DTYPES else "float32"))
         column = _column_of(store, destination)
         record = StoreRecord(
@@ -318,13 +318,6 @@ class _Work:
             float(np.quantile(self.expected, 0.1)),
             dry_run,
         )
-
-
-def _has_unit_length(adapter: IRPAdapter) -> bool:
-    """Whether the target's anchors are of unit length, to within rounding."""
-    with adapter.computing():
-        lengths = torch.linalg.vector_norm(adapter.target_anchors.double(), dim=1)
-        return bool(((lengths - 1).abs() <= UNIT).all())
 
 
 def _column_of(store: Store, destination: Address) -> str:
