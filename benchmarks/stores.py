@@ -107,7 +107,10 @@ def main() -> None:
         source = made(folder, options.rows)
         print(f"{options.rows:,} vectors, {WIDTH} wide, float16: {source.stat().st_size / 1e9:.2f} GB", flush=True)
         product, copied = bare(source, options.rows)
-        print(f"read and multiplied: {product:.0f} s; copied: {copied:.0f} s ({torch.get_num_threads()} threads)", flush=True)
+        print(
+            f"read and multiplied: {product:.0f} s; copied: {copied:.0f} s ({torch.get_num_threads()} threads)",
+            flush=True,
+        )
         for suffix in (".npy", ".parquet"):
             found = run(source, folder / f"whole{suffix}")
             assert found is not None
