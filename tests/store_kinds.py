@@ -30,6 +30,8 @@ class Kind(NamedTuple):
     """What lies at that destination."""
     keeps: tuple[str, ...] = BESIDE
     """What it holds beside the vectors."""
+    whole: bool = False
+    """Whether it takes all rows of the source or none."""
 
 
 def some_rows(vectors: np.ndarray[Any, Any]) -> Rows:

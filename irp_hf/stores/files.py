@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 from typing_extensions import override
 
 from irp_hf.disk.atomic import written_file
@@ -16,9 +14,9 @@ from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
 from irp_hf.disk.plain import check_own_file, read_text
 from irp_hf.errors import refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import Plan, Store, Writer
+from irp_hf.stores.base import Plan, Store
 from irp_hf.stores.record import LONGEST, StoreRecord
-from irp_hf.stores.staging import GO_ON, Staging
+from irp_hf.stores.staging import GO_ON, StagedWriter
 
 SIDECAR = ".irp.json"
 """What the name of a file ends with that holds the record of a file beside it that has no room for one."""
@@ -54,7 +52,7 @@ def write_sidecar(path: Path, record: StoreRecord) -> None:
         file.write(record.to_json().encode())
 
 
-class FileWriter(Writer):
+class FileWriter(StagedWriter):
     """A new file, which is put together from the blocks that were kept once all are there."""
 
     def __init__(self, address: Address, plan: Plan) -> None:
@@ -66,29 +64,7 @@ class FileWriter(Writer):
         for place in self._places():
             if os.path.lexists(place):
                 raise refusal(str(place), "nothing there", "what exists already", "Move it, or name another place.")
-        self._staging = Staging(Path(f"{self.path}.parts"), plan)
-        self.date = self._staging.date
-        try:
-            left = plan.source.num_rows - self.kept()
-            rows = left + plan.source.num_rows  # the blocks that are left, and the whole
-            self._staging.check_room(rows * row_bytes(plan.schema))
-        except BaseException:
-            self._staging.release()
-            if not self.kept():
-                self._staging.remove()
-            raise
-
-    @override
-    def kept(self) -> int:
-        return self._staging.kept()
-
-    @override
-    def write(self, start: int, batch: pa.RecordBatch) -> None:
-        self._staging.write(start, batch)
-
-    @override
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        return self._staging.batches()
+        super().__init__(plan, Path(f"{self.path}.parts"))
 
     @override
     def finish(self, record: StoreRecord) -> Store:
@@ -97,13 +73,6 @@ class FileWriter(Writer):
             sync(self.path.parent)
         self._staging.remove()
         return self._opened()
-
-    @override
-    def discard(self) -> None:
-        self._staging.remove()
-
-    def __exit__(self, *error: object) -> None:
-        self._staging.release()
 
     def _places(self) -> list[Path]:
         """What must not exist before."""
@@ -116,14 +85,3 @@ class FileWriter(Writer):
     @abstractmethod
     def _opened(self) -> Store:
         """The file as a store."""
-
-
-def row_bytes(schema: pa.Schema) -> int:
-    """About how many bytes a row takes: of texts nobody knows."""
-    total = 0
-    for field in schema:
-        kind, count = field.type, 1
-        if pa.types.is_fixed_size_list(kind):
-            kind, count = kind.value_type, kind.list_size
-        total += count * max(kind.bit_width // 8, 1) if pa.types.is_primitive(kind) else 16
-    return total

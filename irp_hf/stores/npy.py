@@ -79,12 +79,15 @@ class NpyWriter(FileWriter):
 
     def _assemble(self, record: StoreRecord) -> None:
         write_sidecar(self.path, record)
-        for name, place in self._beside().items():
-            column = (np.asarray(batch.column(name)) for batch in self.batches())
-            self._write(place, column, (record.num_rows,))
+        self._write_beside(record.num_rows)
         vectors = (vectors_of(batch, self.plan.column) for batch in self.batches())
         width = self.plan.schema.field(self.plan.column).type.list_size
         self._write(self.path, vectors, (record.num_rows, width))  # last: it is what others look for
+
+    def _write_beside(self, num_rows: int) -> None:
+        for name, place in self._beside().items():
+            column = (np.asarray(batch.column(name)) for batch in self.batches())
+            self._write(place, column, (num_rows,))
 
     def _write(self, place: Path, parts: Iterator[Matrix], shape: tuple[int, ...]) -> None:
         with written_file(place) as file:

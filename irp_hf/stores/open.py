@@ -26,6 +26,7 @@ class Kind(NamedTuple):
 
 PARQUET = Kind("tables", "open_files", "ParquetWriter")
 ARROW = Kind("tables", "open_files", "ArrowWriter")
+FAISS = Kind("faiss_index", "FaissStore", "FaissWriter")
 FOLDER = Kind("tables", "open_files", None)
 DATA_SET = Kind("hub_data", "DataSetStore", None)
 SUFFIXES = {
@@ -36,8 +37,15 @@ SUFFIXES = {
     ".arrow": ARROW,
     ".feather": ARROW,
     ".ipc": ARROW,
+    ".faiss": FAISS,
+    ".index": FAISS,
 }
-SCHEMES = {"datasets": DATA_SET}
+SCHEMES = {
+    "datasets": DATA_SET,
+    "lancedb": Kind("lance", "LanceStore", "LanceWriter"),
+    "qdrant": Kind("qdrant", "QdrantStore", "QdrantWriter"),
+    "chroma": Kind("chroma", "ChromaStore", "ChromaWriter"),
+}
 
 
 def open_store(address: Any, name: str = "source") -> Store:

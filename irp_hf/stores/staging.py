@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from typing_extensions import override
 
 from irp_hf.data.memory import size_of
 from irp_hf.disk.atomic import written_file
@@ -18,7 +21,7 @@ from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.places import written_in_words
 from irp_hf.disk.plain import check_own_folder, read_text
 from irp_hf.errors import first_line, refusal
-from irp_hf.stores.base import Plan
+from irp_hf.stores.base import Plan, Store, Writer, vectors_of
 
 JOURNAL, LOCK = "run.json", "lock"
 BLOCK = re.compile(r"rows-(\d{12})\.arrow")
@@ -36,11 +39,11 @@ class Staging:
         self.folder, self.plan = folder, plan
         self.date = plan.record.date
         check_own_folder(folder)
+        self._lock = FileLock(folder / LOCK, timeout=0)
         fresh = not folder.exists()
         try:
             with written_in_words(folder):
                 folder.mkdir(exist_ok=True)
-                self._lock = FileLock(folder / LOCK, timeout=0)
                 self._take()
                 remove_leftovers(folder / JOURNAL)
                 if not self._goes_on():
@@ -142,3 +145,70 @@ class Staging:
         except (OSError, pa.ArrowException) as error:
             got = f"a damaged file ({first_line(error)})"
             raise refusal(str(path), "rows that this run has kept", got, f"Remove {self.folder}.") from error
+
+
+class StagedWriter(Writer):
+    """A destination that is made from the blocks that were kept, once all are there."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        """The blocks are kept in `folder`, on the disk on which the destination will be."""
+        self.plan = plan
+        self._staging = Staging(folder, plan)
+        self.date = self._staging.date
+        try:
+            left = plan.record.num_rows - self.kept()
+            rows = left + plan.record.num_rows  # the blocks that are left, and the whole
+            self._staging.check_room(rows * row_bytes(plan.schema))
+        except BaseException:
+            self._staging.release()
+            if not self.kept():
+                self._staging.remove()
+            raise
+
+    @override
+    def kept(self) -> int:
+        return self._staging.kept()
+
+    @override
+    def write(self, start: int, batch: pa.RecordBatch) -> None:
+        self._staging.write(start, batch)
+
+    @override
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self._staging.batches()
+
+    @override
+    def discard(self) -> None:
+        self._staging.remove()
+
+    def check_written(self, store: Store) -> None:
+        """Raise `InputError` where what the destination gives back are not the vectors that were kept."""
+        kept = self.batches()
+        if (first := next(kept, None)) is None:
+            return
+        there = store.batches(0, first.num_rows)
+        for start, one in enumerate(itertools.chain([first], kept)):
+            other = next(there, None)
+            vectors = [vectors_of(batch, self.plan.column) for batch in (one, other) if batch is not None]
+            if not np.array_equal(vectors[0], vectors[-1]) or len(vectors) == 1:
+                expected, got = "the vectors that were written", f"others from row {start * first.num_rows}"
+                raise refusal(str(store.address), expected, got, "Check the disk, remove it, and run again.")
+
+    def __exit__(self, *error: object) -> None:
+        self._staging.release()
+
+
+def beside(place: Path, *names: str) -> Path:
+    """The folder beside a data base in which rows of one destination in it are kept."""
+    return Path(".".join([str(place), *(re.sub(r"[^\w-]+", "_", name) for name in names if name), "parts"]))
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """About how many bytes a row takes: of texts nobody knows."""
+    total = 0
+    for field in schema:
+        kind, count = field.type, 1
+        if pa.types.is_fixed_size_list(kind):
+            kind, count = kind.value_type, kind.list_size
+        total += count * max(kind.bit_width // 8, 1) if pa.types.is_primitive(kind) else 16
+    return total

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from irp_hf.disk.atomic import written_file
 from irp_hf.disk.places import check_path, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
+from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Store, as_lists, cut_again, vectors_of, with_lists
 from irp_hf.stores.files import FileWriter, digest_of_files
 from irp_hf.stores.record import KEY, StoreRecord, key_of
 
@@ -42,15 +42,18 @@ class Part(ABC):
 class TableStore(Store):
     """A table whose pieces lie one after the other."""
 
-    def __init__(self, address: Address, parts: list[Part], name: str) -> None:
-        """`name` is said in errors. Raises `InputError` for pieces of other columns, and where no column is one of vectors."""
+    def __init__(self, address: Address, parts: list[Part], name: str, meant: Address | None = None) -> None:
+        """`name` is said in errors, and `meant` tells the column where the address tells more than that.
+
+        Raises `InputError` for pieces of other columns, and where no column is one of vectors.
+        """
         self.address, self._parts, self._name = address, parts, name
         schema = parts[0].schema
         for part in parts[1:]:
             if not part.schema.equals(schema):
                 got = quoted(part.schema.names)
                 raise refusal(name, f"files of the same columns, {quoted(schema.names)}", got, "Name one of them.")
-        self.column = _column_of(schema, address, name)
+        self.column = _column_of(schema, address if meant is None else meant, name)
         self.num_rows = sum(part.num_rows for part in parts)
         first = self._first()
         self.width = first.shape[1]
@@ -74,7 +77,7 @@ class TableStore(Store):
                 inside = rows[done : int(np.searchsorted(rows, start + batch.num_rows))]
                 if len(inside):
                     part = batch.take(pa.array(inside - start))
-                    found.append(with_lists(part, self.column, self._named, int(inside[0]), self.schema))
+                    found.append(self._checked(part, inside))
                     done += len(inside)
                 start += batch.num_rows
                 if done == len(rows) or rows[done] - start > FAR:
@@ -94,6 +97,30 @@ class TableStore(Store):
             if start < part.num_rows:
                 yield from part.batches(start, size)
             start = max(start - part.num_rows, 0)
+
+    def _replaced(self, rows: Matrix, vectors: Matrix, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """All rows with new vectors in place of some, in the columns of `schema`."""
+        flag, start = f"{self.column}{IS_TRUE}", 0
+        for batch in self.batches():
+            inside = slice(*np.searchsorted(rows, [start, start + batch.num_rows]))
+            made, places = vectors_of(batch, self.column).copy(), rows[inside] - start
+            made[places] = vectors[inside]
+            known = flag in batch.schema.names
+            true = batch.column(flag).to_numpy(zero_copy_only=False).copy() if known else np.zeros(batch.num_rows, bool)
+            true[places] = True
+            new = {self.column: as_lists(made), flag: pa.array(true)}
+            columns = [new[name] if name in new else batch.column(name) for name in schema.names]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            start += batch.num_rows
+
+    def _checked(self, batch: pa.RecordBatch, rows: Matrix) -> pa.RecordBatch:
+        """A batch of these rows as `schema` has it; raises `InputError` with the number of the first that cannot be so."""
+        try:
+            return with_lists(batch, self.column, self._named, int(rows[0]), self.schema)
+        except InputError:
+            for number, row in enumerate(rows):
+                with_lists(batch.slice(number, 1), self.column, self._named, int(row), self.schema)
+            raise
 
     def _row(self, row: int) -> pa.RecordBatch:
         return next(iter(self._from(row, 1))).slice(0, 1)
@@ -127,23 +154,9 @@ class FilesStore(TableStore):
         with written_in_words(self._files[0]):
             write(
                 self._files[0],
-                _with_record(schema, self.schema, self.column, record),
+                with_record(schema, self.schema, self.column, record),
                 self._replaced(rows, vectors, schema),
             )
-
-    def _replaced(self, rows: Matrix, vectors: Matrix, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        flag, start = f"{self.column}{IS_TRUE}", 0
-        for batch in self.batches():
-            inside = slice(*np.searchsorted(rows, [start, start + batch.num_rows]))
-            made, places = vectors_of(batch, self.column).copy(), rows[inside] - start
-            made[places] = vectors[inside]
-            known = flag in batch.schema.names
-            true = batch.column(flag).to_numpy(zero_copy_only=False).copy() if known else np.zeros(batch.num_rows, bool)
-            true[places] = True
-            new = {self.column: as_lists(made), flag: pa.array(true)}
-            columns = [new[name] if name in new else batch.column(name) for name in schema.names]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
-            start += batch.num_rows
 
 
 class ParquetPart(Part):
@@ -204,7 +217,7 @@ class ParquetWriter(FileWriter):
     @override
     def _assemble(self, record: StoreRecord) -> None:
         write_parquet(
-            self.path, _with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+            self.path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
         )
 
     @override
@@ -218,7 +231,7 @@ class ArrowWriter(FileWriter):
     @override
     def _assemble(self, record: StoreRecord) -> None:
         write_arrow(
-            self.path, _with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+            self.path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
         )
 
     @override
@@ -279,7 +292,7 @@ def _column_of(schema: pa.Schema, address: Address, name: str) -> str:
     if address.inside is None:
         if len(vectors) != 1:
             got = f"{quoted(vectors)}" if vectors else f"none among {quoted(schema.names)}"
-            advice = f"Name the column: {os.fspath(address.place)}#{(vectors or ['embedding'])[0]}."
+            advice = f"Name the column: {replace(address, inside=(vectors or ['embedding'])[0])}."
             raise refusal(name, "one column of vectors", got, advice)
         return str(vectors[0])
     if schema.names.count(address.inside) != 1:
@@ -304,11 +317,7 @@ def _holds_vectors(kind: pa.DataType) -> bool:
     return bool(lists and pa.types.is_floating(kind.value_type))
 
 
-def _schema_of(plan: Plan, record: StoreRecord) -> pa.Schema:
-    return _with_record(plan.schema, plan.source.schema, plan.column, record)
-
-
-def _with_record(schema: pa.Schema, before: pa.Schema, column: str, record: StoreRecord) -> pa.Schema:
+def with_record(schema: pa.Schema, before: pa.Schema, column: str, record: StoreRecord) -> pa.Schema:
     """The schema that is written: records of columns that are carried over from `before` stay, and this one is new."""
     kept = {key: value for key, value in (before.metadata or {}).items() if key.startswith(f"{KEY}.".encode())}
     return schema.with_metadata({**kept, key_of(column).encode(): record.to_json().encode()})

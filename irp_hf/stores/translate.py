@@ -25,10 +25,10 @@ from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, vectors_of
-from irp_hf.stores.files import row_bytes
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
 from irp_hf.stores.open import open_writer, opened_store
 from irp_hf.stores.record import StoreRecord
+from irp_hf.stores.staging import row_bytes
 
 TRIED = 3  # blocks that a dry run translates, to tell how long all would take
 AGAIN = 2  # blocks of an interrupted run that are translated again, before it goes on

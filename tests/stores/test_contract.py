@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from store_kinds import KINDS, Kind, parallel, some_rows
+from database_kinds import DATABASES
+from store_kinds import KINDS as FILES
+from store_kinds import Kind, parallel, some_rows
 
 from irp_hf import InputError, IRPAdapter
 from irp_hf.stores import base, open_store, translate_store
@@ -16,6 +18,7 @@ from irp_hf.stores import translate as translating
 from irp_hf.stores.base import vectors_of
 
 NUM_ROWS = 2000
+KINDS = [*FILES, *DATABASES]
 WRITTEN = [kind for kind in KINDS if kind.destination]
 
 
@@ -183,7 +186,10 @@ def test_a_dry_run_writes_nothing(kind: Kind, adapter: IRPAdapter, tmp_path: Pat
     told = translate_store(source, adapter, destination, dry_run=True)
     assert told.dry_run
     assert str(told).startswith("Would translate 2,000")
-    with contextlib.suppress(InputError):
+    assert there == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    if kind.whole:
+        with pytest.raises(InputError, match="limit"):
+            translate_store(source, adapter, destination, limit=600)
+    else:
         assert translate_store(source, adapter, destination, limit=600).num_rows == 600
-    assert there
-    assert len(kind.read(tmp_path)["vectors"]) == 600
+        assert len(kind.read(tmp_path)["vectors"]) == 600

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from database_kinds import DATABASES
 from store_kinds import KINDS, Kind, Rows, parallel, some_rows
 
 from irp_hf import InputError, IRPAdapter
@@ -15,7 +16,7 @@ from irp_hf.stores import Store, open_store, reencode, translate_store, verify_s
 from irp_hf.stores.base import vectors_of
 
 NUM_ROWS = 700
-TEXTED = [kind for kind in KINDS if kind.destination and "text" in kind.keeps]
+TEXTED = [kind for kind in [*KINDS, *DATABASES] if kind.destination and "text" in kind.keeps]
 SOURCE, TRUE = parallel(NUM_ROWS, seed=5)
 
 
