@@ -1,11 +1,23 @@
 """Around every command: what goes to stdout and to stderr, the exit code, and no traceback, whatever is raised."""
 
 import json
+import os
+import pkgutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+from irp_hf_cli import main
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 SCRIPT = """
 import sys, warnings
@@ -33,8 +45,6 @@ app()
 def ran(*arguments, body="pass", environment=(), stdout=subprocess.PIPE):
     script = SCRIPT.format(body=textwrap.indent(textwrap.dedent(body), "    ").strip())
     command = [sys.executable, "-c", script, "act", *arguments]
-    import os
-
     return subprocess.run(
         command, stdout=stdout, stderr=subprocess.PIPE, text=True, env={**os.environ, **dict(environment)}
     )
@@ -125,7 +135,6 @@ def test_no_library_is_imported_for_help_and_usage(arguments):
 
 def test_a_shell_completes_commands_and_choices():
     """If it fails, a shell that asks what may follow gets nothing."""
-    import os
 
     def asked(line, place):
         environment = {**os.environ, "_IRP_HF_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": place}
@@ -135,6 +144,14 @@ def test_a_shell_completes_commands_and_choices():
 
     assert asked("irp-hf co", "1") == ["connect"]
     assert asked("irp-hf fit a b --objective n", "5") == ["neighbors"]
+
+
+def test_what_is_installed_has_the_script():
+    """If it fails, `pip install` leaves no `irp-hf`, or one that cannot be imported."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    target = project["project"]["scripts"]["irp-hf"]
+    assert pkgutil.resolve_name(target) is main
+    assert target.partition(":")[0] in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 @pytest.mark.slow
