@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from numpy.lib.format import (
+    dtype_to_descr,
+    read_array_header_1_0,
+    read_array_header_2_0,
+    read_magic,
+    write_array_header_1_0,
+)
 from typing_extensions import override
 
 from irp_hf.data.matrices import FLOAT_ARRAYS
 from irp_hf.disk.atomic import written_file
-from irp_hf.disk.places import check_path
+from irp_hf.disk.places import cannot_be_read, check_path
 from irp_hf.disk.plain import opened
 from irp_hf.errors import first_line, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists, vectors_of
 from irp_hf.stores.files import FileWriter, digest_of_files, read_sidecar, sidecar_of, write_sidecar
+from irp_hf.stores.raw import Layout, RawRows
 from irp_hf.stores.record import StoreRecord
 
 VECTORS = "vectors"
 
 
 class NpyStore(Store):
-    """A matrix `(n, d)`, mapped. What is known of each row besides lies in `<name>_confidence.npy`, and is not read."""
+    """A matrix `(n, d)`. What is known of each row besides lies in `<name>_confidence.npy`, and is not read."""
 
     def __init__(self, address: Address) -> None:
         """Raises `InputError` for what is no matrix of floats."""
@@ -35,20 +43,19 @@ class NpyStore(Store):
             raise refusal(
                 "source", "the path of a .npy file alone, which has no columns", got, "Leave out # and after."
             )
-        self._matrix = matrix_in(self._path)
-        self.num_rows, self.width = self._matrix.shape
-        kind = pa.from_numpy_dtype(self._matrix.dtype)
+        self._matrix = RawRows(self._path, layout_of(self._path))
+        self.num_rows, self.width = self._matrix.layout.num_rows, self._matrix.layout.width
+        kind = pa.from_numpy_dtype(self._matrix.layout.given)
         self.schema = pa.schema([pa.field(VECTORS, pa.list_(kind, self.width), nullable=False)])
 
     @override
     def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
         for first in range(start, self.num_rows, size):
-            rows = np.array(self._matrix[first : first + size])  # read, and not mapped: a map is counted as memory
-            yield self._batch(rows)
+            yield self._batch(self._matrix[first : first + size])
 
     @override
     def take(self, rows: Matrix) -> pa.RecordBatch:
-        return self._batch(self._matrix[rows])
+        return self._batch(self._matrix.take(rows))
 
     @override
     def digest(self) -> str:
@@ -57,6 +64,10 @@ class NpyStore(Store):
     @override
     def record(self) -> StoreRecord | None:
         return read_sidecar(self._path)
+
+    @override
+    def close(self) -> None:
+        self._matrix.close()
 
     def _batch(self, rows: Matrix) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)
@@ -101,16 +112,24 @@ class NpyWriter(FileWriter):
         return NpyStore(Address(None, str(self.path)))
 
 
-def matrix_in(path: Path) -> Matrix:
-    """The matrix of a `.npy` file, mapped; raises `InputError` for any other."""
+def layout_of(path: Path) -> Layout:
+    """Where the matrix of a `.npy` file lies in it; raises `InputError` for any other file."""
     try:
-        with opened(path):  # no pipe
-            found = np.load(path, mmap_mode="r")
+        with opened(path) as file:  # no pipe
+            version = read_magic(file)
+            read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
+            shape, by_columns, dtype = read(file)
+            start, size = file.tell(), os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
         raise refusal("source", "a file that exists", shown(str(path)), "Check the path.") from error
+    except PermissionError as error:
+        raise cannot_be_read(str(path), error) from error
     except Exception as error:  # a damaged file makes numpy raise almost anything
         raise refusal(str(path), "a .npy file", f"an error ({first_line(error)})", "Check the file.") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype not in FLOAT_ARRAYS or not found.shape[1]:
-        got = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
+    if len(shape) != 2 or dtype.newbyteorder("=") not in FLOAT_ARRAYS or not shape[1]:
+        got = f"{dtype} of shape {shape}"
         raise refusal(str(path), "a matrix of floats, a row for each item", got, "Save it as float32, say.")
-    return found
+    if (whole := start + dtype.itemsize * shape[0] * shape[1]) != size:
+        expected = f"{whole:,} bytes, as its shape {shape} has them"
+        raise refusal(str(path), expected, f"{size:,}", "It was cut, or is being written: check the file.")
+    return Layout(start, dtype, *shape, by_columns=by_columns and min(shape) > 1)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from safetensors import SafetensorError, safe_open
 from typing_extensions import override
 
+from irp_hf.checkpoints.stored import LENGTH, METADATA, Entry, entries_of, header_length
 from irp_hf.checks import quoted
-from irp_hf.data.matrices import FLOATS
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.places import check_path
-from irp_hf.errors import first_line, refusal, shown
+from irp_hf.disk.plain import opened
+from irp_hf.errors import reason_of, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists
 from irp_hf.stores.files import FileWriter, digest_of_files
+from irp_hf.stores.raw import Layout, RawRows
 from irp_hf.stores.record import StoreRecord, key_of
 
+DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 NAMES = {np.dtype("float16"): "F16", np.dtype("float32"): "F32", np.dtype("float64"): "F64", np.dtype("bool"): "BOOL"}
 
 
@@ -31,8 +34,8 @@ class SafetensorsStore(Store):
     def __init__(self, address: Address) -> None:
         """Raises `InputError` for what holds no such matrix."""
         self.address, self._path = address, check_path("source", address.place)
-        self._file = _open(self._path)
-        shapes = {name: self._file.get_slice(name).get_shape() for name in self._file.keys()}  # noqa: SIM118
+        data, entries, self._metadata = _looked_at(self._path)
+        shapes = {name: entry.shape for name, entry in entries.items()}
         matrices = [name for name, shape in shapes.items() if len(shape) == 2]
         wanted = matrices if address.inside is None else [name for name in matrices if name == address.inside]
         if len(wanted) != 1:
@@ -40,22 +43,19 @@ class SafetensorsStore(Store):
             advice = f"Name one: {address.place}#{(matrices or ['vectors'])[0]}."
             raise refusal(str(self._path), f"one matrix of {quoted(matrices) or 'its own'}", got, advice)
         self.column = wanted[0]
-        self._slice = self._file.get_slice(self.column)
+        self._matrix = RawRows(self._path, _layout(self._path, self.column, entries[self.column], data))
         self.num_rows, self.width = shapes[self.column]
-        kind = self._rows(0, 0).dtype
-        self.schema = pa.schema(
-            [pa.field(self.column, pa.list_(pa.from_numpy_dtype(kind), self.width), nullable=False)]
-        )
+        kind = pa.from_numpy_dtype(self._matrix.layout.given)
+        self.schema = pa.schema([pa.field(self.column, pa.list_(kind, self.width), nullable=False)])
 
     @override
     def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
         for first in range(start, self.num_rows, size):
-            yield self._batch(self._rows(first, min(first + size, self.num_rows)))
+            yield self._batch(self._matrix[first : first + size])
 
     @override
     def take(self, rows: Matrix) -> pa.RecordBatch:
-        found = [self._rows(int(row), int(row) + 1) for row in rows]
-        return self._batch(np.concatenate(found) if found else self._rows(0, 0))
+        return self._batch(self._matrix.take(rows))
 
     @override
     def digest(self) -> str:
@@ -63,14 +63,11 @@ class SafetensorsStore(Store):
 
     @override
     def record(self) -> StoreRecord | None:
-        return StoreRecord.from_json((self._file.metadata() or {}).get(key_of(self.column)), str(self._path))
+        return StoreRecord.from_json(self._metadata.get(key_of(self.column)), str(self._path))
 
-    def _rows(self, start: int, stop: int) -> Matrix:
-        found: torch.Tensor = self._slice[start:stop]
-        if found.dtype not in FLOATS:
-            advice = "Save it as float32, say."
-            raise refusal(str(self._path), f"floats in {shown(self.column)}", str(found.dtype), advice)
-        return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
+    @override
+    def close(self) -> None:
+        self._matrix.close()
 
     def _batch(self, rows: Matrix) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)
@@ -106,9 +103,24 @@ class SafetensorsWriter(FileWriter):
         return SafetensorsStore(Address(None, str(self.path), self.plan.column))
 
 
-def _open(path: object) -> Any:
+def _looked_at(path: Path) -> tuple[int, dict[str, Entry], dict[str, Any]]:
+    """Where the tensors of a file begin, which there are, and its metadata."""
     try:
-        return safe_open(str(path), "pt")
-    except (OSError, SafetensorError) as error:
-        got = f"{shown(str(path))} ({first_line(error)})"
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            length = header_length(file.read(LENGTH), size)
+            header = file.read(length)
+        start = LENGTH + length
+        entries, metadata = entries_of(header, size - start), json.loads(header).get(METADATA)
+    except (OSError, ValueError) as error:
+        got = f"{shown(str(path))} ({reason_of(error)})"
         raise refusal("source", "a safetensors file", got, "Check the path, or save it anew.") from error
+    return start, entries, metadata if isinstance(metadata, dict) else {}
+
+
+def _layout(path: Path, name: str, entry: Entry, data: int) -> Layout:
+    if entry.dtype not in DTYPES or not entry.shape[1]:
+        got = f"{entry.dtype} of shape {entry.shape}"
+        raise refusal(str(path), f"a matrix of floats in {shown(name)}", got, "Save it as float32, say.")
+    num_rows, width = entry.shape
+    return Layout(data + entry.start, np.dtype(DTYPES[entry.dtype]), num_rows, width, entry.dtype == "BF16")

@@ -93,10 +93,20 @@ class TableStore(Store):
         return f"{self.column} of {self._name}"
 
     def _from(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
-        for part in self._parts:
-            if start < part.num_rows:
-                yield from part.batches(start, size)
-            start = max(start - part.num_rows, 0)
+        try:
+            for part in self._parts:
+                if start < part.num_rows:
+                    yield from part.batches(start, size)
+                start = max(start - part.num_rows, 0)
+        except (
+            OSError,
+            pa.ArrowException,
+            UnicodeDecodeError,
+        ) as error:  # of a file that is damaged, or is cut meanwhile
+            if isinstance(error, IRPError):
+                raise
+            got = f"an error ({first_line(error)})"
+            raise refusal(self._name, "a whole table", got, "Check it, or write it anew.") from error
 
     def _replaced(self, rows: Matrix, vectors: Matrix, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """All rows with new vectors in place of some, in the columns of `schema`."""
@@ -189,7 +199,7 @@ class ArrowPart(Part):
 
     @cached_property
     def _looked_at(self) -> tuple[pa.Schema, list[int]]:
-        with pa.memory_map(str(self._path)) as file:
+        with pa.OSFile(str(self._path)) as file:  # a map that another process cuts ends this one
             try:
                 reader = pa.ipc.open_file(file)
                 rows = [reader.get_batch(number).num_rows for number in range(reader.num_record_batches)]
@@ -201,7 +211,7 @@ class ArrowPart(Part):
 
     @override
     def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
-        with pa.memory_map(str(self._path)) as file:
+        with pa.OSFile(str(self._path)) as file:  # a map that another process cuts ends this one
             try:
                 reader = pa.ipc.open_file(file)
                 found = (reader.get_batch(number) for number in range(reader.num_record_batches))
