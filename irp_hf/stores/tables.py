@@ -67,6 +67,8 @@ class TableStore(Store):
         for batch in cut_again(self._from(start, size), size):
             yield with_lists(batch, self.column, self._named, row, self.schema)
             row += batch.num_rows
+        if row < self.num_rows:  # Parquet ends without a word where a file was cut
+            raise refusal(self._name, f"a whole table, of {self.num_rows:,} rows", f"{row:,} rows", "Write it anew.")
 
     @override
     def take(self, rows: Matrix) -> pa.RecordBatch:
