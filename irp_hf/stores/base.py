@@ -103,6 +103,10 @@ class Writer(AbstractContextManager["Writer"]):
     date: str
     """The day on which it was begun: of a run that goes on, that of the plan it was begun with."""
 
+    def ended(self) -> StoreRecord | None:
+        """The record of a run of the same plan that had made all, and was ended before it could say so; `finish` takes it."""
+        return None
+
     @abstractmethod
     def kept(self) -> int:
         """How many rows, from the first on, a run of the same plan has kept; whole blocks of `BLOCK_ROWS`, or all."""

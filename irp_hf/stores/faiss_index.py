@@ -22,7 +22,7 @@ from irp_hf.errors import TooLargeError, first_line, missing, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, as_lists, vectors_of
 from irp_hf.stores.columns import ID, id_column, marked
-from irp_hf.stores.files import digest_of_files, read_sidecar, write_sidecar
+from irp_hf.stores.files import digest_of_files, read_sidecar
 from irp_hf.stores.npy import VECTORS, NpyWriter
 from irp_hf.stores.record import StoreRecord
 
@@ -121,10 +121,10 @@ class FaissWriter(NpyWriter):
             _check_lists(self._built.lists, plan)
         super().__init__(address, plan)
 
-    def _assemble(self, record: StoreRecord) -> None:
-        write_sidecar(self.path, record)
-        self._write_beside(record.num_rows)
-        with written_file(self.path) as file:
+    @override
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
+        self._write_beside(record, path)
+        with written_file(path) as file:
             if self._built.lists is None:
                 self._write_flat(file, record.num_rows)
             else:
@@ -176,8 +176,9 @@ class FaissWriter(NpyWriter):
         for batch in self.batches():
             yield np.ascontiguousarray(batch.column(self._id).cast(pa.int64()).to_numpy())
 
-    def _opened(self) -> Store:
-        return FaissStore(Address(None, str(self.path)))
+    @override
+    def _opened(self, path: Path) -> Store:
+        return FaissStore(Address(None, str(path)))
 
 
 class _Lists:

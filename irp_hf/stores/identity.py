@@ -27,12 +27,24 @@ KNOWN = 0.98  # cosine of a stored vector with that of the same text among the a
 TRUST = "Where they are the right ones all the same, pass check=False."
 
 
+def sampled_rows(num_rows: int) -> Matrix:
+    """The numbers of rows that are spread evenly over so many, rising; all of a few."""
+    if num_rows <= RUNS * OF_A_RUN:
+        return np.arange(num_rows)
+    starts = np.linspace(0, num_rows - OF_A_RUN, RUNS).astype(np.int64)
+    return np.unique(starts[:, None] + np.arange(OF_A_RUN))
+
+
 def sample_of(store: Store) -> pa.RecordBatch:
-    """Rows of a store that are spread evenly over it; all of a small one."""
-    if store.num_rows <= RUNS * OF_A_RUN:
-        return store.take(np.arange(store.num_rows))
-    starts = np.linspace(0, store.num_rows - OF_A_RUN, RUNS).astype(np.int64)
-    return store.take(np.unique(starts[:, None] + np.arange(OF_A_RUN)))
+    """Rows of a store that are spread evenly over it; all of a small one. Raises `InputError` for one that is not finite."""
+    rows = sampled_rows(store.num_rows)
+    found = store.take(rows)
+    vectors = vectors_of(found, store.column)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(bad):  # by the number that it has in the store
+        row = int(bad[0])
+        raise not_finite(vectors[row:], int(rows[row]), str(store.address)) or AssertionError
+    return found
 
 
 def check_source(store: Store, sample: Matrix, adapter: IRPAdapter, looks: bool) -> None:

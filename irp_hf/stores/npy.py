@@ -76,29 +76,29 @@ class NpyStore(Store):
 class NpyWriter(FileWriter):
     """A new `.npy`, its record beside it, and a file of its own for each column that tells of the vectors."""
 
-    def _places(self) -> list[Path]:
-        return [self.path, sidecar_of(self.path), *self._beside().values()]
+    @override
+    def _files(self, path: Path) -> list[Path]:
+        return [path, sidecar_of(path), *self._beside(path).values()]
 
-    def _beside(self) -> dict[str, Path]:
+    def _beside(self, path: Path) -> dict[str, Path]:
         """The files of columns that tell of the vectors, by their names."""
         names = {f"{self.plan.column}{end}": end for end in (CONFIDENCE, IS_TRUE)}
         return {
-            name: self.path.with_name(f"{self.path.stem}{names[name]}.npy")
-            for name in self.plan.schema.names
-            if name in names
+            name: path.with_name(f"{path.stem}{names[name]}.npy") for name in self.plan.schema.names if name in names
         }
 
-    def _assemble(self, record: StoreRecord) -> None:
-        write_sidecar(self.path, record)
-        self._write_beside(record.num_rows)
+    @override
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
+        self._write_beside(record, path)
         vectors = (vectors_of(batch, self.plan.column) for batch in self.batches())
         width = self.plan.schema.field(self.plan.column).type.list_size
-        self._write(self.path, vectors, (record.num_rows, width))  # last: it is what others look for
+        self._write(path, vectors, (record.num_rows, width))
 
-    def _write_beside(self, num_rows: int) -> None:
-        for name, place in self._beside().items():
+    def _write_beside(self, record: StoreRecord, path: Path) -> None:
+        write_sidecar(path, record)
+        for name, place in self._beside(path).items():
             column = (np.asarray(batch.column(name)) for batch in self.batches())
-            self._write(place, column, (num_rows,))
+            self._write(place, column, (record.num_rows,))
 
     def _write(self, place: Path, parts: Iterator[Matrix], shape: tuple[int, ...]) -> None:
         with written_file(place) as file:
@@ -108,8 +108,9 @@ class NpyWriter(FileWriter):
                     write_array_header_1_0(file, about)
                 file.write(np.ascontiguousarray(part).data.cast("B"))
 
-    def _opened(self) -> Store:
-        return NpyStore(Address(None, str(self.path)))
+    @override
+    def _opened(self, path: Path) -> Store:
+        return NpyStore(Address(None, str(path)))
 
 
 def layout_of(path: Path) -> Layout:

@@ -76,7 +76,8 @@ class SafetensorsStore(Store):
 class SafetensorsWriter(FileWriter):
     """A new file with the vectors and what tells of each, and the record in its header."""
 
-    def _assemble(self, record: StoreRecord) -> None:
+    @override
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
         told = [f"{self.plan.column}{end}" for end in (CONFIDENCE, IS_TRUE)]
         names = [name for name in self.plan.schema.names if name == self.plan.column or name in told]
         header: dict[str, object] = {"__metadata__": {key_of(self.plan.column): record.to_json()}}
@@ -91,7 +92,7 @@ class SafetensorsWriter(FileWriter):
             end += size
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
-        with written_file(self.path) as file:  # safetensors' own writer wants all in memory
+        with written_file(path) as file:  # safetensors' own writer wants all in memory
             file.write(len(text).to_bytes(8, "little") + text)
             for name in names:
                 for batch in self.batches():
@@ -99,8 +100,9 @@ class SafetensorsWriter(FileWriter):
                     flat = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
                     file.write(np.ascontiguousarray(flat.to_numpy(zero_copy_only=False)).data.cast("B"))
 
-    def _opened(self) -> Store:
-        return SafetensorsStore(Address(None, str(self.path), self.plan.column))
+    @override
+    def _opened(self, path: Path) -> Store:
+        return SafetensorsStore(Address(None, str(path), self.plan.column))
 
 
 def _looked_at(path: Path) -> tuple[int, dict[str, Entry], dict[str, Any]]:

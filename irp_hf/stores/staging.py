@@ -22,8 +22,9 @@ from irp_hf.disk.places import written_in_words
 from irp_hf.disk.plain import check_own_folder, read_text
 from irp_hf.errors import first_line, refusal
 from irp_hf.stores.base import Plan, Store, Writer, vectors_of
+from irp_hf.stores.record import LONGEST, StoreRecord
 
-JOURNAL, LOCK = "run.json", "lock"
+JOURNAL, LOCK, DONE, MADE = "run.json", "lock", "done.json", "made"
 BLOCK = re.compile(r"rows-(\d{12})\.arrow")
 LARGEST_JOURNAL = 1_000_000  # bytes
 GO_ON = "Make room or name another place; a run that is begun again goes on from what it has kept."
@@ -117,6 +118,16 @@ class Staging:
             yield batch
             start += batch.num_rows
 
+    def set_done(self, record: StoreRecord) -> None:
+        """Note that the destination is whole and gets its name now: one that is found there is then this run's own."""
+        with written_file(self.folder / DONE) as file:
+            file.write(record.to_json().encode())
+
+    def done(self) -> StoreRecord | None:
+        """What was noted so; None where it was not."""
+        path = self.folder / DONE
+        return StoreRecord.from_json(read_text(path, LONGEST), str(path)) if path.exists() else None
+
     def release(self) -> None:
         """Let other runs have the folder."""
         self._lock.release()
@@ -125,8 +136,11 @@ class Staging:
         """The folder and all that this run wrote there."""
         for entry in list(self.folder.iterdir()):
             left = entry.name.startswith(".")  # by a process that was killed as it wrote
-            if left or BLOCK.fullmatch(entry.name) or entry.name == JOURNAL:
+            if left or BLOCK.fullmatch(entry.name):
                 entry.unlink()
+        shutil.rmtree(self.folder / MADE, ignore_errors=True)
+        for name in (DONE, JOURNAL):  # last: where this is interrupted, the rest is known as this run's own
+            (self.folder / name).unlink(missing_ok=True)
         self.release()
         with contextlib.suppress(OSError):
             (self.folder / LOCK).unlink(missing_ok=True)
@@ -147,6 +161,11 @@ class Staging:
             raise refusal(str(path), "rows that this run has kept", got, f"Remove {self.folder}.") from error
 
 
+def is_done(folder: Path) -> bool:
+    """Whether a run whose blocks are kept there has let its destination appear, and was ended before it removed them."""
+    return (folder / DONE).exists() and (folder / JOURNAL).exists()
+
+
 class StagedWriter(Writer):
     """A destination that is made from the blocks that were kept, once all are there."""
 
@@ -155,6 +174,8 @@ class StagedWriter(Writer):
         self.plan = plan
         self._staging = Staging(folder, plan)
         self.date = self._staging.date
+        if self._staging.done() is not None:
+            return
         try:
             left = plan.record.num_rows - self.kept()
             rows = left + plan.record.num_rows  # the blocks that are left, and the whole
@@ -164,6 +185,10 @@ class StagedWriter(Writer):
             if not self.kept():
                 self._staging.remove()
             raise
+
+    @override
+    def ended(self) -> StoreRecord | None:
+        return self._staging.done()
 
     @override
     def kept(self) -> int:
@@ -189,8 +214,8 @@ class StagedWriter(Writer):
         there = store.batches(0, first.num_rows)
         for start, one in enumerate(itertools.chain([first], kept)):
             other = next(there, None)
-            vectors = [vectors_of(batch, self.plan.column) for batch in (one, other) if batch is not None]
-            if not np.array_equal(vectors[0], vectors[-1]) or len(vectors) == 1:
+            found = None if other is None else vectors_of(other, store.column)
+            if found is None or not np.array_equal(vectors_of(one, self.plan.column), found):
                 expected, got = "the vectors that were written", f"others from row {start * first.num_rows}"
                 raise refusal(str(store.address), expected, got, "Check the disk, remove it, and run again.")
 

@@ -227,28 +227,28 @@ class ParquetWriter(FileWriter):
     """A new file of Parquet: groups of as many rows as were kept at once, the record in its schema."""
 
     @override
-    def _assemble(self, record: StoreRecord) -> None:
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
         write_parquet(
-            self.path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+            path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
         )
 
     @override
-    def _opened(self) -> Store:
-        return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ParquetPart)
+    def _opened(self, path: Path) -> Store:
+        return FilesStore(Address(None, str(path), self.plan.column), [path], ParquetPart)
 
 
 class ArrowWriter(FileWriter):
     """A new file of Arrow IPC, which is mapped as it is."""
 
     @override
-    def _assemble(self, record: StoreRecord) -> None:
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
         write_arrow(
-            self.path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
+            path, with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record), self.batches()
         )
 
     @override
-    def _opened(self) -> Store:
-        return FilesStore(Address(None, str(self.path), self.plan.column), [self.path], ArrowPart)
+    def _opened(self, path: Path) -> Store:
+        return FilesStore(Address(None, str(path), self.plan.column), [path], ArrowPart)
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

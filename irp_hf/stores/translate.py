@@ -19,7 +19,7 @@ from typing_extensions import override
 from irp_hf.checks import check_choice, check_count, check_flag
 from irp_hf.data.memory import size_of
 from irp_hf.data.progress import check_progress, progress_bar
-from irp_hf.errors import refusal
+from irp_hf.errors import IRPError, refusal
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
@@ -190,20 +190,40 @@ class _Work:
 
     def run(self, writer: Writer, progress: bool | None) -> Translated:
         """Translate what is not kept already, read all of it again, and let it appear."""
-        began, num_rows = time.monotonic(), self.plan.record.num_rows
-        kept = writer.kept()
+        began = time.monotonic()
+        record = writer.ended() or self._record_of_all(writer, progress)
+        writer.finish(record).close()
+        return self._told(time.monotonic() - began)
+
+    def _record_of_all(self, writer: Writer, progress: bool | None) -> StoreRecord:
+        """The record of all rows, once they are kept and were read again."""
+        num_rows, kept = self.plan.record.num_rows, writer.kept()
         self._try_again(writer, kept)
         sums: dict[int, int] = {}
         with progress_bar("Translating", progress, total=num_rows, initial=kept, unit=" rows", unit_scale=True) as bar:
-            for start, batch in self._blocks(kept):
-                made = self._translated(batch, start)
+            blocks = self._all_translated(kept)
+            while (block := self._next_of(blocks, writer)) is not None:
+                start, made = block
                 sums[start] = _sum_of(made, self.plan.column)
                 writer.write(start, made)
                 bar.update(made.num_rows)
-        self._check_unchanged()
         digest = self._read_again(writer, sums, progress)
-        writer.finish(self.plan.record.with_values(vectors=digest, date=writer.date)).close()
-        return self._told(time.monotonic() - began)
+        return self.plan.record.with_values(vectors=digest, date=writer.date)
+
+    def _all_translated(self, start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The blocks from a row on, as they are written; at the end the source must be what it was."""
+        for first, batch in self._blocks(start):
+            yield first, self._translated(batch, first)
+        self._check_unchanged()
+
+    @staticmethod
+    def _next_of(blocks: Iterator[tuple[int, pa.RecordBatch]], writer: Writer) -> tuple[int, pa.RecordBatch] | None:
+        """The next block; where the source is refused, what was kept is removed: as it is, no other call would end."""
+        try:
+            return next(blocks, None)
+        except IRPError:
+            writer.discard()
+            raise
 
     def forecast(self) -> Translated:
         """What a run would take, from some blocks, of which nothing is written."""
