@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import chromadb
 import faiss
 import lance
 import lancedb
 import numpy as np
 import pyarrow as pa
+from chromadb.config import Settings
+from qdrant_client import QdrantClient, models
 from store_kinds import Kind, Rows, rows_of, table_of
 
 
@@ -56,9 +65,96 @@ def _lance_column(folder: Path) -> Rows:
     return rows_of(table.drop_columns(["embedding"]).rename_columns({"moved": "embedding"}))
 
 
+@functools.cache
+def _made(kind: str) -> Path:
+    """A folder that one store of a kind is copied from, since databases take their time."""
+    return Path(tempfile.mkdtemp(prefix=kind))
+
+
+def _copied(kind: str, folder: Path, rows: Rows, fill: Callable[[Path, Rows], None]) -> None:
+    content = hashlib.sha256(rows["vectors"].tobytes()).hexdigest()
+    made = _made(kind) / content
+    if not made.exists():
+        fresh = made.with_suffix(".fresh")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fill(fresh, rows)
+        fresh.rename(made)
+    shutil.copytree(made, folder / kind)
+
+
+def _values(rows: Rows) -> list[dict[str, Any]]:
+    names = [name for name in rows if name != "vectors"]
+    return [dict(zip(names, values, strict=True)) for values in zip(*(rows[name] for name in names), strict=True)]
+
+
+def _fill_qdrant(folder: Path, rows: Rows) -> None:
+    client = QdrantClient(path=str(folder))
+    params = models.VectorParams(size=rows["vectors"].shape[1], distance=models.Distance.DOT)
+    client.create_collection("source", vectors_config=params)
+    client._client.collections["source"].storage.storage.execute(
+        "PRAGMA synchronous = OFF"
+    )  # it would wait at each point
+    pairs = zip(rows["vectors"].tolist(), _values(rows), strict=True)
+    points = [models.PointStruct(id=7 * row, vector=one, payload=values) for row, (one, values) in enumerate(pairs)]
+    try:
+        client.upsert("source", points)
+    finally:
+        client.close()
+
+
+def _qdrant(folder: Path, rows: Rows) -> str:
+    _copied("qdrant", folder, rows, _fill_qdrant)
+    return f"qdrant:{folder / 'qdrant'}#source"
+
+
+def _moved_points(folder: Path, collection: str, vector: str) -> Rows:
+    client = QdrantClient(path=str(folder / "qdrant"))
+    points, _ = client.scroll(collection, limit=10**6, with_payload=True, with_vectors=[vector])
+    client.close()
+    vectors = [point.vector[vector] if isinstance(point.vector, dict) else point.vector for point in points]
+    assert [point.id for point in points] == [7 * row for row in range(len(points))]
+    beside = {name: [point.payload[name] for point in points] for name in ("id", "text", "year")}
+    return {"vectors": np.asarray(vectors, np.float32), **beside}
+
+
+def _fill_chroma(folder: Path, rows: Rows) -> None:
+    client = chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
+    space = {"hnsw": {"space": "ip"}}
+    collection = client.create_collection("source", embedding_function=None, configuration=space)
+    beside = [{"year": year} for year in rows["year"]]
+    collection.add(rows["id"], list(rows["vectors"]), beside, rows["text"])
+    client.close()
+
+
+def _chroma(folder: Path, rows: Rows) -> str:
+    _copied("chroma", folder, rows, _fill_chroma)
+    return f"chroma:{folder / 'chroma'}#source"
+
+
+def _moved_records(folder: Path) -> Rows:
+    client = chromadb.PersistentClient(str(folder / "chroma"), Settings(anonymized_telemetry=False))
+    collection = client.get_collection("moved", embedding_function=None)
+    found = collection.get(include=["embeddings", "metadatas", "documents"])
+    client.close()
+    years = [values["year"] for values in found["metadatas"]]
+    vectors = np.asarray(found["embeddings"], np.float32)
+    return {"vectors": vectors, "id": found["ids"], "text": found["documents"], "year": years}
+
+
 DATABASES = [
     Kind("faiss-flat", _flat, "{folder}/moved.faiss", _moved_index, ()),
     Kind("faiss-ivf", _inverted, "{folder}/moved.faiss", _moved_index, ()),
     Kind("lancedb-table", _lance, "lancedb:{folder}/db#moved", _lance_table),
     Kind("lancedb-column", _lance, "lancedb:{folder}/db#source.moved", _lance_column, whole=True),
+    Kind(
+        "qdrant-collection", _qdrant, "qdrant:{folder}/qdrant#moved", lambda folder: _moved_points(folder, "moved", "")
+    ),
+    Kind(
+        "qdrant-vector",
+        _qdrant,
+        "qdrant:{folder}/qdrant#source.moved",
+        lambda folder: _moved_points(folder, "source", "moved"),
+        whole=True,
+    ),
+    Kind("chroma", _chroma, "chroma:{folder}/chroma#moved", _moved_records),
 ]
