@@ -50,8 +50,14 @@ def near(there: torch.Tensor, here: torch.Tensor) -> None:
     assert float(difference.max()) < 2e-3
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(WIDE, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["whitened", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("whitened", FEW),
+        *(pytest.param(name, FEW, marks=pytest.mark.slow) for name in SLOW),
+        pytest.param("auto", WIDE, marks=pytest.mark.slow),  # which tries them all
+    ],
+)
 def test_a_fit_on_the_gpu_is_that_of_the_cpu(method, count, gpu):
     """If it fails, the same anchors give another map, other promises or another card on the machine that has a GPU."""
     x, y = pairs(count + 50)
