@@ -25,7 +25,7 @@ TEXT = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LANGUAGES = {"python", "bash", "math", "text"}
 WITH_CODE = [name for name, text in TEXT.items() if "```python" in text]
-OF_THE_HUB = ("share.md", "search.md", "stitch.md", "views.md")
+OF_THE_HUB = ("move.md", "share.md", "search.md", "stitch.md", "views.md")
 SMALLER = {"num_anchors=1500": "num_anchors=60"}
 SENTENCE_ENCODERS = {
     "sentence-transformers/all-MiniLM-L6-v2": 16,
@@ -42,7 +42,8 @@ HOLDS = {  # of the names that a page leaves behind
     "inverses.md": ["translated.shape == (400, 24)", "small.config.num_landmarks == 100"],
     "many.md": ["adapter.config.num_pairs == len(sums) == len(x)"],
     "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
-    "search.md": ["rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
+    "move.md": ["told.num_items == 100", "part.true_rows == part.num_encoded == 100"],
+    "search.md": ["mixed.shape == (3, 12)", "rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1", "'minilm-to-topic' in card.content"],
     "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
     "views.md": ["seen.config.target_size == 16", "classify('w1')[0]['label'].startswith('LABEL_')"],
@@ -85,7 +86,9 @@ def desk(tmp_path, monkeypatch, digits):
     pd.DataFrame({"text": texts}).to_csv("texts.csv", index=False)
     pd.DataFrame({"text": texts}).to_csv("documents.csv", index=False)
     pd.DataFrame({"english": texts, "spanish": texts[::-1]}).to_csv("sentences.csv", index=False)
-    np.save("documents.npy", np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32))
+    documents = np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32)
+    np.save("documents.npy", documents)
+    pd.DataFrame({"id": range(200), "text": texts, "embedding": list(documents)}).to_parquet("documents.parquet")
     np.save("source_anchors.npy", digits.source)
     np.save("target_anchors.npy", digits.target)
     np.save("source.npy", digits.held_source)
