@@ -43,7 +43,12 @@ HOLDS = {  # of the names that a page leaves behind
     "many.md": ["adapter.config.num_pairs == len(sums) == len(x)"],
     "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
     "move.md": ["told.num_items == 100", "part.true_rows == part.num_encoded == 100"],
-    "search.md": ["mixed.shape == (3, 12)", "rows.shape == (1, 10)", "moved.shape == (200, 16)", "abs(moved).sum(1).min() > 0"],
+    "search.md": [
+        "mixed.shape == (3, 12)",
+        "rows.shape == (1, 10)",
+        "moved.shape == (200, 16)",
+        "abs(moved).sum(1).min() > 0",
+    ],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1", "'minilm-to-topic' in card.content"],
     "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
     "views.md": ["seen.config.target_size == 16", "classify('w1')[0]['label'].startswith('LABEL_')"],
