@@ -26,7 +26,7 @@ from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.columns import LARGEST, SMALLEST, TEXTS, Values
 from irp_hf.stores.points import HIDDEN, PAGE, RUN, SERVER, Id, Page, PointStore, PointWriter, staging_of
 from irp_hf.stores.record import KEY, StoreRecord
-from irp_hf.stores.staging import GO_ON
+from irp_hf.stores.staging import GO_ON, is_done
 
 FILE = "chroma.sqlite3"  # in each of its folders
 VECTORS = "embedding"
@@ -136,8 +136,10 @@ class ChromaWriter(PointWriter):
         new = not SERVER.fullmatch(address.place) and not os.path.isfile(os.path.join(address.place, FILE))
         self._client = None if new else connect(address.place, fresh=True)
         try:
-            self._check_free()
-            super().__init__(plan, staging_of(address.place, self.name))
+            parts = staging_of(address.place, self.name)
+            if not is_done(parts):  # else what is there may be this run's own
+                self._check_free()
+            super().__init__(plan, parts)
         except BaseException:
             self._close()
             raise
@@ -148,14 +150,22 @@ class ChromaWriter(PointWriter):
 
     @override
     def finish(self, record: StoreRecord) -> Store:
+        if (store := self.already_there(self._opened)) is not None:
+            self._staging.remove()
+            return store
         with written_in_words(self.address.place, advice=GO_ON), words(self.address.place):
             self._client = self._client or connect(self.address.place, fresh=True)
+            self._check_name()
             collection = self._filled()
             with contextlib.closing(ChromaStore(Address("chroma", self.address.place, self._written))) as store:
                 self.check_points(store, store.cosine)
             metadata = {name: value for name, value in (collection.metadata or {}).items() if name != RUN}
+            self._staging.set_done(record)
             collection.modify(name=self.name, metadata={**metadata, KEY: record.to_json()})
         self._staging.remove()
+        return self._opened()
+
+    def _opened(self) -> Store:
         return ChromaStore(Address("chroma", self.address.place, self.name))
 
     @override
@@ -178,11 +188,8 @@ class ChromaWriter(PointWriter):
     def _check_free(self) -> None:
         if self._client is None:
             return
-        names = names_of(self._client, self.address.place)
-        if self.name in names:
-            got, advice = "a collection that exists already", "Name another one, or delete that one."
-            raise refusal(f"{self.name} of {self.address.place}", "nothing there", got, advice)
-        if self._written in names:
+        self._check_name()
+        if self._written in names_of(self._client, self.address.place):
             with words(self.address.place):
                 metadata = self._client.get_collection(self._written, embedding_function=None).metadata or {}
             if metadata.get(RUN) != self.run():
@@ -191,6 +198,11 @@ class ChromaWriter(PointWriter):
                     f"Delete the collection {self._written}, or name another one.",
                 )
                 raise refusal(f"{self._written} of {self.address.place}", "nothing there", got, advice)
+
+    def _check_name(self) -> None:
+        if self.name in names_of(self._client, self.address.place):
+            got, advice = "a collection that exists already", "Name another one, or delete that one."
+            raise refusal(f"{self.name} of {self.address.place}", "nothing there", got, advice)
 
     def _filled(self) -> Any:
         """The collection with all records, which has another name yet."""

@@ -22,7 +22,7 @@ from irp_hf.errors import first_line, missing, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.record import StoreRecord, key_of
-from irp_hf.stores.staging import GO_ON, StagedWriter, beside
+from irp_hf.stores.staging import GO_ON, StagedWriter, beside, is_done
 from irp_hf.stores.tables import Part, TableStore, with_record
 
 SUFFIX = ".lance"  # of the folder of a table
@@ -102,22 +102,28 @@ class LanceWriter(StagedWriter):
         self.path = self.folder / f"{table}{SUFFIX}"
         own = isinstance(plan.source, LanceStore) and _same(plan.source.path, self.path)
         self._source = plan.source if own and isinstance(plan.source, LanceStore) else None
-        self._check(plan)
-        super().__init__(plan, beside(self.folder, table, plan.column))
+        parts = beside(self.folder, table, plan.column)
+        self._check(plan, is_done(parts))
+        super().__init__(plan, parts)
 
     @override
     def finish(self, record: StoreRecord) -> Store:
-        with written_in_words(self.folder, advice=GO_ON):
-            if self._source is None:
-                self._make_table(record)
-            else:
-                self._add_columns(self._source, record)
-        store = LanceStore(Address("lancedb", str(self.folder), f"{self.path.stem}.{self.plan.column}"))
-        self.check_written(store)
+        store = self.already_there(self._opened)
+        if store is None:
+            with written_in_words(self.folder, advice=GO_ON):
+                if self._source is None:
+                    self._make_table(record)
+                else:
+                    self._add_columns(self._source, record)
+            store = self._opened()
+            self.check_written(store)
         self._staging.remove()
         return store
 
-    def _check(self, plan: Plan) -> None:
+    def _opened(self) -> Store:
+        return LanceStore(Address("lancedb", str(self.folder), f"{self.path.stem}.{self.plan.column}"))
+
+    def _check(self, plan: Plan, done: bool) -> None:
         """Raise `InputError` where something stands at the destination, or nothing can be written there."""
         if not is_folder(self.folder.parent):
             got = shown(str(self.folder))
@@ -125,6 +131,8 @@ class LanceWriter(StagedWriter):
         if os.path.lexists(self.folder):
             with written_in_words(self.folder), tempfile.TemporaryFile(dir=self.folder):
                 pass
+        if done:  # what is there may be this run's own
+            return
         if self._source is None:
             if os.path.lexists(self.path):
                 raise _exists(str(self.path), "table")
@@ -145,6 +153,7 @@ class LanceWriter(StagedWriter):
             sync(item)
         if os.path.lexists(self.path):
             raise _exists(str(self.path), "table")
+        self._staging.set_done(record)
         made.rename(self.path)
         sync(self.folder)
 
@@ -155,6 +164,9 @@ class LanceWriter(StagedWriter):
             raise refusal(str(source.address), "the same table", got, advice)
         fields = [field for field in self.plan.schema if field.name not in source.schema.names]
         schema = pa.schema(fields, metadata={key_of(self.plan.column): record.to_json()})
+        if any(field.name in _open(self.path).schema.names for field in fields):
+            raise _exists(f"{self.plan.column} of {self.path}", "column")
+        self._staging.set_done(record)
         _open(self.path).add_columns(_reader(self.batches(), schema))
 
 

@@ -26,7 +26,7 @@ from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.points import HIDDEN, PAGE, SERVER, Id, Page, PointStore, PointWriter, staging_of
 from irp_hf.stores.record import KEY, StoreRecord, key_of
-from irp_hf.stores.staging import GO_ON
+from irp_hf.stores.staging import GO_ON, is_done
 
 UNNAMED = "vector"  # what the column of vectors without a name is called
 FILE = "meta.json"  # in each folder of the local mode
@@ -181,8 +181,10 @@ class QdrantWriter(PointWriter):
             self.collection, self._source = self._meant(plan)
             self.vector = self._vector(plan)
             self._written = self.collection if self._source else f"{self.collection}{HIDDEN}"
-            self._check_free()
-            super().__init__(plan, staging_of(address.place, self.collection, plan.column))
+            parts = staging_of(address.place, self.collection, plan.column)
+            if not is_done(parts):  # else what is there may be this run's own
+                self._check_free()
+            super().__init__(plan, parts)
         except BaseException:
             self._open.close()
             if new is not None:
@@ -195,6 +197,9 @@ class QdrantWriter(PointWriter):
 
     @override
     def finish(self, record: StoreRecord) -> Store:
+        if (store := self.already_there(lambda: self._as_store(self.collection))) is not None:
+            self._staging.remove()
+            return store
         with self._open.words(), written_in_words(self.address.place, advice=GO_ON):
             if self._source is None:
                 self._fill_collection()
@@ -203,8 +208,10 @@ class QdrantWriter(PointWriter):
             self._open.again()
             with contextlib.closing(self._as_store(self._written, unfinished=True)) as store:
                 self.check_points(store, store.cosine)
+            self._staging.set_done(record)
             self._open.note(self._written, key_in(self.vector), record.to_json())
             if self._source is None:
+                self._check_name()
                 self._open.name(self.collection, self._written)
         self._staging.remove()
         return self._as_store(self.collection)
@@ -255,11 +262,8 @@ class QdrantWriter(PointWriter):
                 )
                 raise refusal("limit", expected, got, "Leave limit out, or name a new collection.")
             return
-        names = self._open.names()
-        if self.collection in names:
-            got, advice = "a collection that exists already", "Name another one, or delete that one."
-            raise refusal(f"{self.collection} of {self.address.place}", "nothing there", got, advice)
-        if self._written in names:
+        self._check_name()
+        if self._written in self._open.names():
             with self._open.words():
                 metadata = self._open.client.get_collection(self._written).config.metadata or {}
             if metadata.get(key_in(self.vector)) != self._mark():
@@ -268,6 +272,11 @@ class QdrantWriter(PointWriter):
                     f"Delete the collection {self._written}, or name another one.",
                 )
                 raise refusal(f"{self._written} of {self.address.place}", "nothing there", got, advice)
+
+    def _check_name(self) -> None:
+        if self.collection in self._open.names():
+            got, advice = "a collection that exists already", "Name another one, or delete that one."
+            raise refusal(f"{self.collection} of {self.address.place}", "nothing there", got, advice)
 
     def _mark(self) -> str:
         return f"{UNFINISHED} {self.run()}"

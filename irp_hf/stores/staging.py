@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.places import written_in_words
 from irp_hf.disk.plain import check_own_folder, read_text
-from irp_hf.errors import first_line, refusal
+from irp_hf.errors import InputError, first_line, refusal
 from irp_hf.stores.base import Plan, Store, Writer, vectors_of
 from irp_hf.stores.record import LONGEST, StoreRecord
 
@@ -205,6 +205,17 @@ class StagedWriter(Writer):
     @override
     def discard(self) -> None:
         self._staging.remove()
+
+    def already_there(self, opens: Callable[[], Store]) -> Store | None:
+        """The destination, where this very run had let it appear and was ended then; `opens` raises where nothing is."""
+        if (record := self._staging.done()) is None:
+            return None
+        with contextlib.suppress(InputError):
+            store = opens()
+            if store.record() == record:
+                return store
+            store.close()
+        return None
 
     def check_written(self, store: Store) -> None:
         """Raise `InputError` where what the destination gives back are not the vectors that were kept."""

@@ -16,6 +16,7 @@ from irp_hf import InputError, IRPAdapter
 from irp_hf.stores import base, open_store, translate_store
 from irp_hf.stores import translate as translating
 from irp_hf.stores.base import vectors_of
+from irp_hf.stores.staging import Staging
 
 NUM_ROWS = 2000
 KINDS = [*FILES, *DATABASES]
@@ -116,6 +117,32 @@ def test_an_interrupted_run_goes_on(kind: Kind, adapter: IRPAdapter, tmp_path: P
     assert calls[:3] == [0, 512, 1024]
     assert sorted(calls[3:]) == [0, 512, 1024, 1536]  # two are tried again, and the others were still to be done
     np.testing.assert_allclose(kind.read(tmp_path)["vectors"], expected(adapter, rows["vectors"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("moment", ["before it is seen", "after it is seen"])
+@pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.name)
+def test_a_run_that_ends_as_the_store_appears(
+    kind: Kind, moment: str, adapter: IRPAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """If it fails, the second run refuses what the first has made, and the blocks that it kept stay for ever."""
+    rows = rows_for(kind, 900)
+    source, destination = kind.make(tmp_path, rows), kind.destination.format(folder=tmp_path)
+    set_done = Staging.set_done
+
+    def stops(self: Any, *values: Any) -> None:
+        if values:
+            set_done(self, *values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(Staging, "set_done" if moment == "before it is seen" else "remove", stops)
+        with pytest.raises(KeyboardInterrupt):
+            translate_store(source, adapter, destination)
+    assert translate_store(source, adapter, destination).num_rows == 900
+    np.testing.assert_allclose(kind.read(tmp_path)["vectors"], expected(adapter, rows["vectors"]), atol=1e-6)
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".parts")]
+    with pytest.raises(InputError):
+        translate_store(source, adapter, destination)
 
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.name)
