@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from irp_hf.data.arrow import Stacked, arrow_matrix
 from irp_hf.errors import refusal
+from irp_hf.records import EncoderRecord
 from irp_hf.stores.address import Address
 from irp_hf.stores.record import StoreRecord
 
@@ -56,6 +57,13 @@ class Store(ABC):
     @abstractmethod
     def record(self) -> StoreRecord | None:
         """What irp_hf noted when it wrote these vectors; None of any other store."""
+
+    def encoder(self) -> EncoderRecord | None:
+        """Whose space the vectors are in, as far as the store tells: who encoded them, or what they were translated to."""
+        record = self.record()
+        if record is None or record.target_encoder is None:
+            return None
+        return EncoderRecord.from_dict(dict(record.target_encoder), f"the record of {self.address}")
 
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
         """Put `vectors (m, d)`, which an encoder made, in place of those at the rising `rows (m,)`, and this record.

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from irp_hf.data.arrays import Rows
 from irp_hf.data.canary import Canary
+from irp_hf.encoding.recorded import COMPARED
 from irp_hf.errors import InputError, refusal, shown
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.projection import unit_rows
 from irp_hf.models.adapter import IRPAdapter
-from irp_hf.records import EncoderRecord
+from irp_hf.records import Difference, EncoderRecord
 from irp_hf.stores.base import Matrix, Store, vectors_of
 from irp_hf.stores.record import StoreRecord
 
@@ -54,7 +55,7 @@ def check_source(store: Store, sample: Matrix, adapter: IRPAdapter, looks: bool)
     """
     name = str(store.address)
     width, wide = adapter.config.source_size, adapter.config.target_size
-    check_record(store.record(), adapter, name)
+    check_record(store.record(), store.encoder(), adapter, name)
     rows = Rows(sample, name, width, ("target", wide), advice="Name the column of the source's vectors.").whole()
     if not looks:
         return
@@ -70,21 +71,27 @@ def check_source(store: Store, sample: Matrix, adapter: IRPAdapter, looks: bool)
         raise refusal(name, "vectors like the source's anchors", got, f"Fit on vectors of this store. {TRUST}")
 
 
-def check_record(record: StoreRecord | None, adapter: IRPAdapter, name: str) -> None:
-    """Raise `InputError` where a store says that its vectors are in another space than the adapter's source."""
-    if record is None:
-        return
-    if record.adapter == adapter.checksum():
+def check_record(record: StoreRecord | None, encoder: EncoderRecord | None, adapter: IRPAdapter, name: str) -> None:
+    """Raise `InputError` where a store says that its vectors are in another space than the adapter's source.
+
+    `encoder` made them, or would have made what they were translated to, as the store says.
+    """
+    if record is not None and record.adapter == adapter.checksum():
         advice = "It is done; to translate again, begin with the store that this one was made of."
         raise refusal(name, "vectors that are still to be translated", "ones that this adapter has translated", advice)
-    theirs = EncoderRecord.from_dict(dict(record.target_encoder or {}), "its record")
-    ours = EncoderRecord.from_dict(adapter.config.source_encoder, "the adapter's source")
-    different = theirs.differences(ours)
+    different = [] if encoder is None else _apart(encoder, adapter.config.source_record)
     if different:
         first = different[0]
         got = f"ones in a space with {first.name} = {shown(first.one)}, as the store says"
         advice = "Connect that encoder to the target, or begin with the store that this one was made of."
         raise refusal(name, f"vectors of the source, {first.name} = {shown(first.other)}", got, advice)
+
+
+def _apart(one: EncoderRecord, other: EncoderRecord) -> list[Difference]:
+    """What makes vectors of the one others than those of the other: of the same weights, a name tells nothing."""
+    known = one.knows("weights_sha256") and other.knows("weights_sha256")
+    names = ["weights_sha256"] if known else ["id", "revision"]
+    return one.differences(other, [*names, *(name for name in COMPARED if name != "revision")])
 
 
 class KnownTexts:
@@ -111,7 +118,7 @@ class KnownTexts:
                 )
 
     def _compare(self, text: str, vector: Matrix, row: int) -> None:
-        cosine = float(cosines(torch.from_numpy(vector).float(), self._vectors[text]))
+        cosine = float(cosines(torch.from_numpy(vector.astype(np.float32)), self._vectors[text]))
         if not cosine >= KNOWN:
             expected = f"the source's vector of {shown(text)}, which is one of its anchors, in row {row}"
             advice = f"These are of another encoder, or rows and texts do not belong together. {TRUST}"

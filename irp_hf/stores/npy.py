@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ from typing_extensions import override
 
 from irp_hf.data.matrices import FLOAT_ARRAYS
 from irp_hf.disk.atomic import written_file
+from irp_hf.disk.journal import LARGEST_JOURNAL
 from irp_hf.disk.places import cannot_be_read, check_path
-from irp_hf.disk.plain import opened
+from irp_hf.disk.plain import opened, read_text
 from irp_hf.errors import first_line, refusal, shown
+from irp_hf.records import EncoderRecord
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists, vectors_of
 from irp_hf.stores.files import FileWriter, digest_of_files, read_sidecar, sidecar_of, write_sidecar
@@ -64,6 +67,17 @@ class NpyStore(Store):
     @override
     def record(self) -> StoreRecord | None:
         return read_sidecar(self._path)
+
+    @override
+    def encoder(self) -> EncoderRecord | None:
+        """Also of what `encode(out=)` has written, which notes beside it who encoded."""
+        if self.record() is not None:
+            return super().encoder()
+        try:
+            noted = json.loads(read_text(Path(f"{self._path}.json"), LARGEST_JOURNAL))
+            return EncoderRecord.from_dict(noted["run"]["encoder"], f"the journal of {self._path}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or another's file of that name
+            return None
 
     @override
     def close(self) -> None:
