@@ -83,6 +83,8 @@ class PointStore(Store):
 
     @override
     def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        if start >= self.num_rows:
+            return
         rows = start
 
         def found() -> Iterator[pa.RecordBatch]:
@@ -190,7 +192,10 @@ class PointStore(Store):
 
 
 class PointWriter(StagedWriter):
-    """A new collection, or a new vector of the source's points, which is written once all rows are there."""
+    """A new collection, or a new vector of the source's points, which is written once all rows are there.
+
+    It holds the translated vectors alone: of what stands beside them, other columns of vectors are left out.
+    """
 
     database: str
     """Its name, in words."""

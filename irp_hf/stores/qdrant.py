@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import threading
 import uuid
@@ -30,6 +31,7 @@ from irp_hf.stores.staging import GO_ON, is_done
 
 UNNAMED = "vector"  # what the column of vectors without a name is called
 FILE = "meta.json"  # in each folder of the local mode
+NAME = re.compile(r"(?!\.{1,2}$)[^<>:\"/\\|?*\0\x1f]{1,200}")
 SENT = 128  # points at a time: a server takes 32 MB
 SECONDS = 120
 EXAMPLE = "qdrant:http://localhost:6333#collection.vector"
@@ -233,8 +235,10 @@ class QdrantWriter(PointWriter):
         """The collection, and the source where it is the source's own."""
         inside, names = self.address.inside or "", self._open.names()
         name = inside if inside in names or "." not in inside else inside.rpartition(".")[0]
-        if not name:
-            raise refusal("destination", "a collection", shown(str(self.address)), f"Name one: {EXAMPLE}.")
+        for one in (name, plan.column):
+            if not NAME.fullmatch(one):
+                expected = 'names of a collection and a vector, without any of <>:"/\\|?*'
+                raise refusal("destination", expected, shown(str(self.address)), f"Name them: {EXAMPLE}.")
         source = plan.source
         if isinstance(source, QdrantStore) and source._open is self._open and names.get(name) == source.collection:
             return source.collection, source
