@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -107,6 +107,8 @@ class Writer(AbstractContextManager["Writer"]):
     and leaves nothing then. It is locked, as far as its kind allows, until the context ends.
     """
 
+    carries_vectors: ClassVar[bool] = True
+    """Whether the source's vectors go along where the translated ones have another name."""
     plan: Plan
     date: str
     """The day on which it was begun: of a run that goes on, that of the plan it was begun with."""
@@ -114,6 +116,16 @@ class Writer(AbstractContextManager["Writer"]):
     def ended(self) -> StoreRecord | None:
         """The record of a run of the same plan that had made all, and was ended before it could say so; `finish` takes it."""
         return None
+
+    @classmethod
+    def column(cls, address: Address, source: Store) -> str:
+        """What the column of translated vectors is called: as the address says, in a table after the dot, else as before."""
+        inside = address.inside
+        if inside is None:
+            return source.column
+        if address.scheme is None:
+            return inside
+        return inside.rpartition(".")[2] if "." in inside else source.column
 
     @abstractmethod
     def kept(self) -> int:

@@ -124,6 +124,11 @@ class ChromaWriter(PointWriter):
 
     database = "Chroma"
 
+    @override
+    @classmethod
+    def column(cls, address: Address, source: Store) -> str:
+        return VECTORS
+
     def __init__(self, address: Address, plan: Plan) -> None:
         chroma()
         self.address, self.name = address, address.inside or ""

@@ -65,15 +65,20 @@ def opened_store(address: Any, name: str, stack: ExitStack) -> Store:
     return address if isinstance(address, Store) else stack.enter_context(open_store(address, name))
 
 
-def open_writer(address: Any, plan: Plan) -> Writer:
-    """A new destination at an address; raises `InputError` where something is there, or nothing can be written."""
-    found = Address.of("destination", address)
-    kind = _kind_of(found, "destination")
+def writer_at(address: Address) -> type[Writer]:
+    """What writes a destination at an address; raises `InputError` where nothing of that kind is written."""
+    kind = _kind_of(address, "destination")
     if kind.writes is None:
         expected, advice = "a kind of store that can be written", "Name a .parquet file, say."
-        raise refusal("destination", expected, shown(str(found)), advice)
-    made: Callable[[Address, Plan], Writer] = getattr(import_module(f"irp_hf.stores.{kind.module}"), kind.writes)
-    return made(found, plan)
+        raise refusal("destination", expected, shown(str(address)), advice)
+    found: type[Writer] = getattr(import_module(f"irp_hf.stores.{kind.module}"), kind.writes)
+    return found
+
+
+def open_writer(address: Address, plan: Plan) -> Writer:
+    """A new destination at an address; raises `InputError` where something is there, or nothing can be written."""
+    made: Callable[[Address, Plan], Writer] = writer_at(address)
+    return made(address, plan)
 
 
 def _kind_of(address: Address, name: str) -> Kind:

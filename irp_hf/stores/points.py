@@ -197,6 +197,7 @@ class PointWriter(StagedWriter):
     It holds the translated vectors alone: of what stands beside them, other columns of vectors are left out.
     """
 
+    carries_vectors = False
     database: str
     """Its name, in words."""
 

@@ -172,6 +172,12 @@ class QdrantWriter(PointWriter):
 
     database = "Qdrant"
 
+    @override
+    @classmethod
+    def column(cls, address: Address, source: Store) -> str:
+        own = "." in (address.inside or "") or isinstance(source, QdrantStore)
+        return super().column(address, source) if own else UNNAMED
+
     def __init__(self, address: Address, plan: Plan) -> None:
         self.address = address
         client()

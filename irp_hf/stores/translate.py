@@ -26,7 +26,7 @@ from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, vectors_of
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
-from irp_hf.stores.open import open_writer, opened_store
+from irp_hf.stores.open import open_writer, opened_store, writer_at
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import row_bytes
 
@@ -171,7 +171,8 @@ class _Work:
         with adapter.computing():
             unit = has_unit_length(adapter.target_anchors) if unit_length == "auto" else bool(unit_length)
         kind = np.dtype(dtype or (store.dtype if store.dtype.name in DTYPES else "float32"))
-        column = _column_of(store, destination)
+        made = writer_at(destination)
+        column = made.column(destination, store)
         record = StoreRecord(
             adapter=adapter.checksum(),
             source_encoder=adapter.config.source_encoder,
@@ -183,7 +184,7 @@ class _Work:
         )
         options = {"unit_length": unit, "confidence": confidence, "dtype": kind.name, "rows": num_rows}
         run = {"adapter": record.adapter, "source": store.digest(), "column": column, **options}
-        schema = _schema(store, column, kind, adapter.config.target_size, confidence)
+        schema = _schema(store, column, kind, adapter.config.target_size, confidence, made.carries_vectors)
         plan = Plan(store, schema, column, record, run)
         expected = np.asarray(adapter.confidence(sample.astype(np.float32)))
         return cls(store, adapter, destination, unit, confidence, kind, plan, expected, KnownTexts(adapter, store))
@@ -340,21 +341,15 @@ class _Work:
         )
 
 
-def _column_of(store: Store, destination: Address) -> str:
-    """What the column of translated vectors is called: as the destination says, in a table after the dot, else as before."""
-    inside = destination.inside
-    if inside is None:
-        return store.column
-    if destination.scheme is None:
-        return inside
-    return inside.rpartition(".")[2] if "." in inside else store.column
+def _schema(store: Store, column: str, dtype: np.dtype[Any], width: int, confidence: bool, carries: bool) -> pa.Schema:
+    """The source's columns, with translated vectors in place of those of the same name, or after all.
 
-
-def _schema(store: Store, column: str, dtype: np.dtype[Any], width: int, confidence: bool) -> pa.Schema:
-    """The source's columns, with translated vectors in place of those of the same name, or after all."""
+    `carries`: its own vectors are among them, where theirs is another name.
+    """
     field = pa.field(column, pa.list_(pa.from_numpy_dtype(dtype), width))
-    fields = [field if own.name == column else own for own in store.schema]
-    if column not in store.schema.names:
+    own = [one for one in store.schema if carries or one.name in (column, *_others(store))]
+    fields = [field if one.name == column else one for one in own]
+    if field not in fields:
         fields.append(field)
     told = f"{column}{CONFIDENCE}"
     if confidence:
@@ -363,6 +358,11 @@ def _schema(store: Store, column: str, dtype: np.dtype[Any], width: int, confide
             raise refusal("confidence", f"a source without a column {told!r}", "one with it", advice)
         fields.append(pa.field(told, pa.float32()))
     return pa.schema(fields)  # without metadata: what describes columns that have another type by now would lie
+
+
+def _others(store: Store) -> list[str]:
+    """The columns of a store but for that of its vectors."""
+    return [name for name in store.schema.names if name != store.column]
 
 
 def _content(sample: Matrix, store: Store) -> str:

@@ -106,9 +106,9 @@ def test_from_a_table(adapter: IRPAdapter, tmp_path: Path):
     """If it fails, texts and ids of a table are no documents and ids of the collection."""
     rows = some_rows(SOURCE)
     pq.write_table(table_of(rows), tmp_path / "source.parquet")
-    translate_store(tmp_path / "source.parquet", adapter, f"chroma:{tmp_path / 'new'}#moved", confidence=True)
+    translate_store(tmp_path / "source.parquet", adapter, f"chroma:{tmp_path / 'new'}#moved.v2", confidence=True)
     client = chromadb.PersistentClient(str(tmp_path / "new"), SETTINGS)
-    found, _ = records(client, "moved")
+    found, _ = records(client, "moved.v2")
     client.close()
     assert (found["ids"], found["documents"]) == (rows["id"], rows["text"])
     assert [values["year"] for values in found["metadatas"]] == rows["year"]

@@ -167,9 +167,10 @@ def test_from_a_table(fit: bool, adapter: IRPAdapter, tmp_path: Path):
     if not fit:
         ids[7] = ids[7].upper().replace("0", "A", 1)
     pq.write_table(table_of({**some_rows(SOURCE), "id": ids}), tmp_path / "source.parquet")
-    translate_store(tmp_path / "source.parquet", adapter, f"qdrant:{tmp_path / 'new'}#docs")
+    translate_store(tmp_path / "source.parquet", adapter, f"qdrant:{tmp_path / 'new'}#docs", confidence=True)
     found, _ = points(tmp_path / "new", "docs")
     np.testing.assert_allclose([point.vector for point in found], unit(adapter), atol=1e-6)
+    assert all(0 < point.payload["vector_confidence"] <= 1 for point in found)  # as the vector without a name is called
     if fit:
         assert [point.id for point in found] == ids
         assert "id" not in found[0].payload
