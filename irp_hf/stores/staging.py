@@ -21,7 +21,7 @@ from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.places import written_in_words
 from irp_hf.disk.plain import check_own_folder, read_text
 from irp_hf.errors import InputError, first_line, refusal
-from irp_hf.stores.base import Plan, Store, Writer, vectors_of
+from irp_hf.stores.base import Matrix, Plan, Store, Writer, vectors_of
 from irp_hf.stores.record import LONGEST, StoreRecord
 
 JOURNAL, LOCK, DONE, MADE = "run.json", "lock", "done.json", "made"
@@ -226,12 +226,19 @@ class StagedWriter(Writer):
         for start, one in enumerate(itertools.chain([first], kept)):
             other = next(there, None)
             found = None if other is None else vectors_of(other, store.column)
-            if found is None or not np.array_equal(vectors_of(one, self.plan.column), found):
+            if found is None or not _alike(vectors_of(one, self.plan.column), found):
                 expected, got = "the vectors that were written", f"others from row {start * first.num_rows}"
                 raise refusal(str(store.address), expected, got, "Check the disk, remove it, and run again.")
 
     def __exit__(self, *error: object) -> None:
         self._staging.release()
+
+
+def _alike(one: Matrix, other: Matrix) -> bool:
+    """Whether both have the same numbers; those of half precision are slow to compare, and their bytes are not."""
+    if one.dtype == other.dtype and one.tobytes() == other.tobytes():
+        return True
+    return np.array_equal(one, other)
 
 
 def beside(place: Path, *names: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.metrics import cosines, neighbors_found
+from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 from irp_hf.stores.base import CONFIDENCE, Store, vectors_of
 from irp_hf.stores.open import opened_store
@@ -46,6 +48,8 @@ class Verified(Printed):
     """What the store is above that, item by item."""
     expected: float | None = None
     """The mean of the confidences that are stored; None where there are none."""
+    forecast: Measure | None = None
+    """The share that the adapter's report told of as many items, from held-out anchors; None where none was given."""
 
     @override
     def caption(self) -> str:
@@ -58,6 +62,8 @@ class Verified(Printed):
     def tables(self) -> list[Table]:
         promised = "" if self.expected is None else f"{number(self.expected)} expected"
         rows = [["this store", str(self.neighbors), f"{self.cosine} {promised}".rstrip()]]
+        if self.forecast is not None:
+            rows.append(["what held-out anchors foretold", str(self.forecast), ""])
         if self.before is not None:
             rows.append(["the store of before, with its own encoder", str(self.before), ""])
         return [[["by", "neighbours found", "cosine"], *rows, ["encoded anew", "1.000", "1.000"]]]
@@ -79,6 +85,7 @@ def verify_store(
     *,
     text: str,
     source: Any = None,
+    adapter: IRPAdapter | str | os.PathLike[str] | None = None,
     sample: int = 1000,
     seed: int = 0,
     batch_size: int = 32,
@@ -93,6 +100,8 @@ def verify_store(
             names. It is opened as the target's anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them.
         text: the column of texts that the vectors are of.
         source: the store of before, with the same rows: then what doing nothing keeps stands beside.
+        adapter: the one that translated the store, or where it lies: then what its report foretold stands beside. It is fitted
+            again for that, with anchors held out.
         sample: how many items are encoded. A larger sample is a larger index: compare figures of one size only;
             `report(index_size=)` says what more rows keep.
         seed: of the draw.
@@ -109,6 +118,7 @@ def verify_store(
         rows, texts = texts_of(store, text, count, seed)
         found = store.take(rows)
         before = None if source is None else _before(opened_store(source, "source", stack), store, rows, text, texts)
+        forecast = None if adapter is None else _forecast(adapter, store, len(texts) - 1)
         opened = open_target(encoder, store.record(), texts[0], settings)
     true = encode_all(opened, texts, batch_size, progress).double()
     stored = _tensor(found, store)
@@ -122,7 +132,19 @@ def verify_store(
     neighbors, cosine, *rest = bootstrap(torch.stack(measured))
     old, gain = rest or (None, None)
     expected = None if known is None else float(np.mean(known))
-    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected)
+    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast)
+
+
+def _forecast(adapter: IRPAdapter | str | os.PathLike[str], store: Store, others: int) -> Measure:
+    """The share of neighbours among so many `others` that the adapter's report tells of a translated index."""
+    model = adapter if isinstance(adapter, IRPAdapter) else IRPAdapter.from_pretrained(adapter)
+    record = store.record()
+    if record is None or record.adapter != model.checksum():
+        got = "another one" if record is not None else "a store without a record of any"
+        raise refusal("adapter", f"the one that translated {store.address}", got, "Leave it out, or give that one.")
+    index = model.report(baselines=[], progress=False, index_size=others).index
+    assert index is not None
+    return index.shares[0].moved
 
 
 def check_width(encoder: Encoder, stored: int, made: int) -> None:

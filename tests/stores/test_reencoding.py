@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from database_kinds import DATABASES
-from store_kinds import KINDS, Kind, Rows, parallel, some_rows
+from store_kinds import KINDS, Kind, Rows, parallel, some_rows, table_of
 
 from irp_hf import InputError, IRPAdapter
 from irp_hf.stores import Store, open_store, reencode, translate_store, verify_store
@@ -163,3 +163,20 @@ def test_stores_that_cannot(adapter: IRPAdapter, tmp_path: Path):
     pq.write_table(few, tmp_path / "few.parquet")
     with pytest.raises(InputError, match="at least 50 rows"):
         verify_store(tmp_path / "few.parquet", target, text="text")
+
+
+def test_the_forecast_stands_beside(adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, nobody sees that a report promised more, or another adapter's promise is shown."""
+    pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")
+    moved = f"{tmp_path}/moved.parquet"
+    translate_store(tmp_path / "source.parquet", adapter, moved)
+    told = verify_store(moved, target, text="text", adapter=adapter, sample=400)
+    told_before = adapter.report(baselines=[], progress=False, index_size=told.num_items - 1).index
+    assert told_before is not None
+    assert told.forecast == told_before.shares[0].moved
+    assert told.forecast.low - 0.1 < told.neighbors.mean < told.forecast.high + 0.1
+    assert "foretold" in str(told)
+    other = IRPAdapter.from_anchors(*parallel(150, seed=9), method="whitened")
+    with pytest.raises(InputError, match="the one that translated"):
+        verify_store(moved, target, text="text", adapter=other)
+    assert verify_store(moved, target, text="text", sample=100).forecast is None
