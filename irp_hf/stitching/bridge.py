@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,18 +23,21 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.metrics import neighbors_found
+from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import has_unit_length, unit_rows
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.reports import chosen_again
 from irp_hf.stitching.parts import named_encoder, open_adapter
 
 WEIGHTS = tuple(step / 10 for step in range(11))
-LEAST_INDEPENDENT = 24  # anchors: among fewer, ten neighbours are nearly all
+LEAST_INDEPENDENT = 24  # anchors: halves of fewer tell next to nothing
+NUM_FOLDS = 2  # what is held out is what is searched: among rows of the fit, what stands on them finds too much
+NEAREST = 3  # an index is larger than half of the anchors, and of it only the very nearest count
 
 
 @dataclass(frozen=True)
 class Weighed(Printed):
-    """What queries of each weight found among held-out anchors: of the ten that are nearest by the new encoder."""
+    """What queries of each weight found among held-out anchors: of the three that are nearest by the new encoder."""
 
     num_anchors: int
     shares: dict[float, Measure]
@@ -47,8 +50,8 @@ class Weighed(Printed):
 
     @override
     def caption(self) -> str:
-        what = "the new encoder's own ten nearest that queries find among the others by their old vectors"
-        return f"{self.num_anchors:,} anchors, each held out: share of {what}."
+        what = f"the new encoder's own {NEAREST} nearest that queries find there by their old vectors"
+        return f"{self.num_anchors:,} anchors, each half of them held out of a fit on the other: share of {what}."
 
     @override
     def tables(self) -> list[Table]:
@@ -95,7 +98,7 @@ class Bridge:
             adapter: an `IRPAdapter` from the new encoder to the old one, or where one lies.
             old_encoder: the one that made the index, where it is still to be had.
             weight: of the translation, from 0 (the old encoder alone) to 1. "auto" takes the one whose queries find most of
-                what the new encoder finds, among anchors that are held out: neither encoder alone would find more there.
+                what the new encoder finds, among anchors that are held out: neither encoder alone finds more there.
             on_mismatch: "refuse", "warn" or "ignore", where an encoder is another than that of the anchors.
             **settings: of the new encoder, as `irp_hf.encoding.encode` has them.
 
@@ -192,27 +195,34 @@ class Bridge:
 def weigh(adapter: IRPAdapter) -> Weighed:
     """What mixed queries find among held-out anchors, for each weight of the translation.
 
-    Raises `InputError` for an adapter without pairs, or with too few of them for ten neighbours to tell anything.
+    Either half is translated by a fit on the other, and searches itself. Raises `InputError` for an adapter without pairs, or
+    with too few of them to tell anything.
     """
     if adapter.config.discovered is not None:
         advice = "Give a weight; evaluate(x, y) on a few true pairs tells how good the translation is."
         raise refusal("weight", "an adapter of pairs, which can be held out", "one that was made without any", advice)
     with adapter.computing():
-        fitted = (
-            adapter.fitted if adapter.fitted is not None and adapter.fitted.checksum == adapter.checksum() else None
-        )
+        known = adapter.fitted
+        fitted = known if known is not None and known.checksum == adapter.checksum() else None
         choice, pairs = chosen_again(adapter.config, adapter.source_anchors, adapter.target_anchors, fitted)
     independent = len(pairs.labels.unique())
     if independent < LEAST_INDEPENDENT:
         expected = f"at least {LEAST_INDEPENDENT} independent anchors, to choose it by"
         raise refusal("weight", expected, f"{independent}", "Give a weight: 0.7, say.")
-    shares = [
-        neighbors_found(
-            mixed(choice.fold_translated, pairs.target, weight), pairs.target, pairs.source, groups=pairs.labels
-        )
-        for weight in WEIGHTS
-    ]
+    again = replace(choice, solved=None)
+    halves = pairs.folds(NUM_FOLDS, adapter.config.seed)
+    translated = [again.translator(pairs.without(half))(pairs.source[half]) for half in halves]
+    shares = [_found(pairs, halves, translated, weight) for weight in WEIGHTS]
     return Weighed(len(pairs), dict(zip(WEIGHTS, bootstrap(torch.stack(shares)), strict=True)))
+
+
+def _found(pairs: Pairs, halves: Sequence[Tensor], translated: Sequence[Tensor], weight: float) -> Tensor:
+    """The share `(k,)` of its nearest in the same half, by the new encoder, that each mixed query finds."""
+    found = []
+    for half, queries in zip(halves, translated, strict=True):
+        index, true, labels = pairs.target[half], pairs.source[half], pairs.labels[half]
+        found.append(neighbors_found(mixed(queries, index, weight), index, true, NEAREST, labels))
+    return torch.cat(found)
 
 
 def mixed(translated: Tensor, old: Tensor, weight: float) -> Tensor:
