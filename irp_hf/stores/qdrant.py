@@ -135,6 +135,8 @@ class QdrantStore(PointStore):
 
     @override
     def _pages(self, start: int) -> Iterator[Page]:
+        if start >= self.num_rows:
+            return
         offset = self.ids_at(np.array([start]))[0] if start else None
         while True:
             with self._open.words():

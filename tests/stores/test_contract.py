@@ -58,6 +58,7 @@ def test_rows_are_read_in_their_order(kind: Kind, tmp_path: Path):
         )
         for name in kind.keeps:
             assert [value for batch in batches for value in batch.column(name).to_pylist()] == rows[name][300:]
+        assert list(store.batches(NUM_ROWS, 256)) == []  # from where a run goes on that has kept all
         numbers = np.array([0, 3, 1999])
         taken = store.take(numbers)
         np.testing.assert_array_equal(vectors_of(taken, store.column), rows["vectors"][numbers])
