@@ -25,7 +25,7 @@ from irp_hf.stores import base, open_store, staging, translate_store
 from irp_hf.stores import translate as translating
 
 resource = pytest.importorskip("resource")  # which Windows has not
-NUM_ROWS, SMALL_BLOCKS, KILLS = 1500, 512, 8
+NUM_ROWS, SMALL_BLOCKS, KILLS = 1500, 512, 3
 WRITTEN = [kind for kind in [*FILES, *DATABASES] if kind.destination]
 SCRIPT = """
 import sys
