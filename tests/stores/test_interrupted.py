@@ -25,8 +25,10 @@ from irp_hf.stores import base, open_store, staging, translate_store
 from irp_hf.stores import translate as translating
 
 resource = pytest.importorskip("resource")  # which Windows has not
-NUM_ROWS, SMALL_BLOCKS, KILLS = 1500, 512, 3
-WRITTEN = [kind for kind in [*FILES, *DATABASES] if kind.destination]
+NUM_ROWS, SMALL_BLOCKS, KILLS = 1500, 512, 2
+ONE_OF_EACH = ("npy", "parquet", "faiss-flat", "lancedb-table", "qdrant-collection", "chroma")
+"""A writer of its own each: the others differ in what they hold, which the contract asks."""
+WRITTEN = [kind for kind in [*FILES, *DATABASES] if kind.name in ONE_OF_EACH]
 SCRIPT = """
 import sys
 from irp_hf import IRPAdapter
@@ -77,7 +79,7 @@ def is_there(destination: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in DATABASES if kind.destination], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if kind in DATABASES], ids=lambda kind: kind.name)
 def test_killed_at_any_moment(kind: Kind, adapter: IRPAdapter, tmp_path: Path):
     """If it fails, a power cut costs an index or a table, leaves half of one, or makes another than a quiet night would."""
     adapter.save_pretrained(tmp_path / "adapter")
