@@ -98,6 +98,9 @@ def verify(
     source: Annotated[
         str | None, typer.Option(help="The store of before, to compare with doing nothing.", show_default=False)
     ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="What translated the store, to tell what it foretold.", show_default=False)
+    ] = None,
     sample: Annotated[int, typer.Option(help="How many items are encoded.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     min_neighbors: MinNeighbors = None,
@@ -114,7 +117,9 @@ def verify(
     if min_neighbors is not None:
         check_number("min_neighbors", min_neighbors, 0, 1)
     chosen = given(options, SETTINGS)
-    found = verify_store(destination, encoder, text=text, source=source, sample=sample, seed=seed, **chosen)
+    found = verify_store(
+        destination, encoder, text=text, source=source, adapter=adapter, sample=sample, seed=seed, **chosen
+    )
     kept = float(found.neighbors.mean)
     enough = min_neighbors is None or kept >= min_neighbors
     told = str(found) if enough else f"{found}\n\n{below(kept, min_neighbors)}"
