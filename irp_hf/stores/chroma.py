@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -211,8 +211,7 @@ class ChromaWriter(PointWriter):
 
     def _filled(self) -> Any:
         """The collection with all records, which has another name yet."""
-        client, source = self._client, self.plan.source
-        assert client is not None
+        client, source = cast(Any, self._client), self.plan.source
         if self._written in names_of(client, self.address.place):
             collection = client.get_collection(self._written, embedding_function=None)
         else:

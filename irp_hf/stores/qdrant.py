@@ -15,7 +15,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from typing_extensions import override
@@ -325,9 +325,9 @@ class QdrantWriter(PointWriter):
 
     def _fill_vector(self) -> None:
         kinds, width = models(), self.plan.schema.field(self.plan.column).type.list_size
-        assert self._source is not None
+        own = cast(QdrantStore, self._source)
         self._open.note(self._written, key_in(self.vector), self._mark())
-        config = kinds.DenseVectorConfig(size=width, distance=self._source.params.distance)
+        config = kinds.DenseVectorConfig(size=width, distance=own.params.distance)
         try:
             self._open.client.create_vector_name(self._written, self.vector, kinds.DenseVectorNameConfig(dense=config))
         except Exception as error:
@@ -335,7 +335,7 @@ class QdrantWriter(PointWriter):
             raise refusal(f"{self.vector} of {self._written}", "a vector that can be added", got, advice) from error
         has = kinds.Filter(must=[kinds.HasVectorCondition(has_vector=self.vector)])
         done = int(self._open.client.count(self._written, count_filter=has, exact=True).count)
-        added = {name for name in self.plan.schema.names if name not in self._source.schema.names}
+        added = {name for name in self.plan.schema.names if name not in own.schema.names}
         with self._open.hurried(self._written):
             for page in self.pages(done):
                 for start in range(0, len(page.ids), SENT):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import encode_all
 from irp_hf.encoding.recorded import compare_encoder, open_recorded
 from irp_hf.errors import refusal, shown
+from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.metrics import cosines, neighbors_found
@@ -142,8 +143,7 @@ def _forecast(adapter: IRPAdapter | str | os.PathLike[str], store: Store, others
     if record is None or record.adapter != model.checksum():
         got = "another one" if record is not None else "a store without a record of any"
         raise refusal("adapter", f"the one that translated {store.address}", got, "Leave it out, or give that one.")
-    index = model.report(baselines=[], progress=False, index_size=others).index
-    assert index is not None
+    index = cast(IndexReport, model.report(baselines=[], progress=False, index_size=others).index)
     return index.shares[0].moved
 
 
