@@ -152,23 +152,28 @@ class Bridge:
             got = f"none, beside a weight of {self.weight:g}"
             raise refusal(missing, "vectors of that encoder too", got, "Pass both, row i of the same query.")
         if old is None:
-            return self._scaled(self.adapter.translate(new))
+            moved = self._translated(new)
+            return moved.wrap(self._scaled(moved))
         rows = Rows(old, "old", self.adapter.config.target_size, ("source", self.adapter.config.source_size), least=0)
         mine = rows.whole() if rows.num_rows else rows[0:0]
         if new is None:
             return rows.wrap(mine.clone())
-        translated = torch.as_tensor(np.asarray(self._scaled(self.adapter.translate(new))))
+        translated = self._scaled(self._translated(new)).to(mine.device)
         if translated.shape != mine.shape:
             got = f"{len(translated)} of the new encoder and {len(mine)} of the old"
             raise refusal("new and old", "as many vectors of both", got, "Encode the same queries by both.")
         with own_arithmetic():
             return rows.wrap(mixed(translated.double(), mine.double(), self.weight).to(rows.dtype))
 
-    def _scaled(self, translated: Any) -> Any:
-        if not self._unit:
-            return translated
-        lengths = (translated * translated).sum(1, keepdims=True) ** 0.5
-        return translated / lengths
+    def _translated(self, new: Any) -> Rows:
+        """Translations of whatever holds vectors, in its own kind."""
+        return Rows(self.adapter.translate(new), "new", self.adapter.config.target_size, least=0)
+
+    def _scaled(self, moved: Rows) -> Tensor:
+        """Translations `(n, d_Y)` at the length that the index has."""
+        rows = moved.whole() if moved.num_rows else moved[0:0]
+        with own_arithmetic():
+            return unit_rows(rows) if self._unit else rows
 
     def _made(
         self, encoder: Encoder, queries: list[Any], batch_size: int, progress: bool | None

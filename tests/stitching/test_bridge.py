@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from store_kinds import parallel
@@ -58,6 +59,16 @@ def test_a_mixture_lies_between(adapter: IRPAdapter):
     mixed = bridge.mix(torch.from_numpy(NEW[200:230]), torch.from_numpy(OLD[200:230]))
     assert isinstance(mixed, torch.Tensor)
     np.testing.assert_allclose(mixed.numpy(), found, atol=1e-6)
+
+
+def test_vectors_come_back_in_their_own_kind(adapter: IRPAdapter):
+    """If it fails, vectors of a tensor on a device, or of a table, end in another library's error."""
+    expected = Bridge(new, adapter).mix(NEW[200:203])
+    series = Bridge(new, adapter).mix(pd.Series(list(NEW[200:203]), index=[4, 5, 6]))
+    assert list(series.index) == [4, 5, 6]
+    np.testing.assert_allclose(np.stack(series.to_list()), expected, atol=1e-6)
+    mixed = Bridge(new, adapter, old, 0.5).mix(torch.from_numpy(NEW[200:203]), OLD[200:203])
+    assert isinstance(mixed, np.ndarray)  # as the old ones are
 
 
 def test_the_weight_is_chosen_where_it_finds_most():
