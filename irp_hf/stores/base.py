@@ -160,6 +160,12 @@ def as_lists(vectors: Matrix) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
 
 
+def at_unit_length(vectors: Matrix) -> Matrix:
+    """Vectors `(n, d)`, float32, brought to unit length where they lie; a zero stays one."""
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return vectors
+
+
 def with_lists(batch: pa.RecordBatch, column: str, name: str, first: int, schema: pa.Schema) -> pa.RecordBatch:
     """A batch of any store of Arrow whose rows begin at `first`, as `schema` has it: vectors of one fixed size, none missing.
 

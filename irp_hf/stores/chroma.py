@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -19,12 +18,12 @@ import numpy as np
 from typing_extensions import override
 
 from irp_hf.checks import quoted
-from irp_hf.disk.places import check_path, is_folder, named, written_in_words
+from irp_hf.disk.places import named, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, missing, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.columns import LARGEST, SMALLEST, TEXTS, Values
-from irp_hf.stores.points import HIDDEN, PAGE, RUN, SERVER, Id, Page, PointStore, PointWriter, staging_of
+from irp_hf.stores.points import HIDDEN, PAGE, RUN, SERVER, Id, Page, PointStore, PointWriter, check_folder, staging_of
 from irp_hf.stores.record import KEY, StoreRecord
 from irp_hf.stores.staging import GO_ON, is_done
 
@@ -135,7 +134,7 @@ class ChromaWriter(PointWriter):
         if not NAME.fullmatch(self.name):
             expected = "a collection, of 3 and more letters, digits, dots, _ and -"
             raise refusal("destination", expected, shown(str(address)), f"Name one: {EXAMPLE}.")
-        check_place(address.place)
+        check_folder(address.place, FILE, "a folder of Chroma")
         self.check_rows(plan)
         self._written = f"{self.name}{HIDDEN}"
         new = not SERVER.fullmatch(address.place) and not os.path.isfile(os.path.join(address.place, FILE))
@@ -300,21 +299,6 @@ def names_of(client: Any, place: str) -> list[str]:
             found += [one.name for one in some]
             start += len(some)
     return sorted(found)
-
-
-def check_place(place: str) -> None:
-    """Raise `InputError` for a destination that can be none."""
-    if SERVER.fullmatch(place):
-        return
-    folder = check_path("destination", place)
-    if os.path.lexists(folder):
-        if not is_folder(folder) or (os.listdir(folder) and not (folder / FILE).is_file()):
-            raise refusal(str(folder), "a folder of Chroma, or an empty one", "another one", "Name another folder.")
-        with written_in_words(folder), tempfile.TemporaryFile(dir=folder):
-            pass
-    elif not is_folder(folder.parent):
-        got = shown(str(folder))
-        raise refusal("destination", "a folder in one that is there", got, "Make the folder above it first.")
 
 
 def settings_free(metadata: dict[str, Any] | None) -> dict[str, Any]:

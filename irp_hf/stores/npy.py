@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.lib.format import (
     dtype_to_descr,
     read_array_header_1_0,
@@ -26,43 +25,26 @@ from irp_hf.disk.plain import opened, read_text
 from irp_hf.errors import first_line, refusal, shown
 from irp_hf.records import EncoderRecord
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists, vectors_of
-from irp_hf.stores.files import FileWriter, digest_of_files, read_sidecar, sidecar_of, write_sidecar
-from irp_hf.stores.raw import Layout, RawRows
+from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store, vectors_of
+from irp_hf.stores.files import FileWriter, read_sidecar, sidecar_of, write_sidecar
+from irp_hf.stores.raw import Layout, RawStore
 from irp_hf.stores.record import StoreRecord
 
 VECTORS = "vectors"
 
 
-class NpyStore(Store):
+class NpyStore(RawStore):
     """A matrix `(n, d)`. What is known of each row besides lies in `<name>_confidence.npy`, and is not read."""
 
     def __init__(self, address: Address) -> None:
         """Raises `InputError` for what is no matrix of floats."""
-        self.address, self.column = address, VECTORS
-        self._path = check_path("source", address.place)
+        self.address, path = address, check_path("source", address.place)
         if address.inside is not None:
             got = shown(str(address))
             raise refusal(
                 "source", "the path of a .npy file alone, which has no columns", got, "Leave out # and after."
             )
-        self._matrix = RawRows(self._path, layout_of(self._path))
-        self.num_rows, self.width = self._matrix.layout.num_rows, self._matrix.layout.width
-        kind = pa.from_numpy_dtype(self._matrix.layout.given)
-        self.schema = pa.schema([pa.field(VECTORS, pa.list_(kind, self.width), nullable=False)])
-
-    @override
-    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
-        for first in range(start, self.num_rows, size):
-            yield self._batch(self._matrix[first : first + size])
-
-    @override
-    def take(self, rows: Matrix) -> pa.RecordBatch:
-        return self._batch(self._matrix.take(rows))
-
-    @override
-    def digest(self) -> str:
-        return digest_of_files([self._path])
+        self._holds(path, layout_of(path), VECTORS)
 
     @override
     def record(self) -> StoreRecord | None:
@@ -78,13 +60,6 @@ class NpyStore(Store):
             return EncoderRecord.from_dict(noted["run"]["encoder"], f"the journal of {self._path}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or another's file of that name
             return None
-
-    @override
-    def close(self) -> None:
-        self._matrix.close()
-
-    def _batch(self, rows: Matrix) -> pa.RecordBatch:
-        return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)
 
 
 class NpyWriter(FileWriter):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ import pyarrow as pa
 from huggingface_hub import constants
 from typing_extensions import override
 
-from irp_hf.disk.places import check_path
+from irp_hf.disk.places import check_path, is_folder, written_in_words
 from irp_hf.errors import refusal, shown
 from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, as_lists, cut_again, vectors_of
 from irp_hf.stores.columns import (
@@ -293,6 +295,21 @@ def staging_of(place: str, *names: str) -> Path:
     home = Path(constants.HF_HOME) / "irp_hf"
     home.mkdir(parents=True, exist_ok=True)
     return beside(home / hashlib.sha256(place.encode()).hexdigest()[:16], *names)
+
+
+def check_folder(place: str, file: str, what: str) -> None:
+    """Raise `InputError` for a destination that is no server, and no folder that is new, empty, or has this `file`."""
+    if SERVER.fullmatch(place):
+        return
+    folder = check_path("destination", place)
+    if os.path.lexists(folder):
+        if not is_folder(folder) or (os.listdir(folder) and not (folder / file).is_file()):
+            raise refusal(str(folder), f"{what}, or an empty one", "another one", "Name another folder.")
+        with written_in_words(folder), tempfile.TemporaryFile(dir=folder):
+            pass
+    elif not is_folder(folder.parent):
+        got = shown(str(folder))
+        raise refusal("destination", "a folder in one that is there", got, "Make the folder above it first.")
 
 
 def _id_array(ids: list[Id]) -> pa.Array:

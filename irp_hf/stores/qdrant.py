@@ -8,10 +8,7 @@ before its record stands in the collection's metadata. A server's key is read fr
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import tempfile
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +18,18 @@ import numpy as np
 from typing_extensions import override
 
 from irp_hf.checks import quoted
-from irp_hf.disk.places import check_path, is_folder, named, written_in_words
-from irp_hf.errors import InputError, IRPError, first_line, missing, refusal, shown
+from irp_hf.disk.places import named, written_in_words
+from irp_hf.errors import first_line, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
-from irp_hf.stores.points import HIDDEN, PAGE, SERVER, Id, Page, PointStore, PointWriter, staging_of
+from irp_hf.stores.points import HIDDEN, PAGE, SERVER, Id, Page, PointStore, PointWriter, check_folder, staging_of
+from irp_hf.stores.qdrant_connection import EXAMPLE, FILE, client, connect, models
 from irp_hf.stores.record import KEY, StoreRecord, key_of
 from irp_hf.stores.staging import GO_ON, is_done
 
 UNNAMED = "vector"  # what the column of vectors without a name is called
-FILE = "meta.json"  # in each folder of the local mode
 NAME = re.compile(r"(?!\.{1,2}$)[^<>:\"/\\|?*\0\x1f]{1,200}")
 SENT = 128  # points at a time: a server takes 32 MB
-SECONDS = 120
-EXAMPLE = "qdrant:http://localhost:6333#collection.vector"
 UNFINISHED = "unfinished"
 
 
@@ -183,7 +178,7 @@ class QdrantWriter(PointWriter):
     def __init__(self, address: Address, plan: Plan) -> None:
         self.address = address
         client()
-        check_place(address.place)
+        check_folder(address.place, FILE, "a folder of Qdrant's local mode")
         self.check_rows(plan)
         new = _folder_to_make(address.place)
         self._open = connect(address.place, fresh=True)
@@ -345,167 +340,6 @@ class QdrantWriter(PointWriter):
 
     def _as_store(self, collection: str, unfinished: bool = False) -> QdrantStore:
         return QdrantStore(Address("qdrant", self.address.place, f"{collection}.{self.vector or UNNAMED}"), unfinished)
-
-
-class Connection:
-    """A client of a place, which a process opens once: the local mode locks its folder."""
-
-    def __init__(self, place: str) -> None:
-        self.place, self.users = place, 0
-        self.local = SERVER.fullmatch(place) is None
-        self.client = self._made()
-
-    def _made(self) -> Any:
-        if self.local:
-            return client()(path=self.place)
-        return client()(url=self.place, api_key=os.environ.get("QDRANT_API_KEY"), timeout=SECONDS)
-
-    def again(self) -> None:
-        """Read a folder again: in memory the local mode keeps other vectors than it has written."""
-        if self.local:
-            self.client.close()
-            self.client = self._made()
-
-    def close(self) -> None:
-        """Let go of it, where nobody else in this process uses it."""
-        with _LOCK:
-            self.users -= 1
-            if not self.users:
-                _OPEN.pop(self.place, None)
-                self.client.close()
-
-    def collections(self) -> list[str]:
-        """The names of all collections, without other names of theirs."""
-        with self.words():
-            return sorted(found.name for found in self.client.get_collections().collections)
-
-    def names(self) -> dict[str, str]:
-        """All names, and the collection that each means."""
-        with self.words():
-            aliases = {found.alias_name: found.collection_name for found in self.client.get_aliases().aliases}
-        return {**{name: name for name in self.collections()}, **aliases}
-
-    def note(self, collection: str, key: str, text: str) -> None:
-        """Put a text into a collection's metadata."""
-        self.client.update_collection(collection, metadata={key: text})
-
-    def name(self, alias: str, collection: str) -> None:
-        """Give a collection one more name."""
-        kinds = models()
-        made = kinds.CreateAlias(collection_name=collection, alias_name=alias)
-        self.client.update_collection_aliases([kinds.CreateAliasOperation(create_alias=made)])
-
-    def put(self, collection: str, vector: str, ids: list[Id], rows: Any) -> None:
-        """Give points a vector."""
-        kinds = models()
-        points = [
-            kinds.PointVectors(id=one, vector={vector: np.asarray(row).tolist()})
-            for one, row in zip(ids, rows, strict=True)
-        ]
-        self.client.update_vectors(collection, points, wait=True)
-
-    def add(self, collection: str, ids: list[Id], values: list[dict[str, Any]], names: set[str]) -> None:
-        """Give points some of these values."""
-        kinds = models()
-        chosen = [{name: value for name, value in some.items() if name in names} for some in values]
-        made = [
-            kinds.SetPayloadOperation(set_payload=kinds.SetPayload(payload=some, points=[one]))
-            for one, some in zip(ids, chosen, strict=True)
-            if some
-        ]
-        if made:
-            self.client.batch_update_points(collection, made, wait=True)
-
-    @contextlib.contextmanager
-    def hurried(self, collection: str) -> Iterator[None]:
-        """Within it the local mode does not wait for the disk after each point, as long as it keeps points in SQLite."""
-        held = getattr(getattr(self.client, "_client", None), "collections", {}).get(collection)
-        storage = getattr(getattr(held, "storage", None), "storage", None)
-        if storage is None:
-            yield
-            return
-        storage.execute("PRAGMA journal_mode = WAL")
-        storage.execute("PRAGMA synchronous = NORMAL")
-        try:
-            yield
-        finally:
-            storage.execute("PRAGMA journal_mode = DELETE")  # which writes all of it in its place
-
-    @contextlib.contextmanager
-    def words(self) -> Iterator[None]:
-        """Raise `InputError` for what Qdrant refuses."""
-        try:
-            yield
-        except (IRPError, OSError):
-            raise
-        except Exception as error:
-            raise in_words(self.place, error) from error
-
-
-_OPEN: dict[str, Connection] = {}
-_LOCK = threading.Lock()
-
-
-def connect(place: str, fresh: bool) -> Connection:
-    """The connection with a server or a folder; a `fresh` folder may still be made. Raises `InputError`."""
-    client()
-    if SERVER.fullmatch(place) is None:
-        place = os.path.realpath(place)
-        if not fresh and not os.path.isfile(os.path.join(place, FILE)):
-            got = f"{shown(place)}, which is none"
-            raise refusal("source", "a folder of Qdrant's local mode, or a server", got, f"Name one: {EXAMPLE}.")
-    with _LOCK:
-        if place not in _OPEN:
-            try:
-                with written_in_words(place, "a folder"):
-                    _OPEN[place] = Connection(place)
-            except IRPError:
-                raise
-            except Exception as error:
-                raise in_words(place, error) from error
-        _OPEN[place].users += 1
-        return _OPEN[place]
-
-
-def client() -> Any:
-    """The class of its clients."""
-    try:
-        from qdrant_client import QdrantClient
-    except ImportError as error:
-        raise missing("Collections of Qdrant", "qdrant-client", "irp_hf[qdrant]") from error
-    return QdrantClient
-
-
-def models() -> Any:
-    """The classes of what it is sent."""
-    from qdrant_client import models
-
-    return models
-
-
-def in_words(place: str, error: Exception) -> InputError:
-    """The error for what Qdrant raised."""
-    text = first_line(error)
-    if "already accessed" in text:
-        got, advice = "one that is open elsewhere", "Close it there, or use a server: the local mode has one user."
-        return refusal(named(place), "a folder that nobody else has open", got, advice)
-    return refusal(named(place), "a Qdrant that does as it is asked", f"the error: {text}", "Check it, and run again.")
-
-
-def check_place(place: str) -> None:
-    """Raise `InputError` for a destination that can be none."""
-    if SERVER.fullmatch(place):
-        return
-    folder = check_path("destination", place)
-    if os.path.lexists(folder):
-        if not is_folder(folder) or (os.listdir(folder) and not (folder / FILE).is_file()):
-            expected, got = "a folder of Qdrant's local mode, or an empty one", "another one"
-            raise refusal(str(folder), expected, got, "Name another folder.")
-        with written_in_words(folder), tempfile.TemporaryFile(dir=folder):
-            pass
-    elif not is_folder(folder.parent):
-        got = shown(str(folder))
-        raise refusal("destination", "a folder in one that is there", got, "Make the folder above it first.")
 
 
 def key_in(vector: str) -> str:

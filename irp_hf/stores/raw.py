@@ -6,16 +6,20 @@ What another process cuts off of a map ends this one by a signal, and what is re
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from typing_extensions import override
 
 from irp_hf.disk.places import cannot_be_read
 from irp_hf.disk.plain import opened
 from irp_hf.errors import refusal
-from irp_hf.stores.base import Matrix
+from irp_hf.stores.base import BLOCK_ROWS, Matrix, Store, as_lists
+from irp_hf.stores.files import digest_of_files
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,34 @@ class RawRows:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+class RawStore(Store):
+    """A matrix `(n, d)` in a file, and nothing beside it."""
+
+    def _holds(self, path: Path, layout: Layout, column: str) -> None:
+        """Let the matrix that lies so in a file be this store's, called `column`; raises `InputError` as `RawRows` does."""
+        self._path, self._matrix, self.column = path, RawRows(path, layout), column
+        self.num_rows, self.width = layout.num_rows, layout.width
+        kind = pa.from_numpy_dtype(layout.given)
+        self.schema = pa.schema([pa.field(column, pa.list_(kind, self.width), nullable=False)])
+
+    @override
+    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+        for first in range(start, self.num_rows, size):
+            yield self._batch(self._matrix[first : first + size])
+
+    @override
+    def take(self, rows: Matrix) -> pa.RecordBatch:
+        return self._batch(self._matrix.take(rows))
+
+    @override
+    def digest(self) -> str:
+        return digest_of_files([self._path])
+
+    @override
+    def close(self) -> None:
+        self._matrix.close()
+
+    def _batch(self, rows: Matrix) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)

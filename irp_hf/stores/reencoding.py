@@ -21,7 +21,7 @@ from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import encode
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.printed import Printed, Table
-from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store
+from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store, at_unit_length
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.verify import check_text_column, check_width, open_target
@@ -175,7 +175,7 @@ def _encoded(
     vectors = found.numpy().astype(np.float32)
     check_width(opened, store.width, vectors.shape[1])
     if record.unit_length:
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        vectors = at_unit_length(vectors)
     return vectors.astype(store.dtype)
 
 

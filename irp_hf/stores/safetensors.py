@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +18,35 @@ from irp_hf.disk.places import check_path
 from irp_hf.disk.plain import opened
 from irp_hf.errors import reason_of, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, IS_TRUE, Matrix, Store, as_lists
-from irp_hf.stores.files import FileWriter, digest_of_files
-from irp_hf.stores.raw import Layout, RawRows
+from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Store
+from irp_hf.stores.files import FileWriter
+from irp_hf.stores.raw import Layout, RawStore
 from irp_hf.stores.record import StoreRecord, key_of
 
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 NAMES = {np.dtype("float16"): "F16", np.dtype("float32"): "F32", np.dtype("float64"): "F64", np.dtype("bool"): "BOOL"}
 
 
-class SafetensorsStore(Store):
+class SafetensorsStore(RawStore):
     """The one matrix of floats `(n, d)` of a file, or the one that is named; bfloat16 is read as float32."""
 
     def __init__(self, address: Address) -> None:
         """Raises `InputError` for what holds no such matrix."""
-        self.address, self._path = address, check_path("source", address.place)
-        data, entries, self._metadata = _looked_at(self._path)
+        self.address, path = address, check_path("source", address.place)
+        data, entries, self._metadata = _looked_at(path)
         shapes = {name: entry.shape for name, entry in entries.items()}
         matrices = [name for name, shape in shapes.items() if len(shape) == 2]
         wanted = matrices if address.inside is None else [name for name in matrices if name == address.inside]
         if len(wanted) != 1:
             got = quoted(shapes) or "none" if address.inside is None else shown(address.inside)
             advice = f"Name one: {address.place}#{(matrices or ['vectors'])[0]}."
-            raise refusal(str(self._path), f"one matrix of {quoted(matrices) or 'its own'}", got, advice)
-        self.column = wanted[0]
-        self._matrix = RawRows(self._path, _layout(self._path, self.column, entries[self.column], data))
-        self.num_rows, self.width = shapes[self.column]
-        kind = pa.from_numpy_dtype(self._matrix.layout.given)
-        self.schema = pa.schema([pa.field(self.column, pa.list_(kind, self.width), nullable=False)])
-
-    @override
-    def batches(self, start: int = 0, size: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
-        for first in range(start, self.num_rows, size):
-            yield self._batch(self._matrix[first : first + size])
-
-    @override
-    def take(self, rows: Matrix) -> pa.RecordBatch:
-        return self._batch(self._matrix.take(rows))
-
-    @override
-    def digest(self) -> str:
-        return digest_of_files([self._path])
+            raise refusal(str(path), f"one matrix of {quoted(matrices) or 'its own'}", got, advice)
+        (column,) = wanted
+        self._holds(path, _layout(path, column, entries[column], data), column)
 
     @override
     def record(self) -> StoreRecord | None:
         return StoreRecord.from_json(self._metadata.get(key_of(self.column)), str(self._path))
-
-    @override
-    def close(self) -> None:
-        self._matrix.close()
-
-    def _batch(self, rows: Matrix) -> pa.RecordBatch:
-        return pa.RecordBatch.from_arrays([as_lists(rows)], schema=self.schema)
 
 
 class SafetensorsWriter(FileWriter):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -196,31 +196,25 @@ class ArrowPart(Part):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.schema, self._rows = self._looked_at
-        self.num_rows = sum(self._rows)
-
-    @cached_property
-    def _looked_at(self) -> tuple[pa.Schema, list[int]]:
-        with pa.OSFile(str(self._path)) as file:  # a map that another process cuts ends this one
-            try:
-                reader = pa.ipc.open_file(file)
-                rows = [reader.get_batch(number).num_rows for number in range(reader.num_record_batches)]
-            except pa.ArrowInvalid:
-                file.seek(0)
-                reader = pa.ipc.open_stream(file)
-                rows = [batch.num_rows for batch in reader]
-            return reader.schema, rows
+        with self._opened() as (schema, found):
+            self.schema, self.num_rows = schema, sum(batch.num_rows for batch in found)
 
     @override
     def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
+        with self._opened() as (_, found):
+            yield from cut_again(found, size, start)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
         with pa.OSFile(str(self._path)) as file:  # a map that another process cuts ends this one
             try:
                 reader = pa.ipc.open_file(file)
-                found = (reader.get_batch(number) for number in range(reader.num_record_batches))
-                yield from cut_again(found, size, start)
             except pa.ArrowInvalid:
                 file.seek(0)
-                yield from cut_again(pa.ipc.open_stream(file), size, start)
+                stream = pa.ipc.open_stream(file)
+                yield stream.schema, iter(stream)
+                return
+            yield reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
 class ParquetWriter(FileWriter):

@@ -24,7 +24,7 @@ from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, vectors_of
+from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, at_unit_length, vectors_of
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
 from irp_hf.stores.open import open_writer, opened_store, writer_at
 from irp_hf.stores.record import StoreRecord
@@ -262,7 +262,7 @@ class _Work:
         else:
             y = self.adapter.translate(x)
         if self.unit_length:
-            y /= np.maximum(np.linalg.norm(y, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            y = at_unit_length(y)
         y = self._cast(y)
         columns = {name: batch.column(name) for name in batch.schema.names}
         columns[self.plan.column] = as_lists(y)
