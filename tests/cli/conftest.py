@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,20 @@ def irp_hf_command():
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert "Traceback" not in done.stderr
         return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def refuses(irp_hf_command):
+    """Run a command that ends with this code, and says that on stderr alone; nothing is left behind."""
+
+    def run(arguments, code, said):
+        before = sorted(Path().rglob("*"))
+        done = irp_hf_command(*arguments)
+        assert (done.code, done.out) == (code, ""), done.err
+        assert said in done.err
+        assert sorted(Path().rglob("*")) == before
 
     return run
 

@@ -136,15 +136,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_is_refused_in_words(what, desk_on_the_hub, irp_hf_command):
+def test_what_cannot_be_is_refused_in_words(what, desk_on_the_hub, refuses):
     """If it fails, bad input ends in a traceback or another code, or leaves something behind."""
     Path("broken.parquet").write_bytes(b"PAR1 and nothing more")
-    before = sorted(Path().rglob("*"))
-    arguments, code, said = REFUSED[what]
-    done = irp_hf_command(*arguments)
-    assert (done.code, done.out) == (code, ""), done.err
-    assert said in done.err
-    assert sorted(Path().rglob("*")) == before
+    refuses(*REFUSED[what])
 
 
 @pytest.mark.slow

@@ -124,11 +124,6 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_is_refused_in_words(what, desk_on_the_hub, irp_hf_command):
+def test_what_cannot_be_is_refused_in_words(what, desk_on_the_hub, refuses):
     """If it fails, bad input ends in a traceback or another code, or leaves something behind."""
-    before = sorted(Path().rglob("*"))
-    arguments, code, said = REFUSED[what]
-    done = irp_hf_command(*arguments)
-    assert (done.code, done.out) == (code, ""), done.err
-    assert said in done.err
-    assert sorted(Path().rglob("*")) == before
+    refuses(*REFUSED[what])
