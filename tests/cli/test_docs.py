@@ -1,13 +1,16 @@
 """The page on the command line, and the README, show what there is, and their sessions run."""
 
+import ast
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import lancedb
 import numpy as np
 import pytest
+from pyarrow import parquet
 from typer.main import get_command
 
 from irp_hf_cli import app
@@ -65,7 +68,11 @@ def test_a_session_leads_to_a_searched_index(text, desk_on_the_hub, irp_hf_comma
     assert program == "python"
     searched = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     assert searched.returncode == 0, searched.stderr
-    moved, questions = np.load("moved.npy"), np.load("questions.npy")
-    expected = np.argsort(-(questions @ moved.T), axis=1, kind="stable")[:, :3]
-    found = np.array([[int(row) for row in line.strip(" []").split()] for line in searched.stdout.splitlines()])
-    assert np.array_equal(found, expected)
+    table, questions = lancedb.connect("index").open_table("documents").to_arrow(), np.load("questions.npy")
+    moved = np.stack(table["embedding"].to_numpy())
+    cosines = questions @ moved.T / np.linalg.norm(moved, axis=1)
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :3]
+    ids, texts = table["id"].to_pylist(), table["text"].to_pylist()
+    expected = [(number, ids[row], texts[row]) for number, rows in enumerate(nearest) for row in rows]
+    assert [ast.literal_eval(line) for line in searched.stdout.splitlines()] == expected
+    assert texts == parquet.read_table("old.parquet")["text"].to_pylist()
