@@ -58,6 +58,10 @@ class Store(ABC):
     def record(self) -> StoreRecord | None:
         """What irp_hf noted when it wrote these vectors; None of any other store."""
 
+    def has_noted(self, column: str) -> bool:
+        """Whether irp_hf has written translated vectors of this name beside these, or as these, or was about to."""
+        return column == self.column and self.record() is not None
+
     def encoder(self) -> EncoderRecord | None:
         """Whose space the vectors are in, as far as the store tells: who encoded them, or what they were translated to."""
         record = self.record()

@@ -19,11 +19,23 @@ from typing_extensions import override
 
 from irp_hf.checks import quoted
 from irp_hf.disk.places import named, written_in_words
-from irp_hf.errors import InputError, IRPError, first_line, missing, refusal, shown
+from irp_hf.errors import IRPError, missing, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.columns import LARGEST, SMALLEST, TEXTS, Values
-from irp_hf.stores.points import HIDDEN, PAGE, RUN, SERVER, Id, Page, PointStore, PointWriter, check_folder, staging_of
+from irp_hf.stores.points import (
+    HIDDEN,
+    PAGE,
+    RUN,
+    SERVER,
+    Id,
+    Page,
+    PointStore,
+    PointWriter,
+    check_folder,
+    refused,
+    staging_of,
+)
 from irp_hf.stores.record import KEY, StoreRecord
 from irp_hf.stores.staging import GO_ON, is_done
 
@@ -282,13 +294,7 @@ def words(place: str) -> Iterator[None]:
     except (IRPError, OSError):
         raise
     except Exception as error:
-        raise in_words(place, error) from error
-
-
-def in_words(place: str, error: Exception) -> InputError:
-    """The error for what Chroma raised."""
-    got = f"the error: {first_line(error)}"
-    return refusal(named(place), "a Chroma that does as it is asked", got, "Check it, and run again.")
+        raise refused("Chroma", place, error) from error
 
 
 def names_of(client: Any, place: str) -> list[str]:

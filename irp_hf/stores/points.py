@@ -17,8 +17,8 @@ import pyarrow as pa
 from huggingface_hub import constants
 from typing_extensions import override
 
-from irp_hf.disk.places import check_path, is_folder, written_in_words
-from irp_hf.errors import refusal, shown
+from irp_hf.disk.places import check_path, is_folder, named, written_in_words
+from irp_hf.errors import InputError, first_line, refusal, shown
 from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, as_lists, cut_again, vectors_of
 from irp_hf.stores.columns import (
     ID,
@@ -35,11 +35,13 @@ from irp_hf.stores.columns import (
     marked,
     points_of,
 )
-from irp_hf.stores.staging import StagedWriter, beside
+from irp_hf.stores.staging import GO_ON, StagedWriter, beside
 
 PAGE = 1024  # points that are asked for at once
 ROUNDED = 1e-5  # of a length: what a database that brings vectors to unit length changes in them
 SERVER = re.compile(r"https?://.+")
+NO_ROOM = re.compile("disk is full|disk i/o error|no space left|readonly database", re.IGNORECASE)
+"""What SQLite and servers say of a disk that takes no more."""
 HIDDEN = ".irp_hf"  # what the name of a collection ends with while it is written
 RUN = "irp_hf.run"
 """The metadata of a collection that is still being written: whose it is."""
@@ -295,6 +297,15 @@ def staging_of(place: str, *names: str) -> Path:
     home = Path(constants.HF_HOME) / "irp_hf"
     home.mkdir(parents=True, exist_ok=True)
     return beside(home / hashlib.sha256(place.encode()).hexdigest()[:16], *names)
+
+
+def refused(database: str, place: str, error: Exception) -> InputError:
+    """The error for what a database raised: of a disk that takes no more, what is said of every other place, too."""
+    text = first_line(error)
+    if NO_ROOM.search(text):
+        return refusal(named(place), "a place that can be written", f"the error: {text}", GO_ON)
+    advice = "Check it, and run again."
+    return refusal(named(place), f"a {database} that does as it is asked", f"the error: {text}", advice)
 
 
 def check_folder(place: str, file: str, what: str) -> None:

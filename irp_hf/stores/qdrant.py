@@ -70,6 +70,10 @@ class QdrantStore(PointStore):
         return StoreRecord.from_json(self.metadata.get(key_in(self.vector)), self._name)
 
     @override
+    def has_noted(self, column: str) -> bool:
+        return key_in(column) in self.metadata or (column == UNNAMED and KEY in self.metadata)
+
+    @override
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
         """As `Store` has it, but point by point: a call that was interrupted is made again, and is whole then."""
         flag, ids, made = f"{self.column}{IS_TRUE}", self.ids_at(rows), np.asarray(vectors, np.float32)

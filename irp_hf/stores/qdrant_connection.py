@@ -12,7 +12,7 @@ import numpy as np
 
 from irp_hf.disk.places import named, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, missing, refusal, shown
-from irp_hf.stores.points import SERVER, Id
+from irp_hf.stores.points import SERVER, Id, refused
 
 FILE = "meta.json"  # in each folder of the local mode
 SECONDS = 120  # that a server may take
@@ -157,8 +157,7 @@ def models() -> Any:
 
 def in_words(place: str, error: Exception) -> InputError:
     """The error for what Qdrant raised."""
-    text = first_line(error)
-    if "already accessed" in text:
+    if "already accessed" in first_line(error):
         got, advice = "one that is open elsewhere", "Close it there, or use a server: the local mode has one user."
         return refusal(named(place), "a folder that nobody else has open", got, advice)
-    return refusal(named(place), "a Qdrant that does as it is asked", f"the error: {text}", "Check it, and run again.")
+    return refused("Qdrant", place, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from contextlib import ExitStack
@@ -104,16 +105,17 @@ def reencode(
         check_text_column(store, text)
         confidences, true, has_text = _told(store, text)
         rows = _chosen(confidences, true, has_text, budget, until)
+        before = store.digest()
+        _remove_kept(store, but=before)  # of a call that was killed once its vectors were in their place
         if len(rows):
-            before = store.digest()
-            vectors = _encoded(store, record, rows, text, encoder, batch_size, progress, settings)
+            kept = _kept(store, before, rows)
+            vectors = _encoded(store, record, rows, text, encoder, batch_size, progress, settings, kept)
             if store.digest() != before:
                 advice = "Run it again, while nobody else writes to it."
                 raise refusal(str(store.address), "the same store as at the beginning", "one that was changed", advice)
             true[rows] = True
             store.replace(rows, vectors, record.with_values(true_rows=int(true.sum()), vectors=None))
-            _parts(store, rows).unlink(missing_ok=True)
-            Path(f"{_parts(store, rows)}.json").unlink(missing_ok=True)
+            _remove_kept(store)
     left = confidences[~true & has_text]
     return Reencoded(
         str(store.address),
@@ -167,11 +169,12 @@ def _encoded(
     batch_size: int,
     progress: bool | None,
     settings: EncoderSettings,
+    kept: Path,
 ) -> Matrix:
     """True vectors of these rows, in the store's own dtype and length; on the way they are kept in a file."""
     texts = _texts_at(store, rows, text)
     opened = open_target(encoder, record, texts[0], settings)
-    found, _ = encode(opened, texts, batch_size=batch_size, out=_parts(store, rows), progress=progress)
+    found, _ = encode(opened, texts, batch_size=batch_size, out=kept, progress=progress)
     vectors = found.numpy().astype(np.float32)
     check_width(opened, store.width, vectors.shape[1])
     if record.unit_length:
@@ -189,9 +192,32 @@ def _texts_at(store: Store, rows: Matrix, text: str) -> list[str]:
     return found
 
 
-def _parts(store: Store, rows: Matrix) -> Path:
-    """The file in which vectors of these rows are kept until all are there: beside a store on the disk."""
+def _kept(store: Store, digest: str, rows: Matrix) -> Path:
+    """The file in which vectors of these rows are kept until all are there, for a store of this digest."""
+    home, start = _place(store)
+    return home / f"{start}{_short(digest.encode())}-{_short(rows.tobytes())}.npy"
+
+
+def _remove_kept(store: Store, but: str | None = None) -> None:
+    """Remove what calls kept of vectors for this store, and no longer need; what goes with that digest stays."""
+    home, start = _place(store)
+    for entry in list(home.iterdir()):
+        if not entry.name.startswith(start) or (
+            but is not None and entry.name.startswith(start + _short(but.encode()))
+        ):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _place(store: Store) -> tuple[Path, str]:
+    """The folder for such files, beside a store on the disk, and what the names of those of this store begin with."""
     place = Path(store.address.place)
     home = place.parent if os.path.exists(place) else Path(tempfile.gettempdir())
-    chosen = hashlib.sha256(str(store.address).encode() + rows.tobytes()).hexdigest()[:12]
-    return home / f"{place.name or 'store'}.reencoded-{chosen}.npy"
+    return home, f"{place.name or 'store'}.reencoded-{_short(str(store.address).encode())}-"
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

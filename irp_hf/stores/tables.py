@@ -90,6 +90,10 @@ class TableStore(Store):
     def record(self) -> StoreRecord | None:
         return StoreRecord.from_json((self.schema.metadata or {}).get(key_of(self.column).encode()), self._name)
 
+    @override
+    def has_noted(self, column: str) -> bool:
+        return key_of(column).encode() in (self.schema.metadata or {})
+
     @property
     def _named(self) -> str:
         return f"{self.column} of {self._name}"

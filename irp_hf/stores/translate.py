@@ -24,7 +24,18 @@ from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, CONFIDENCE, Matrix, Plan, Store, Writer, as_lists, at_unit_length, vectors_of
+from irp_hf.stores.base import (
+    BLOCK_ROWS,
+    CONFIDENCE,
+    IS_TRUE,
+    Matrix,
+    Plan,
+    Store,
+    Writer,
+    as_lists,
+    at_unit_length,
+    vectors_of,
+)
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
 from irp_hf.stores.open import open_writer, opened_store, writer_at
 from irp_hf.stores.record import StoreRecord
@@ -347,13 +358,15 @@ def _schema(store: Store, column: str, dtype: np.dtype[Any], width: int, confide
     `carries`: its own vectors are among them, where theirs is another name.
     """
     field = pa.field(column, pa.list_(pa.from_numpy_dtype(dtype), width))
-    own = [one for one in store.schema if carries or one.name in (column, *_others(store))]
-    fields = [field if one.name == column else one for one in own]
+    # What a translation before this one told of a column of that name is not true of the new one.
+    left_out = (f"{column}{CONFIDENCE}", f"{column}{IS_TRUE}") if store.has_noted(column) else ()
+    carried = [one for one in store.schema if carries or one.name in (column, *_others(store))]
+    fields = [field if one.name == column else one for one in carried if one.name not in left_out]
     if field not in fields:
         fields.append(field)
     told = f"{column}{CONFIDENCE}"
     if confidence:
-        if told in store.schema.names:
+        if told in [one.name for one in fields]:
             advice = "Name another column in the destination."
             raise refusal("confidence", f"a source without a column {told!r}", "one with it", advice)
         fields.append(pa.field(told, pa.float32()))

@@ -128,7 +128,7 @@ def test_a_run_that_ends_as_the_store_appears(
     """If it fails, the second run refuses what the first has made, and the blocks that it kept stay for ever."""
     rows = rows_for(kind, 900)
     source, destination = kind.make(tmp_path, rows), kind.destination.format(folder=tmp_path)
-    set_done = Staging.set_done
+    set_done, told = Staging.set_done, bool(kind.keeps)
 
     def stops(self: Any, *values: Any) -> None:
         if values:
@@ -138,12 +138,12 @@ def test_a_run_that_ends_as_the_store_appears(
     with monkeypatch.context() as context:
         context.setattr(Staging, "set_done" if moment == "before it is seen" else "remove", stops)
         with pytest.raises(KeyboardInterrupt):
-            translate_store(source, adapter, destination)
-    assert translate_store(source, adapter, destination).num_rows == 900
+            translate_store(source, adapter, destination, confidence=told)
+    assert translate_store(source, adapter, destination, confidence=told).num_rows == 900
     np.testing.assert_allclose(kind.read(tmp_path)["vectors"], expected(adapter, rows["vectors"]), atol=1e-6)
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".parts")]
     with pytest.raises(InputError):
-        translate_store(source, adapter, destination)
+        translate_store(source, adapter, destination, confidence=told)
 
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.name)

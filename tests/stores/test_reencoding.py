@@ -12,7 +12,7 @@ from database_kinds import DATABASES
 from store_kinds import KINDS, Kind, Rows, parallel, some_rows, table_of
 
 from irp_hf import InputError, IRPAdapter
-from irp_hf.stores import Store, open_store, reencode, translate_store, verify_store
+from irp_hf.stores import Store, open_store, reencode, reencoding, translate_store, verify_store
 from irp_hf.stores.base import vectors_of
 
 NUM_ROWS = 700
@@ -112,6 +112,51 @@ def test_an_interrupted_run_encodes_nothing_twice(moved: tuple[str, str, Rows], 
     stops.went_on = True
     assert reencode(destination, stops, text="text", budget=256).true_rows == 256
     assert len(seen) < 256 + 3 * 32  # two batches are made again, to be compared
+
+
+def test_a_killed_run_leaves_nothing(moved: tuple[str, str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """If it fails, vectors that are in their place already fill the disk a second time, until somebody wonders."""
+    _, destination, _ = moved
+    remove, calls = reencoding._remove_kept, []
+
+    def stops(store: Store, but: str | None = None) -> None:
+        if but is None:
+            raise KeyboardInterrupt
+        remove(store, but)
+
+    def stops_once(texts: list[str]) -> np.ndarray[Any, Any]:
+        calls.append(texts)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return target(texts)
+
+    with monkeypatch.context() as context:
+        context.setattr(reencoding, "_remove_kept", stops)  # as it ends: all vectors are in their place
+        with pytest.raises(KeyboardInterrupt):
+            reencode(destination, target, text="text", budget=100)
+    (left,) = tmp_path.glob("*reencoded*.npy")
+    with pytest.raises(KeyboardInterrupt):
+        reencode(destination, stops_once, text="text", budget=128)
+    assert not left.exists()
+    assert list(tmp_path.glob("*reencoded*.parts")), "what the next call goes on from is removed, too"
+    assert reencode(destination, stops_once, text="text", budget=128).true_rows == 228
+    assert not list(tmp_path.glob("*reencoded*"))
+
+
+def test_a_store_of_yet_another_encoder_begins_anew(adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, rows that were true in one space pass for true in the next, and no call encodes them any more."""
+    pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")
+    translate_store(tmp_path / "source.parquet", adapter, tmp_path / "second.parquet", confidence=True)
+    reencode(tmp_path / "second.parquet", target, text="text", budget=100)
+    onwards = IRPAdapter.from_anchors(*parallel(200)[::-1], method="whitened")
+    translate_store(tmp_path / "second.parquet", onwards, tmp_path / "third.parquet")
+    assert pq.read_schema(tmp_path / "third.parquet").names == ["id", "embedding", "text", "year"]
+    translate_store(tmp_path / "second.parquet", onwards, tmp_path / "fourth.parquet", confidence=True)
+    told = reencode(tmp_path / "fourth.parquet", lambda texts: SOURCE[: len(texts)], text="text", budget=50)
+    assert told.true_rows == 50
+    with open_store(tmp_path / "fourth.parquet") as store:
+        sure = onwards.confidence(vectors_of(open_store(tmp_path / "second.parquet").take(np.arange(20)), "embedding"))
+        np.testing.assert_allclose(columns(store)["_confidence"][:20], sure, atol=1e-6)
 
 
 def test_what_a_store_keeps(moved: tuple[str, str, Rows]):
