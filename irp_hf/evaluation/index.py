@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from irp_hf.checks import check_count, check_list
 from irp_hf.data.arrays import Rows
@@ -15,10 +14,12 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.gallery import BLOCK, open_gallery
 from irp_hf.evaluation.intervals import Measure
-from irp_hf.evaluation.printed import Printed, Table, number, wrapped
-from irp_hf.maths.extrapolation import Pools, extrapolate
+from irp_hf.evaluation.printed import Printed, Table, wrapped
+from irp_hf.evaluation.ways import IndexShare, interval, verdicts, ways_table
+from irp_hf.maths.extrapolation import extrapolate
+from irp_hf.maths.mixing import best_weight
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.pools import SMALLEST, gallery_pools, held_out_pools
+from irp_hf.maths.pools import SMALLEST, HeldOutPools, gallery_pools, held_out_pools
 from irp_hf.maths.selection import Choice
 
 LEAST_ANCHORS = 4 * SMALLEST  # a quarter is held out, and searched
@@ -27,22 +28,6 @@ FEW_SEARCHED = 100  # held-out anchors, of twice as many in all
 TOO_LOW = "Of so few anchors that is often too low: with 60 to 120, up to every second interval lay below the truth."
 TOO_WIDE = 0.2  # an interval that is wider tells hardly anything
 POINTS = 12  # of the curve that is drawn
-
-
-@dataclass(frozen=True)
-class IndexShare:
-    """The share of the ten nearest by cosine that an index of `num_rows` keeps."""
-
-    num_rows: int
-    queries: Measure
-    """Translated queries search the target's own vectors."""
-    moved: Measure
-    """The target's own queries search translated vectors."""
-
-    def checks(self) -> list[Check]:
-        """Whether what was read can be true."""
-        bounds = [(name, bound) for name in ("queries", "moved") for bound in ("low", "mean", "high")]
-        return [within(f"{name}.{bound}", getattr(getattr(self, name), bound), 0, 1) for name, bound in bounds]
 
 
 @dataclass(frozen=True)
@@ -59,6 +44,8 @@ class IndexReport(Printed):
     """So many rows of the target were given and searched by translated queries."""
     doubt: str | None = None
     """Why it is in doubt: where the gallery's rows lie unlike the target's anchors, or vectors differ in length by much."""
+    weight: float | None = None
+    """Of the translation, in mixed queries; None in a report that is older."""
 
     def table(self) -> Table:
         """A line for each size."""
@@ -75,15 +62,16 @@ class IndexReport(Printed):
             ),
             at_least("searched", self.searched, 1),
             at_least("gallery", self.gallery, SMALLEST),
+            within("weight", self.weight, 0, 1),
         ]
 
     def tables(self) -> list[Table]:
-        """A line for each size."""
-        return [self.table()]
+        """A line for each size; then what doing nothing and other ways find, where that was measured."""
+        return [self.table(), *ways_table(self.shares, self.weight)]
 
     def conclusions(self) -> list[str]:
-        """None: what follows depends on the index."""
-        return []
+        """Whether anything is better than doing nothing, at the largest size."""
+        return verdicts(self.shares, self.weight)
 
     def words(self) -> str:
         """Why it is in doubt, how it was measured, and what it is not good for: in lines of at most 100 columns."""
@@ -106,6 +94,11 @@ class IndexReport(Printed):
             if self.searched < FEW_SEARCHED:
                 text.append(TOO_LOW)
         beyond = "; more is extrapolated over the index's size" if most > 10 * self.searched else ""
+        if self.weight is not None:
+            text.append(
+                "The second table is by the new encoder's own ten: the target's where the index is translated, the source's "
+                "where queries are; all of it is told from the anchors."
+            )
         text.append(
             f"Held-out anchors searched up to {self.searched:,} of themselves, which tells of {10 * self.searched:,} "
             f"rows{beyond}."
@@ -116,11 +109,6 @@ class IndexReport(Printed):
             rows = "" if self.gallery is not None else ", and so do rows of the index itself, gallery="
             text.append(f"The interval for {min(wide):,} rows is too wide to plan by: more anchors narrow it{rows}.")
         return " ".join(text)
-
-
-def interval(measure: Measure) -> str:
-    """As `.281 (.240 to .315)`: near 0 and 1 the bounds are not symmetric."""
-    return f"{number(measure.mean)} ({number(measure.low)} to {number(measure.high)})"
 
 
 @dataclass(frozen=True)
@@ -159,26 +147,27 @@ def check_index(
 
 def index_report(choice: Choice, pairs: Pairs, question: IndexQuestion, seed: int) -> IndexReport:
     """What indexes of these sizes keep, from pairs that no fit had; see `irp_hf.maths.pools`."""
-    queries, moved = held_out_pools(choice, pairs, seed)
-    searched = round(float(queries.rows.max()))
+    weight = best_weight(choice, pairs, seed)
+    pools = held_out_pools(choice, pairs, seed, weight)
+    searched = round(float(pools.queries.rows.max()))
     if question.gallery is not None:
         rows = question.gallery
-        queries = gallery_pools(choice, pairs, rows.chunks(BLOCK), rows.num_rows, seed)
+        pools = replace(pools, queries=gallery_pools(choice, pairs, rows.chunks(BLOCK), rows.num_rows, seed))
     most = max(question.sizes[-1], 10 * SMALLEST)
     steps = torch.logspace(0, 1, POINTS, base=most / (4 * SMALLEST), dtype=torch.float64, device="cpu") * 4 * SMALLEST
     curve = sorted({*map(round, steps.tolist()), *(size for size in question.sizes if size >= 4 * SMALLEST)})
     return IndexReport(
-        _shares(queries, moved, question.sizes),
-        _shares(queries, moved, curve),
+        _shares(pools, question.sizes),
+        _shares(pools, curve),
         searched,
         None if question.gallery is None else question.gallery.num_rows,
+        weight=weight,
     )
 
 
-def _shares(queries: Pools, moved: Pools, sizes: Iterable[int]) -> tuple[IndexShare, ...]:
+def _shares(pools: HeldOutPools, sizes: Iterable[int]) -> tuple[IndexShare, ...]:
     sizes = list(sizes)
-    bounds: list[Tensor] = [extrapolate(pools, sizes) for pools in (queries, moved)]
+    found = {name: [Measure(*row) for row in extrapolate(kind, sizes).tolist()] for name, kind in vars(pools).items()}
     return tuple(
-        IndexShare(size, Measure(*one), Measure(*two))
-        for size, one, two in zip(sizes, bounds[0].tolist(), bounds[1].tolist(), strict=True)
+        IndexShare(size, **{name: rows[number] for name, rows in found.items()}) for number, size in enumerate(sizes)
     )

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 COLORS = {"cosine": "#1f5a85", "neighbors": "#c65f2c"}
-USES = {"queries": (COLORS["cosine"], "queries translated"), "moved": (COLORS["neighbors"], "index translated")}
+USES = {
+    "queries": (COLORS["cosine"], "queries translated"),
+    "moved": (COLORS["neighbors"], "index translated"),
+    "nothing": ("#68717d", "nothing: keep the old encoder"),
+}
 SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
 INK, MUTED, BAND = "#222831", "#68717d", "#eef3f7"
 STYLE: dict[Any, Any] = {
@@ -200,11 +204,13 @@ def drawn(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def _index(axes: Axes, index: IndexReport) -> None:
-    """Both uses over the size of the index, dashed where it is extrapolated."""
+    """Both uses, and doing nothing, over the size of the index; dashed where it is extrapolated."""
     title(axes, "What does an index keep?", "of the ten nearest neighbours by cosine")
     sizes = [share.num_rows for share in index.curve]
     for name, (color, label) in USES.items():
         measures = [getattr(share, name) for share in index.curve]
+        if None in measures:  # a report that is older
+            continue
         bounds = [one.low for one in measures], [one.high for one in measures]
         axes.fill_between(sizes, *bounds, color=color, alpha=0.14, linewidth=0)
         reach = 10 * (index.gallery if index.gallery and name == "queries" else index.searched)

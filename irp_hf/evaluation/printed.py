@@ -14,7 +14,7 @@ WIDTH = 100  # of the terminal
 LONGEST_CELL, LONGEST_TEXT = 200, 5_000  # characters: names in a result may be a stranger's
 MARK = "▸ "  # in front of the row that was chosen
 POOL = " among "  # in a title, before the number of rows that were searched
-LEFT = ("method", "settings")  # columns of text, not of numbers
+LEFT = ("method", "settings", "what is done")  # columns of text, not of numbers
 Table = list[list[str]]
 Part = str | Table
 

@@ -262,7 +262,7 @@ class Report(Printed):
         """
         unlike = [] if self.unlike is None else [self.unlike.table(self.chosen)]
         curve = [Learning(self.learning_curve).table()] if self.learning_curve else []
-        return [self._methods(), *unlike, *curve, *([] if self.index is None else [self.index.table()])]
+        return [self._methods(), *unlike, *curve, *([] if self.index is None else self.index.tables())]
 
     def conclusions(self) -> list[str]:
         """How the method was chosen, whether more anchors would help, and how right the confidences are."""
@@ -293,7 +293,7 @@ class Report(Printed):
         if self.reliability is not None:
             parts.append(_confidence(self.reliability))
         if self.index is not None:
-            parts += [self.index.caption(), self.index.table()]
+            parts += [self.index.caption(), *self.index.tables(), *self.index.conclusions()]
         return parts
 
     def _choice(self) -> Chosen:

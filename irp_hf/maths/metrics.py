@@ -56,6 +56,20 @@ def neighbors_found(
     return torch.cat(kept)
 
 
+def classes_found(queries: Tensor, index: Tensor, classes: Tensor, num_neighbors: int = NEIGHBORS) -> Tensor:
+    """Share `(n,)` of the nearest that each query finds, among the other items, that are of its own class.
+
+    `queries (n, e)` and `index (n, e)` are of one space, row i of both is item i of `classes (n,)`.
+    """
+    count = max(1, min(num_neighbors, len(index) - 1))
+    kept = []
+    for block in _similarities(queries, index):
+        block.hide(block.rows[:, None])
+        found = classes[block.similarity.topk(count).indices]
+        kept.append((found == classes[block.rows, None]).double().mean(1))
+    return torch.cat(kept)
+
+
 def neighbors_among(
     translated: Tensor,
     true: Tensor,

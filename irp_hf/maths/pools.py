@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from irp_hf.maths.extrapolation import Pools
 from irp_hf.maths.metrics import NEIGHBORS
+from irp_hf.maths.mixing import mixed
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.selection import Choice
@@ -25,21 +27,58 @@ ROUNDED = 2.0**-5  # of the same, at most: what storing a direction in half prec
 HIDDEN = -3.0  # a similarity that is no cosine
 
 
-def held_out_pools(choice: Choice, pairs: Pairs, seed: int) -> tuple[Pools, Pools]:
-    """Shares kept among held-out anchors: by translated queries in the target's own vectors, and by those in translated ones.
+@dataclass(frozen=True)
+class HeldOutPools:
+    """Shares kept among held-out anchors, of what is called old and new by which of both encoders the truth is."""
+
+    queries: Pools
+    """Translated queries search the target's own vectors, for the target's own nearest."""
+    moved: Pools
+    """The target's own queries search translated vectors, for the same."""
+    nothing: Pools
+    """The source's own queries search the source's own vectors, for the same; or the reverse, which is the same share."""
+    asked: Pools
+    """Translated queries search the target's own vectors, for the source's own nearest."""
+    mixed: Pools
+    """The same queries, mixed with the target's own."""
+
+
+def held_out_pools(choice: Choice, pairs: Pairs, seed: int, weight: float = 1.0) -> HeldOutPools:
+    """What searches find among held-out anchors, whichever side is translated and whichever is the truth; see `HeldOutPools`.
 
     Neither queries nor pool are in the fit: a row that the fit had is found more easily than a row of an index. Where only the
     two rows are left out that meet, too few are found, for what lies around them in the fit is thinner than around new rows.
-    Such fits have fewer anchors, so two numbers of them are measured, which tells what all will do.
+    Such fits have fewer anchors, so two numbers of them are measured, which tells what all will do. Mixed queries have this
+    `weight` of the translation. Where nothing is translated, nothing is fitted, and all anchors are searched.
     """
-    queries, moved = _Tally(len(pairs)), _Tally(len(pairs))
+    queries, moved, nothing, asked, both = (_Tally(len(pairs)) for _ in range(5))
     for repeat in range(seed, seed + (2 if len(pairs) < QUERIES else 1)):
         for num_folds, fitted in SPLITS:
             for fold in _enough(pairs.folds(num_folds, repeat)):
-                translated = _translated(choice, pairs, fold, fold[:MOST], fitted, repeat)
-                sides = [unit_rows(side).float() for side in (pairs.target[fold[:MOST]], translated)]
-                _search(sides[0], sides[1], pairs.labels[fold[:MOST]], fold, fitted, (queries, moved))
-    return queries.pools(), moved.pools()
+                rows = fold[:MOST]
+                translated = _translated(choice, pairs, fold, rows, fitted, repeat)
+                target = pairs.target[rows]
+                searches = (
+                    (target, target),
+                    (pairs.source[rows], pairs.source[rows]),
+                    *((translated, target), (target, translated), (mixed(translated, target, weight), target)),
+                )
+                for kind, size, (by_target, by_source, translations, index, mix) in _search(
+                    searches, pairs.labels[rows]
+                ):
+                    asking = fold[: len(by_target.rows)]
+                    for tally, found, truth in (
+                        (queries, translations, by_target),
+                        (moved, index, by_target),
+                        (asked, translations, by_source),
+                        (both, mix, by_source),
+                    ):
+                        _count(tally, (kind, fitted), size, asking, found, truth)
+    everybody = pairs.permutation(seed)[:MOST]
+    sides = tuple((side[everybody], side[everybody]) for side in (pairs.target, pairs.source))
+    for kind, size, (by_target, by_source) in _search(sides, pairs.labels[everybody]):
+        _count(nothing, (kind, 1.0), size, everybody[: len(by_source.rows)], by_source, by_target)
+    return HeldOutPools(*(tally.pools() for tally in (queries, moved, nothing, asked, both)))
 
 
 def gallery_pools(
@@ -137,25 +176,33 @@ def _translated(choice: Choice, pairs: Pairs, fold: Tensor, rows: Tensor, fitted
     return choice.kept().translator(pairs.take(train))(pairs.source[rows])
 
 
-def _search(
-    true: Tensor, translated: Tensor, labels: Tensor, fold: Tensor, fitted: float, uses: tuple[_Tally, _Tally]
-) -> None:
-    """Search unit rows `true` and `translated (n, d)` of one fold, whole and in ever smaller parts."""
-    count = min(len(true), QUERIES)
+def _search(searches: Iterable[tuple[Tensor, Tensor]], labels: Tensor) -> Iterator[tuple[int, float, list[_Nearest]]]:
+    """The nearest that `queries (n, d)` find in a `pool (n, d)` of the same items, whole and in ever smaller parts.
+
+    Level, rows searched, and what each of the searches found; rows of one of the `labels (n,)` do not find each other.
+    """
+    count = min(len(labels), QUERIES)
     same = labels[:count, None] == labels
-    pairs = ((true, true), (translated, true), (true, translated))
-    similar = [(query[:count] @ pool.T).masked_fill_(same, HIDDEN) for query, pool in pairs]
-    for level in range(len(true).bit_length()):
-        if len(true) >> level < SMALLEST:
+    similar = [
+        (unit_rows(queries[:count]).float() @ unit_rows(pool).float().T).masked_fill_(same, HIDDEN)
+        for queries, pool in searches
+    ]
+    for level in range(len(labels).bit_length()):
+        if len(labels) >> level < SMALLEST:
             return
-        for part in torch.arange(len(true), device=true.device).tensor_split(2**level)[:PARTS]:
-            nearest = [_Nearest(count, true.device) for _ in similar]
+        for part in torch.arange(len(labels), device=labels.device).tensor_split(2**level)[:PARTS]:
+            nearest = [_Nearest(count, labels.device) for _ in similar]
             for one, similarity in zip(nearest, similar, strict=True):
                 one.show(similarity[:, part], part)
-            rows = float((~same[:, part]).sum(1).double().mean())
-            for tally, found in zip(uses, nearest[1:], strict=True):
-                for nearby in COUNTS:
-                    tally.add((level, nearby, fitted), rows, fold[:count], found.share_of(nearest[0], nearby))
+            yield level, float((~same[:, part]).sum(1).double().mean()), nearest
+
+
+def _count(
+    tally: _Tally, kind: tuple[int, float], size: float, queries: Tensor, found: _Nearest, wanted: _Nearest
+) -> None:
+    """Tell a tally what these `queries (n,)` found of what they wanted, of the nearest one and of more."""
+    for nearby in COUNTS:
+        tally.add((kind[0], nearby, kind[1]), size, queries, found.share_of(wanted, nearby))
 
 
 def _copies(query: Tensor, block: Tensor) -> Tensor:

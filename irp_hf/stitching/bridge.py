@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from typing_extensions import Unpack, override
 
@@ -22,17 +21,13 @@ from irp_hf.encoding.recorded import OnMismatch, check_on_mismatch, open_recorde
 from irp_hf.errors import refusal
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
-from irp_hf.maths.metrics import neighbors_found
-from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.mixing import NEAREST, WEIGHTS, found_by_weight, mixed
 from irp_hf.maths.projection import has_unit_length, unit_rows
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.reports import chosen_again
 from irp_hf.stitching.parts import named_encoder, open_adapter
 
-WEIGHTS = tuple(step / 10 for step in range(11))
 LEAST_INDEPENDENT = 24  # anchors: halves of fewer tell next to nothing
-NUM_FOLDS = 2  # what is held out is what is searched: among rows of the fit, what stands on them finds too much
-NEAREST = 3  # an index is larger than half of the anchors, and of it only the very nearest count
 
 
 @dataclass(frozen=True)
@@ -214,25 +209,5 @@ def weigh(adapter: IRPAdapter) -> Weighed:
     if independent < LEAST_INDEPENDENT:
         expected = f"at least {LEAST_INDEPENDENT} independent anchors, to choose it by"
         raise refusal("weight", expected, f"{independent}", "Give a weight: 0.7, say.")
-    again = replace(choice, solved=None)
-    halves = pairs.folds(NUM_FOLDS, adapter.config.seed)
-    translated = [again.translator(pairs.without(half))(pairs.source[half]) for half in halves]
-    shares = [_found(pairs, halves, translated, weight) for weight in WEIGHTS]
-    return Weighed(len(pairs), dict(zip(WEIGHTS, bootstrap(torch.stack(shares)), strict=True)))
-
-
-def _found(pairs: Pairs, halves: Sequence[Tensor], translated: Sequence[Tensor], weight: float) -> Tensor:
-    """The share `(k,)` of its nearest in the same half, by the new encoder, that each mixed query finds."""
-    found = []
-    for half, queries in zip(halves, translated, strict=True):
-        index, true, labels = pairs.target[half], pairs.source[half], pairs.labels[half]
-        found.append(neighbors_found(mixed(queries, index, weight), index, true, NEAREST, labels))
-    return torch.cat(found)
-
-
-def mixed(translated: Tensor, old: Tensor, weight: float) -> Tensor:
-    """Queries `(n, d)` between `translated (n, d)` and `old (n, d)`: their directions, weighed, at a length between both."""
-    lengths = [torch.linalg.vector_norm(side, dim=1, keepdim=True) for side in (translated, old)]
-    directions = weight * unit_rows(translated) + (1 - weight) * unit_rows(old)
-    found: Tensor = unit_rows(directions) * (weight * lengths[0] + (1 - weight) * lengths[1])
-    return found
+    shares = bootstrap(found_by_weight(choice, pairs, adapter.config.seed))
+    return Weighed(len(pairs), dict(zip(WEIGHTS, shares, strict=True)))

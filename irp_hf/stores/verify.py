@@ -26,6 +26,7 @@ from irp_hf.maths.metrics import cosines, neighbors_found
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 from irp_hf.stores.base import CONFIDENCE, Store, vectors_of
+from irp_hf.stores.by_class import Classes, check_class_column, found_by_class
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 
@@ -51,6 +52,8 @@ class Verified(Printed):
     """The mean of the confidences that are stored; None where there are none."""
     forecast: Measure | None = None
     """The share that the adapter's report told of as many items, from held-out anchors; None where none was given."""
+    by_class: Classes | None = None
+    """How many of the ten that are found are of the query's class; None where no column of classes was named."""
 
     @override
     def caption(self) -> str:
@@ -67,7 +70,14 @@ class Verified(Printed):
             rows.append(["what held-out anchors foretold", str(self.forecast), ""])
         if self.before is not None:
             rows.append(["the store of before, with its own encoder", str(self.before), ""])
-        return [[["by", "neighbours found", "cosine"], *rows, ["encoded anew", "1.000", "1.000"]]]
+        rows.append(["encoded anew", "1.000", "1.000"])
+        if self.by_class is None:
+            return [[["by", "neighbours found", "cosine"], *rows]]
+        known = {0: self.by_class.store, len(rows) - 1: self.by_class.anew}
+        if self.by_class.before is not None:
+            known[len(rows) - 2] = self.by_class.before
+        lines = [[*row, str(known[number]) if number in known else ""] for number, row in enumerate(rows)]
+        return [[["by", "neighbours found", "cosine", "of its class"], *lines]]
 
     @override
     def conclusions(self) -> list[str]:
@@ -85,6 +95,7 @@ def verify_store(
     encoder: Any = None,
     *,
     text: str,
+    label: str | None = None,
     source: Any = None,
     adapter: IRPAdapter | str | os.PathLike[str] | None = None,
     sample: int = 1000,
@@ -100,6 +111,7 @@ def verify_store(
         encoder: the target's: a folder, an id, a loaded model or a function; by default the one on the Hub that the store
             names. It is opened as the target's anchors were encoded, but for `settings`, as `irp_hf.encoding.encode` has them.
         text: the column of texts that the vectors are of.
+        label: a column of classes, numbers or words: then it also tells how many of the ten found are of the query's class.
         source: the store of before, with the same rows: then what doing nothing keeps stands beside.
         adapter: the one that translated the store, or where it lies: then what its report foretold stands beside. It is fitted
             again for that, with anchors held out.
@@ -116,6 +128,7 @@ def verify_store(
     count = check_count("sample", sample, LEAST, advice="1000, say.")
     with ExitStack() as stack:
         store = opened_store(destination, "destination", stack)
+        classes = None if label is None else check_class_column(store, label)
         rows, texts = texts_of(store, text, count, seed)
         found = store.take(rows)
         before = None if source is None else _before(opened_store(source, "source", stack), store, rows, text, texts)
@@ -133,7 +146,8 @@ def verify_store(
     neighbors, cosine, *rest = bootstrap(torch.stack(measured))
     old, gain = rest or (None, None)
     expected = None if known is None else float(np.mean(known))
-    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast)
+    by_class = None if classes is None else found_by_class(found.column(classes), true, stored, before)
+    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast, by_class)
 
 
 def _forecast(adapter: IRPAdapter | str | os.PathLike[str], store: Store, others: int) -> Measure:

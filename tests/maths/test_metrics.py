@@ -6,7 +6,7 @@ import reference
 import torch
 
 import irp_hf.maths.metrics
-from irp_hf.maths.metrics import cosines, neighbors_among, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.metrics import classes_found, cosines, neighbors_among, neighbors_kept, reciprocal_ranks
 
 
 def vectors(seed: int, n: int, d: int = 6, noise: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,3 +182,16 @@ def test_groups_of_one_change_nothing():
     groups = torch.randperm(25)
     assert torch.equal(neighbors_kept(translated, true, 5, groups), neighbors_kept(translated, true, 5))
     assert torch.equal(reciprocal_ranks(translated, true, groups), reciprocal_ranks(translated, true))
+
+
+def test_what_is_found_of_a_class():
+    """If it fails, a translation is praised or blamed for classes that other rows have, or a row finds itself."""
+    generator = torch.Generator().manual_seed(5)
+    queries, index = (torch.randn(30, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+    classes = torch.randint(3, (30,), generator=generator)
+    found = classes_found(queries, index, classes, 4)
+    for row in range(30):
+        others = [other for other in range(30) if other != row]
+        similar = torch.nn.functional.cosine_similarity(queries[row][None], index[others])
+        nearest = [others[place] for place in similar.topk(4).indices]
+        assert float(found[row]) == sum(bool(classes[one] == classes[row]) for one in nearest) / 4

@@ -52,9 +52,10 @@ def test_a_query_never_meets_itself(pairs: Pairs, choice: Choice):
     """Its own row would be its nearest neighbour before and after, and count as kept."""
     once = gallery_pools(choice, pairs, [(slice(0, 160), pairs.target.half())], 160, 0)
     assert once.rows.max() == 159
-    queries, moved = held_out_pools(choice, pairs, 0)
-    assert {round(rows) for rows in queries.rows.tolist()} >= {79, 39}
-    assert torch.equal(queries.rows, moved.rows)
+    pools = held_out_pools(choice, pairs, 0)
+    assert {round(rows) for rows in pools.queries.rows.tolist()} >= {79, 39}
+    assert all(torch.equal(pools.queries.rows, other.rows) for other in (pools.moved, pools.asked, pools.mixed))
+    assert {round(rows) for rows in pools.nothing.rows.tolist()} >= {159, 80}
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -76,5 +77,17 @@ def test_a_perfect_translation_keeps_everything():
     x = torch.randn(120, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)).Q
     same = Pairs(x, x @ turn)
-    for pools in held_out_pools(select(same, ("whitened",))[0], same, 0):
+    for pools in vars(held_out_pools(select(same, ("whitened",))[0], same, 0)).values():
         assert float(pools.kept.nanmean()) > 0.97
+
+
+def test_whose_neighbours_are_the_truth(pairs: Pairs, choice: Choice):
+    """If it fails, doing nothing is compared with a translation that had another truth."""
+    pools = held_out_pools(choice, pairs, 0, weight=0)
+    own = [unit_rows(side).float() for side in (pairs.source, pairs.target)]
+    nearest = [(side @ side.T).fill_diagonal_(-9).topk(10).indices for side in own]
+    both = (nearest[0][:, :, None] == nearest[1][:, None]).any(2).double().mean(1)
+    whole = (pools.nothing.rows > 158) & (pools.nothing.nearest == 10)
+    assert pools.nothing.kept[whole][0].tolist() == pytest.approx(both.tolist())
+    assert not torch.equal(pools.asked.kept, pools.queries.kept)  # the source's ten are others
+    assert float(pools.mixed.kept.nanmean()) == pytest.approx(float(pools.nothing.kept.nanmean()), abs=0.05)

@@ -225,3 +225,32 @@ def test_the_forecast_stands_beside(adapter: IRPAdapter, tmp_path: Path):
     with pytest.raises(InputError, match="the one that translated"):
         verify_store(moved, target, text="text", adapter=other)
     assert verify_store(moved, target, text="text", sample=100).forecast is None
+
+
+def test_classes_stand_beside(adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, a store is judged by neighbours alone where its owner knows what belongs together."""
+    table = table_of(some_rows(SOURCE))
+    groups = [None if row % 10 == 9 else f"group {int(value > 0)}" for row, value in enumerate(TRUE[:, 0])]
+    table = table.append_column("group", [groups]).append_column("weight", [[0.5] * NUM_ROWS])
+    pq.write_table(table, tmp_path / "source.parquet")
+    moved = f"{tmp_path}/moved.parquet"
+    translate_store(tmp_path / "source.parquet", adapter, moved)
+    told = verify_store(moved, target, text="text", label="group", source=tmp_path / "source.parquet", sample=400)
+    assert told.by_class is not None
+    assert told.by_class.before is not None
+    assert 0.5 < told.by_class.store.mean < told.by_class.anew.mean + 0.05 < 1
+    header, *lines = told.tables()[0]
+    assert header[-1] == "of its class"
+    assert [line[-1] for line in lines] == [
+        *(str(told.by_class.store), str(told.by_class.before), str(told.by_class.anew))
+    ]
+    alone = verify_store(moved, target, text="text", label="group", adapter=adapter, sample=400)
+    assert [bool(line[-1]) for line in alone.tables()[0][1:]] == [True, False, True]
+    for wrong in ("weight", "groups", "embedding"):
+        with pytest.raises(InputError, match="'group'"):
+            verify_store(moved, target, text="text", label=wrong)
+    made = pq.read_table(moved)
+    few = made.set_column(made.schema.get_field_index("group"), "group", [["a"] * 9 + [None] * (NUM_ROWS - 9)])
+    pq.write_table(few, tmp_path / "few.parquet")
+    with pytest.raises(InputError, match="50 items with a class"):
+        verify_store(tmp_path / "few.parquet", target, text="text", label="group")
