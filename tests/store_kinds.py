@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import torch
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 from safetensors.numpy import load_file, save_file
 
 Rows = dict[str, Any]
@@ -87,12 +87,26 @@ def _folder(folder: Path, rows: Rows) -> str:
     return str(parts)
 
 
+def _moved_folder(folder: Path) -> Rows:
+    files = sorted((folder / "moved").iterdir())
+    assert [file.name for file in files] == [f"part-{number:03d}.parquet" for number in range(len(files))]
+    tables = [pa.parquet.read_table(file) for file in files]
+    assert all(len(table) == 900 for table in tables[:-1])
+    return rows_of(pa.concat_tables(tables))
+
+
 def _data_set(folder: Path, rows: Rows) -> str:
     order = np.random.RandomState(0).permutation(len(rows["id"]))
     mixed = table_of(rows).take(order)
     found = Dataset(mixed).select(np.argsort(order))  # in its own order again, by indices
     found.save_to_disk(str(folder / "saved"))
     return f"datasets:{folder / 'saved'}#embedding"
+
+
+def _moved_data_set(folder: Path) -> Rows:
+    found = load_from_disk(str(folder / "moved"))
+    assert [type(one).__name__ for one in found.features.values()][:4] == ["Value", "List", "Value", "Value"]
+    return rows_of(found.with_format("arrow")[:])
 
 
 KINDS = [
@@ -113,8 +127,8 @@ KINDS = [
     Kind(
         "arrow", _feather, "{folder}/moved.arrow", lambda folder: rows_of(pa.feather.read_table(folder / "moved.arrow"))
     ),
-    Kind("folder", _folder, None, None),
-    Kind("datasets", _data_set, None, None),
+    Kind("folder", _folder, "{folder}/moved", _moved_folder),
+    Kind("datasets", _data_set, "datasets:{folder}/moved", _moved_data_set),
 ]
 
 

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, DatasetInfo, Features, load_dataset, load_from_disk
 from typing_extensions import override
 
 from irp_hf.checks import quoted
+from irp_hf.disk.atomic import replaced_folder, written_file
+from irp_hf.disk.places import sync
 from irp_hf.errors import IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
+from irp_hf.stores.base import IS_TRUE, Matrix, Store
+from irp_hf.stores.files import FileWriter, read_sidecar, write_sidecar
+from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.tables import Part, TableStore
 
 MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
+ROWS = "data-00000-of-00001.arrow"  # what `save_to_disk` calls the one file of rows
+STATE: dict[str, Any] = {
+    "_format_columns": None,
+    "_format_kwargs": {},
+    "_format_type": None,
+    "_output_all_columns": False,
+    "_split": None,
+}
 
 
 class DataSetStore(TableStore):
@@ -27,9 +43,94 @@ class DataSetStore(TableStore):
         self._set = _load(address.place)
         super().__init__(address, [_Rows(self._set)], address.place)
 
+    @property
+    def features(self) -> Features:
+        """What `datasets` knows of each column: names of classes, pictures, ..."""
+        return self._set.features
+
     @override
     def digest(self) -> str:
         return str(self._set._fingerprint)
+
+    @override
+    def record(self) -> StoreRecord | None:
+        return self.noted(self.column)
+
+    @override
+    def has_noted(self, column: str) -> bool:
+        return self.noted(column) is not None
+
+    @override
+    def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
+        flag = f"{self.column}{IS_TRUE}"
+        schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
+        with replaced_folder(self.address.place) as fresh:
+            features = _features(schema, self.features, self.column)
+            _save(fresh, self.column, features, self._replaced(rows, vectors, schema), record, self.digest())
+        self._set = _load(self.address.place)
+
+    def noted(self, column: str) -> StoreRecord | None:
+        """What irp_hf noted as it wrote a column."""
+        place = Path(self.address.place)
+        return read_sidecar(_beside(place, column)) if place.is_dir() else None
+
+
+class DataSetWriter(FileWriter):
+    """A new folder, as `save_to_disk` writes one."""
+
+    @override
+    @classmethod
+    def column(cls, address: Address, source: Store) -> str:
+        return address.inside or source.column
+
+    @override
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
+        source = self.plan.source
+        own = source if isinstance(source, DataSetStore) else None
+        features = _features(self.plan.schema, Features() if own is None else own.features, self.plan.column)
+        path.mkdir()
+        _save(path, self.plan.column, features, self.batches(), record)
+        for name in features:
+            if own is not None and name != self.plan.column and (told := own.noted(name)) is not None:
+                write_sidecar(_beside(path, name), told)
+
+    @override
+    def _opened(self, path: Path) -> Store:
+        return DataSetStore(Address("datasets", str(path), self.plan.column))
+
+
+def _features(schema: pa.Schema, known: Features, column: str) -> Features:
+    """Of the columns of a schema: what was known of those that are carried over, and else by their types."""
+    found = Features.from_arrow_schema(schema.remove_metadata())
+    return Features({name: known[name] if name in known and name != column else one for name, one in found.items()})
+
+
+def _save(
+    folder: Path,
+    column: str,
+    features: Features,
+    batches: Iterator[pa.RecordBatch],
+    record: StoreRecord,
+    before: str = "",
+) -> None:
+    """Rows into a folder, which `load_from_disk` reads, and beside them the record of their vectors; `before` is its digest."""
+    schema = features.arrow_schema
+    with written_file(folder / ROWS) as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in batches:
+            columns = [batch.column(field.name).cast(field.type) for field in schema]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    digest = hashlib.sha256(f"{before} {record.to_json()}".encode()).hexdigest()[:16]
+    state = {**STATE, "_data_files": [{"filename": ROWS}], "_fingerprint": digest}
+    with written_file(folder / "state.json") as file:
+        file.write(json.dumps(state, indent=2, sort_keys=True).encode())
+    DatasetInfo(features=features).write_to_directory(str(folder))
+    sync(folder / "dataset_info.json")
+    write_sidecar(_beside(folder, column), record)
+
+
+def _beside(folder: Path, column: str) -> Path:
+    """The name, of no file, beside which the record of a column lies."""
+    return folder / quote(column, safe="")
 
 
 class _Rows(Part):

@@ -27,8 +27,8 @@ class Kind(NamedTuple):
 PARQUET = Kind("tables", "open_files", "ParquetWriter")
 ARROW = Kind("tables", "open_files", "ArrowWriter")
 FAISS = Kind("faiss_index", "FaissStore", "FaissWriter")
-FOLDER = Kind("tables", "open_files", None)
-DATA_SET = Kind("hub_data", "DataSetStore", None)
+FOLDER = Kind("tables", "open_files", "FolderWriter")
+DATA_SET = Kind("hub_data", "DataSetStore", "DataSetWriter")
 SUFFIXES = {
     ".npy": Kind("npy", "NpyStore", "NpyWriter"),
     ".safetensors": Kind("safetensors", "SafetensorsStore", "SafetensorsWriter"),
@@ -91,6 +91,8 @@ def _kind_of(address: Address, name: str) -> Kind:
         from irp_hf.stores.hub_data import is_saved_set
 
         return DATA_SET if is_saved_set(path) else FOLDER
+    if name == "destination" and not path.suffix:
+        return FOLDER
     missing = "nothing there" if not os.path.exists(path) else "another file"
     expected = f"one of {', '.join(SUFFIXES)}, or a folder of them"
     raise refusal(name, expected, f"{shown(str(address))}, {missing}", f"Name one: {EXAMPLES}.")

@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from irp_hf.checks import quoted, written
 from irp_hf.data.arrow import arrow_matrix
-from irp_hf.disk.atomic import written_file
+from irp_hf.disk.atomic import replaced_folder, written_file
 from irp_hf.disk.places import check_path, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Store, as_lists, cut_again, vectors_of, with_lists
+from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
 from irp_hf.stores.files import FileWriter, digest_of_files
 from irp_hf.stores.record import KEY, StoreRecord, key_of
 
@@ -159,20 +159,53 @@ class FilesStore(TableStore):
     def digest(self) -> str:
         return digest_of_files(self._files)
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is those of a folder."""
+        return Path(self.address.place).is_dir()
+
     @override
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
-        if len(self._files) != 1:
-            got = f"{len(self._files)} of them"
-            raise refusal(self._name, "one file, which is written anew in one step", got, "Translate to one file.")
         flag = f"{self.column}{IS_TRUE}"
         schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
-        write = write_parquet if self._part is ParquetPart else write_arrow
-        with written_in_words(self._files[0]):
-            write(
-                self._files[0],
-                with_record(schema, self.schema, self.column, record),
-                self._replaced(rows, vectors, schema),
-            )
+        noted, made = with_record(schema, self.schema, self.column, record), self._replaced(rows, vectors, schema)
+        with written_in_words(self.address.place):
+            if self.is_folder:
+                with replaced_folder(self.address.place) as fresh:
+                    self.write_alike(fresh, noted, made, self.num_rows)
+            else:
+                self._write(self._files[0], noted, made)
+
+    def write_alike(self, folder: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], num_rows: int) -> None:
+        """So many rows into files in a folder, each of the name and with the number of rows of one of these."""
+        rows = _Rows(batches)
+        for file, part in zip(self._files, self._parts, strict=True):
+            if part.num_rows and not num_rows:
+                return
+            count = min(part.num_rows, num_rows)
+            self._write(folder / file.name, schema, rows.next(count))
+            num_rows -= count
+
+    def _write(self, path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        (write_parquet if self._part is ParquetPart else write_arrow)(path, schema, batches)
+
+
+class _Rows:
+    """Batches that come one after the other, so many rows at a time."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches, self._held = batches, pa.RecordBatch.from_pylist([])
+
+    def next(self, count: int) -> Iterator[pa.RecordBatch]:
+        """The next `count` rows, or as many as there are."""
+        while count:
+            if not self._held.num_rows:
+                if (found := next(self._batches, None)) is None:
+                    return
+                self._held = found
+            part, self._held = self._held.slice(0, count), self._held.slice(count)
+            count -= part.num_rows
+            yield part
 
 
 class ParquetPart(Part):
@@ -247,6 +280,27 @@ class ArrowWriter(FileWriter):
     @override
     def _opened(self, path: Path) -> Store:
         return FilesStore(Address(None, str(path), self.plan.column), [path], ArrowPart)
+
+
+class FolderWriter(FileWriter):
+    """A new folder of files, as many as the source's folder has, of the same names and with the same rows."""
+
+    def __init__(self, address: Address, plan: Plan) -> None:
+        if not (isinstance(plan.source, FilesStore) and plan.source.is_folder):
+            expected, got = "a file or a database for rows that lie in no folder of files", shown(str(address))
+            raise refusal("destination", expected, got, f"Name a file: {address.place.rstrip('/')}.parquet.")
+        self._source = plan.source
+        super().__init__(address, plan)
+
+    @override
+    def _assemble(self, record: StoreRecord, path: Path) -> None:
+        path.mkdir()
+        schema = with_record(self.plan.schema, self.plan.source.schema, self.plan.column, record)
+        self._source.write_alike(path, schema, self.batches(), record.num_rows)
+
+    @override
+    def _opened(self, path: Path) -> Store:
+        return open_files(Address(None, str(path), self.plan.column))
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
