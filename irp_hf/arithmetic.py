@@ -13,13 +13,14 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import _C, Tensor, nn
 
 from irp_hf.errors import refusal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "privateuseone")  # that have an autocast
 CPU = torch.device("cpu")
+FAKE = _C._TorchDispatchModeKey.FAKE
 OUTSIDE = "Call it outside; adapter(embeddings=x) and adapter.translate(x) can be called there."
 ROUNDED = ("bf16", "tf32")  # what float32 may be rounded to before it is multiplied
 
@@ -37,26 +38,27 @@ class own_arithmetic:
         self._stack: ExitStack | None = None
 
     def __enter__(self) -> None:
-        if not self._gradients and not torch.compiler.is_compiling() and _follows_shapes():
+        compiling = torch.compiler.is_compiling()
+        if not self._gradients and not compiling and _follows_shapes():
             expected, got = "tensors that hold values", "a FakeTensorMode, in which none does"
             advice = "Call it outside of that mode; adapter(embeddings=x) can be called in it."
             raise refusal("torch", expected, got, advice)
         before = torch.is_grad_enabled()
-        wanted, modes = self._gradients and before, _to_end()
-        if modes:
+        wanted = self._gradients and before
+        if modes := _to_end(compiling):
             self._stack = ExitStack()
             for mode in modes:
                 self._stack.enter_context(mode)
             self._stack.enter_context(torch.set_grad_enabled(wanted))  # the end of inference mode sets it too
         elif wanted != before:
-            torch.set_grad_enabled(wanted)
+            _C._set_grad_enabled(wanted)
             self._before = before
 
     def __exit__(self, *error: Any) -> None:
         if self._stack is not None:
             self._stack.__exit__(*error)
         elif self._before is not None:
-            torch.set_grad_enabled(self._before)
+            _C._set_grad_enabled(self._before)
 
     def __call__(self, function: Function) -> Function:
         """The decorated function; each call has one of its own, as it may call itself, and run in several threads."""
@@ -69,17 +71,17 @@ class own_arithmetic:
         return cast(Function, inside)
 
 
-def _to_end() -> list[AbstractContextManager[Any]]:
+def _to_end(compiling: bool) -> list[AbstractContextManager[Any]]:
     """What ends each of the caller's modes that is on; nearly always none is."""
-    modes: list[AbstractContextManager[Any]] = [
-        torch.autocast(device, enabled=False) for device in DEVICES if torch.is_autocast_enabled(device)
-    ]
-    if torch.compiler.is_compiling():
+    modes: list[AbstractContextManager[Any]] = []
+    if compiling or _C._is_any_autocast_enabled():
+        modes += [torch.autocast(device, enabled=False) for device in DEVICES if torch.is_autocast_enabled(device)]
+    if compiling:
         return modes  # no other mode is a part of a graph
     if torch.is_inference_mode_enabled():
         modes.append(torch.inference_mode(False))
     # A default device is such a mode. Any other than "meta" holds values, and our own code names its device.
-    if torch._C._len_torch_function_stack() and torch.get_default_device().type == "meta":
+    if _C._len_torch_function_stack() and torch.get_default_device().type == "meta":
         modes.append(CPU)
     return modes
 
@@ -91,9 +93,8 @@ def keeps_products(device: torch.device) -> bool:
     `torch.set_float32_matmul_precision` sets it, among others. Where it is rounded, a kernel's coefficients, which nearly
     cancel each other, give wrong vectors.
     """
-    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
-    try:
-        return backend.matmul.fp32_precision not in ROUNDED
+    try:  # what torch.backends.mkldnn.matmul.fp32_precision says, in a fifth of the time
+        return _C._get_fp32_precision_getter("cuda" if device.type == "cuda" else "mkldnn", "matmul") not in ROUNDED
     except AttributeError:  # before torch 2.9
         return torch.get_float32_matmul_precision() == "highest"
 
@@ -111,18 +112,23 @@ def working_dtype(dtype: torch.dtype, device: torch.device, double: bool = False
 
 def values_known() -> bool:
     """Whether values can be looked at: not while torch compiles, exports, traces or follows shapes, nor inside `torch.func`."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return not traced and not inside_func() and not _follows_shapes()
+    return not (torch.compiler.is_compiling() or _C._is_tracing() or inside_func() or _follows_shapes())
+
+
+def is_plain() -> bool:
+    """Whether values are known, and no mode is on that `own_arithmetic` ends, but for gradients."""
+    known = values_known() and not _C._is_any_autocast_enabled()
+    return known and not torch.is_inference_mode_enabled() and not _C._len_torch_function_stack()
 
 
 def inside_func() -> bool:
     """Whether a transform of `torch.func` is at work: `vmap` allows no random numbers, for one."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return _C._functorch.peek_interpreter_stack() is not None
 
 
 def check_values(name: str, tensor: Tensor) -> None:
     """Raise `InputError` for a tensor that stands for others: inside `torch.func`, or where torch follows shapes alone."""
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if _C._functorch.is_functorch_wrapped_tensor(tensor):
         expected, got = "tensors that hold values", "one inside torch.func (vmap, grad, ...), which stands for many"
         raise refusal(name, expected, got, OUTSIDE)
     if type(tensor).__name__ == "FakeTensor":
@@ -131,7 +137,7 @@ def check_values(name: str, tensor: Tensor) -> None:
 
 def _follows_shapes() -> bool:
     """Whether a `FakeTensorMode` is on."""
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    return _C._get_dispatch_mode(FAKE) is not None
 
 
 def check_evaluating(name: str, module: nn.Module | None) -> None:

@@ -27,11 +27,18 @@ class Step(Protocol):
 
 
 def run(
-    rows: Rows, step: Step, result: Tensor, device: torch.device, dtype: torch.dtype, chunk_size: int | None
-) -> None:
-    """Write `step` of every chunk of `rows` into `result`; a value that is not finite raises `InputError` with its row.
+    rows: Rows,
+    step: Step,
+    shape: tuple[int, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+    chunk_size: int | None = None,
+    out: Any = None,
+) -> Tensor:
+    """The results of `step` on all `rows`, `(n, *shape)`, in `out` if it is given; they lie where the rows do, in their dtype.
 
-    The step takes and gives tensors of this `device` and `dtype`.
+    The step takes and gives tensors of this `device` and `dtype`. A value that is not finite raises `InputError` with its row,
+    and an `out` that does not fit another; then nothing was written.
     """
     if chunk_size is not None:
         chunk_size = check_count("chunk_size", chunk_size, advice="Leave it out for as many rows as suit the device.")
@@ -39,25 +46,36 @@ def run(
         chunk_size = CPU_CHUNK
     else:
         chunk_size = DEVICE_CHUNK
+    if out is None and 0 < rows.num_rows <= chunk_size:  # the step makes the result's place itself
+        x = rows.in_one().to(device, dtype)
+        refuse_not_finite(x, rows.name)
+        return step(x).to(rows.device, rows.dtype)
+    result = output_buffer(rows, out, shape)
     if result.is_inference() and not torch.is_inference_mode_enabled():
         with torch.inference_mode():  # only there may be written to what was made in it
-            return run(rows, step, result, device, dtype, chunk_size)
+            _fill(result, rows, step, device, dtype, chunk_size)
+    else:
+        _fill(result, rows, step, device, dtype, chunk_size)
+    return result
+
+
+def _fill(result: Tensor, rows: Rows, step: Step, device: torch.device, dtype: torch.dtype, chunk_size: int) -> None:
     there = result.device == device and result.dtype == dtype
     for part, chunk in rows.chunks(chunk_size):
-        refuse_not_finite(chunk, rows.name, part.start)
-        place = result if chunk.shape[0] == rows.num_rows else result[part]
+        x = chunk.to(device, dtype)
+        refuse_not_finite(x, rows.name, part.start)
         if there:
-            step(chunk.to(device, dtype), out=place)
+            step(x, out=result[part])
         else:
-            place.copy_(step(chunk.to(device, dtype)))
+            result[part].copy_(step(x))
 
 
-def output_buffer(rows: Rows, out: Any, width: int) -> Tensor:
-    """A tensor for the result `(n, width)`: fresh, or a view of `out`, which stays untouched until all input is checked.
+def output_buffer(rows: Rows, out: Any, shape: tuple[int, ...]) -> Tensor:
+    """A tensor for the result `(n, *shape)`: fresh, or a view of `out`, which stays untouched until all input is checked.
 
     Raises `InputError` where `out` has another shape or dtype than the result.
     """
-    shape = (rows.num_rows, width)
+    shape = (rows.num_rows, *shape)
     if out is None:
         return torch.empty(shape, dtype=rows.dtype, device=rows.device)
     if isinstance(out, np.ndarray) and not out.flags.writeable:

@@ -66,9 +66,11 @@ def _dense(x: Tensor, name: str) -> Tensor:
 
 
 def _array(x: np.ndarray[Any, Any], name: str) -> Opened:
-    if np.ma.is_masked(x):
-        raise missing_values(name, "masked ones")
-    array = np.asarray(x)  # the same memory, of a matrix or a memory map too
+    array = x
+    if type(x) is not np.ndarray:
+        if np.ma.is_masked(x):
+            raise missing_values(name, "masked ones")
+        array = np.asarray(x)  # the same memory, of a matrix or a memory map too
     if array.dtype in FLOAT_ARRAYS:
         return array, _to_numpy
     if array.dtype.kind == "O" and array.ndim == 1:

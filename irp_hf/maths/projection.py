@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 SHORT = 128  # square roots of the least normal number: up to a width of 4,096 nothing shorter comes out too long
-
+LEAST_NORM = {dtype: SHORT * torch.finfo(dtype).tiny ** 0.5 for dtype in (torch.float32, torch.float64)}
 UNIT = 1e-3  # how far a length may be off
 PANEL = 256  # rows whose products with those before them are made at once
 
@@ -43,7 +43,7 @@ def unit_rows(x: Tensor) -> Tensor:
 def norms(x: Tensor) -> Tensor:
     """Lengths `(n, 1)` of the rows of `x (n, d)`, by which they have a direction: of too short ones, the least that counts."""
     lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return lengths.clamp(min=SHORT * torch.finfo(x.dtype).tiny ** 0.5)
+    return lengths.clamp(min=LEAST_NORM[x.dtype])
 
 
 def has_unit_length(rows: Tensor) -> bool:
@@ -66,6 +66,20 @@ def among(matrix: Tensor, rows: Tensor) -> Tensor:
     return matrix.index_select(0, rows).index_select(1, rows)
 
 
+def cosines_about(products: Tensor, rows: Tensor) -> Tensor:
+    """Cosines `(k, n)` of all rows with these `rows (n,)`, seen from the mean of the latter, by all `products (k, k)`.
+
+    0 of a row that, but for rounding, is that mean.
+    """
+    found, squares = products.index_select(1, rows), products.diagonal()
+    means = found.mean(1)
+    middle = means[rows].mean()
+    rounding = SHORT * torch.finfo(found.dtype).eps * (squares + 2 * means.abs() + middle)
+    squares = squares - 2 * means + middle
+    factors = torch.where(squares > rounding, squares, torch.inf).rsqrt()
+    return found.sub_(means[:, None]).sub_(means[rows] - middle).mul_(factors[:, None]).mul_(factors[rows])
+
+
 def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
     """Cosines `(n, n)` of rows of these `lengths (n,)`, lifted to a `height ()`, from their `cosines (n, n)` without it."""
     lifted = (lengths.square() + height.square()).sqrt().clamp(min=torch.finfo(cosines.dtype).tiny)
@@ -76,7 +90,7 @@ def lifted_cosines(cosines: Tensor, lengths: Tensor, height: Tensor) -> Tensor:
 def is_short(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Which rows of `x (n, d)` are so short that in `dtype` they have no direction, and no gradient, shape (n, 1)."""
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    short: Tensor = norms < SHORT * torch.finfo(dtype).tiny ** 0.5
+    short: Tensor = norms < LEAST_NORM[dtype]
     return short
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.pairs import others
-from irp_hf.maths.projection import inner_products, unit_rows
+from irp_hf.maths.projection import cosines_about, inner_products, unit_rows
 
 DAMPING = 0.3  # ε, in mean singular values: less changes nothing, 1 costs neighbours
 MANY = 256  # rows, and dimensions, up to which double precision costs nothing
@@ -24,7 +24,8 @@ MANY = 256  # rows, and dimensions, up to which double precision costs nothing
 def rotation(source: Tensor, target: Tensor) -> Tensor:
     """The damped rotation `(d_X, d_Y)` of unit rows `source (k, d_X)` onto `target (k, d_Y)`."""
     if _is_wide(source, target):
-        return source.T @ _weights(source, target) @ target
+        products, inner = inner_products(source), inner_products(target)
+        return source.T @ _weights(products, inner, min(source.shape[1], target.shape[1])) @ target
     return damped(source.T @ target)
 
 
@@ -34,14 +35,31 @@ def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) ->
     Both sides are as they came: each fold is seen about the mean of the others. About the mean of all, a row is the others' sum
     but for its sign, and of few rows in many dimensions that tells its target.
     """
+    x, y = (side - side.mean(0) for side in (source, target))
     dtype = working_dtype(torch.float32, source.device) if min(source.shape) > MANY else source.dtype
-    x, y = ((side - side.mean(0)).to(dtype) for side in (source, target))
+    rests = [others(fold, len(x)) for fold in folds]
+    width = min(x.shape[1], y.shape[1])
+    if all(len(rest) < width for rest in rests):
+        return _wide_left_out(x, y, folds, rests, dtype)
+    x, y = x.to(dtype), y.to(dtype)
     found = torch.empty_like(y)
-    for fold in folds:
-        rest = others(fold, len(x))
+    for fold, rest in zip(folds, rests, strict=True):
         rows, true = (unit_rows(side - side[rest].mean(0)) for side in (x, y))
-        found[fold] = _rotated(rows[fold], rows[rest], true[rest])
+        found[fold] = rows[fold] @ damped(rows[rest].T @ true[rest])
     return found.to(source.dtype)
+
+
+def _wide_left_out(
+    x: Tensor, y: Tensor, folds: Sequence[Tensor], rests: Sequence[Tensor], dtype: torch.dtype
+) -> Tensor:
+    """The same of rows that are wider than all `rests` are many: products of all rows serve all folds."""
+    products, inner = inner_products(x), inner_products(y)
+    found, true = torch.empty_like(y), y.to(dtype)
+    for fold, rest in zip(folds, rests, strict=True):
+        source, target = (cosines_about(side, rest).to(dtype) for side in (products, inner))
+        weights = _weights(source[rest], target[rest], min(x.shape[1], y.shape[1]))
+        found[fold] = (source[fold] @ weights @ unit_rows(true[rest] - true[rest].mean(0))).to(y.dtype)
+    return found
 
 
 def damped(cross: Tensor) -> Tensor:
@@ -51,27 +69,21 @@ def damped(cross: Tensor) -> Tensor:
     return root @ cross if wide else cross @ root
 
 
-def _rotated(rows: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """`rows (n, d_X)` by the rotation of `source (k, d_X)` onto `target (k, d_Y)`, which is not made where it is large."""
-    if _is_wide(source, target):
-        return rows @ source.T @ _weights(source, target) @ target
-    return rows @ damped(source.T @ target)
-
-
 def _is_wide(source: Tensor, target: Tensor) -> bool:
     """Whether both sides have more dimensions than rows."""
     return min(source.shape[1], target.shape[1]) > len(source)
 
 
-def _weights(source: Tensor, target: Tensor) -> Tensor:
-    """W `(k, k)` by which `Xᵀ W Y` is the damped rotation of wide `source (k, d_X)`, X, onto `target (k, d_Y)`, Y.
+def _weights(products: Tensor, inner: Tensor, width: int) -> Tensor:
+    """W `(k, k)` by which `Xᵀ W Y` is the damped rotation of wide rows X onto wide rows Y, the narrower of which are so wide.
 
-    With `YYᵀ = LLᵀ` the rows of `Q = L⁻¹Y` are orthonormal, so that `M = XᵀLQ` and `W = L (LᵀXXᵀL + ε²I)^(-1/2) L⁻¹`.
+    Their `products` are `XXᵀ (k, k)`, and `inner` are `YYᵀ`. With `YYᵀ = LLᵀ` the rows of `Q = L⁻¹Y` are orthonormal, so that
+    `M = XᵀLQ` and `W = L (LᵀXXᵀL + ε²I)^(-1/2) L⁻¹`.
     """
-    inner, products = inner_products(target), inner_products(source)
+    inner = inner.clone()
     inner.diagonal().add_(len(inner) * torch.finfo(inner.dtype).eps)  # a singular one has a factor then, too
     factor = torch.linalg.cholesky(inner)
-    root = _damped_root(factor.T @ (products @ factor), min(source.shape[1], target.shape[1]))
+    root = _damped_root(factor.T @ (products @ factor), width)
     weights: Tensor = torch.linalg.solve_triangular(factor, factor @ root, upper=False, left=False)
     return weights
 

@@ -31,9 +31,31 @@ class Translation:
         """Of all its tensors."""
         return self.source_mean.dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where all of them lie."""
+        return self.source_mean.device
+
+    def tensors(self) -> list[Tensor]:
+        """Those that `translate` needs, as they are."""
+        lift = [] if self.source_lift is None else [self.source_lift]
+        landmarks = [self.folded.landmarks] if isinstance(self.folded, KernelMap) else []
+        return [self.source_mean, *lift, *landmarks, *self.folded.tensors().values(), *self.target]
+
     def translate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Vectors `(n, d_Y)` of the target space for `x (n, d_X)`, written into `out` if it is given."""
         return self._at_scale(self.folded.of_centred(centre(x, self.source_mean, self.source_lift)), out)
+
+    def of_one(self, x: Tensor) -> Tensor | None:
+        """What `translate` gives of a single row `x (1, d_X)`, bit for bit; None where its direction is too short to count.
+
+        Its length is looked at, instead of put between bounds, which takes longer.
+        """
+        directions = self.folded.of_centred(centre(x, self.source_mean, self.source_lift))
+        norms = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
+        if norms.item() < TINY:
+            return None
+        return torch.addcmul(self.target.mean, directions, self.target.scale / norms)
 
     def expected_cosine(self, x: Tensor, out: Tensor | None = None, error: Tensor | None = None) -> Tensor:
         """Expected cosine `(n,)` of the translations of `x (n, d_X)` with the true vectors, written into `out` if given.

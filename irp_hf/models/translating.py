@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
-from irp_hf.arithmetic import values_known, working_dtype
+from irp_hf.arithmetic import own_arithmetic, values_known, working_dtype
 from irp_hf.checks import check_flag, check_number
-from irp_hf.configuration_irp import CONFIDENCE_GAMMA, JUDGED, IRPConfig
+from irp_hf.configuration_irp import IRPConfig
 from irp_hf.data.arrays import LARGEST, Rows
-from irp_hf.data.chunks import output_buffer, refuse_overflow, run
+from irp_hf.data.chunks import refuse_overflow, run
 from irp_hf.data.memory import allocating
 from irp_hf.errors import kind_of, refusal, shown
 from irp_hf.maths.confidence import NUM_ERRORS, Confidence, error_at
 from irp_hf.maths.projection import is_short
 from irp_hf.maths.translation import Translation
+from irp_hf.models import few_rows
 from irp_hf.models.base import AnchoredModel
+from irp_hf.models.keeping import Kept
 from irp_hf.models.rounding import translation_of
 
-# Values of the configuration which a translation needs.
-DECIDE = ("method", "gamma", "lift", "rigid", "unlifted", CONFIDENCE_GAMMA, *JUDGED)
 PIECEWISE = "Give fewer rows, a smaller chunk_size, or out=, a memory map that takes the result."
 
 
@@ -48,8 +48,8 @@ class TranslatingModel(AnchoredModel):
     target_mean: Tensor
     target_scale: Tensor
     landmarks: Tensor
-    _kept: tuple[Any, Translation] | None = None
-    """The translation of the last call, and what it was made of."""
+    _kept: Kept | None = None
+    """The translation of the last call."""
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what only this process needs."""
@@ -81,27 +81,31 @@ class TranslatingModel(AnchoredModel):
         the result takes more memory than there is.
         """
         check_flag("return_confidence", return_confidence)
+        kept = self._kept
+        if kept is not None and not return_confidence and out is None and chunk_size is None and self._owns():
+            found = few_rows.translated(x, kept, self._parameters, self._settings())
+            if found is not None:
+                return found
         # A trace forgets what is written into a buffer.
         if isinstance(x, Tensor) and out is None and not values_known():
             output = self.forward(x, return_confidence)
             translated: Any = output.translated
             return (translated, output.confidence) if return_confidence else translated
-        width, wide = self.source_mean.shape[0], self.target_mean.shape[0]
-        rows = Rows(x, width=width, other=("target", wide), least=0)
-        with self.computing(), allocating("translate", PIECEWISE):
-            translation = self._translation(rows.dtype)
-            expected: list[Tensor] = []
+        rows, unchanged = self._rows(x), self._unchanged(return_confidence)
+        with self.computing() if unchanged is None else own_arithmetic(), allocating("translate", PIECEWISE):
+            fits = unchanged is not None and unchanged.dtype == self._dtype(rows.dtype)
+            translation = unchanged if unchanged is not None and fits else self._translation(rows.dtype)
             refuse_overflow(rows, *translation.target)
-            result = output_buffer(rows, out, wide)
+            step, expected = translation.translate, list[Tensor]()
+            if return_confidence:
 
-            def step(x: Tensor, out: Tensor | None = None) -> Tensor:
-                if not return_confidence:
-                    return translation.translate(x, out)
-                translated, cosine = translation.with_confidence(x, out)
-                expected.append(cosine.to(rows.device, rows.dtype))
-                return translated
+                def step(x: Tensor, out: Tensor | None = None) -> Tensor:
+                    translated, cosine = translation.with_confidence(x, out)
+                    expected.append(cosine.to(rows.device, rows.dtype))
+                    return translated
 
-            run(rows, step, result, self.device, translation.dtype, chunk_size)
+            shape = translation.target.mean.shape
+            result = run(rows, step, shape, translation.device, translation.dtype, chunk_size, out)
             translated = rows.wrap(result) if out is None else out
             if not return_confidence:
                 return translated
@@ -128,14 +132,12 @@ class TranslatingModel(AnchoredModel):
             with self.computing(gradients=True):
                 bound = cosine + self._error(self._translation(torch.float32).confidence, coverage).to(cosine)
                 return bound.clamp(-1, 1)
-        rows = Rows(x, width=self.config.source_size, other=("target", self.config.target_size), least=0)
+        rows = self._rows(x)
         with self.computing(), allocating("confidence", "Give fewer rows, or a smaller chunk_size."):
             translation = self._translation(rows.dtype)
             error = None if coverage is None else self._error(translation.confidence, coverage)
-            expected = torch.empty(rows.num_rows, dtype=rows.dtype, device=rows.device)
             step = partial(translation.expected_cosine, error=error)
-            run(rows, step, expected, self.device, translation.dtype, chunk_size)
-            return rows.wrap(expected)
+            return rows.wrap(run(rows, step, (), translation.device, translation.dtype, chunk_size))
 
     def _error(self, confidence: Confidence, coverage: float) -> Tensor:
         """The error `()` that true cosines are above, with probability `coverage`."""
@@ -176,21 +178,40 @@ class TranslatingModel(AnchoredModel):
             translated, expected = translation.with_confidence(x)
             return IRPOutput(translated=translated.to(embeddings.dtype), confidence=expected.to(embeddings.dtype))
 
+    def _settings(self) -> dict[str, Any]:
+        """The configuration's values; transformers' look-up of a single one takes as long as a step of the arithmetic."""
+        if torch.compiler.is_compiling():  # which follows no other way
+            return vars(self.config)
+        values: dict[str, Any] = object.__getattribute__(self.config, "__dict__")
+        return values
+
+    def _rows(self, x: Any) -> Rows:
+        """What is to be translated."""
+        sizes = self._settings()
+        return Rows(x, "embeddings", sizes["source_size"], ("target", sizes["target_size"]), 0)
+
+    def _unchanged(self, confidence: bool) -> Translation | None:
+        """The kept translation, if what its map was made of is as it was, or the `confidence` too: all hold values then."""
+        kept = self._kept
+        if kept is not None and self._owns() and kept.still(self._parameters, self._settings(), confidence):
+            return kept.translation
+        return None
+
+    def _owns(self) -> bool:
+        """Whether all tensors are its own: what a hook or a parametrization makes anew is not."""
+        return not ("_hf_hook" in self.__dict__ or self._modules or self._buffers)
+
     def _translation(self, dtype: torch.dtype) -> Translation:
         """The stored tensors in the dtype in which vectors of `dtype` are computed; in their own it is put together once."""
-        settings = vars(self.config)
-        dtype = working_dtype(dtype, self.device, bool(settings.get("double")))
-        # What a hook or a parametrization makes anew is no tensor of its own.
-        if "_hf_hook" in self.__dict__ or self._modules or self._buffers or not values_known():
-            return self._translation_in(dtype)
-        tensors = [tensor for tensor in self._parameters.values() if tensor is not None]
-        state = [dtype, *map(settings.get, DECIDE), *map(id, tensors), *map(Tensor.data_ptr, tensors)]
-        kept = self._kept
-        if kept is not None and kept[0] == state:
-            return kept[1]
+        dtype, known = self._dtype(dtype), values_known()
+        unchanged = self._unchanged(confidence=True) if known else None
+        if unchanged is not None and unchanged.dtype == dtype:
+            return unchanged
         translation = self._translation_in(dtype)
-        if all(tensor.dtype == dtype for tensor in tensors):  # a copy would not follow its tensor when that is changed
-            self._kept = state, translation
+        own = known and self._owns()
+        # A copy would not follow its tensor when that is changed.
+        if own and all(tensor is None or tensor.dtype == dtype for tensor in self._parameters.values()):
+            self._kept = Kept(self._parameters, self._settings(), translation)
         return translation
 
     def _translation_in(self, dtype: torch.dtype) -> Translation:
@@ -199,4 +220,4 @@ class TranslatingModel(AnchoredModel):
 
     def _dtype(self, dtype: torch.dtype) -> torch.dtype:
         """In which vectors of `dtype` are computed."""
-        return working_dtype(dtype, self.device, bool(vars(self.config).get("double")))
+        return working_dtype(dtype, self.device, bool(self._settings().get("double")))

@@ -22,17 +22,18 @@ def double(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_chunks_change_nothing(chunk_size, kind):
     """If it fails, rows are lost or doubled where chunks meet."""
-    rows = Rows(X.astype(kind))
-    result = output_buffer(rows, None, 4)
-    run(rows, double, result, CPU, rows.dtype, chunk_size)
-    np.testing.assert_array_equal(result, 2 * X.astype(kind))
+    rows, out = Rows(X.astype(kind)), np.zeros((7, 4), kind)
+    for given in (None, out):
+        result = run(rows, double, (4,), CPU, rows.dtype, chunk_size, given)
+        np.testing.assert_array_equal(result, 2 * X.astype(kind))
+    np.testing.assert_array_equal(out, result)
 
 
 @pytest.mark.parametrize("chunk_size", [0, -1, 2.0, 2.5, True, "7", [7]])
 def test_a_chunk_size_is_a_whole_number(chunk_size, refusal):
     """If it fails, a bare TypeError, or nothing is computed."""
     rows = Rows(X)
-    text = refusal(run, rows, double, output_buffer(rows, None, 4), CPU, torch.float32, chunk_size, error=InputError)
+    text = refusal(run, rows, double, (4,), CPU, torch.float32, chunk_size, error=InputError)
     assert says(text, "chunk_size", "at least 1", repr(chunk_size))
 
 
@@ -56,7 +57,7 @@ READ_ONLY.flags.writeable = False
 )
 def test_memory_that_does_not_fit(out, words, refusal):
     """If it fails, a result is cut, cast or written over itself, or a bare error comes from torch."""
-    text = refusal(output_buffer, Rows(X), out, 3, error=InputError)
+    text = refusal(output_buffer, Rows(X), out, (3,), error=InputError)
     assert text.startswith("out: ")
     assert says(text, *words)
 
@@ -64,14 +65,14 @@ def test_memory_that_does_not_fit(out, words, refusal):
 def test_memory_of_the_input_itself(refusal):
     """If it fails, rows that are still to be read are written over."""
     x = X.copy()
-    assert says(refusal(output_buffer, Rows(x), x, 4, error=InputError), "memory of its own")
+    assert says(refusal(output_buffer, Rows(x), x, (4,), error=InputError), "memory of its own")
 
 
 def test_input_is_checked_before_anything_is_written(refusal):
     """If it fails, a bad row is found when half of a user's array is written over."""
     x, out = X.copy(), np.ones((7, 4), np.float32)
     x[6, 0] = np.nan
-    assert says(refusal(output_buffer, Rows(x), out, 4, error=InputError), "Row 6", "NaN")
+    assert says(refusal(output_buffer, Rows(x), out, (4,), error=InputError), "Row 6", "NaN")
     assert (out == 1).all()
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irp_hf.maths.projection import denormalize, normalize, relative_projection, statistics, unit_rows
+from irp_hf.maths.projection import cosines_about, denormalize, normalize, relative_projection, statistics, unit_rows
 
 FEW = settings(max_examples=15, derandomize=True, deadline=None)
 
@@ -89,3 +89,17 @@ def test_a_round_trip_keeps_the_direction_and_gives_the_mean_scale(seed, dtype):
     assert back.dtype == dtype
     torch.testing.assert_close(normalize(back, stats), normalize(x, stats), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close((back - stats.mean).norm(dim=1), stats.scale.expand(5), rtol=1e-4, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(3, 30), st.integers(2, 40), st.floats(0, 1e3), st.integers(0, 99))
+def test_products_tell_cosines_about_any_mean(k, d, off, seed):
+    """If it fails, wide rows are judged by rotations about another mean than narrow ones."""
+    generator = torch.Generator().manual_seed(seed)
+    x = off + torch.randn(k, d, generator=generator, dtype=torch.float64)
+    x[0] = x[1:].mean(0)  # which has no direction
+    rows = torch.arange(1, k)
+    told = unit_rows(x[1:] - x[1:].mean(0))
+    found = cosines_about(x @ x.T, rows)
+    assert torch.allclose(found[1:], told @ told.T, atol=1e-6)
+    assert found[0].eq(0).all()

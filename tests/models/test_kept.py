@@ -95,6 +95,8 @@ def test_the_same_is_not_put_together_again(adapter, rows, monkeypatch):
     monkeypatch.setattr(IRPAdapter, "_translation_in", None)
     adapter.translate(rows)
     adapter.confidence(rows)
+    adapter.translate(rows, return_confidence=True)
+    adapter(embeddings=rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
