@@ -18,8 +18,8 @@ from irp_hf.stores.address import Address
 from irp_hf.stores.record import StoreRecord
 
 BLOCK_ROWS = 8192
-CONFIDENCE, IS_TRUE = "_confidence", "_is_true"
-"""What the names of columns end with that tell of each row, beside the column of vectors: `embedding_confidence`."""
+IS_TRUE = "_is_true"
+"""What the name of the column ends with that tells which rows an encoder made: `embedding_is_true`."""
 Matrix = np.ndarray[Any, Any]
 
 
@@ -162,12 +162,6 @@ def vectors_of(batch: pa.RecordBatch, column: str) -> Matrix:
 def as_lists(vectors: Matrix) -> pa.FixedSizeListArray:
     """Vectors `(n, d)` as a column of Arrow, on their own memory."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
-
-
-def at_unit_length(vectors: Matrix) -> Matrix:
-    """Vectors `(n, d)`, float32, brought to unit length where they lie; a zero stays one."""
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return vectors
 
 
 def with_lists(batch: pa.RecordBatch, column: str, name: str, first: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -23,9 +23,10 @@ from irp_hf.disk.journal import LARGEST_JOURNAL
 from irp_hf.disk.places import cannot_be_read, check_path
 from irp_hf.disk.plain import opened, read_text
 from irp_hf.errors import first_line, refusal, shown
+from irp_hf.models.delivering import CONFIDENCE
 from irp_hf.records import EncoderRecord
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store, vectors_of
+from irp_hf.stores.base import IS_TRUE, Matrix, Store, vectors_of
 from irp_hf.stores.files import FileWriter, read_sidecar, sidecar_of, write_sidecar
 from irp_hf.stores.raw import Layout, RawStore
 from irp_hf.stores.record import StoreRecord

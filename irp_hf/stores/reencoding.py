@@ -22,7 +22,8 @@ from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import encode
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.printed import Printed, Table
-from irp_hf.stores.base import CONFIDENCE, IS_TRUE, Matrix, Store, at_unit_length
+from irp_hf.models.delivering import CONFIDENCE, at_unit_length
+from irp_hf.stores.base import IS_TRUE, Matrix, Store
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.verify import check_text_column, check_width, open_target

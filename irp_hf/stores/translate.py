@@ -10,32 +10,21 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from typing_extensions import override
 
-from irp_hf.checks import check_choice, check_count, check_flag
+from irp_hf.checks import check_count, check_flag
 from irp_hf.data.memory import size_of
 from irp_hf.data.progress import check_progress, progress_bar
 from irp_hf.errors import IRPError, refusal
 from irp_hf.evaluation.printed import Printed, Table, number
-from irp_hf.maths.projection import has_unit_length
 from irp_hf.models.adapter import IRPAdapter
+from irp_hf.models.delivering import CONFIDENCE, Delivery, DType, UnitLength, check_delivery
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import (
-    BLOCK_ROWS,
-    CONFIDENCE,
-    IS_TRUE,
-    Matrix,
-    Plan,
-    Store,
-    Writer,
-    as_lists,
-    at_unit_length,
-    vectors_of,
-)
+from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, Writer, as_lists, vectors_of
 from irp_hf.stores.identity import KnownTexts, check_source, not_finite, sample_of
 from irp_hf.stores.open import open_writer, opened_store, writer_at
 from irp_hf.stores.record import StoreRecord
@@ -44,8 +33,6 @@ from irp_hf.stores.staging import row_bytes
 TRIED = 3  # blocks that a dry run translates, to tell how long all would take
 AGAIN = 2  # blocks of an interrupted run that are translated again, before it goes on
 SAME = 1e-2  # how far such a vector may be off, in lengths: half precision on another machine
-DTYPES = ("float16", "float32")
-UnitLength = bool | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,7 @@ def translate_store(
     *,
     unit_length: UnitLength = "auto",
     confidence: bool = False,
-    dtype: Literal["float16", "float32"] | None = None,
+    dtype: DType | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     check: bool = True,
@@ -129,17 +116,14 @@ def translate_store(
     where the destination exists, where nothing can be written there, and where the source changes meanwhile.
     """
     check_progress(progress)
-    for name, flag in (("confidence", confidence), ("dry_run", dry_run), ("check", check)):
+    check_delivery(unit_length, confidence, dtype)
+    for name, flag in (("dry_run", dry_run), ("check", check)):
         check_flag(name, flag)
-    if unit_length != "auto":
-        check_flag("unit_length", unit_length, 'Give "auto", True or False.')
-    if dtype is not None:
-        check_choice("dtype", dtype, DTYPES)
     place = Address.of("destination", destination)
     model = adapter if isinstance(adapter, IRPAdapter) else IRPAdapter.from_pretrained(adapter)
     with ExitStack() as stack:
         store = opened_store(source, "source", stack)
-        work = _Work.of(store, model, place, unit_length, confidence, dtype, limit, check)
+        work = _Work.of(store, model, place, Delivery.of(model, unit_length, confidence, dtype), limit, check)
         if dry_run:
             return work.forecast()
         with open_writer(place, work.plan) as writer:
@@ -153,8 +137,7 @@ class _Work:
     store: Store
     adapter: IRPAdapter
     destination: Address
-    unit_length: bool
-    confidence: bool
+    delivery: Delivery
     dtype: np.dtype[Any]
     plan: Plan
     expected: Matrix
@@ -167,9 +150,7 @@ class _Work:
         store: Store,
         adapter: IRPAdapter,
         destination: Address,
-        unit_length: UnitLength,
-        confidence: bool,
-        dtype: str | None,
+        delivery: Delivery,
         limit: int | None,
         looks: bool,
     ) -> _Work:
@@ -179,9 +160,7 @@ class _Work:
             num_rows = min(num_rows, check_count("limit", limit, advice="Leave it out for all rows."))
         sample = vectors_of(sample_of(store), store.column)
         check_source(store, sample, adapter, looks)
-        with adapter.computing():
-            unit = has_unit_length(adapter.target_anchors) if unit_length == "auto" else bool(unit_length)
-        kind = np.dtype(dtype or (store.dtype if store.dtype.name in DTYPES else "float32"))
+        unit, confidence, dtype = delivery.unit_length, delivery.confidence, delivery.dtype_for(store.dtype)
         made = writer_at(destination)
         column = made.column(destination, store)
         record = StoreRecord(
@@ -193,12 +172,12 @@ class _Work:
             source=_content(sample, store),
             unit_length=unit,
         )
-        options = {"unit_length": unit, "confidence": confidence, "dtype": kind.name, "rows": num_rows}
+        options = {"unit_length": unit, "confidence": confidence, "dtype": dtype.name, "rows": num_rows}
         run = {"adapter": record.adapter, "source": store.digest(), "column": column, **options}
-        schema = _schema(store, column, kind, adapter.config.target_size, confidence, made.carries_vectors)
+        schema = _schema(store, column, dtype, adapter.config.target_size, confidence, made.carries_vectors)
         plan = Plan(store, schema, column, record, run)
         expected = np.asarray(adapter.confidence(sample.astype(np.float32)))
-        return cls(store, adapter, destination, unit, confidence, kind, plan, expected, KnownTexts(adapter, store))
+        return cls(store, adapter, destination, delivery, dtype, plan, expected, KnownTexts(adapter, store))
 
     def run(self, writer: Writer, progress: bool | None) -> Translated:
         """Translate what is not kept already, read all of it again, and let it appear."""
@@ -266,27 +245,12 @@ class _Work:
         if (error := not_finite(vectors, start, str(self.store.address))) is not None:
             raise error
         self.known.check(batch, start)
-        x = vectors.astype(np.float32, copy=False)
-        confidences = None
-        if self.confidence:
-            y, confidences = self.adapter.translate(x, return_confidence=True)
-        else:
-            y = self.adapter.translate(x)
-        if self.unit_length:
-            y = at_unit_length(y)
-        y = self._cast(y)
+        y, confidences = self.delivery.make(self.adapter, vectors, self.dtype)
         columns = {name: batch.column(name) for name in batch.schema.names}
         columns[self.plan.column] = as_lists(y)
         if confidences is not None:
             columns[f"{self.plan.column}{CONFIDENCE}"] = pa.array(confidences.astype(np.float32))
         return pa.RecordBatch.from_arrays([columns[name] for name in self.plan.schema.names], schema=self.plan.schema)
-
-    def _cast(self, y: Matrix) -> Matrix:
-        largest = float(np.abs(y).max(initial=0))
-        if largest > float(np.finfo(self.dtype).max):
-            expected, advice = f"vectors that {self.dtype} can hold", 'Pass dtype="float32", or unit_length=True.'
-            raise refusal("dtype", expected, f"values of up to {largest:.3g}", advice)
-        return y.astype(self.dtype, copy=False)
 
     def _try_again(self, writer: Writer, kept: int) -> None:
         """Raise `InputError` where blocks that were kept are not what would be made of the same rows now."""
@@ -345,7 +309,7 @@ class _Work:
             self.adapter.config.target_size,
             seconds,
             row_bytes(ours) * self.plan.record.num_rows,
-            self.unit_length,
+            self.delivery.unit_length,
             float(self.expected.mean()),
             float(np.quantile(self.expected, 0.1)),
             dry_run,

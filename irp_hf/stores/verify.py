@@ -24,8 +24,9 @@ from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
 from irp_hf.maths.metrics import cosines, neighbors_found
 from irp_hf.models.adapter import IRPAdapter
+from irp_hf.models.delivering import CONFIDENCE
 from irp_hf.records import EncoderRecord
-from irp_hf.stores.base import CONFIDENCE, Store, vectors_of
+from irp_hf.stores.base import Store, vectors_of
 from irp_hf.stores.by_class import Classes, check_class_column, found_by_class
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
