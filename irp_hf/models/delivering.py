@@ -18,6 +18,7 @@ DType = Literal["float16", "float32"]
 UnitLength = bool | Literal["auto"]
 CONFIDENCE = "_confidence"
 """What the name of the column ends with that tells of each row what to expect: `embedding_confidence`."""
+KEY = "irp_hf"  # under which a store of one column of vectors keeps the record of them
 Matrix = np.ndarray[Any, Any]
 
 
@@ -38,9 +39,9 @@ class Delivery:
                 unit_length = has_unit_length(adapter.target_anchors)
         return cls(unit_length, confidence, dtype)
 
-    def dtype_for(self, source: np.dtype[Any]) -> np.dtype[Any]:
-        """In which dtype vectors of this one come out."""
-        return np.dtype(self.dtype or (source.name if source.name in DTYPES else "float32"))
+    def dtype_for(self, source: str) -> np.dtype[Any]:
+        """In which dtype vectors come out that are of this one."""
+        return np.dtype(self.dtype or (source if source in DTYPES else "float32"))
 
     def make(self, adapter: IRPAdapter, x: Matrix, dtype: np.dtype[Any]) -> tuple[Matrix, Matrix | None]:
         """Translations `(n, d_Y)` of this dtype of vectors `x (n, d_X)`, and where they are asked for confidences `(n,)`.
@@ -59,6 +60,11 @@ class Delivery:
             expected, advice = f"vectors that {dtype} can hold", 'Pass dtype="float32", or unit_length=True.'
             raise refusal("dtype", expected, f"values of up to {largest:.3g}", advice)
         return y.astype(dtype, copy=False), confidences
+
+
+def key_of(column: str) -> str:
+    """Under which a table keeps the record of one of its columns: others may hold vectors, too."""
+    return f"{KEY}.{column}"
 
 
 def check_delivery(unit_length: UnitLength, confidence: bool, dtype: str | None) -> None:

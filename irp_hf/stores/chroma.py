@@ -20,6 +20,7 @@ from typing_extensions import override
 from irp_hf.checks import quoted
 from irp_hf.disk.places import named, written_in_words
 from irp_hf.errors import IRPError, missing, refusal, shown
+from irp_hf.models.delivering import KEY
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.columns import LARGEST, SMALLEST, TEXTS, Values
@@ -36,7 +37,7 @@ from irp_hf.stores.points import (
     refused,
     staging_of,
 )
-from irp_hf.stores.record import KEY, StoreRecord
+from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import GO_ON, is_done
 
 FILE = "chroma.sqlite3"  # in each of its folders

@@ -19,9 +19,10 @@ from typing_extensions import override
 from irp_hf.checks import quoted
 from irp_hf.disk.places import check_path, is_folder, sync, written_in_words
 from irp_hf.errors import first_line, missing, refusal, shown
+from irp_hf.models.delivering import key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
-from irp_hf.stores.record import StoreRecord, key_of
+from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import GO_ON, StagedWriter, beside, is_done
 from irp_hf.stores.tables import Part, TableStore, with_record
 

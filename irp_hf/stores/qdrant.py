@@ -20,11 +20,12 @@ from typing_extensions import override
 from irp_hf.checks import quoted
 from irp_hf.disk.places import named, written_in_words
 from irp_hf.errors import first_line, refusal, shown
+from irp_hf.models.delivering import KEY, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.points import HIDDEN, PAGE, SERVER, Id, Page, PointStore, PointWriter, check_folder, staging_of
 from irp_hf.stores.qdrant_connection import EXAMPLE, FILE, client, connect, models
-from irp_hf.stores.record import KEY, StoreRecord, key_of
+from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import GO_ON, is_done
 
 UNNAMED = "vector"  # what the column of vectors without a name is called

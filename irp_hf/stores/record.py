@@ -10,14 +10,8 @@ from typing import Any
 from irp_hf.checks import is_count
 from irp_hf.errors import IRPError, refusal, shown
 
-KEY = "irp_hf"  # under which a store of one column of vectors keeps it
 FORMAT_VERSION = 1
 LONGEST = 100_000  # characters
-
-
-def key_of(column: str) -> str:
-    """Under which a table keeps the record of one of its columns: others may hold vectors, too."""
-    return f"{KEY}.{column}"
 
 
 @dataclass(frozen=True)

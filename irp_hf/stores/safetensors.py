@@ -17,12 +17,12 @@ from irp_hf.disk.atomic import written_file
 from irp_hf.disk.places import check_path
 from irp_hf.disk.plain import opened
 from irp_hf.errors import reason_of, refusal, shown
-from irp_hf.models.delivering import CONFIDENCE
+from irp_hf.models.delivering import CONFIDENCE, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Store
 from irp_hf.stores.files import FileWriter
 from irp_hf.stores.raw import Layout, RawStore
-from irp_hf.stores.record import StoreRecord, key_of
+from irp_hf.stores.record import StoreRecord
 
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 NAMES = {np.dtype("float16"): "F16", np.dtype("float32"): "F32", np.dtype("float64"): "F64", np.dtype("bool"): "BOOL"}

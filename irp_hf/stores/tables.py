@@ -18,10 +18,11 @@ from irp_hf.data.arrow import arrow_matrix
 from irp_hf.disk.atomic import replaced_folder, written_file
 from irp_hf.disk.places import check_path, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
+from irp_hf.models.delivering import KEY, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
 from irp_hf.stores.files import FileWriter, digest_of_files
-from irp_hf.stores.record import KEY, StoreRecord, key_of
+from irp_hf.stores.record import StoreRecord
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
 FAR = 64 * BLOCK_ROWS  # rows that are read through, and not jumped over

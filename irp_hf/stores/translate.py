@@ -160,7 +160,7 @@ class _Work:
             num_rows = min(num_rows, check_count("limit", limit, advice="Leave it out for all rows."))
         sample = vectors_of(sample_of(store), store.column)
         check_source(store, sample, adapter, looks)
-        unit, confidence, dtype = delivery.unit_length, delivery.confidence, delivery.dtype_for(store.dtype)
+        unit, confidence, dtype = delivery.unit_length, delivery.confidence, delivery.dtype_for(store.dtype.name)
         made = writer_at(destination)
         column = made.column(destination, store)
         record = StoreRecord(
