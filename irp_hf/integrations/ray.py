@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from irp_hf.checks import check_text, quoted, written
 from irp_hf.data.arrays import Rows
 from irp_hf.data.wrong import dtype_name
@@ -23,6 +25,7 @@ from irp_hf.models.delivering import CONFIDENCE, Delivery, DType, UnitLength, ch
 
 Given = TypeVar("Given")
 MOST_LOADED = 4  # adapters that a process keeps of those it loaded
+IMPORTED_BY = os.getpid()  # which children that are forked keep
 
 
 class Translate:
@@ -92,6 +95,7 @@ class Translate:
         Raises `InputError` for what is no batch, where the column is missing or the new one is there already, and for vectors
         that are missing, ragged, of another width or not finite, with the row in this batch.
         """
+        _with_one_thread_if_forked(os.getpid())
         read = batch_of(batch)
         self._check_names(read.names)
         config = self.adapter.config
@@ -140,6 +144,13 @@ def _name(option: str, value: Any) -> str:
     if not check_text(option, value, "Give the name of a column."):
         raise refusal(option, "the name of a column", "an empty text", "Give one.")
     return str(value)
+
+
+@lru_cache(1)
+def _with_one_thread_if_forked(process: int) -> None:
+    """Torch's threads are not forked: who left them at work before would wait for them for ever, as `datasets` did."""
+    if process != IMPORTED_BY:
+        torch.set_num_threads(1)
 
 
 @lru_cache(MOST_LOADED)
