@@ -5,7 +5,8 @@
 
 Vectors 384 wide become vectors 768 wide, float32, by an adapter of 1,500 anchors; they are made, a mixture as wide as real
 ones. Each line is a process of its own, one thread of torch in each worker. The engine does the whole job twice, and the second
-counts: workers have imported torch by then. "bare" calls `Translate` on the same batches and writes nothing.
+counts: workers have imported torch by then. "bare" calls `Translate` on the same batches and writes nothing,
+"store" is `translate_store`, which also reads again what it wrote.
 
 A line says vectors a second, which other work on the machine makes less; microseconds that all processors worked for a vector,
 of all processes of the engine, which it hardly changes; hours of a core for 10^9 vectors, of the latter; and what the first
@@ -69,6 +70,14 @@ def bare(move: Any, documents: str, workers: int) -> Callable[[str], Any]:
     files = [pq.ParquetFile(path) for path in sorted(Path(documents).iterdir())]
     batches = [batch for file in files for batch in file.iter_batches(BATCH)]
     return lambda out: [move(batch) for batch in batches][:0]
+
+
+def store(move: Any, documents: str, workers: int) -> Callable[[str], Any]:
+    from irp_hf.stores import translate_store
+
+    return lambda out: translate_store(
+        f"{documents}#embedding", move.adapter, f"{out}.parquet#moved", check=False, progress=False
+    )
 
 
 def ray(move: Any, documents: str, workers: int) -> Callable[[str], Any]:
@@ -139,7 +148,8 @@ def datasets(move: Any, documents: str, workers: int) -> Callable[[str], Any]:
     return job
 
 
-ENGINES = {found.__name__: found for found in (bare, ray, spark, daft, datasets)}
+ENGINES = {found.__name__: found for found in (bare, store, ray, spark, daft, datasets)}
+ALONE = ("bare", "store")
 
 
 def measure(engine: str, method: str, workers: int, folder: Path) -> None:
@@ -190,7 +200,7 @@ def main() -> None:
         print("method   engine   workers  vectors/s  µs of a core  core hours for 10^9  starts (s)")
         for method in options.methods:
             for engine in options.engines:
-                for workers in [1] if engine == "bare" else options.workers:
+                for workers in [1] if engine in ALONE else options.workers:
                     print(line(method, engine, workers, rows, folder), flush=True)
 
 
