@@ -18,7 +18,7 @@ def table() -> str:
     lines = ["| option | symbol | of | range | untuned | what it is |", "|---|---|---|---|---:|---|"]
     for method, inverse in INVERSES.items():
         lines += [_line(parameter, f'`"{method}"`') for parameter in hyperparameters_of(inverse).values()]
-    owners = {"rigid": ", ".join(f'`"{method}"`' for method in blending())}
+    owners = {"rigid": ", ".join(f'`"{method}"`' for method in blending()), "depth": '`objective="recall"`'}
     return "\n".join(lines + [_line(one, owners.get(name, "all")) for name, one in GENERAL.items()])
 
 

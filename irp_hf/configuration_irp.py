@@ -26,7 +26,7 @@ CONFIDENCE_GAMMA = "confidence_gamma"  # a value of few configurations, and no f
 CHECKSUM_VERSION = 2
 CAME_LATER = (
     *("canary", "source_canary", "target_canary", "checksum_version", "method_given", "double", "num_pairs"),
-    *("kept", "unlifted", "folds", "rigid", "background", "discovered", "num_background"),
+    *("kept", "unlifted", "folds", "rigid", "background", "discovered", "num_background", "depth"),
 )
 KEPT = ("source", "target")
 BACKGROUND = ["alone", "error", "gain", "source", "target", "weight"]  # as files hold them: checksums tell orders
@@ -265,7 +265,8 @@ class IRPConfig(AnchoredConfig):
         source_size: d_X.
         target_size: d_Y.
         method: the inverse, by its name in `irp_hf.maths.inverses.INVERSES`.
-        objective: what it was chosen by: "cosine", "neighbors", "retrieval" or "agreement".
+        objective: what it was chosen by: "cosine", "neighbors", "recall", "retrieval" or "agreement".
+        depth: how many candidates recall was asked for; None of another objective.
         gamma: γ of the kernel inverse; of the confidence for those that have none.
         restoration: q, how much of the target's spectrum is restored.
         rigid: ρ, how much the rigid part counts beside the inverse; None where there is none.
@@ -303,6 +304,7 @@ class IRPConfig(AnchoredConfig):
     target_size: int = 0
     method: str = validated_field(check_inverse, default="kernel")
     objective: Objective = "cosine"
+    depth: int | None = None
     gamma: float | None = None
     ridge: float | None = None
     balance: float | None = None
@@ -387,6 +389,10 @@ class IRPConfig(AnchoredConfig):
         for name, parameter in GENERAL.items():
             if getattr(self, name) is not None:
                 parameter.check(getattr(self, name))
+        if (self.depth is None) == (self.objective == "recall"):
+            expected = "a number with objective='recall', and none with another"
+            got = f"{shown(self.depth)} with objective={shown(self.objective)}"
+            raise refusal("depth", expected, got, "Save the model again.")
         if self.score is not None:
             check_number("score", self.score, -SCORE, SCORE, advice="Save the model again.")
         for number in self.condition_numbers or ():  # infinite where a subspace is flat

@@ -106,6 +106,8 @@ def _told(adapter: Any, out: Any, push: str | None) -> Done:
 
     config = adapter.config
     text = f"{adapter.extra_repr()}\ninverse: {inverse(config)}\nchosen by: {choice(config)}".replace("`", "")
-    plain = {name: getattr(config, name) for name in ("method", "objective", "score", "num_anchors", "num_pairs")}
+    plain = {
+        name: getattr(config, name) for name in ("method", "objective", "depth", "score", "num_anchors", "num_pairs")
+    }
     plain |= {"source_width": config.source_size, "target_width": config.target_size, "checksum": adapter.checksum()}
     return written(adapter, out, push, text, {"kind": "adapter", **plain})

@@ -11,7 +11,7 @@ import typer
 from irp_hf_cli.frame import Options
 
 METHODS = ("auto", "kernel", "whitened", "rigid", "pruned")
-OBJECTIVES = ("cosine", "neighbors", "retrieval", "agreement")
+OBJECTIVES = ("cosine", "neighbors", "recall", "retrieval", "agreement")
 STRATEGIES = ("uniform", "stratified", "farthest", "kmeans")
 FOLDS = ("rows", "clusters")
 
@@ -46,6 +46,7 @@ FIT: Options = {
     "method": _option(str, "Inverse", default="auto", choices=METHODS),
     "objective": _option(str, "What decides", default="cosine", choices=OBJECTIVES),
     "head": _option(str, "Folder or id of a classifier, for --objective agreement."),
+    "depth": _option(int, "Candidates, for --objective recall; 100 where it is not given."),
     "gamma": _option(float, "Of the kernel; what is not given is chosen from the anchors."),
     "ridge": _option(float, "λ, of the kernel and of whitened."),
     "balance": _option(float, "b, of whitened."),

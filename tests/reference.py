@@ -151,11 +151,12 @@ def neighbors(query: np.ndarray, corpus: np.ndarray, without: int, count: int) -
     return set(sorted(others, key=lambda row: -cosine(query, corpus[row]))[:count])
 
 
-def neighbors_kept(translated: np.ndarray, true: np.ndarray, count: int) -> np.ndarray:
+def neighbors_kept(translated: np.ndarray, true: np.ndarray, count: int, depth: int | None = None) -> np.ndarray:
+    """The share of the `count` nearest by the true vector that are among the first `depth` by the translated one."""
     shares = []
     for row in range(len(true)):
         own = neighbors(true[row], true, row, count)
-        shares.append(len(own & neighbors(translated[row], true, row, count)) / count)
+        shares.append(len(own & neighbors(translated[row], true, row, depth or count)) / count)
     return np.array(shares)
 
 

@@ -10,11 +10,14 @@ from irp_hf.evaluation.held_out import Row
 from irp_hf.evaluation.measures import among
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.inverses import INVERSES, Inverse
+from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.request import OBJECTIVES
 
 COMPARED = "it is shown for comparison and never chosen, since it needs the vectors of both sides in one place"
 UNSURE = "where that is not sure, the cosine decides"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
+AMONG_MORE = "Of a larger index so many candidates hold fewer: evaluate(x, y) says how many on pairs of your own."
+A_FIFTH = f"a fifth of the anchors, but {NEIGHBORS} at least, since chance alone would find many among more"
 MATCHED_ANEW = "folds of the anchors, of which none had a part in what was matched for it"
 
 
@@ -47,6 +50,8 @@ class Chosen:
     """Whether the report says what an index keeps."""
     by_clusters: bool = False
     """Whether what is kept of inputs unlike the anchors decided."""
+    depth: int | None = None
+    """How many candidates were asked for, where the objective has any."""
     backed: bool | None = None
     """Where unpaired rows stood behind the anchors for the choice: whether what is measured is that fit."""
 
@@ -56,7 +61,7 @@ class Chosen:
 
     def _choice(self) -> str:
         inverse = next((inverse for inverse in INVERSES.values() if inverse.title == self.method), Inverse)
-        by = among(self.objective, self.num_anchors)
+        by = self._title(self.objective)
         held_out = inverse.held_out if self.backed is None else MATCHED_ANEW
         where = f" on clusters of anchors that were left out whole{'' if self.given else ', as below'}"
         text = f"Chosen by {by}{where if self.by_clusters else ''}: {self.method}, {number(self.score)} by {held_out}."
@@ -65,6 +70,7 @@ class Chosen:
             text += f" Its settings were chosen{where}." if self.by_clusters else ""
         if self.objective == "neighbors" and not self.of_index:
             text += f" {LARGER}"
+        text += self._candidates()
         by_angle = self.objective == "cosine"  # about the mean, which all vectors of a space may share
         if len(self.finalists) == 1:
             return text
@@ -77,6 +83,18 @@ class Chosen:
         less = round(other.score - best.score, 3)
         why = inverse.lower if by_angle else UNSURE
         return f"{text} The first was taken although it had {number(less)} less: {why}." if less > 0 else text
+
+    def _title(self, name: str) -> str:
+        """What a measure is called."""
+        return among(name, self.num_anchors, depth=self.rows[0].evaluation.depth)
+
+    def _candidates(self) -> str:
+        """What recall tells of an index; empty of another objective."""
+        found = self.rows[0].evaluation.depth
+        if self.depth is None or found is None:
+            return ""
+        stand = f" Here {found:,} stand for {self.depth:,} candidates in an index: {A_FIFTH}."
+        return f"{stand if found < self.depth else ''} {AMONG_MORE}"
 
     def _surpassed(self) -> list[str]:
         """Why the chosen method is not another that the table shows better: by what it was chosen, or by chance."""
@@ -102,7 +120,7 @@ class Chosen:
         chance = best.low <= own.high
         if round(best.mean, 3) <= round(own.mean, 3) or (sure and chance):
             return []
-        by, where = among(name, self.num_anchors), "within" if chance else "beyond"
+        by, where = self._title(name), "within" if chance else "beyond"
         figures = f"{method} reaches {number(best.mean)}, {chosen.method} {number(own.mean)}"
         return [f"By {by}, {figures}, {where} the intervals: {why or self._why(name, chance)}."]
 

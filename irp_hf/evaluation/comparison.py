@@ -61,12 +61,14 @@ def named_baselines(baselines: Baselines) -> dict[str, Fit]:
     return fits
 
 
-def baseline_rows(pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, seed: int) -> Iterator[Row]:
-    """Each baseline over the folds that the inverses share."""
+def baseline_rows(
+    pairs: Pairs, fits: Mapping[str, Fit], labels: Labels | None, seed: int, depth: int | None = None
+) -> Iterator[Row]:
+    """Each baseline over the folds that the inverses share; with a recall where there is a `depth`."""
     folds = pairs.folds(NUM_FOLDS, seed)
     for name, fit in fits.items():
         translated = out_of_fold(pairs, checked_fit(name, fit), folds)
-        evaluation = evaluate(translated, pairs.target, labels, pairs.labels, folds)
+        evaluation = evaluate(translated, pairs.target, labels, pairs.labels, folds, depth)
         with _named(name, pairs.source):
             fitted = fit(pairs.source.clone(), pairs.target.clone())  # it may change what it is given
             translate = fitted if isinstance(fitted, Baseline) else getattr(fitted, "translate", fitted)

@@ -71,10 +71,10 @@ def doubts(
         found += constant(name, rows)
         found += far_off(name, rows.double()) or [*longer(name, rows, pairs), *of_side(name, pairs)]
         found += batch_again(name, pairs, source, target, directions)
-    if objective == "neighbors" and len(pairs) < NEIGHBORS + 2:
+    if objective in ("neighbors", "recall") and len(pairs) < NEIGHBORS + 2:
         words = (
-            f"objective='neighbors' was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} others: "
-            f"with fewer than {NEIGHBORS + 2} nearly all are neighbours. Give more anchors, or choose 'cosine'."
+            f"objective={objective!r} was asked of {len(pairs)} anchors, each of which has no more than {len(pairs) - 1} "
+            f"others: with fewer than {NEIGHBORS + 2} nearly all are neighbours. Give more anchors, or choose 'cosine'."
         )
         found.append(Doubt("neighbors", words))
     if objective == "agreement" and labels is not None:

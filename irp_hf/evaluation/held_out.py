@@ -16,15 +16,16 @@ from irp_hf.errors import refusal
 from irp_hf.evaluation.costs import Cost, inverse_cost
 from irp_hf.evaluation.from_dict import Check, at_least, within
 from irp_hf.evaluation.intervals import Measure, Measured, bootstrap, share
-from irp_hf.evaluation.measures import FEW, among, told_by
+from irp_hf.evaluation.measures import FEW, MEASURES, among, told_by
 from irp_hf.evaluation.printed import wrapped
 from irp_hf.maths.confidence import calibrate, error_at
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
-from irp_hf.maths.metrics import Labels, cosines, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.metrics import Labels, cosines, depth_among, neighbors_kept, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
+from irp_hf.maths.request import GENERAL
 from irp_hf.maths.selection import Choice
 from irp_hf.maths.translation import Translation
 
@@ -52,6 +53,9 @@ class Evaluation(Measured):
     """Share of rows whose cosine is not below the lower bound at `COVERAGE`; None where no bound is known."""
     mrr_among: int | None = None
     """How many rows MRR searches, where that are fewer than all: those of a fold, the median; None where it searches all."""
+    recall: Measure | None = None
+    """Share of those neighbours that are among the first `depth` found, the candidates; None where nobody asked for it."""
+    depth: int | None = None
 
     def checks(self) -> list[Check]:
         """Whether what was read can be true."""
@@ -60,12 +64,19 @@ class Evaluation(Measured):
         return [
             at_least("num_rows", self.num_rows, 1),
             (1 <= searched <= self.num_rows, "mrr_among", expected, searched),
+            at_least("depth", self.depth, 1),
+            ((self.recall is None) == (self.depth is None), "depth", "one where there is a recall", self.depth),
             *self.checks_of_measures(),
         ]
 
+    def measures(self) -> dict[str, Measure]:
+        """The measures that were taken, by name, in the order of `MEASURES`."""
+        found = super().measures()
+        return {name: found[name] for name in MEASURES if name in found}
+
     def title(self, name: str) -> str:
         """What a measure is called, with the number of rows searched where there is a search: `MRR among 100`."""
-        return among(name, self.mrr_among if name == "mrr" and self.mrr_among else self.num_rows)
+        return among(name, self.mrr_among if name == "mrr" and self.mrr_among else self.num_rows, depth=self.depth)
 
     def __str__(self) -> str:
         """One measure a line."""
@@ -160,6 +171,7 @@ def evaluate(
     labels: Labels | None = None,
     groups: Tensor | None = None,
     folds: Sequence[Tensor] | None = None,
+    depth: int | None = None,
 ) -> Evaluation:
     """Compare `translated (n, d)` with `true (n, d)`, arrays of any kind, row by row; `true` is the corpus to search.
 
@@ -167,8 +179,13 @@ def evaluate(
     copies of one item, are neither neighbours nor rivals of each other, and are drawn together for the intervals; by default
     those of one true vector. `folds` are row numbers: each fold was translated by a fit on all others. A fit draws
     translations to the rows that it had, by as much as its method bends, and MRR would order methods by that; so it searches
-    each fold by itself. Raises `InputError` for what is no matrix of numbers, for unequal shapes and for fewer than two rows.
+    each fold by itself. With a `depth` there is a recall, too: the share of a vector's ten nearest neighbours that are
+    among the first so many found, the candidates of a second stage that compares true vectors; of few rows a fifth of them, as
+    `depth_among` has it. Raises `InputError` for what is no matrix of numbers, for unequal shapes, for fewer than two rows and
+    for a depth of fewer than ten.
     """
+    if depth is not None:
+        depth = int(GENERAL["depth"].check(depth))
     translated = translated if isinstance(translated, Tensor) else as_matrix(translated, "translated")
     true = true if isinstance(true, Tensor) else as_matrix(true, "true")
     advice = "Pass the true vector of every translated one, in the same order."
@@ -182,21 +199,36 @@ def evaluate(
     pools = folds or [torch.arange(len(true), dtype=torch.int64, device=true.device)]
     told = all(len(groups[pool].unique()) > 1 for pool in pools)  # alone, each row would be found first
     ranks = _searched(translated, true, shared, pools) if told else torch.zeros_like(kept)
-    cosine, neighbors, mrr = bootstrap(torch.stack([cosines(translated, true), kept, ranks]), shared)
+    measured = [cosines(translated, true), kept, ranks]
+    if depth is not None:
+        depth = depth_among(depth, len(true))
+        measured.append(neighbors_kept(translated, true, groups=shared, depth=depth))
+    cosine, neighbors, mrr, *recall = bootstrap(torch.stack(measured), shared)
     agreement = None if labels is None else share(labels(translated) == labels(true), groups)
     most = None if folds is None else sorted(map(len, folds))[len(folds) // 2]
-    return Evaluation(cosine, neighbors, mrr if told else None, len(true), agreement, mrr_among=most)
+    return Evaluation(
+        cosine,
+        neighbors,
+        mrr if told else None,
+        len(true),
+        agreement,
+        mrr_among=most,
+        recall=recall[0] if recall else None,
+        depth=depth,
+    )
 
 
-def inverse_rows(pairs: Pairs, choices: Iterable[Choice], labels: Labels | None, seed: int) -> Iterator[Row]:
-    """Each choice over the folds that all methods share."""
+def inverse_rows(
+    pairs: Pairs, choices: Iterable[Choice], labels: Labels | None, seed: int, depth: int | None = None
+) -> Iterator[Row]:
+    """Each choice over the folds that all methods share; with a recall where there is a `depth`."""
     folds = pairs.folds(NUM_FOLDS, seed)
     for choice in choices:
         inverse = choice.inverse
         yield Row(
             method=inverse.title,
             settings=describe(inverse, choice.restoration, choice.rigid),
-            evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels, folds),
+            evaluation=evaluate(choice.fold_translated, pairs.target, labels, pairs.labels, folds, depth),
             cost=inverse_cost(choice.fold(pairs), pairs, inverse.lift),
         )
 
@@ -232,7 +264,7 @@ def curve_sizes(num_pairs: int) -> list[int]:
 
 
 def learning_curve(
-    pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int
+    pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int, depth: int | None = None
 ) -> Iterator[CurvePoint]:
     """Fit on ever more of the pairs and evaluate on one fold that none of them is in; a fold of one row gives no curve."""
     *rest, held = pairs.folds(CURVE_FOLDS, seed)
@@ -246,7 +278,8 @@ def learning_curve(
     for size in sorted({min(size, len(train)) for size in curve_sizes(len(pairs))}):
         few = train[:size]
         translate = fit(pairs.take(few))
-        evaluation = evaluate(translate(pairs.source[held]), pairs.target[held], labels, pairs.labels[held])
+        translated = translate(pairs.source[held])
+        evaluation = evaluate(translated, pairs.target[held], labels, pairs.labels[held], depth=depth)
         yield CurvePoint(len(few), evaluation)
 
 

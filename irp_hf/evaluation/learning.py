@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from irp_hf.evaluation.held_out import CurvePoint
-from irp_hf.evaluation.measures import MEASURES, TRIVIAL, among, told_by
+from irp_hf.evaluation.measures import MEASURES, SEARCHED, TRIVIAL, told_by
 from irp_hf.evaluation.printed import Table, signed
 from irp_hf.maths.request import OBJECTIVES
 
@@ -57,7 +57,7 @@ class Learning:
         held = " ".join(part for part in (held, larger, told_by(num_rows)) if part)
         gains = self.doubling()
         if num_rows < TRIVIAL:
-            gains.pop("neighbors", None)
+            gains = {name: gain for name, gain in gains.items() if name not in SEARCHED}
         if not gains:
             return held
         does = _more_of_them(gains, self._beyond_chance(gains))
@@ -65,7 +65,8 @@ class Learning:
             does = UNPAIRED
         elif self._falls():
             does = WORSE
-        *first, last = (f"{signed(gains[name])} {among(name, num_rows)}" for name in _judged(gains))
+        title = self.points[0].evaluation.title
+        *first, last = (f"{signed(gains[name])} {title(name)}" for name in _judged(gains))
         return (
             f"The last doubling of the anchors, read off this curve, brought {', '.join(first)} and {last}: "
             f"more of them {does}. {held}"

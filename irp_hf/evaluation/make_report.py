@@ -60,6 +60,7 @@ def build_report(
         fitted.append((choice, few))
         return choice.translator(few)
 
+    depth = given.depth if objective == "recall" else None
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     clusters = clusters_of(pairs, given.seed) if chosen.refits else []
     methods = len(choices) + len(fits)
@@ -67,10 +68,14 @@ def build_report(
     steps = methods * (2 if clusters else 1) + points + (question is not None)
     with progress_bar("Measuring", progress, total=steps) as bar:
         rows = _counted(
-            chain(inverse_rows(pairs, choices, labels, given.seed), baseline_rows(pairs, fits, labels, given.seed)), bar
+            chain(
+                inverse_rows(pairs, choices, labels, given.seed, depth),
+                baseline_rows(pairs, fits, labels, given.seed, depth),
+            ),
+            bar,
         )
-        unlike = _counted(unlike_rows(pairs, clusters, choices, fits, labels), bar) if clusters else ()
-        curve = _counted(learning_curve(pairs, fit, labels, given.seed), bar) if points else ()
+        unlike = _counted(unlike_rows(pairs, clusters, choices, fits, labels, depth), bar) if clusters else ()
+        curve = _counted(learning_curve(pairs, fit, labels, given.seed, depth), bar) if points else ()
         index = None if question is None else index_report(chosen, pairs, question, given.seed)
         bar.update(question is not None)
     confidences, groups = None, pairs.groups
@@ -94,6 +99,7 @@ def build_report(
         shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
         index=index,
         unlike=Unlike(tuple(map(len, clusters)), unlike) if clusters else None,
+        depth=depth,
     )
 
 

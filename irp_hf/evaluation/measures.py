@@ -31,6 +31,11 @@ MEASURES = {
     "neighbors": MeasureText(
         "neighbours", "neighbours kept", "share of the target's own nearest neighbours by cosine that are kept"
     ),
+    "recall": MeasureText(
+        "recall",
+        "recall",
+        "share of the target's own ten nearest neighbours by cosine that are among the first {} found",
+    ),
     "mrr": MeasureText("MRR", "MRR", "one over the rank of the target's own vector among all of them"),
     "retrieval": MeasureText(
         "retrieval",
@@ -43,15 +48,17 @@ MEASURES = {
     "coverage": MeasureText("bounds held", "bounds held", "how often the true cosine is above the lower bound at 90 %"),
 }
 """In the order in which they are shown."""
-SEARCHED = ("neighbors", "mrr")  # measures that come of a search among so many rows
+SEARCHED = ("neighbors", "recall", "mrr")  # measures that come of a search among so many rows
 
 
-def among(name: str, pool: int, text: str | None = None) -> str:
+def among(name: str, pool: int, text: str | None = None, depth: int | None = None) -> str:
     """A measure's title, or another `text` for it, with the number of rows searched where there is a search.
 
-    As `neighbours among 1,000`.
+    As `neighbours among 1,000`; of recall with how many are found, as `recall@100 among 1,000`.
     """
     text = MEASURES[name].title if text is None else text
+    if depth is not None and name == "recall":
+        text = text.format(depth) if "{}" in text else f"{text}@{depth}"
     return f"{text}{POOL}{pool:,}" if name in SEARCHED else text
 
 

@@ -18,6 +18,7 @@ from irp_hf.evaluation.measures import MEASURES, told_by
 from irp_hf.evaluation.plots import plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number
 from irp_hf.evaluation.unlike import Unlike
+from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.request import HELD_OUT, OBJECTIVES
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ class OfPairs:
     score: float | None
     """Its objective on held-out pairs, scale restored."""
 
-    def words(self, objective: str) -> str:
-        """A sentence or two of the caption."""
-        own = f": it had {MEASURES[objective].short} {number(self.score)} on pairs held out" if self.score else ""
+    def words(self, short: str) -> str:
+        """A sentence or two of the caption, in which the objective is called so."""
+        own = f": it had {short} {number(self.score)} on pairs held out" if self.score else ""
         return (
             f"These are what is kept of {self.num_pairs:,} pairs, and fits on these alone are measured here. The adapter, "
             f"fitted on all of them, is better{own}. "
@@ -115,9 +116,8 @@ class Backing:
             at_least("backing.folds", self.folds, 2 if self.measured else 0),
         ]
 
-    def words(self, objective: str) -> str:
-        """Some sentences of the caption."""
-        short = MEASURES[objective].short
+    def words(self, short: str) -> str:
+        """Some sentences of the caption, in which the objective is called so."""
         text = (
             f"{self.source:,} rows of the source and {self.target:,} of the target that have no partner stand behind them: "
             f"{short} is {number(self.score)} out of fold with these, and {number(self.alone)} with the pairs alone. "
@@ -167,6 +167,8 @@ class Report(Printed):
     """"clusters" where what is kept of these decided; None where it were rows."""
     backing: Backing | None = None
     """The unpaired rows behind the pairs; None where there are none."""
+    depth: int | None = None
+    """How many candidates were asked for, where the objective has any."""
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as plain dicts and lists, ready for JSON."""
@@ -187,6 +189,7 @@ class Report(Printed):
         kinds = {tuple(point.evaluation.measures()) for point in self.learning_curve}
         searched = [row.evaluation.num_rows for row in self.rows]
         known = [] if self.reliability is None else self.reliability.true
+        depths = {row.evaluation.depth for row in self.rows}
         ranked = {row.evaluation.mrr_among for row in self.rows}
         held = max((point.evaluation.num_rows for point in self.learning_curve), default=0)
         k = self.num_anchors
@@ -198,6 +201,10 @@ class Report(Printed):
             (1 <= len(self.finalists) <= 2, "finalists", "1 or 2 of them", len(self.finalists)),
             ({*searched} == {k}, "rows", f"figures among {k} anchors", searched),
             (self.folds in (None, *HELD_OUT), "folds", f"one of {quoted(HELD_OUT)}", self.folds),
+            (self.depth is None or self.depth >= NEIGHBORS, "depth", f"at least {NEIGHBORS}", self.depth),
+            ((self.depth is None) == (self.objective != "recall"), "depth", "one where recall decided", self.depth),
+            (len(depths) == 1, "rows", "recall among as many found of each", sorted(depths, key=str)),
+            ((self.depth is None) == (depths == {None}), "rows", "recall where that decided", sorted(depths, key=str)),
             (len(ranked) == 1, "rows", "MRR among as many rows of each", sorted(ranked, key=str)),
             (sizes == sorted({*sizes}), "learning_curve", "rising numbers of anchors", sizes),
             (len(kinds) <= 1, "learning_curve", "the same measures at every point", sorted(kinds)),
@@ -236,12 +243,14 @@ class Report(Printed):
         """What was compared, and how."""
         groups = self.num_anchors if self.shared is None else self.shared.groups
         few = told_by(self.num_anchors)
+        searched = self.objective == "recall"  # of which the number tells nothing by itself
+        short = self.rows[0].evaluation.title("recall") if searched else MEASURES[self.objective].short
         backed = self.backing is not None and self.backing.measured
         return (
             f"{self.num_anchors:,} parallel anchors, {self.source_width} → {self.target_width} wide. "
             f"{self.shared.words(self.num_anchors) if self.shared else ''}"
-            f"{self.of_pairs.words(self.objective) if self.of_pairs else ''}"
-            f"{self.backing.words(self.objective) if self.backing else ''}"
+            f"{self.of_pairs.words(short) if self.of_pairs else ''}"
+            f"{self.backing.words(short) if self.backing else ''}"
             f"{'Without unpaired rows, every' if backed else 'Every'} anchor was translated by a fit on {other_folds(groups)}"
             f"{'; for MRR it is sought in its own fold, which that fit never had' if self._ranked() else ''}; ± is half the "
             f"95 % interval.{few and f' {few}'}"
@@ -288,7 +297,7 @@ class Report(Printed):
             parts += [self.unlike.words(chosen, self.objective), self.unlike.table(self.chosen)]
         if self.learning_curve:
             curve, paired = Learning(self.learning_curve), not any(doubt.of_pairing for doubt in self.doubts)
-            larger = LARGER if self.objective != "neighbors" and self.index is None else ""
+            larger = LARGER if self.objective not in ("neighbors", "recall") and self.index is None else ""
             parts += [curve.table(), curve.words(paired, larger)]
         if self.reliability is not None:
             parts.append(_confidence(self.reliability))
@@ -307,6 +316,7 @@ class Report(Printed):
             given=bool(self.method_given),
             of_index=self.index is not None,
             by_clusters=self.folds == "clusters",
+            depth=self.depth,
             backed=None if self.backing is None else bool(self.backing.measured),
         )
 

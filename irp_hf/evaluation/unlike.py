@@ -51,10 +51,11 @@ class Unlike:
         own = next(row for row in self.rows if row.method == chosen.method).evaluation.measures()
         usual = chosen.evaluation.measures()
         name = objective if objective in own else "cosine"
+        title = chosen.evaluation.title(name) if name == "recall" else MEASURES[name].title
         text = (
             f"Inputs unlike the anchors: the {len(self.sizes)} clusters of the anchors by their sources, {self.sizes[-1]:,} to "
             f"{self.sizes[0]:,} of them, each left out whole and translated by fits on the others, at the settings above; MRR "
-            f"among those of one cluster. {chosen.method} has {MEASURES[name].title} {number(own[name].mean)} there, "
+            f"among those of one cluster. {chosen.method} has {title} {number(own[name].mean)} there, "
             f"{number(usual[name].mean)} where like ones are among the anchors. Another domain may cost more than that."
         )
         best = max(self.rows, key=lambda row: row.evaluation.measures()[name].mean)
@@ -74,12 +75,17 @@ class Unlike:
 
 
 def unlike_rows(
-    pairs: Pairs, clusters: Sequence[Tensor], choices: Sequence[Choice], fits: Mapping[str, Fit], labels: Labels | None
+    pairs: Pairs,
+    clusters: Sequence[Tensor],
+    choices: Sequence[Choice],
+    fits: Mapping[str, Fit],
+    labels: Labels | None,
+    depth: int | None = None,
 ) -> Iterator[Kept]:
-    """Each choice and each baseline over the `clusters`, row numbers of `pairs`."""
+    """Each choice and each baseline over the `clusters`, row numbers of `pairs`; with a recall where there is a `depth`."""
 
     def kept(method: str, translated: Tensor) -> Kept:
-        return Kept(method, evaluate(translated, pairs.target, labels, pairs.labels, clusters))
+        return Kept(method, evaluate(translated, pairs.target, labels, pairs.labels, clusters, depth))
 
     for choice in choices:
         yield kept(choice.inverse.title, left_out(choice, pairs, clusters))

@@ -21,6 +21,7 @@ from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.metrics import neighbors_kept
+from irp_hf.maths.objectives import depth_of
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import Statistics, denormalize
 from irp_hf.maths.request import Given, Objective
@@ -74,11 +75,11 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
         best = next(iter(climb(mean, SHARES, SHARES.index(START))))
         return best if mean(best) > -1 and is_ahead(rows(best), rows(instead), groups, SURE) else instead
 
-    told, kept = _scores(true, judged.pools, groups if pairs.copies else None)
+    told, kept = _scores(true, judged.pools, groups if pairs.copies else None, objective, given.depth)
     share = ahead(told, 0.0, near(0.0) - WORTH * (1 - near(0.0)))
     if objective == "retrieval":
         return ahead(told, share)
-    return ahead(kept, share) if objective == "neighbors" else share
+    return ahead(kept, share) if objective in ("neighbors", "recall") else share
 
 
 class _Judged(NamedTuple):
@@ -148,14 +149,20 @@ def cosines_of_sums(one: Tensor, other: Tensor, true: Tensor, stats: Statistics)
     return found
 
 
-def _scores(true: Tensor, pools: Sequence[Tensor], groups: Tensor | None) -> tuple[Score, Score]:
-    """How surely translations `(n, d_Y)` of `true (n, d_Y)` tell their item, and neighbours kept, each sought in its pool."""
+def _scores(
+    true: Tensor, pools: Sequence[Tensor], groups: Tensor | None, objective: Objective, depth: int
+) -> tuple[Score, Score]:
+    """How surely translations `(n, d_Y)` of `true (n, d_Y)` tell their item, and neighbours kept, each sought in its pool.
+
+    By recall, that are those among the candidates.
+    """
 
     def kept(translated: Tensor) -> Tensor:
         found = torch.empty_like(true[:, 0])
         for pool in pools:
             shared = None if groups is None else groups[pool]
-            found[pool] = neighbors_kept(translated[pool], true[pool], groups=shared)
+            candidates = depth_of(objective, depth, len(pool))
+            found[pool] = neighbors_kept(translated[pool], true[pool], groups=shared, depth=candidates)
         return found
 
     return lambda translated: identified(translated, true, pools, groups), kept

@@ -40,7 +40,7 @@ def choose(
         got = f"{len(pairs.labels.unique())}, in too few clusters to leave one out"
         advice = "Give more anchors, or leave folds out."
         raise refusal("folds", f"at least {2 * LEAST} independent anchors, for 'clusters'", got, advice)
-    score, grouped = objective_score(objective, pairs, labels, clusters), _grouped(pairs, clusters)
+    score, grouped = objective_score(objective, pairs, labels, clusters, given.depth), _grouped(pairs, clusters)
 
     def kept(choice: Choice) -> float:
         return float(score(left_out(choice, pairs, clusters)).mean())
@@ -50,17 +50,17 @@ def choose(
         (by_rows,) = select(pairs, (method,), objective, given, labels)
         (by_clusters,) = select(grouped, (method,), objective, given, labels)
         candidates = [by_rows]
-        if settings_of(by_clusters, given.seed) != settings_of(by_rows, given.seed):
-            candidates += select(pairs, (method,), objective, settings_of(by_clusters, given.seed), labels)
+        if settings_of(by_clusters, given) != settings_of(by_rows, given):
+            candidates += select(pairs, (method,), objective, settings_of(by_clusters, given), labels)
         best[method] = max(((kept(one), one) for one in candidates), key=lambda found: found[0])
     return [choice for _, choice in sorted(best.values(), key=lambda found: found[0], reverse=True)]
 
 
-def settings_of(choice: Choice, seed: int) -> Given:
-    """All that was chosen, as if the user had fixed it."""
+def settings_of(choice: Choice, given: Given) -> Given:
+    """All that was chosen, as if the user had fixed it, beside what was `given` of how to choose."""
     names = hyperparameters_of(type(choice.inverse))
     settings = {name: getattr(choice.inverse, name) for name in names}
-    return Given(seed=seed, restoration=choice.restoration, rigid=choice.rigid, **settings)
+    return Given(seed=given.seed, depth=given.depth, restoration=choice.restoration, rigid=choice.rigid, **settings)
 
 
 def left_out(choice: Choice, pairs: Pairs, clusters: Sequence[Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ Labels = Callable[[Tensor], Tensor]
 NEIGHBORS = 10
 BLOCK = 1024
 HIDDEN = -2.0  # a cosine below all
+SHALLOW = 5  # of so many rows one at most is a candidate: of a larger share, noise finds too much
 
 
 def cosines(translated: Tensor, true: Tensor) -> Tensor:
@@ -25,34 +26,47 @@ def cosines(translated: Tensor, true: Tensor) -> Tensor:
     return products / norms(true)[:, 0]
 
 
+def depth_among(depth: int, count: int) -> int:
+    """How many candidates stand for `depth` where so many rows are searched: a fifth of them at most, but `NEIGHBORS`."""
+    return max(NEIGHBORS, min(depth, count // SHALLOW))
+
+
 def neighbors_kept(
-    translated: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS, groups: Tensor | None = None
+    translated: Tensor,
+    true: Tensor,
+    num_neighbors: int = NEIGHBORS,
+    groups: Tensor | None = None,
+    depth: int | None = None,
 ) -> Tensor:
     """Share `(n,)` of a vector's own nearest neighbours that its translation finds too, among `true (n, d)` and without itself.
 
     As `neighbors_found` has it, with translated queries in the index of the true vectors.
     """
-    return neighbors_found(translated, true, true, num_neighbors, groups)
+    return neighbors_found(translated, true, true, num_neighbors, groups, depth)
 
 
 def neighbors_found(
-    queries: Tensor, index: Tensor, true: Tensor, num_neighbors: int = NEIGHBORS, groups: Tensor | None = None
+    queries: Tensor,
+    index: Tensor,
+    true: Tensor,
+    num_neighbors: int = NEIGHBORS,
+    groups: Tensor | None = None,
+    depth: int | None = None,
 ) -> Tensor:
     """Share `(n,)` of an item's nearest neighbours, by `true (n, d)`, that its query finds in an index of the same items.
 
-    Row i of all three is item i, and `queries (n, e)` and `index (n, e)` are of one space; itself is not among what is found.
-    With fewer than `num_neighbors + 1` rows, all other rows but one are the neighbours. Rows of one of the `groups (n,)` are no
-    neighbours of each other.
+    Row i of all three is item i, and `queries (n, e)` and `index (n, e)` are of one space; itself is not among what is found,
+    the first `depth` rows, by default as many as there are neighbours. With fewer than `num_neighbors + 1` rows, all other rows
+    but one are the neighbours; no more are found. Rows of one of the `groups (n,)` are no neighbours of each other.
     """
-    count = max(1, min(num_neighbors, true.shape[0] - 2))
+    most = max(1, true.shape[0] - 2)
+    counts = min(num_neighbors if depth is None else depth, most), min(num_neighbors, most)
     kept = []
     for found, wanted in zip(_similarities(queries, index), _similarities(true, true), strict=True):
         for block in (found, wanted):
             block.hide(block.rows[:, None] if groups is None else groups[block.rows, None] == groups)
-        hits = torch.zeros_like(found.similarity, dtype=torch.bool)
-        hits.scatter_(1, wanted.similarity.topk(count).indices, True)
-        both = hits.gather(1, found.similarity.topk(count).indices).to(true.dtype)
-        kept.append(both.mean(1) if groups is None else _of_others(both, found, wanted))
+        share = _share(found.similarity, wanted.similarity, counts, true.dtype)
+        kept.append(share if groups is None else _of_others(share, found, wanted, counts))
     return torch.cat(kept)
 
 
@@ -76,12 +90,15 @@ def neighbors_among(
     rows: Tensor,
     num_neighbors: int = NEIGHBORS,
     groups: Tensor | None = None,
+    depth: int | None = None,
 ) -> Tensor:
     """Share `(n,)` of a vector's nearest neighbours among other `rows (m, d)` that its translation finds, both `(n, d)`.
 
-    With the `groups (n,)` of the true vectors these are searched, too, but for those of the vector's own group.
+    With the `groups (n,)` of the true vectors these are searched, too, but for those of the vector's own group. What is found
+    are the first `depth`, as `neighbors_found` has it.
     """
-    count = max(1, min(num_neighbors, len(rows) - 1))
+    most = max(1, len(rows) - 1)
+    counts = min(num_neighbors if depth is None else depth, most), min(num_neighbors, most)
     if groups is not None:
         rows = torch.cat([true.to(rows), rows])
     kept = []
@@ -89,9 +106,7 @@ def neighbors_among(
         if groups is not None:
             for block in (found, wanted):
                 block.similarity[:, : len(true)].masked_fill_(groups[block.rows, None] == groups, HIDDEN)
-        hits = torch.zeros_like(found.similarity, dtype=torch.bool)
-        hits.scatter_(1, wanted.similarity.topk(count).indices, True)
-        kept.append(hits.gather(1, found.similarity.topk(count).indices).to(true.dtype).mean(1))
+        kept.append(_share(found.similarity, wanted.similarity, counts, true.dtype))
     return torch.cat(kept)
 
 
@@ -124,15 +139,21 @@ class _Block:
             self.similarity.scatter_(1, columns, HIDDEN)
 
 
-def _of_others(both: Tensor, found: _Block, wanted: _Block) -> Tensor:
-    """The share `(b,)` of `both (b, count)`, whether what was found was wanted, where fewer rows than that may be hidden."""
-    count = both.shape[1]
-    most = ((found.similarity > HIDDEN).sum(1) - 1).clamp(1, count)  # all but one, as where each row is alone
-    short = (most < count).nonzero()[:, 0]
-    share = both.mean(1)
-    for row in short.tolist():
-        sides = (block.similarity[row].topk(int(most[row])).indices for block in (found, wanted))
-        share[row] = torch.isin(*sides).to(both.dtype).mean()
+def _share(found: Tensor, wanted: Tensor, counts: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """The share `(b,)` of the second count of what is most `wanted (b, n)` among the first count of what is `found (b, n)`."""
+    depth, count = counts
+    hits = torch.zeros_like(found, dtype=torch.bool)
+    hits.scatter_(1, wanted.topk(count).indices, True)
+    return hits.gather(1, found.topk(depth).indices).sum(1, dtype=dtype) / count
+
+
+def _of_others(share: Tensor, found: _Block, wanted: _Block, counts: tuple[int, int]) -> Tensor:
+    """The `share (b,)`, anew of rows of which so many others are hidden that fewer are left than the counts."""
+    most = ((found.similarity > HIDDEN).sum(1) - 1).clamp(min=1)  # all but one, as where each row is alone
+    for row in (most < max(counts)).nonzero()[:, 0].tolist():
+        left = min(counts[0], int(most[row])), min(counts[1], int(most[row]))
+        first, second = (block.similarity[row : row + 1] for block in (found, wanted))
+        share[row] = _share(first, second, left, share.dtype)[0]
     return share
 
 

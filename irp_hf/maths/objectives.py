@@ -14,9 +14,9 @@ from irp_hf.errors import refusal
 from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.identification import identified
-from irp_hf.maths.metrics import Labels, cosines, neighbors_kept
+from irp_hf.maths.metrics import Labels, cosines, depth_among, neighbors_kept
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.request import Objective
+from irp_hf.maths.request import DEPTH, Objective
 
 LEAST_POOL = 5  # rows: among fewer each is found
 SURE = 3.0  # standard errors by which an objective must be ahead, of a dozen candidates, to overrule the cosine
@@ -25,17 +25,22 @@ Score = Callable[[Tensor], Tensor]
 
 
 def objective_score(
-    objective: Objective, pairs: Pairs, labels: Labels | None, pools: Sequence[Tensor] | None = None
+    objective: Objective,
+    pairs: Pairs,
+    labels: Labels | None,
+    pools: Sequence[Tensor] | None = None,
+    depth: int = DEPTH,
 ) -> Score:
     """The objective `(k,)` of each row as a function of translations `(k, d_Y)` of all anchors.
 
     `pools` are rows that were left out together, among whom retrieval searches; by default the folds of seed 0. Where these are
-    too small to tell anything, it searches among all anchors, which looks a little worse than it is.
+    too small to tell anything, it searches among all anchors, which looks a little worse than it is. `depth` is how many
+    candidates recall has, of enough anchors.
     """
     target = pairs.target
-    if objective == "neighbors":
-        shared = pairs.shared
-        return lambda translated: neighbors_kept(translated, target, groups=shared)
+    if objective in ("neighbors", "recall"):
+        shared, found = pairs.shared, depth_of(objective, depth, len(pairs))
+        return lambda translated: neighbors_kept(translated, target, groups=shared, depth=found)
     if objective == "retrieval":
         searched, shared = pairs.folds(NUM_FOLDS, 0) if pools is None else pools, pairs.shared
         if min(map(len, searched)) < LEAST_POOL:
@@ -49,6 +54,11 @@ def objective_score(
         native = labels(target)
         return lambda translated: (labels(translated) == native).double().to(target.device)
     return lambda translated: cosines(translated, target)
+
+
+def depth_of(objective: Objective, depth: int, count: int) -> int | None:
+    """How many candidates an objective has where so many rows are searched; None of one that has none."""
+    return depth_among(depth, count) if objective == "recall" else None
 
 
 def surely_best(

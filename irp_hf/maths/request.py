@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 from irp_hf.checks import check_absent, check_choice, check_names, quoted
-from irp_hf.errors import refusal
+from irp_hf.errors import refusal, shown
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.hyperparameters import Hyperparameter, hyperparameters_of
+from irp_hf.maths.metrics import NEIGHBORS
 
 Method = Literal["kernel", "whitened", "rigid", "pruned"]
 MethodOrAuto = Literal["auto", "kernel", "whitened", "rigid", "pruned"]
-Objective = Literal["cosine", "neighbors", "retrieval", "agreement"]
+Objective = Literal["cosine", "neighbors", "recall", "retrieval", "agreement"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 HeldOut = Literal["rows", "clusters"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 """What is held out for the choice: single anchors and folds of any, or clusters of like ones, each whole."""
+DEPTH = 100  # candidates, where nobody says how many
 
 GENERAL = {
     parameter.name: parameter
@@ -26,10 +28,19 @@ GENERAL = {
             "rigid", "ρ", "how much a rotation of the source onto the target counts beside the inverse", None, 0, 1e3
         ),
         Hyperparameter("restoration", "q", "how much of the target's spectrum is restored", None, 0, 1),
+        Hyperparameter(
+            "depth",
+            "N",
+            "how many candidates a second stage re-ranks by their true vectors",
+            DEPTH,
+            NEIGHBORS,
+            10**6,
+            whole=True,
+        ),
         Hyperparameter("seed", "", "of folds, starts and samples", 0, 0, 2**63 - 1, whole=True),
     )
 }
-"""What every inverse takes."""
+"""What every inverse takes; the depth with the objective "recall" alone."""
 
 
 class InverseOptions(TypedDict, total=False):
@@ -50,6 +61,7 @@ class FitOptions(InverseOptions, total=False):
 
     restoration: float
     rigid: float
+    depth: int
     folds: HeldOut
 
 
@@ -62,10 +74,12 @@ class Given:
         seed: int = 0,
         restoration: float | None = None,
         rigid: float | None = None,
+        depth: int = DEPTH,
         folds: HeldOut = "rows",
         **fixed: Any,
     ) -> None:
         self.seed, self.restoration, self.rigid, self.folds = seed, restoration, rigid, folds
+        self.depth = depth
         self.fixed = {name: value for name, value in fixed.items() if value is not None}
         """Those of the inverses."""
 
@@ -106,11 +120,17 @@ def methods_of(method: str) -> tuple[str, ...]:
     return tuple(INVERSES) if chosen == "auto" else (chosen,)
 
 
-def check_objective(objective: str, has_head: bool) -> Objective:
-    """The objective; raises `InputError` where it is unknown, or is "agreement" and no head is given."""
+def check_objective(objective: str, has_head: bool, depth: Any = None) -> Objective:
+    """The objective; raises `InputError` where it is unknown, or is "agreement" and no head is given.
+
+    Also where a `depth` is given to another than "recall".
+    """
     chosen = check_choice("objective", objective, OBJECTIVES)
     if chosen == "agreement" and not has_head:
         raise refusal("head", "one to agree with, for objective='agreement'", "None", "Give head=, or choose 'cosine'.")
+    if chosen != "recall" and depth is not None:
+        advice = "Leave depth out, or choose objective='recall'."
+        raise refusal("depth", f"none with objective={chosen!r}, which has no candidates", shown(depth), advice)
     return chosen
 
 
@@ -146,7 +166,7 @@ def half_given(method: str, **options: Any) -> Given:
     """What the user fixed of one half of an inverse; "auto" names none, and a restoration takes both sides."""
     method = check_choice("method", method, [name for name, inverse in INVERSES.items() if inverse.independent])
     given = check_given(method, **options)
-    for name in ("restoration", "rigid", "folds"):
+    for name in ("restoration", "rigid", "depth", "folds"):
         check_absent(name, options.get(name), "it takes the anchors of both sides")
     return given
 

@@ -38,7 +38,7 @@ def may_win(
         if _is_far_behind(roughly.tried(first, given), found, first, sample, roughly.behind + ONE_FOLD):
             return False
     folds = _folds_of(sample, given.seed)
-    score = objective_score(objective, sample, labels, folds.held)
+    score = objective_score(objective, sample, labels, folds.held, given.depth)
     vectors = Vectors(sample, folds.held)
     if found is None:
         lifted = Folds(sample, given.seed, rival.lift, FEW_FOLDS) if rival.lift else folds

@@ -169,7 +169,7 @@ def select(
     through the methods, and may show how far it is.
     """
     given, methods = given or Given(), tuple(methods or INVERSES)
-    score = objective_score(objective, pairs, labels, pairs.folds(NUM_FOLDS, given.seed))
+    score = objective_score(objective, pairs, labels, pairs.folds(NUM_FOLDS, given.seed), given.depth)
     lifts = any("lift" in hyperparameters_of(INVERSES[name]) for name in methods)
     whole = "kernel" in methods and takes_all(pairs, given)
     lift = tune_lift(pairs.with_cosines() if whole else pairs, given) if lifts else None

@@ -135,8 +135,9 @@ class IRPAdapter(TranslatingModel):
             source: the space to translate from, or where one lies: a folder or an id on the Hub.
             target: the space to translate to, likewise.
             method: "kernel", "whitened", "rigid", "pruned" (the paper), or "auto": the best of all by the objective.
-            objective: "cosine" (right for heads), "neighbors" (right for an index), "retrieval" (right for known items) or
-                "agreement" with a head.
+            objective: "cosine" (right for heads), "neighbors" (right for an index), "recall" (right for `depth` candidates
+                that a second stage re-ranks by their true vectors), "retrieval" (right for known items) or "agreement" with a
+                head.
             head: for "agreement": whatever `irp_hf.heads.open_head` opens, a classifier or a function to logits.
             background: False leaves the backgrounds out, and True refuses spaces or options that they cannot be used with,
                 where otherwise a `FitWarning` says so.
@@ -420,9 +421,9 @@ class IRPAdapter(TranslatingModel):
     ) -> Self:
         """The adapter from the target to the source, from the same anchors; the options are those of `connect`.
 
-        The objective is by default that of this adapter, or the cosine where a head of the target decided. Of an adapter that
-        was fitted on more pairs than it keeps, or with a background, a warning says what it lacks. The reverse of one that was
-        found without any pair is one, too.
+        The objective and the depth are by default those of this adapter, or the cosine where a head of the target decided. Of
+        an adapter that was fitted on more pairs than it keeps, or with a background, a warning says what it lacks. The reverse
+        of one that was found without any pair is one, too.
         """
         if self.config.discovered is not None:
             words = "The reverse is fitted on the matched rows that are kept, as if somebody had paired them."
@@ -437,6 +438,8 @@ class IRPAdapter(TranslatingModel):
             words = f"The reverse is fitted on the {kept:,} pairs that are kept of {pairs:,}."
             warn(f"{words} Fit it on all of them, by from_anchors(y, x).", FitWarning)
         own = "cosine" if self.config.objective == "agreement" else self.config.objective
+        if (objective or own) == "recall" and options.get("depth") is None and self.config.depth is not None:
+            options["depth"] = self.config.depth
         found = self.connect(self.target, self.source, method, objective or own, head, **options)
         return found if self.discovered_pairs is None else found._with_pairs_of(self)
 
@@ -454,17 +457,20 @@ class IRPAdapter(TranslatingModel):
         return self._discovered_as(dict(sorted(counted.items())))
 
     @own_arithmetic()
-    def evaluate(self, x: Any, y: Any, head: Any = None) -> Evaluation:
+    def evaluate(self, x: Any, y: Any, head: Any = None, depth: int | None = None) -> Evaluation:
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
-        With a head of the target also how often it says the same of both; where the adapter knows its errors, also how often
-        the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows share a source or a target with an
-        anchor, to within rounding; where translations are no nearer to their own true vectors than chance brings them; and
-        where far fewer bounds held. Of a fit on many pairs only those that are kept, and the landmarks, can be recognised.
+        With a head of the target also how often it says the same of both. With a `depth`, by default that of this adapter, if
+        recall chose it, also which share of the ten nearest is among the first so many found, or among a fifth of the rows,
+        where these are fewer than five times as many. Where the adapter knows its errors, also how often the lower bound of the
+        confidence at 90 % held. Gives a `FitWarning` where rows share a source or a target with an anchor, to within rounding;
+        where translations are no nearer to their own true vectors than chance brings them; and where far fewer bounds held. Of
+        a fit on many pairs only those that are kept, and the landmarks, can be recognised.
 
-        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for what no encoder of these anchors gives.
+        Raises `AnchorMismatchError` for sides of unequal length, `InputError` for what no encoder of these anchors gives, and
+        for a depth below ten.
         """
-        return evaluate_on(self, x, y, None if head is None else head_labels(head))
+        return evaluate_on(self, x, y, None if head is None else head_labels(head), depth)
 
     def report(
         self,

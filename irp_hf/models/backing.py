@@ -26,6 +26,7 @@ FALLS: dict[Objective, str] = {
     "cosine": "the cosine",
     "retrieval": "how surely items are told apart",
     "neighbors": "the share of neighbours kept",
+    "recall": "the share of neighbours among the candidates",
     "agreement": "the agreement of the head",
 }
 
@@ -64,7 +65,7 @@ def with_background(
     backed = select_backed(before, behind, methods, objective, given, labels, *bars)
     folds = folds_of(pairs, given.seed)
     without = left_out(alone[0], pairs, folds)
-    found = gains(backed[0].fold_translated, without, pairs, behind.target, objective, labels)
+    found = gains(backed[0].fold_translated, without, pairs, behind.target, objective, labels, given.depth)
     if not found.are_used:
         return Outcome(alone, pairs, None, (_unused(found, [len(rows) for rows in background], pairs),))
     known = {choice.method for choice in backed}
@@ -72,7 +73,7 @@ def with_background(
     said: list[Doubt] = []
     if not by_chance(before, backed[0].directions):  # else nothing tells one pair from another
         said = wrong_pairs(backed[0].directions, before.target_rows, behind.target_rows, numbers)
-    score = float(objective_score(objective, pairs, labels, folds)(without).mean())
+    score = float(objective_score(objective, pairs, labels, folds, given.depth)(without).mean())
     told = {"alone": score, "gain": found.cosine.mean, "error": found.cosine.error}
     recorded = dict(sorted((cast(BackedChoice, backed[0]).recorded() | told).items()))
     return Outcome(choices, before, recorded, tuple(said))

@@ -16,6 +16,7 @@ from irp_hf.evaluation.measures import MEASURES, among
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.inverses import INVERSES, describe
 from irp_hf.maths.inverses.hyperparameters import hyperparameters_of
+from irp_hf.maths.metrics import depth_among
 from irp_hf.maths.request import OBJECTIVES, hyperparameters
 from irp_hf.records import AnchorRecord, EncoderRecord
 
@@ -168,7 +169,7 @@ def _results(config: IRPConfig, repo_id: str, tag: str, report: Report | None) -
             metric_type=name,
             metric_value=round(measure.mean, 4),
             metric_name=(
-                f"{among(name, report.num_anchors, MEASURES[name].meaning)} "
+                f"{among(name, report.num_anchors, MEASURES[name].meaning, chosen.evaluation.depth)} "
                 f"(95 % interval {number(measure.low)} to {number(measure.high)})"
             ),
         )
@@ -264,7 +265,11 @@ def choice(config: IRPConfig) -> str:
     others = {name for name, owners in hyperparameters().items() if config.method not in owners}  # which had no part
     given = ", ".join(code(name) for name in config.given or [] if name not in others)
     how = f"{given} given by hand" if given else "nothing was given by hand"
-    return f"{among(config.objective, num_distinct(config), MEASURES[config.objective].short)}{score}; {how}"
+    count, depth = (
+        num_distinct(config),
+        None if config.depth is None else depth_among(config.depth, num_distinct(config)),
+    )
+    return f"{among(config.objective, count, MEASURES[config.objective].short, depth)}{score}; {how}"
 
 
 def num_distinct(config: IRPConfig) -> int:

@@ -97,7 +97,7 @@ def fit_unpaired(
     methods, given, goal = (
         methods_of(method),
         check_given(method, **options),
-        check_objective(objective, labels is not None),
+        check_objective(objective, labels is not None, options.get("depth")),
     )
     check_options(methods, given, "without pairs")
     source, target = sides
@@ -112,6 +112,7 @@ def fit_unpaired(
 
     config, tensors, expected = of_choice(choice, pairs)
     config.num_anchors, config.objective, config.seed, config.score = len(matches.sure), goal, given.seed, None
+    config.depth = given.depth if goal == "recall" else None
     config.given = fixed_names(options)
     config.method_given = True if method == choice.method else None
     config.discovered = {

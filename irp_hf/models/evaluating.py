@@ -18,18 +18,22 @@ from irp_hf.maths.confidence import error_at
 from irp_hf.maths.many.plan import METHODS
 from irp_hf.maths.metrics import Labels, cosines
 from irp_hf.maths.projection import centre, unit_rows
+from irp_hf.maths.request import GENERAL
 from irp_hf.models.checks import both_sides
 from irp_hf.models.translating import TranslatingModel
 
 
-def evaluate_on(adapter: TranslatingModel, x: Any, y: Any, labels: Labels | None) -> Evaluation:
+def evaluate_on(
+    adapter: TranslatingModel, x: Any, y: Any, labels: Labels | None, depth: int | None = None
+) -> Evaluation:
     """What translations of `x (n, d_X)` are by the true `y (n, d_Y)`; `labels` are a head's. See `IRPAdapter.evaluate`."""
+    depth = adapter.config.depth if depth is None else int(GENERAL["depth"].check(depth))
     widths = adapter.config.source_size, adapter.config.target_size
     source, true = (rows.whole() for rows in both_sides(x, y, ("x", "y"), widths))
     with adapter.computing(), allocating("evaluate", "Give fewer pairs."):
         groups = _groups(adapter, Pair(source.float().double(), true.float().double()))  # as anchors are kept
         translated, true = adapter.translate(source).double(), true.double()
-        found = evaluate(translated, true, labels, groups)
+        found = evaluate(translated, true, labels, groups, depth=depth)
         warn_of_labels(labels, true)
         errors = adapter._translation(torch.float32).confidence.errors
         if errors is not None and error_at(errors, COVERAGE) is not None:

@@ -63,7 +63,7 @@ def fit(
         raise refusal("fit", "a call outside of torch.func", "one inside of vmap, grad or the like", OUTSIDE)
     methods = methods_of(method)
     given = check_given(method, **options)
-    goal = check_objective(objective, labels is not None)
+    goal = check_objective(objective, labels is not None, options.get("depth"))
     if labels is not None and goal != "agreement":
         warn(unasked_head(goal), FitWarning)
     pairs = distinct_pairs(source, target)
@@ -80,7 +80,7 @@ def fit(
 
     config, tensors, expected = of_choice(choice, behind)
     config.num_anchors, config.num_pairs = len(source), num_pairs
-    config.objective = goal
+    config.objective, config.depth = goal, given.depth if goal == "recall" else None
     config.seed = given.seed
     config.folds = None if given.folds == "rows" else given.folds
     config.given = fixed_names(options)
@@ -94,7 +94,9 @@ def fit(
 
 def fixed_names(options: Any) -> list[str]:
     """Names of the hyper-parameters that the user fixed, sorted."""
-    return sorted(name for name, value in options.items() if value is not None and name not in ("seed", "folds"))
+    return sorted(
+        name for name, value in options.items() if value is not None and name not in ("seed", "depth", "folds")
+    )
 
 
 def unasked_head(objective: str) -> str:

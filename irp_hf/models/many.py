@@ -51,7 +51,7 @@ class Asked:
 def asked(method: str, objective: str, has_head: bool, options: Any) -> Asked:
     """The request, checked; raises `InputError` as `fit` does."""
     methods, given = methods_of(method), check_given(method, **options)
-    goal = check_objective(objective, has_head)
+    goal = check_objective(objective, has_head, options.get("depth"))
     summed = tuple(name for name in methods if name in METHODS)
     if not summed:
         advice = f"Choose one of these, or give at most {EXACT:,} of the pairs."
@@ -267,6 +267,7 @@ class PairSums:
         tensors["target_scale"] = choice.length * (self.sums.rest.lengths + self.sums.held.lengths) / count
         config.num_anchors, config.num_pairs = len(judges), len(self)
         config.objective, config.seed, config.given = request.objective, request.given.seed, list(self.asked.given)
+        config.depth = request.given.depth if request.objective == "recall" else None
         config.method_given = True if self.asked.method_given else None
         order = self.judging.argsort().to(judges.source.device)
         rows = self.judging[order.cpu()]

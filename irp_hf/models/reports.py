@@ -71,7 +71,7 @@ def make_report(
     known = _known(fitted, config, source)
     names = (config.method, *(name for name in INVERSES if name != config.method))
     steps = progress_bar("Trying the inverses", progress, names)
-    free = Given(seed=config.seed)
+    free = _given(config, [])
     chosen, *others = [
         known.get(name) or select(pairs, (name,), objective, given if name == config.method else free, labels)[0]
         for name in steps
@@ -194,4 +194,6 @@ def _given(config: IRPConfig, names: Iterable[str]) -> Given:
     fixed: dict[str, Any] = {name: getattr(config, name, None) for name in names}
     if "rigid" in fixed:  # of which nothing is stored where there is none
         fixed["rigid"] = config.rigid or 0.0
+    if config.depth is not None:
+        fixed["depth"] = config.depth
     return Given(**fixed, seed=config.seed)

@@ -26,6 +26,23 @@ def test_connect_is_that_of_python(desk, irp_hf_command):
     assert done.json["objective"] == "neighbors"
 
 
+def test_a_depth_is_that_of_python(desk, irp_hf_command):
+    """If it fails, candidates that were asked for in a shell have no part, or another objective takes them without a word."""
+    files = ("fit", "old.npy", "new.npy", "--method", "whitened")
+    done = irp_hf_command(*files, "--objective", "recall", "--depth", "20", "--out", "fitted", "--json")
+    assert done.code == 0, done.err
+    sides = np.load("old.npy"), np.load("new.npy")
+    expected = IRPAdapter.from_anchors(*sides, method="whitened", objective="recall", depth=20)
+    assert (done.json["objective"], done.json["depth"]) == ("recall", 20)
+    assert done.json["checksum"] == expected.checksum()
+    for options, said in ((("--depth", "20"), "objective='recall'"), (("--objective", "recall", "--depth", "0"), "10")):
+        refused = irp_hf_command(*files, *options, "--out", "other")
+        assert refused.code == 1
+        assert "depth: expected" in refused.err
+        assert said in refused.err
+        assert not Path("other").exists()
+
+
 @pytest.mark.parametrize("kind", ["npy", "safetensors", "parquet", "folder"])
 def test_fit_takes_vectors_of_any_kind(kind, desk, irp_hf_command):
     """If it fails, vectors have to be written as another kind of file first, or others are read than are named."""

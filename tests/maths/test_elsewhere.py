@@ -28,7 +28,7 @@ def kept(choice, found: Pairs) -> float:
     return float(cosines(left_out(choice, found, clusters_of(found, 0)), found.target).mean())
 
 
-@pytest.mark.parametrize("objective", ["cosine", "neighbors", "agreement"])
+@pytest.mark.parametrize("objective", ["cosine", "neighbors", "recall", "agreement"])
 def test_what_is_best_on_clusters_is_chosen(objective: str):
     """Rows would choose a kernel so local that of other inputs it knows only the mean."""
     found = clumps()
@@ -52,7 +52,7 @@ def test_scores_stay_those_of_single_rows():
     """The score in a card and the confidence would be those of other inputs than the anchors'."""
     found = clumps(1)
     choice = choose(found, ("kernel",), "cosine", Given(folds="clusters"), None)[0]
-    (plain,) = select(found, ("kernel",), given=settings_of(choice, 0))
+    (plain,) = select(found, ("kernel",), given=settings_of(choice, Given()))
     assert choice.score == pytest.approx(plain.score, abs=1e-9)
     assert torch.allclose(choice.translated, plain.translated, atol=1e-9)
 

@@ -34,7 +34,7 @@ def test_longer_translations_find_known_items_better():
     assert found[0] > found[1]
 
 
-@pytest.mark.parametrize("objective", ["cosine", "neighbors"])
+@pytest.mark.parametrize("objective", ["cosine", "neighbors", "recall"])
 def test_other_objectives_keep_the_length_of_the_vectors(objective):
     """If it fails, heads read what lies outside of all that they have learnt."""
     x, y = noisy(200)

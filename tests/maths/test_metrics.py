@@ -1,12 +1,22 @@
 """Cosines, neighbours kept and reciprocal ranks against loops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import reference
 import torch
 
 import irp_hf.maths.metrics
-from irp_hf.maths.metrics import classes_found, cosines, neighbors_among, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.metrics import (
+    classes_found,
+    cosines,
+    depth_among,
+    neighbors_among,
+    neighbors_found,
+    neighbors_kept,
+    reciprocal_ranks,
+)
 
 
 def vectors(seed: int, n: int, d: int = 6, noise: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +56,67 @@ def test_neighbors_kept_match_the_loops(count):
 
 
 @pytest.mark.usefixtures("block")
+@pytest.mark.parametrize(("count", "depth"), [(1, 4), (3, 3), (10, 12), (10, 20), (10, 4)])
+def test_neighbors_among_the_candidates_match_the_loops(count, depth):
+    """If it fails, `recall` selects by another share than a second stage could keep."""
+    translated, true = vectors(7, 40, noise=1.2)
+    found = neighbors_kept(translated, true, count, depth=depth)
+    expected = reference.neighbors_kept(translated.numpy(), true.numpy(), count, depth)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert 0 < float(found.mean()) < 1
+    assert torch.equal(neighbors_found(translated, true, true, count, depth=depth), found)
+
+
+@pytest.mark.usefixtures("block")
+def test_more_candidates_hold_no_fewer_neighbours():
+    """If it fails, a deeper first stage would lose what a shallower one had found."""
+    translated, true = vectors(8, 60, noise=1.5)
+    found = [neighbors_kept(translated, true, depth=depth) for depth in (10, 11, 20, 40, 57, 58, 59, 1000)]
+    assert torch.equal(found[0], neighbors_kept(translated, true))
+    assert all(bool((more >= less).all()) for less, more in pairwise(found))
+    assert float(found[0].mean()) < float(found[-2].mean()) < 1  # one of all others can always be missed
+    assert torch.equal(found[-1], found[-3])
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("depth", [6, 14, 200])
+def test_candidates_are_of_other_groups(depth):
+    """If it fails, copies of an item stand among its candidates, or take the places of others."""
+    random = np.random.RandomState(9)
+    translated, true = (torch.from_numpy(random.randn(36, 6)) for _ in range(2))
+    groups = torch.arange(36).clamp(max=28)  # eight rows are one item
+    found = neighbors_kept(translated, true, 6, groups, depth)
+    for row in range(36):
+        others = (groups != groups[row]).nonzero()[:, 0]
+        first, own = (unit(side[[row]]) @ unit(true[others]).T for side in (translated, true))
+        first, own = (
+            side[0].argsort(descending=True)[:most] for side, most in ((first, min(depth, len(others) - 1)), (own, 6))
+        )
+        assert float(found[row]) == pytest.approx(len({*first.tolist()} & {*own.tolist()}) / 6)
+    alone = torch.randperm(36)
+    assert torch.equal(
+        neighbors_kept(translated, true, 6, alone, depth), neighbors_kept(translated, true, 6, depth=depth)
+    )
+
+
+def test_few_rows_have_few_candidates():
+    """If it fails, among few anchors noise finds all, every inverse is as good, and the choice is one by chance."""
+    assert [depth_among(100, count) for count in (5, 49, 50, 60, 300, 499, 500, 9999)] == [
+        10,
+        10,
+        10,
+        12,
+        60,
+        99,
+        100,
+        100,
+    ]
+    assert [depth_among(12, count) for count in (5, 60, 70, 9999)] == [10, 12, 12, 12]
+    noise, true = (torch.from_numpy(np.random.RandomState(seed).randn(300, 20)) for seed in (0, 1))
+    assert float(neighbors_kept(noise, true, depth=depth_among(10**6, 300)).mean()) == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.usefixtures("block")
 def test_neighbors_among_others_match_the_loops():
     """A background would be judged by neighbours that are no one's."""
     random = np.random.RandomState(0)
@@ -57,6 +128,9 @@ def test_neighbors_among_others_match_the_loops():
     found, wanted = ([set(one.argsort(descending=True)[:10].tolist()) for one in side] for side in similar)
     kept = [len(one & other) / 10 for one, other in zip(found, wanted, strict=True)]
     assert neighbors_among(translated, true, rows).tolist() == pytest.approx(kept)
+    candidates = [set(one.argsort(descending=True)[:35].tolist()) for one in similar[0]]
+    kept = [len(one & other) / 10 for one, other in zip(candidates, wanted, strict=True)]
+    assert neighbors_among(translated, true, rows, depth=35).tolist() == pytest.approx(kept)
     assert neighbors_among(true, true, rows).tolist() == [1.0] * 30
 
 

@@ -11,6 +11,7 @@ from irp_hf.errors import InputError
 from irp_hf.maths.inverses import INVERSES, KernelInverse, PrunedInverse, WhitenedInverse
 from irp_hf.maths.request import (
     GENERAL,
+    OBJECTIVES,
     FitOptions,
     Given,
     InverseOptions,
@@ -63,7 +64,7 @@ def test_an_unknown_method_is_refused(method, refusal):
 def test_an_unknown_objective_is_refused(objective, refusal):
     """A typing error would select by something else."""
     words = refusal(check_objective, objective, False, error=InputError)
-    assert words.startswith("objective: expected one of 'cosine', 'neighbors', 'retrieval', 'agreement'")
+    assert words.startswith("objective: expected one of 'cosine', 'neighbors', 'recall', 'retrieval', 'agreement'")
     assert repr(objective) in words
 
 
@@ -71,6 +72,31 @@ def test_agreement_wants_a_head(refusal):
     """There would be nothing to agree with."""
     assert refusal(check_objective, "agreement", False, error=InputError).startswith("head: ")
     assert check_objective("agreement", True) == "agreement"
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "recall"])
+def test_a_depth_is_of_recall_alone(objective, refusal):
+    """Somebody would think that so many candidates decided, where nobody looked at any."""
+    words = refusal(check_objective, objective, True, 50, error=InputError)
+    assert words.startswith("depth: ")
+    assert "50" in words
+    assert repr(objective) in words
+    assert "objective='recall'" in words
+    assert check_objective("recall", False, 50) == "recall"
+    assert check_objective(objective, True, None) == objective
+
+
+@pytest.mark.parametrize("depth", [0, -1, 9, 10**6 + 1, 10**9, 1e9, 50.0, "100", True, [100]])
+def test_a_depth_that_holds_no_ten_or_is_no_number_is_refused(depth, refusal):
+    """Of five candidates no more than half of the ten nearest can be kept; a text would end in the middle of a fit."""
+    words = refusal(check_given, "auto", depth=depth, error=InputError)
+    assert words.startswith("depth: expected a whole number from 10 to 1000000")
+    assert repr(depth) in words
+
+
+def test_a_half_has_no_depth(refusal):
+    """The halves of an inverse would take what they know nothing of."""
+    assert refusal(half_given, "kernel", depth=50, error=InputError).startswith("depth: ")
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -130,11 +156,11 @@ def test_every_kind_of_number_is_a_plain_float_afterwards(name, value):
     assert repr(getattr(check_given("auto", **{name: value}), name)) == "1.0"
 
 
-@pytest.mark.parametrize("value", [7, np.int64(7), np.int32(7), np.uint8(7)])
+@pytest.mark.parametrize("value", [12, np.int64(12), np.int32(12), np.uint8(12)])
 @pytest.mark.parametrize("name", COUNTS)
 def test_every_kind_of_whole_number_is_a_plain_int_afterwards(name, value):
     """Numpy scalars would be refused, or break the JSON of the configuration."""
-    assert repr(getattr(check_given("auto", **{name: value}), name)) == "7"
+    assert repr(getattr(check_given("auto", **{name: value}), name)) == "12"
 
 
 def test_none_means_not_given():

@@ -17,11 +17,11 @@ from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.identification import identified
 from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.inverses.in_rows import left_out_by
-from irp_hf.maths.metrics import cosines
+from irp_hf.maths.metrics import cosines, depth_among
 from irp_hf.maths.objectives import objective_score, surely_best
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import normalize
-from irp_hf.maths.request import OBJECTIVES, Given
+from irp_hf.maths.request import DEPTH, OBJECTIVES, Given
 from irp_hf.maths.selection import RESTORATIONS, Choice, select
 
 FEW = settings(max_examples=6, derandomize=True, deadline=None)
@@ -133,6 +133,9 @@ def measured(objective: str, translated: torch.Tensor, anchors: Pairs) -> float:
     target = anchors.target
     if objective == "retrieval":
         return float(identified(translated, target, anchors.folds(NUM_FOLDS, 0)).mean())
+    if objective == "recall":
+        depth = depth_among(DEPTH, len(anchors))
+        return float(reference.neighbors_kept(translated.numpy(), target.numpy(), 10, depth).mean())
     if objective == "neighbors":
         return float(reference.neighbors_kept(translated.numpy(), target.numpy(), 10).mean())
     if objective == "agreement":
@@ -169,6 +172,16 @@ def test_each_objective_scores_and_picks_what_it_says(objective, method):
         taken = chosen(restoration=0.0)
         assert taken.inverse.balance in (angle, max(balances, key=balances.__getitem__))
         assert taken.score >= balances[angle]
+
+
+@pytest.mark.parametrize(("depth", "candidates"), [(10, 10), (20, 20), (24, 24), (10**6, 24)])
+def test_recall_is_of_so_many_candidates(depth, candidates):
+    """If it fails, whatever depth was asked for, another decides; or all anchors are candidates, and chance does."""
+    anchors, _ = curved(1, k=120, noise=0.6)
+    for choice in select(anchors, ("kernel", "whitened"), "recall", Given(depth=depth)):
+        for translated, found in ((choice.translated, choice.score), (choice.fold_translated, choice.fold_score)):
+            sides = translated.numpy(), anchors.target.numpy()
+            assert found == pytest.approx(reference.neighbors_kept(*sides, 10, candidates).mean(), abs=1e-9)
 
 
 def test_the_luckiest_of_many_is_not_taken():
@@ -223,7 +236,7 @@ def test_copies_make_nothing_surer():
     assert surely_best(rows, [0.5, 0.4], copies) == 0
 
 
-@pytest.mark.parametrize("objective", ["neighbors", "agreement"])
+@pytest.mark.parametrize("objective", ["neighbors", "recall", "agreement"])
 def test_an_objective_is_never_worse_by_its_own_measure(objective):
     """If it fails, choosing an objective buys less of it than the default does."""
     for seed in range(2):
@@ -248,7 +261,7 @@ def test_the_chosen_comes_first_then_by_score(objective, method):
         if method == "rigid" and objective != "agreement":  # which has nothing but q
             assert choice.runner_up is None
             continue
-        if method == "kernel" and objective in ("neighbors", "retrieval"):  # γ, λ and q are chosen already
+        if method == "kernel" and objective in ("neighbors", "recall", "retrieval"):  # γ, λ and q are chosen already
             assert choice.runner_up is None
             continue
         assert choice.runner_up == choice.tried[1]

@@ -12,6 +12,7 @@ from torch import nn
 
 from irp_hf import IRPAdapter, IRPConfig
 from irp_hf.maths.inverses import INVERSES
+from irp_hf.maths.request import OBJECTIVES
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.randn(60, 8).astype(np.float32)
@@ -87,7 +88,9 @@ def test_anchors_in_half_precision(dtype):
             {"pruning_threshold": 0.9, "num_subspaces": 3, "restoration": 1.0},
         ),
         ({"method": "pruned", "seed": 7}, {"seed": 7, "restoration": 0.0}),
-        ({"method": "pruned", "objective": "neighbors"}, {"objective": "neighbors"}),
+        ({"method": "pruned", "objective": "neighbors"}, {"objective": "neighbors", "depth": None}),
+        ({"method": "whitened", "objective": "recall"}, {"objective": "recall", "depth": 100}),
+        ({"method": "whitened", "objective": "recall", "depth": np.int64(20)}, {"depth": 20}),
     ],
 )
 def test_what_is_given_is_kept(options, expected):
@@ -96,7 +99,7 @@ def test_what_is_given_is_kept(options, expected):
     found = {name: getattr(config, name) for name in expected}
     assert repr(found) == repr(expected)
     assert config.method == options["method"]
-    assert config.given == sorted(set(options) - {"method", "objective", "seed"})
+    assert config.given == sorted(set(options) - {"method", "objective", "depth", "seed"})
 
 
 def test_a_given_option_takes_part(digits):
@@ -135,7 +138,7 @@ def test_auto_is_the_best_of_all(tuned):
     assert equal(stored(tuned), stored(alone))
 
 
-@pytest.mark.parametrize("objective", ["cosine", "neighbors", "agreement"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_fits(objective):
     """An objective would not run on a real fit."""
     made = fit(method="auto", objective=objective, head=nn.Linear(12, 3))

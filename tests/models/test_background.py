@@ -168,7 +168,7 @@ def test_what_is_given_is_kept():
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("num_pairs", [8, 20])
-@pytest.mark.parametrize("objective", ["neighbors", "retrieval"])
+@pytest.mark.parametrize("objective", ["neighbors", "recall", "retrieval"])
 def test_other_objectives_choose_too(objective, num_pairs):
     """If it fails, a background is of use to heads alone: among few pairs whatever is asked for finds nearly all of them."""
     found = spaces(0, num_pairs=num_pairs, rows=200, noise=0.4)

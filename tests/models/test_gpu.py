@@ -18,7 +18,7 @@ from irp_hf.maths.inverses import INVERSES
 from irp_hf.maths.many.plan import EXACT
 from irp_hf.models.many import PairSums
 
-OBJECTIVES = ("cosine", "neighbors", "retrieval")
+OBJECTIVES = ("cosine", "neighbors", "recall", "retrieval")
 FEW, WIDE = 400, 600
 """Anchors: more than are held out whole, and more than a sample of them decides for."""
 SLOW = [name for name in (*INVERSES, "auto") if name != "whitened"]

@@ -133,10 +133,10 @@ def test_other_inverses(method):
     assert [says(text, f"{COUNT:,}", "are read") for text in told] == ([True] if method == "pruned" else [])
 
 
-@pytest.mark.parametrize("objective", ["neighbors", "agreement"])
+@pytest.mark.parametrize("objective", ["neighbors", "recall", "agreement"])
 def test_other_objectives(objective):
     """If it fails, what is judged on held-out pairs is not what was asked for."""
-    head = None if objective == "neighbors" else torch.nn.Linear(9, 3).requires_grad_(False)
+    head = None if objective != "agreement" else torch.nn.Linear(9, 3).requires_grad_(False)
     adapter = IRPAdapter.from_anchors(X, Y, objective=objective, head=head, **FIXED)
     assert adapter.config.objective == objective
     assert 0 < adapter.config.score <= 1

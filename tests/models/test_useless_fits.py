@@ -208,8 +208,9 @@ def test_objectives_that_cannot_tell_are_told():
     _, said = fit(X, Y, objective="agreement", head=lambda y: np.eye(3)[np.zeros(len(y), int)])
     assert "all 241 anchors the same label" in said[-1]
     assert fit(X, Y, objective="agreement", head=lambda y: y[:, :3])[1] == []
-    _, said = fit(X[:11], Y[:11], objective="neighbors")
-    assert "objective='neighbors' was asked of 11 anchors" in said[-1]
+    for objective in ("neighbors", "recall"):
+        _, said = fit(X[:11], Y[:11], objective=objective)
+        assert f"objective={objective!r} was asked of 11 anchors" in said[-1]
 
 
 def test_a_report_without_the_head_that_chose_says_so(tmp_path):

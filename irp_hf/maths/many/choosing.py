@@ -24,7 +24,7 @@ def select_from(sums: Sums, labels: Labels | None = None) -> list[Choice]:
     """The choices of the methods that the plan asks for, best first by its objective on the judges."""
     request, judges = sums.plan.request, sums.plan.judges
     objective, given = request.objective, request.given
-    score = objective_score(objective, judges, labels)
+    score = objective_score(objective, judges, labels, depth=given.depth)
 
     def vectors(directions: Tensor, length: float = 1.0) -> Tensor:
         return denormalize(directions, judges.target_stats, length)

@@ -84,5 +84,5 @@ class Apart:
         folds = pairs.folds(FEW_FOLDS, self.seed)
         # Nothing of the match is made anew without a fold: there is no pair that it could have known.
         backed = Backed(pairs, rest, given, folds, [there] * (len(folds) + 1), SETTINGS, few=True)
-        score = objective_score(objective, pairs, labels, folds)
+        score = objective_score(objective, pairs, labels, folds, given.depth)
         return backed.choice(next(method for method in methods if method in METHODS), objective, score), pairs

@@ -52,7 +52,7 @@ ITSELF = 1 - 1e-6  # a cosine of a row with itself in single precision is above 
 SPECTRUM = 4000  # rows of the target that tell how far they should
 WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of a pseudo-pair, as a share of a pair
 BALANCE = 1.0
-SHARES: dict[Objective, float] = {"cosine": 0.25, "neighbors": 0.5, "retrieval": 1.0, "agreement": 0.5}
+SHARES: dict[Objective, float] = {"cosine": 0.25, "neighbors": 0.5, "recall": 0.5, "retrieval": 1.0, "agreement": 0.5}
 """ρ, by the objective: what lies between hardly differs in anything."""
 RESTORATION = 0.5
 
@@ -271,7 +271,7 @@ def select_backed(
     far it is.
     """
     backed = Backed.matched(pairs, background, given, matching)
-    score = objective_score(objective, pairs, labels, backed.folds)
+    score = objective_score(objective, pairs, labels, backed.folds, given.depth)
     served = [method for method in methods if method in METHODS]
     served = served[:1] if backed.few else served  # of which a few pairs cannot tell which is best
     choices = [backed.choice(method, objective, score) for method in steps(served)]

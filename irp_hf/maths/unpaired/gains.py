@@ -23,9 +23,9 @@ from irp_hf.maths.climbing import SAMPLE
 from irp_hf.maths.folds import gathered
 from irp_hf.maths.identification import identified
 from irp_hf.maths.metrics import Labels, cosines, neighbors_among
-from irp_hf.maths.objectives import Score, objective_score
+from irp_hf.maths.objectives import Score, depth_of, objective_score
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.request import Objective
+from irp_hf.maths.request import DEPTH, Objective
 from irp_hf.maths.selection import Choice
 
 SURE = 2.0  # standard errors
@@ -98,25 +98,41 @@ class Gains(NamedTuple):
 
 
 def gains(
-    backed: Tensor, alone: Tensor, pairs: Pairs, rows: Tensor, objective: Objective, labels: Labels | None
+    backed: Tensor,
+    alone: Tensor,
+    pairs: Pairs,
+    rows: Tensor,
+    objective: Objective,
+    labels: Labels | None,
+    depth: int = DEPTH,
 ) -> Gains:
     """Those of translations `(k, d_Y)` that were `backed` by unpaired rows over those by the pairs `alone`, both left out.
 
     Among a few pairs nearly all neighbours are found: they are sought among unpaired `rows (m, d_Y)` of the target, too. Items
-    are told from those of the pairs only: unpaired rows of another domain would be told from them by anything.
+    are told from those of the pairs only: unpaired rows of another domain would be told from them by anything. `depth` is how
+    many candidates recall has, of enough rows.
     """
 
     def gain(score: Score) -> Gain:
         return Gain.of(score(backed), score(alone), pairs.labels)
 
+    def found_by(objective: Objective) -> Gain:
+        among, labels = rows[:POOL], pairs.labels
+        candidates = depth_of(objective, depth, len(among))
+        return gain(
+            lambda translated: neighbors_among(translated, pairs.target, among, groups=labels, depth=candidates)
+        )
+
     every = [torch.arange(len(pairs), dtype=torch.int64, device=pairs.target.device)]
     found = Gains(
         gain(lambda translated: cosines(translated, pairs.target)),
         gain(lambda translated: identified(translated, pairs.target, every, pairs.shared)),
-        gain(lambda translated: neighbors_among(translated, pairs.target, rows[:POOL], groups=pairs.labels)),
+        found_by("neighbors"),
     )
     if objective == "agreement":
         return found._replace(asked=(objective, gain(objective_score(objective, pairs, labels))))
+    if objective == "recall":
+        return found._replace(asked=(objective, found_by(objective)))
     return found if objective == "cosine" else found._replace(asked=(objective, getattr(found, objective)))
 
 

@@ -5,7 +5,7 @@ import torch
 from unpaired_rows import spaces
 
 from irp_hf.maths.inverses.base import translator
-from irp_hf.maths.metrics import cosines
+from irp_hf.maths.metrics import cosines, neighbors_among
 from irp_hf.maths.pairs import distinct_pairs, others
 from irp_hf.maths.selection import select
 from irp_hf.maths.unpaired.gains import Gain, Gains, gains, left_out
@@ -113,3 +113,20 @@ def test_pairs_alone_are_fitted_about_the_mean_of_those_that_are_left():
         expected = translator(inverse.then(choice.stretch), again.source_stats, again.target_stats)(pairs.source[fold])
         torch.testing.assert_close(found[fold], expected)
     assert float(cosines(found, pairs.target).mean()) > float(cosines(choice.fold_translated, pairs.target).mean())
+
+
+def test_candidates_are_those_of_the_unpaired_rows():
+    """If it fails, what was asked for is judged among a dozen pairs, of which any translation finds nearly all."""
+    found = spaces(0, num_pairs=40, rows=400, noise=0.4)
+    source, target = (torch.from_numpy(side).double() for side in found.pairs)
+    rows_ = torch.from_numpy(found.background[1]).double()
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    near, far = target + 0.2 * noise, target + noise
+    pairs = distinct_pairs(source, target)
+    name, asked = gains(near, far, pairs, rows_, "recall", None, 60).asked
+    shares = [neighbors_among(side, target, rows_, groups=pairs.labels, depth=60) for side in (near, far)]
+    assert name == "recall"
+    assert asked == Gain.of(*shares, pairs.labels)
+    assert asked.mean > 0
+    deep, fifth = (gains(near, far, pairs, rows_, "recall", None, depth).asked for depth in (10**6, len(rows_) // 5))
+    assert deep == fifth != ("recall", asked)
