@@ -17,7 +17,7 @@ COMPARED = "it is shown for comparison and never chosen, since it needs the vect
 UNSURE = "where that is not sure, the cosine decides"
 LARGER = "A larger index keeps fewer: report(index_size=) says how many."
 AMONG_MORE = "Of a larger index so many candidates hold fewer: evaluate(x, y) says how many on pairs of your own."
-A_FIFTH = f"a fifth of the anchors, but {NEIGHBORS} at least, since chance alone would find many among more"
+A_TENTH = f"a tenth of the anchors, but {NEIGHBORS} at least: among more, whatever is any good finds nearly all"
 MATCHED_ANEW = "folds of the anchors, of which none had a part in what was matched for it"
 
 
@@ -93,7 +93,7 @@ class Chosen:
         found = self.rows[0].evaluation.depth
         if self.depth is None or found is None:
             return ""
-        stand = f" Here {found:,} stand for {self.depth:,} candidates in an index: {A_FIFTH}."
+        stand = f" Here {found:,} stand for {self.depth:,} candidates in an index: {A_TENTH}."
         return f"{stand if found < self.depth else ''} {AMONG_MORE}"
 
     def _surpassed(self) -> list[str]:

@@ -23,7 +23,7 @@ from irp_hf.maths.folds import NUM_FOLDS
 from irp_hf.maths.groups import row_labels
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
-from irp_hf.maths.metrics import Labels, cosines, depth_among, neighbors_kept, reciprocal_ranks
+from irp_hf.maths.metrics import NEIGHBORS, Labels, cosines, depth_among, neighbors_kept, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import GENERAL
 from irp_hf.maths.selection import Choice
@@ -180,9 +180,8 @@ def evaluate(
     those of one true vector. `folds` are row numbers: each fold was translated by a fit on all others. A fit draws
     translations to the rows that it had, by as much as its method bends, and MRR would order methods by that; so it searches
     each fold by itself. With a `depth` there is a recall, too: the share of a vector's ten nearest neighbours that are
-    among the first so many found, the candidates of a second stage that compares true vectors; of few rows a fifth of them, as
-    `depth_among` has it. Raises `InputError` for what is no matrix of numbers, for unequal shapes, for fewer than two rows and
-    for a depth of fewer than ten.
+    among the first so many found, the candidates of a second stage that compares true vectors. Raises `InputError` for what
+    is no matrix of numbers, for unequal shapes, for fewer than two rows and for a depth of fewer than ten.
     """
     if depth is not None:
         depth = int(GENERAL["depth"].check(depth))
@@ -201,7 +200,7 @@ def evaluate(
     ranks = _searched(translated, true, shared, pools) if told else torch.zeros_like(kept)
     measured = [cosines(translated, true), kept, ranks]
     if depth is not None:
-        depth = depth_among(depth, len(true))
+        depth = min(depth, max(NEIGHBORS, len(true) - 2))
         measured.append(neighbors_kept(translated, true, groups=shared, depth=depth))
     cosine, neighbors, mrr, *recall = bootstrap(torch.stack(measured), shared)
     agreement = None if labels is None else share(labels(translated) == labels(true), groups)
@@ -266,10 +265,14 @@ def curve_sizes(num_pairs: int) -> list[int]:
 def learning_curve(
     pairs: Pairs, fit: Callable[[Pairs], Translator], labels: Labels | None, seed: int, depth: int | None = None
 ) -> Iterator[CurvePoint]:
-    """Fit on ever more of the pairs and evaluate on one fold that none of them is in; a fold of one row gives no curve."""
+    """Fit on ever more of the pairs and evaluate on one fold that none of them is in; a fold of one row gives no curve.
+
+    With a recall where there is a `depth`, as far as the fold allows it.
+    """
     *rest, held = pairs.folds(CURVE_FOLDS, seed)
     if len(held) < 2:
         return
+    depth = None if depth is None else depth_among(depth, len(held))
     train = torch.cat(rest)
     if pairs.copies:  # folds are sorted by their groups then
         order = pairs.permutation(seed)

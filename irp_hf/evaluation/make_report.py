@@ -21,6 +21,7 @@ from irp_hf.maths.clusters import clusters_of
 from irp_hf.maths.inverses import describe
 from irp_hf.maths.inverses.base import Translator
 from irp_hf.maths.metrics import Labels, cosines
+from irp_hf.maths.objectives import depth_of
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.selection import Choice, select
@@ -60,7 +61,8 @@ def build_report(
         fitted.append((choice, few))
         return choice.translator(few)
 
-    depth = given.depth if objective == "recall" else None
+    asked = given.depth if objective == "recall" else None
+    depth = depth_of(objective, given.depth, len(pairs))
     choices = sorted([chosen, *others], key=lambda choice: choice.fold_score, reverse=True)
     clusters = clusters_of(pairs, given.seed) if chosen.refits else []
     methods = len(choices) + len(fits)
@@ -75,7 +77,7 @@ def build_report(
             bar,
         )
         unlike = _counted(unlike_rows(pairs, clusters, choices, fits, labels, depth), bar) if clusters else ()
-        curve = _counted(learning_curve(pairs, fit, labels, given.seed, depth), bar) if points else ()
+        curve = _counted(learning_curve(pairs, fit, labels, given.seed, asked), bar) if points else ()
         index = None if question is None else index_report(chosen, pairs, question, given.seed)
         bar.update(question is not None)
     confidences, groups = None, pairs.groups
@@ -99,7 +101,7 @@ def build_report(
         shared=Shared(num_given or len(pairs), sources, targets, whole, groups.by),
         index=index,
         unlike=Unlike(tuple(map(len, clusters)), unlike) if clusters else None,
-        depth=depth,
+        depth=asked,
     )
 
 

@@ -16,7 +16,9 @@ Labels = Callable[[Tensor], Tensor]
 NEIGHBORS = 10
 BLOCK = 1024
 HIDDEN = -2.0  # a cosine below all
-SHALLOW = 5  # of so many rows one at most is a candidate: of a larger share, noise finds too much
+SHALLOW = (
+    10  # of so many rows one at most is a candidate: in a larger share, good translations find all, and none is better
+)
 
 
 def cosines(translated: Tensor, true: Tensor) -> Tensor:
@@ -27,7 +29,7 @@ def cosines(translated: Tensor, true: Tensor) -> Tensor:
 
 
 def depth_among(depth: int, count: int) -> int:
-    """How many candidates stand for `depth` where so many rows are searched: a fifth of them at most, but `NEIGHBORS`."""
+    """How many candidates stand for `depth` where so many rows are searched: a tenth of them at most, but `NEIGHBORS`."""
     return max(NEIGHBORS, min(depth, count // SHALLOW))
 
 

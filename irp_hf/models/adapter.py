@@ -461,11 +461,11 @@ class IRPAdapter(TranslatingModel):
         """How near the translations of `x (n, d_X)` come to the true vectors `y (n, d_Y)`, on pairs that are no anchors.
 
         With a head of the target also how often it says the same of both. With a `depth`, by default that of this adapter, if
-        recall chose it, also which share of the ten nearest is among the first so many found, or among a fifth of the rows,
-        where these are fewer than five times as many. Where the adapter knows its errors, also how often the lower bound of the
-        confidence at 90 % held. Gives a `FitWarning` where rows share a source or a target with an anchor, to within rounding;
-        where translations are no nearer to their own true vectors than chance brings them; and where far fewer bounds held. Of
-        a fit on many pairs only those that are kept, and the landmarks, can be recognised.
+        recall chose it, also which share of the ten nearest is among the first so many found. Where the adapter knows its
+        errors, also how often the lower bound of the confidence at 90 % held. Gives a `FitWarning` where rows share a source
+        or a target with an anchor, to within rounding; where translations are no nearer to their own true vectors than chance
+        brings them; and where far fewer bounds held. Of a fit on many pairs only those that are kept, and the landmarks, can
+        be recognised.
 
         Raises `AnchorMismatchError` for sides of unequal length, `InputError` for what no encoder of these anchors gives, and
         for a depth below ten.
