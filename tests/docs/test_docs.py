@@ -55,6 +55,7 @@ HOLDS = {  # of the names that a page leaves behind
         "rows.shape == (1, 10)",
         "moved.shape == (200, 16)",
         "abs(moved).sum(1).min() > 0",
+        "first.config.depth == 50 and len({*best.tolist()}) == 10",
     ],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1", "'minilm-to-topic' in card.content"],
     "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
