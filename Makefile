@@ -107,7 +107,7 @@ $(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
 	@$(call pip_install,--no-deps --requirement requirements-examples.txt)
 	@touch $@
 
-$(VENV)/.stamp-move: pyproject.toml constraints.txt | $(VENV)/.stamp-examples
+$(VENV)/.stamp-move: pyproject.toml constraints.txt | $(VENV)/.stamp-demo
 	@echo "Installing LanceDB into $(VENV), once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[lancedb]')
 	@touch $@

@@ -31,18 +31,23 @@ def draw(
 ) -> None:
     """What is found by each way, along the share of rows that are encoded anew, and by one query before and after.
 
-    `seconds` are those that translating and encoding all rows take, `lists` what is found before, after, and by the new encoder
-    in an index of its own, `names` those of the old and the new encoder.
+    `seconds` of a processor are those that translating and encoding all rows take, `lists` what is found before, after, and by
+    the new encoder in an index of its own, `names` those of the old and the new encoder.
     """
     old, new = names
     with rc_context(STYLE):
         figure = Figure((11, 8.6), 128, facecolor="white")
         figure.text(
-            0.02, 0.955, f"Move an index from {old} to {new}, and search it at once", fontsize=17, fontweight="bold"
+            0.02,
+            0.955,
+            f"Move an index from {old} vectors to {new}'s, and search it at once",
+            fontsize=17,
+            fontweight="bold",
         )
         translating, encoding = seconds
-        told = f"Found of the ten that {new} finds in an index of its own; translating the column takes {_time(translating)}, "
-        figure.text(0.02, 0.922, f"{told}encoding it anew {_time(encoding)}", fontsize=11.5, color=MUTED)
+        told = f"Found of the ten that {new} finds in an index of its own. Processor time of translating the column: "
+        told += f"{_time(translating)}, of encoding it anew: {_time(encoding)}"
+        figure.text(0.02, 0.922, told, fontsize=11.5, color=MUTED)
         left = figure.add_axes((0.235, 0.5, 0.28, 0.315))
         right = figure.add_axes((0.605, 0.5, 0.375, 0.315))
         hits = figure.add_axes((0.02, 0.01, 0.965, 0.285))
@@ -114,7 +119,7 @@ def _curves(axes: Axes, ways: Ways, curves: Curves, budget: float) -> None:
     for order, style in styles.items():
         axes.plot(curves.shares, curves.means(order), label=order.value, **style)
     ours = curves.at(Order.LEAST_SURE, budget)
-    for x, y, offset in ((0, curves.means(Order.LEAST_SURE)[0], (6, -15)), (budget, ours, (5, -16))):
+    for x, y, offset in ((0, curves.means(Order.LEAST_SURE)[0], (-13, 13)), (budget, ours, (5, -16))):
         axes.annotate(
             number(y), (x, y), offset, textcoords="offset points", color=OURS, fontweight="bold", fontsize=12.5
         )

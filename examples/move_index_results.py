@@ -149,7 +149,7 @@ def verdicts(
 ) -> list[str]:
     """What a reader takes home, in sentences with numbers; also where moving is not worth it."""
     translating, encoding = seconds
-    took = f"Translating took {translating:.1f} s, encoding all anew takes about {encoding:.0f} s on this machine."
+    took = f"Translating took {translating:.1f} s of this machine's processor, encoding all anew takes about {encoding:.0f} s."
     said = [took, _moving(ways, old, new), _classes(ways), _queries(ways)]
     said.append(_orders(ways, curves, budget))
     before = ways.neighbors[Way.NOTHING].mean
