@@ -122,7 +122,9 @@ def _fill_chroma(folder: Path, rows: Rows) -> None:
     space = {"hnsw": {"space": "ip"}}
     collection = client.create_collection("source", embedding_function=None, configuration=space)
     beside = [{"year": year} for year in rows["year"]]
-    collection.add(rows["id"], list(rows["vectors"]), beside, rows["text"])
+    for start in range(0, len(beside), 5000):  # as many as Chroma takes at once
+        some = slice(start, start + 5000)
+        collection.add(rows["id"][some], list(rows["vectors"][some]), beside[some], rows["text"][some])
     client.close()
 
 

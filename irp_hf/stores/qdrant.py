@@ -141,7 +141,7 @@ class QdrantStore(PointStore):
         while True:
             with self._open.words():
                 found, offset = self._open.client.scroll(
-                    self.collection, limit=PAGE, offset=offset, with_payload=True, with_vectors=[self.vector]
+                    self.collection, limit=self._open.page, offset=offset, with_payload=True, with_vectors=[self.vector]
                 )
             yield self._page(found)
             if offset is None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from irp_hf.disk.places import named, written_in_words
 from irp_hf.errors import InputError, IRPError, first_line, missing, refusal, shown
-from irp_hf.stores.points import SERVER, Id, refused
+from irp_hf.stores.base import BLOCK_ROWS
+from irp_hf.stores.points import PAGE, SERVER, Id, refused
 
 FILE = "meta.json"  # in each folder of the local mode
 SECONDS = 120  # that a server may take
@@ -25,6 +26,7 @@ class Connection:
     def __init__(self, place: str) -> None:
         self.place, self.users = place, 0
         self.local = SERVER.fullmatch(place) is None
+        self.page = BLOCK_ROWS if self.local else PAGE  # the local mode sorts all ids for each
         self.client = self._made()
 
     def _made(self) -> Any:
