@@ -7,10 +7,18 @@ Tatoeba answer those with which they share a Spanish translation. Of what is fou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from vectors import ALIKE, CLASS, FASHION, FINE, SENTENCES, TREC, column
+
+
+class Board(NamedTuple):
+    """Numbers of rows that ask, and of rows that are searched."""
+
+    queries: Tensor
+    index: Tensor
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,15 @@ class Judgements:
     alike: Tensor | None
     """Shape (m, 2): rows of items that answer each other, each way once."""
 
-    def can_ask(self, rows: Tensor) -> Tensor:
-        """Those of these rows that have an answer among them at all."""
+    def ask(self, rows: Tensor, most: int, largest: int) -> Board:
+        """Queries that have an answer among these rows, and the other rows as an index, which keeps the answers."""
         if self.alike is None:
-            return rows
-        known = self.alike[torch.isin(self.alike, rows).all(1)]
-        return rows[torch.isin(rows, known[:, 0])]
+            return Board(rows[:most], rows[most:][:largest])
+        asked = self.alike[torch.isin(self.alike, rows).all(1)][:, 0]
+        queries = rows[torch.isin(rows, asked)][:most]
+        others = rows[~torch.isin(rows, queries)]
+        answer = torch.isin(others, asked)
+        return Board(queries, torch.cat([others[answer], others[~answer]])[:largest])
 
     def answers(self, queries: Tensor, found: Tensor) -> Tensor:
         """Whether each row of `found (n, k)` answers its query, of `queries (n,)`."""

@@ -11,7 +11,7 @@ benchmarks/vectors.py.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -50,44 +50,49 @@ NUM_QUERIES, LARGEST, NEIGHBORS = 1000, 20_000, 10
 FOUND, JUDGED, LOW, TOLD, HIGH = range(5)  # rows of a contestant's scores
 TABLE = Path(__file__).resolve().parent / "moving.md"
 Job = tuple[str, str, str, int, int]
+Translate = Callable[[Tensor], Tensor]
+"""Vectors `(n, d)` of these rows `(n,)`."""
 
 
 def contest(data: str, old: str, new: str, num_anchors: int, seed: int) -> dict[str, Tensor]:
-    """By contestant, shape (5, n): of every query the share of the ten that was found, and the nDCG by judgements.
+    """By contestant, shape (5, n): of every query the share of the ten that was found, and of judged ones the nDCG.
 
     Then what was foretold of the first, on the mean, between its bounds: the same of every query.
     """
     x, y, known = column(data, old), column(data, new), judgements(data)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     anchors, others = order[:num_anchors], order[num_anchors:]
-    queries = known.can_ask(others)[:NUM_QUERIES]
-    index = others[~torch.isin(others, queries)]
-    answer = known.can_ask(torch.cat([queries, index]))
-    index = torch.cat([index[torch.isin(index, answer)], index[~torch.isin(index, answer)]])[:LARGEST]
-    wanted = found_by(y[queries], y[index])
+    queries, index = others[:NUM_QUERIES], others[NUM_QUERIES:][:LARGEST]
+    judged = known.ask(others, NUM_QUERIES, LARGEST)
+    wanted, num_answers = found_by(y[queries], y[index]), known.num_answers(judged.queries, judged.index)
 
-    def scored(asked: Tensor, rows: Tensor, foretold: Measure | None = None) -> Tensor:
-        found = found_by(asked, rows)
+    def scored(asked: Translate, stored: Translate, foretold: Measure | None = None) -> Tensor:
+        found = found_by(asked(queries), stored(index))
         shared = (wanted[:, :, None] == found[:, None]).any(2).double().mean(1)
-        judged = ndcg(known.answers(queries, index[found]), known.num_answers(queries, index))
+        answers = known.answers(judged.queries, judged.index[found_by(asked(judged.queries), stored(judged.index))])
         told = [torch.nan] * 3 if foretold is None else [foretold.low, foretold.mean, foretold.high]
-        return torch.stack([shared, judged, *(torch.full_like(shared, bound) for bound in told)])
+        return torch.stack([shared, ndcg(answers, num_answers), *(torch.full_like(shared, bound) for bound in told)])
 
     there = IRPAdapter.from_anchors(x[anchors], y[anchors], objective="neighbors")
     back = IRPAdapter.from_anchors(y[anchors], x[anchors], objective="neighbors")
-    asked, told, told_back = back.translate(y[queries]), foretold(there, len(index)), foretold(back, len(index))
+    told, told_back, weight = foretold(there, len(index)), foretold(back, len(index)), weigh(back).best
+    before, anew = x.__getitem__, y.__getitem__
+
+    def asked(rows: Tensor) -> Tensor:
+        return back.translate(y[rows])
+
     scores = {
-        OLD: scored(x[queries], x[index], told.nothing),
-        STORE: scored(y[queries], there.translate(x[index]), told.moved),
-        QUERIES: scored(asked, x[index], told_back.asked),
-        MIXED: scored(mixed(asked, x[queries], weigh(back).best), x[index], told_back.mixed),
-        ANEW: scored(y[queries], y[index]),
+        OLD: scored(before, before, told.nothing),
+        STORE: scored(anew, lambda rows: there.translate(x[rows]), told.moved),
+        QUERIES: scored(asked, before, told_back.asked),
+        MIXED: scored(lambda rows: mixed(asked(rows), x[rows], weight), before, told_back.mixed),
+        ANEW: scored(anew, anew),
     }
     for name in RIVALS:
         moved = BASELINES[name](x[anchors].double(), y[anchors].double())
         turned = BASELINES[name](y[anchors].double(), x[anchors].double())
-        scores[f"{STORE}, {name}"] = scored(y[queries], moved.translate(x[index]))
-        scores[f"{QUERIES}, {name}"] = scored(turned.translate(y[queries]), x[index])
+        scores[f"{STORE}, {name}"] = scored(anew, lambda rows, moved=moved: moved.translate(x[rows]))
+        scores[f"{QUERIES}, {name}"] = scored(lambda rows, turned=turned: turned.translate(y[rows]), before)
     return scores
 
 
@@ -167,7 +172,10 @@ def verdict(found: Found, row: int) -> str:
 def written(found: Found, anchors: list[int], seeds: list[int]) -> str:
     """All tables, and how they were made."""
     command = f"python benchmarks/moving.py --anchors {' '.join(map(str, anchors))} --seeds {' '.join(map(str, seeds))}"
-    how = f"`{command}`: {NUM_QUERIES:,} queries a seed, in an index of all other rows, at most {LARGEST:,}."
+    how = (
+        f"`{command}`: {NUM_QUERIES:,} queries a seed, in an index of all other rows, at most {LARGEST:,}; of sentences other "
+        "queries are judged, which have an answer, in an index that has their answers."
+    )
     tables = (
         f"## The new encoder's own ten nearest\n\n{table(found, FOUND)}\n\n{verdict(found, FOUND)}",
         f"## What people judged to be answers, nDCG@10\n\n{table(found, JUDGED)}\n\n{verdict(found, JUDGED)}",
