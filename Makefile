@@ -7,6 +7,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 # Which tests `make test` runs; MARK= runs all of them.
 MARK ?= not slow
+# How many cases of a test that has many, others each day; CASES= runs all.
+CASES ?= 3
 # Tests run on all cores, one thread of torch in each process: two threads on a busy core wait for each other.
 WORKERS ?= auto
 VENV := .venv
@@ -61,7 +63,7 @@ docs: $(VENV)/.stamp-docs  ## build the documentation into site/; a broken link 
 	@echo "Open site/index.html"
 
 test: $(VENV)/.stamp-dev  ## run the quick tests
-	$(PYTEST) -m "$(MARK)" $(PYTEST_ARGS)
+	$(PYTEST) -m "$(MARK)" $(if $(CASES),--cases $(CASES)) $(PYTEST_ARGS)
 
 # Exit status 5 of pytest, "no test was collected", is no failure here.
 test-slow: $(VENV)/.stamp-dev  ## run the slow tests

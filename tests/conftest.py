@@ -18,6 +18,12 @@ import torch
 from hypothesis import HealthCheck, settings
 from published import folders, published  # noqa: F401  (fixtures)
 from sklearn.datasets import load_digits
+from some_cases import (  # noqa: F401  (hooks)
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+)
 
 from irp_hf import AnchoredSpace, AnchorSet, IRPAdapter
 from irp_hf.errors import IRPError
