@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from irp_hf.arithmetic import working_dtype
 from irp_hf.maths.chance import is_ahead
 from irp_hf.maths.climbing import SAMPLE, Candidate, climb
 from irp_hf.maths.folds import FEW_FOLDS, NUM_FOLDS
-from irp_hf.maths.identification import identified
+from irp_hf.maths.identification import identified_by
 from irp_hf.maths.inverses.base import Inverse
 from irp_hf.maths.inverses.in_rows import left_out_by
 from irp_hf.maths.metrics import neighbors_kept
 from irp_hf.maths.objectives import depth_of
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import Statistics, denormalize
+from irp_hf.maths.projection import Statistics, denormalize, unit_rows
 from irp_hf.maths.request import Given, Objective
 from irp_hf.maths.rigid import rotated_left_out, rotation
 from irp_hf.maths.tuning_kernel import sample_of, sampled
@@ -33,8 +34,8 @@ START = 0.25
 WORTH = 0.01  # of what is missing to a cosine of 1: so much is given up where the cosine is what counts
 SURE = 2.0  # standard errors by which it must gain something
 QUICK = 400  # rows, or dimensions, up to which ten rotations cost a third of a fit at most
-Score = Callable[[Tensor], Tensor]
-"""What is to be as large as can be `(n,)` of translations `(n, d_Y)`."""
+Score = Callable[[float], Tensor]
+"""What is to be as large as can be, of each row `(n,)`, at a share."""
 
 
 def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Objective) -> float:
@@ -54,9 +55,8 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
     if len(judged.rows) == len(pairs):
         turned = turned_left_out(pairs, candidate.inverse.lift, given.seed, objective)[judged.rows]
 
-    def translated(share: float) -> Tensor:
-        return denormalize(judged.left_out + share * judged.turned, pairs.target_stats)
-
+    shared = groups if pairs.copies else None
+    told, kept = _scores(judged, true, pairs.target_stats, shared, objective, given.depth)
     # Of what the score will come from.
     cosines_at = cosines_of_sums(candidate.directions[judged.rows], turned, true, pairs.target_stats)
 
@@ -66,7 +66,7 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
 
     def ahead(score: Score, instead: float, least: float = -1.0) -> float:
         """The best share whose mean cosine is not below the `least`, where it is surely better than this one."""
-        rows = cache(lambda share: score(translated(share)))
+        rows = cache(score)
 
         def mean(share: float) -> float:
             # What is not near enough is below all that is, and rises towards it.
@@ -75,7 +75,6 @@ def chosen_share(candidate: Candidate, pairs: Pairs, given: Given, objective: Ob
         best = next(iter(climb(mean, SHARES, SHARES.index(START))))
         return best if mean(best) > -1 and is_ahead(rows(best), rows(instead), groups, SURE) else instead
 
-    told, kept = _scores(true, judged.pools, groups if pairs.copies else None, objective, given.depth)
     share = ahead(told, 0.0, near(0.0) - WORTH * (1 - near(0.0)))
     if objective == "retrieval":
         return ahead(told, share)
@@ -101,7 +100,7 @@ def _judged(candidate: Candidate, pairs: Pairs, given: Given) -> _Judged | None:
     rows, sample = sample_of(pairs, seed), sampled(pairs, seed)
     pools, left_out = sample.folds(FEW_FOLDS, seed), left_out_of_sample(inverse, pairs, seed)
     if left_out is not None:
-        turned = turned_by_folds(sample, FEW_FOLDS, seed)
+        turned = turned_by_folds(sample, FEW_FOLDS, seed, partial(pairs.products_of, rows))
     elif candidate.solved is not None:
         folds = pairs.folds(FEW_FOLDS, seed)
         some = [fold[: SAMPLE // FEW_FOLDS] for fold in folds]
@@ -130,34 +129,75 @@ def cosines_of_sums(one: Tensor, other: Tensor, true: Tensor, stats: Statistics)
 
     Products of their rows tell those of all shares: `denormalize` gives a sum the scale as its length, and adds the mean.
     """
-    least = torch.finfo(one.dtype).tiny
-    squares = [torch.linalg.vecdot(*sides) for sides in ((one, one), (one, other), (other, other))]
-    with_true, with_mean = ([torch.linalg.vecdot(side, to) for side in (one, other)] for to in (true, stats.mean))
-    mean_true, mean_square = true @ stats.mean, stats.mean @ stats.mean
-    lengths = torch.linalg.vector_norm(true, dim=1)
+    sums, units = _Sums.of(one, other, stats), unit_rows(true)
+    with_true, mean_true = [torch.linalg.vecdot(side, units) for side in (one, other)], units @ stats.mean
 
     def found(share: float) -> Tensor:
-        given = (squares[0] + 2 * share * squares[1] + share**2 * squares[2]).clamp(min=least).sqrt()
-        factor = stats.scale / given
-        product = factor * (with_true[0] + share * with_true[1]) + mean_true
-        length = (
-            (stats.scale**2 + 2 * factor * (with_mean[0] + share * with_mean[1]) + mean_square).clamp(min=least).sqrt()
-        )
-        cosine: Tensor = product / length / lengths.clamp(min=least)
+        factor, length = sums.at(share)
+        cosine: Tensor = (factor * (with_true[0] + share * with_true[1]) + mean_true) / length
         return cosine
 
     return found
 
 
+def tables_of_sums(
+    one: Tensor, other: Tensor, true: Tensor, stats: Statistics, pools: Sequence[Tensor]
+) -> Callable[[float], list[Tensor]]:
+    """The same with all of the `true` of their pool (row numbers), `(m, m)` each, in single precision."""
+    sums = _Sums.of(one, other, stats)
+    single, units = working_dtype(torch.float32, true.device), unit_rows(true)
+    mean_true = (units @ stats.mean).to(single)
+    sides = [side.to(single) for side in (one, other)]
+    units = units.to(single)
+    products = [[side[pool] @ units[pool].T for side in sides] for pool in pools]
+
+    def found(share: float) -> list[Tensor]:
+        factor, length = sums.at(share)
+        outer, shift = (factor / length).to(single)[:, None], (1 / length).to(single)[:, None]
+        return [
+            torch.add(*products_of, alpha=share).mul_(outer[pool]).addcmul_(shift[pool], mean_true[pool])
+            for pool, products_of in zip(pools, products, strict=True)
+        ]
+
+    return found
+
+
+class _Sums(NamedTuple):
+    """What tells how long sums of rows come out, for any share of the second."""
+
+    squares: list[Tensor]
+    """Products `(n,)` of the first with itself and with the second, and of the second with itself."""
+    with_mean: list[Tensor]
+    """Of each with the mean."""
+    stats: Statistics
+
+    @classmethod
+    def of(cls, one: Tensor, other: Tensor, stats: Statistics) -> _Sums:
+        """Of rows `one (n, d)` and the `other`."""
+        squares = [torch.linalg.vecdot(*sides) for sides in ((one, one), (one, other), (other, other))]
+        return cls(squares, [side @ stats.mean for side in (one, other)], stats)
+
+    def at(self, share: float) -> tuple[Tensor, Tensor]:
+        """The factor `(n,)` that gives each sum the scale as its length, and how long it is with the mean added `(n,)`."""
+        (own, between, others), (first, second), (mean, scale) = self
+        least = torch.finfo(own.dtype).tiny
+        factor = scale / (own + 2 * share * between + share**2 * others).clamp(min=least).sqrt()
+        squares = scale**2 + 2 * factor * (first + share * second) + mean @ mean
+        return factor, squares.clamp(min=least).sqrt()
+
+
 def _scores(
-    true: Tensor, pools: Sequence[Tensor], groups: Tensor | None, objective: Objective, depth: int
+    judged: _Judged, true: Tensor, stats: Statistics, groups: Tensor | None, objective: Objective, depth: int
 ) -> tuple[Score, Score]:
-    """How surely translations `(n, d_Y)` of `true (n, d_Y)` tell their item, and neighbours kept, each sought in its pool.
+    """How surely the judged translations of `true (n, d_Y)` tell their item, and neighbours kept, each sought in its pool.
 
     By recall, that are those among the candidates.
     """
+    pools = judged.pools
+    tables = tables_of_sums(judged.left_out, judged.turned, true, stats, pools)
 
-    def kept(translated: Tensor) -> Tensor:
+    def kept(share: float) -> Tensor:
+        translated = denormalize(judged.left_out + share * judged.turned, stats)
         found = torch.empty_like(true[:, 0])
         for pool in pools:
             shared = None if groups is None else groups[pool]
@@ -165,7 +205,7 @@ def _scores(
             found[pool] = neighbors_kept(translated[pool], true[pool], groups=shared, depth=candidates)
         return found
 
-    return lambda translated: identified(translated, true, pools, groups), kept
+    return lambda share: identified_by(tables(share), pools, len(true), groups), kept
 
 
 def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) -> Tensor:
@@ -176,15 +216,16 @@ def turned_left_out(pairs: Pairs, lift: float, seed: int, objective: Objective) 
     """
     narrowest = min(*pairs.source.shape, pairs.target.shape[1])
     count = NUM_FOLDS if objective == "retrieval" or narrowest <= QUICK else FEW_FOLDS
-    turned = turned_by_folds(pairs, count, seed)
+    rows = torch.arange(len(pairs), dtype=torch.int64, device=pairs.source.device)
+    turned = turned_by_folds(pairs, count, seed, partial(pairs.products_of, rows))
     return turned * lengths(pairs, lift)[:, None] if lift else turned
 
 
-def turned_by_folds(pairs: Pairs, count: int, seed: int) -> Tensor:
-    """The same at no lift, of so many folds."""
+def turned_by_folds(pairs: Pairs, count: int, seed: int, products: Callable[[], Tensor] | None = None) -> Tensor:
+    """The same at no lift, of so many folds; `products` as `rotated_left_out` takes them."""
 
     def make() -> Tensor:
-        return rotated_left_out(pairs.source, pairs.target, pairs.folds(count, seed))
+        return rotated_left_out(pairs.source, pairs.target, pairs.folds(count, seed), products)
 
     return pairs.once(("turned", seed, count), make)
 

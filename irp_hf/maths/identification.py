@@ -24,10 +24,17 @@ def identified(translated: Tensor, true: Tensor, pools: Sequence[Tensor], groups
     """
     dtype = working_dtype(torch.float32, true.device)
     translated, true = unit_rows(translated).to(dtype), unit_rows(true).to(dtype)
-    searched = [_cosines(translated[pool], true[pool], None if groups is None else groups[pool]) for pool in pools]
+    return identified_by([translated[pool] @ true[pool].T for pool in pools], pools, len(true), groups)
+
+
+def identified_by(
+    tables: Sequence[Tensor], pools: Sequence[Tensor], count: int, groups: Tensor | None = None
+) -> Tensor:
+    """The same of so many rows, by the cosines `(m, m)` of the translations of each pool, down, with its true vectors."""
+    searched = [_among_rivals(table, groups, pool) for table, pool in zip(tables, pools, strict=True)]
 
     def found(sharpness: float) -> Tensor:
-        told = torch.ones(len(true), dtype=torch.float64, device=true.device)
+        told = torch.ones(count, dtype=torch.float64, device=tables[0].device)
         for pool, cosines in zip(pools, searched, strict=True):
             if len(pool) > 1:
                 own = cosines.diagonal() * sharpness
@@ -55,10 +62,9 @@ def _at_the_best(found: Callable[[float], Tensor]) -> Tensor:
     return found(next(iter(climb(lambda one: float(found(one).mean()), SHARPNESSES, len(SHARPNESSES) // 2))))
 
 
-def _cosines(translated: Tensor, true: Tensor, groups: Tensor | None) -> Tensor:
-    cosines = translated @ true.T
+def _among_rivals(cosines: Tensor, groups: Tensor | None, pool: Tensor) -> Tensor:
     if groups is None:
         return cosines
-    rival = groups[:, None] != groups
+    rival = groups[pool][:, None] != groups[pool]
     rival.fill_diagonal_(True)
     return cosines.masked_fill(~rival, -torch.inf)

@@ -72,6 +72,12 @@ class Pairs:
             return inner_products(normalize(self.source[rows], self.source_stats, lift))
         return self._lifted_cosines(among(self.known_cosines, rows), rows, lift)
 
+    def products_of(self, rows: Tensor) -> Tensor:
+        """Those of the source's rows of these numbers `(n,)` with each other, about the mean of all, shape (n, n)."""
+        lengths = torch.linalg.vector_norm(self.source[rows] - self.source_stats.mean, dim=1)
+        found: Tensor = self.cosines_of(rows, 0.0) * lengths * lengths[:, None]
+        return found
+
     def cosines_at(self, lift: float) -> Tensor:
         """Those of all rows at this lift, shape (k, k)."""
         return self._lifted_cosines(self.cosines, slice(None), lift)

@@ -8,7 +8,7 @@ share of M's mean singular value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,18 +29,21 @@ def rotation(source: Tensor, target: Tensor) -> Tensor:
     return damped(source.T @ target)
 
 
-def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) -> Tensor:
+def rotated_left_out(
+    source: Tensor, target: Tensor, folds: Sequence[Tensor], products: Callable[[], Tensor] | None = None
+) -> Tensor:
     """Rows `(k, d_Y)`, each fold (row numbers) of `source (k, d_X)` rotated as the others of it and of `target (k, d_Y)` tell.
 
     Both sides are as they came: each fold is seen about the mean of the others. About the mean of all, a row is the others' sum
-    but for its sign, and of few rows in many dimensions that tells its target.
+    but for its sign, and of few rows in many dimensions that tells its target. `products` give those `(k, k)` of the source's
+    rows with each other about any mean near theirs, where they are known.
     """
     x, y = (side - side.mean(0) for side in (source, target))
     dtype = working_dtype(torch.float32, source.device) if min(source.shape) > MANY else source.dtype
     rests = [others(fold, len(x)) for fold in folds]
     width = min(x.shape[1], y.shape[1])
     if all(len(rest) < width for rest in rests):
-        return _wide_left_out(x, y, folds, rests, dtype)
+        return _wide_left_out(inner_products(x) if products is None else products(), y, folds, rests, dtype, width)
     x, y = x.to(dtype), y.to(dtype)
     found = torch.empty_like(y)
     for fold, rest in zip(folds, rests, strict=True):
@@ -50,14 +53,19 @@ def rotated_left_out(source: Tensor, target: Tensor, folds: Sequence[Tensor]) ->
 
 
 def _wide_left_out(
-    x: Tensor, y: Tensor, folds: Sequence[Tensor], rests: Sequence[Tensor], dtype: torch.dtype
+    products: Tensor,
+    y: Tensor,
+    folds: Sequence[Tensor],
+    rests: Sequence[Tensor],
+    dtype: torch.dtype,
+    width: int,
 ) -> Tensor:
     """The same of rows that are wider than all `rests` are many: products of all rows serve all folds."""
-    products, inner = inner_products(x), inner_products(y)
+    inner = inner_products(y)
     found, true = torch.empty_like(y), y.to(dtype)
     for fold, rest in zip(folds, rests, strict=True):
         source, target = (cosines_about(side, rest).to(dtype) for side in (products, inner))
-        weights = _weights(source[rest], target[rest], min(x.shape[1], y.shape[1]))
+        weights = _weights(source[rest], target[rest], width)
         found[fold] = (source[fold] @ weights @ unit_rows(true[rest] - true[rest].mean(0))).to(y.dtype)
     return found
 

@@ -7,10 +7,11 @@ import torch
 
 from irp_hf import IRPAdapter
 from irp_hf.errors import FitWarning, InputError
-from irp_hf.maths.blending import SHARES, WORTH, cosines_of_sums, lengths, rigid_part, turned_left_out
+from irp_hf.maths.blending import SHARES, WORTH, cosines_of_sums, lengths, rigid_part, tables_of_sums, turned_left_out
+from irp_hf.maths.identification import identified, identified_by
 from irp_hf.maths.metrics import cosines, reciprocal_ranks
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.projection import denormalize, normalize, statistics
+from irp_hf.maths.projection import denormalize, normalize, statistics, unit_rows
 from irp_hf.maths.request import Given
 from irp_hf.maths.selection import select
 from irp_hf.models.fitting import without_part
@@ -67,6 +68,21 @@ def test_cosines_of_sums_are_those_of_the_vectors():
     found = cosines_of_sums(one, other, true, stats)
     for share in SHARES[1:]:
         assert torch.allclose(found(share), cosines(denormalize(one + share * other, stats), true))
+
+
+def test_tables_of_sums_tell_what_their_vectors_do():
+    """If it fails, ρ is chosen by how surely other vectors tell their items."""
+    generator = torch.Generator().manual_seed(0)
+    one, other, true = (torch.randn(30, 9, generator=generator, dtype=torch.float64) for _ in range(3))
+    one[3], true, groups = 0, true + 2, torch.arange(30) // 2
+    stats, pools = statistics(true), list(torch.randperm(30, generator=generator).tensor_split(3))
+    tables = tables_of_sums(one, other, true, stats, pools)
+    for share in SHARES[1:]:
+        translated = denormalize(one + share * other, stats)
+        for table, pool in zip(tables(share), pools, strict=True):
+            assert torch.allclose(table.double(), unit_rows(translated[pool]) @ unit_rows(true[pool]).T, atol=1e-5)
+        told = identified_by(tables(share), pools, 30, groups)
+        assert torch.allclose(told, identified(translated, true, pools, groups), atol=1e-4)
 
 
 def test_a_share_that_is_given_is_kept():

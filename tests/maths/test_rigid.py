@@ -56,6 +56,9 @@ def test_a_fold_is_rotated_as_the_others_tell(k, source, target):
     for fold in folds:
         rest = np.setdiff1d(np.arange(k), fold.numpy())
         rows, true = (unit_rows(side - side[rest].mean(0)) for side in (x, y))
+        if min(source, target) > k:  # a mean of all that is not that of these rows serves as well
+            moved = (x - x[:3].mean(0)) @ (x - x[:3].mean(0)).T
+            assert torch.allclose(rotated_left_out(x, y, folds, lambda known=moved: known), found, atol=2e-4)
         assert torch.allclose(found[fold], rows[fold] @ torch.from_numpy(explicit(rows[rest], true[rest])), atol=2e-4)
 
 
