@@ -122,12 +122,12 @@ def main() -> None:
             )
             whole = digest(folder / f"whole{suffix}")
             (folder / f"whole{suffix}").unlink()
-            moments, killed = random.Random(0), 0
-            while run(source, folder / f"killed{suffix}", _moment(moments, found, options.kills, killed)) is None:
-                killed += 1
-            same = digest(folder / f"killed{suffix}") == whole
+            moments, killed, again = random.Random(0), 0, folder / f"killed{suffix}"
+            while not again.exists():  # it may be killed after its last step, too
+                killed += run(source, again, _moment(moments, found, options.kills, killed)) is None
+            same = digest(again) == whole
             print(f"{suffix}: killed {killed} times, {'the same bytes' if same else 'OTHER BYTES'}", flush=True)
-            (folder / f"killed{suffix}").unlink()
+            again.unlink()
 
 
 def _moment(moments: random.Random, found: dict[str, float], kills: int, killed: int) -> float | None:
