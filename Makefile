@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 # Which tests `make test` runs; MARK= runs all of them.
 MARK ?= not slow
 # How many cases of a test that has many, others each day; CASES= runs all.
-CASES ?= 3
+CASES ?= 2
 # Tests run on all cores, one thread of torch in each process: two threads on a busy core wait for each other.
 WORKERS ?= auto
 VENV := .venv

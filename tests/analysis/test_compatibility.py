@@ -15,6 +15,7 @@ from irp_hf.errors import AnchorMismatchError, InputError
 from irp_hf.evaluation import Evaluation, Measure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kernel", "pruned"])
 def test_a_cell_is_what_the_report_of_that_adapter_says(digits: Digits, method: str):
     """If it fails, the matrix and `report()` tell users different numbers of the same thing."""

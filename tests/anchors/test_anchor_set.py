@@ -209,6 +209,7 @@ def test_its_record():
     }
 
 
+@pytest.mark.slow
 def test_import_is_light():
     """Who reads a set of texts would wait for libraries that only pictures, tables or some strategies need."""
     code = (

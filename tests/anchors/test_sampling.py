@@ -43,6 +43,7 @@ def test_every_kind_of_table_gives_the_same_anchors():
     assert sets[0].view() == [TEXTS[row] for row in sets[0].indices]
 
 
+@pytest.mark.slow
 def test_the_sample_is_the_same_in_every_release_and_process():
     """Two owners who name the same dataset and seed would encode different items."""
     expected = (26, 86, 2, 55, 75)

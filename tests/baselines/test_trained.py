@@ -29,6 +29,7 @@ def test_affine_sgd_is_the_recipe_of_its_authors():
     torch.testing.assert_close(affine_sgd(source, target, seed=5)(source), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_residual_network_learns_what_no_affine_map_can():
     """The trained baseline would be a ridge regression under another name, and too easily beaten."""
     generator = torch.Generator().manual_seed(0)

@@ -83,6 +83,7 @@ def test_any_text_is_kept_to_the_byte(text):
     assert merged(CARD, once) == once
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     data=st.dictionaries(

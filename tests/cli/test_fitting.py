@@ -76,6 +76,7 @@ def test_fit_pairs_rows_by_their_ids(desk, irp_hf_command):
     assert "120 pairs by id, of 300 rows" in done.err
 
 
+@pytest.mark.slow
 def test_fit_with_unpaired_rows(desk, irp_hf_command):
     """If it fails, few pairs stay few from a shell."""
     np.save("x.npy", np.load("old.npy")[:30])
@@ -89,6 +90,7 @@ def test_fit_with_unpaired_rows(desk, irp_hf_command):
     assert IRPAdapter.from_pretrained("fitted").checksum() == expected.checksum()
 
 
+@pytest.mark.slow
 def test_a_report_and_whether_it_is_enough(desk, irp_hf_command):
     """If it fails, a script that asks for neighbours goes on where they are lost, or stops where they are kept."""
     asked = ("report", "old-to-new", "--index-size", "1000", "--index-size", "100000")

@@ -70,6 +70,7 @@ def test_what_is_not_enough_is_told_by_the_exit_code():
     assert (done.returncode, done.stdout.splitlines()[0]) == (1, "for people")
 
 
+@pytest.mark.slow
 def test_a_refusal_is_its_text(tmp_path):
     """If it fails, a refusal buries its two sentences in a traceback, or goes where a result is read."""
     refuse = "from irp_hf.errors import refusal; raise refusal('x', 'a', 'b', 'Do c.')"

@@ -45,6 +45,7 @@ def test_the_options_are_those_of_python(desk, irp_hf_command):
     assert np.abs(moved - x / np.linalg.norm(x, axis=1, keepdims=True)).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_tells_what_is_kept(desk, irp_hf_command):
     """If it fails, who only asks finds files, or has to move an index to know what it keeps."""
     before = sorted(Path().rglob("*"))

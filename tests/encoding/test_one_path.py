@@ -55,6 +55,7 @@ def stored(model: SentenceTransformer, folder: Any) -> Any:
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_asked_is_what_the_library_gives(unit, routed, tmp_path):
     """By a folder and by an object. If it fails, anchors are other vectors than users of the library have."""
     cases: list[tuple[SentenceTransformer, dict[str, Any], Any]] = [

@@ -75,6 +75,7 @@ def test_two_of_one_name_are_refused(refusal, baselines, name):
     assert all(inverse.title in text for inverse in INVERSES.values())
 
 
+@pytest.mark.slow
 def test_every_baseline_has_a_row_with_its_cost(pairs):
     """A baseline would be missing from the report, or be said to cost nothing."""
     rows = {row.method: row for row in baseline_rows(pairs, BASELINES, None, seed=0)}

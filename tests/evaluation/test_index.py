@@ -99,6 +99,7 @@ def test_rows_that_exist_already_make_it_sharper(adapter: IRPAdapter, report: Re
     assert "cannot be measured on rows of the target alone" in with_rows.index.caption()
 
 
+@pytest.mark.slow
 def test_a_gallery_may_be_of_any_kind(tmp_path: Any):
     """A memory map, half precision or an Arrow column of the very same rows would tell something else, or nothing."""
     adapter = IRPAdapter.from_anchors(*encoded(48))  # it has tried all inverses, and no report tries them again
@@ -115,6 +116,7 @@ def test_a_gallery_may_be_of_any_kind(tmp_path: Any):
     assert all(one == found[0] for one in found)
 
 
+@pytest.mark.slow
 def test_an_anchor_is_no_neighbour_of_itself(adapter: IRPAdapter, report: Report):
     """Anchors are drawn from the index: each would find itself, which a new query cannot."""
     rows = encoded(320)[1]
@@ -131,6 +133,7 @@ def test_every_inverse_tells(options: dict[str, Any]):
     assert 0 < share.queries.low < share.queries.mean < share.queries.high < 1
 
 
+@pytest.mark.slow
 def test_rows_that_share_an_item_are_no_neighbours():
     """With each item twice, every row would keep its copy, whatever the inverse does."""
     once, twice = encoded(60), [side.repeat_interleave(2, 0) for side in encoded(60)]
@@ -183,6 +186,7 @@ def test_a_part_of_the_rows_that_no_target_gave_is_told(few: IRPAdapter, change:
         assert int(found[1]) % 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_rows_of_the_target_are_not_doubted(few: IRPAdapter):
     """A warning that always comes is never read: the target's own rows, at unit length, of one kind only, few of them."""
@@ -202,6 +206,7 @@ def of_unequal_length(rows: torch.Tensor) -> torch.Tensor:
     )
 
 
+@pytest.mark.slow
 def test_lengths_by_which_other_measures_find_others_are_told(few: IRPAdapter):
     """What is kept by cosine would be promised for an index by inner product or L2, which keeps far less of it."""
     source, target = encoded(64)
@@ -221,6 +226,7 @@ def test_lengths_by_which_other_measures_find_others_are_told(few: IRPAdapter):
         assert Report.from_dict(found.to_dict()) == found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_a_gallery_of_unit_length_is_not_doubted_for_its_anchors():
     """Who normalises the index as advised would be told to do so."""

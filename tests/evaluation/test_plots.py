@@ -80,6 +80,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     assert str(caught.value).endswith("pip install irp_hf[plots]")
 
 
+@pytest.mark.slow
 def test_a_link_is_followed(tmp_path: Path):
     """If it fails, a picture that a user keeps on a large disk lands on the small one, and the link is gone."""
     (tmp_path / "large").mkdir()

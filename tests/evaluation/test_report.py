@@ -282,6 +282,7 @@ def test_more_anchors_translate_better(built: Report):
     assert built.doubling()["cosine"] > 0
 
 
+@pytest.mark.slow
 def test_a_report_of_few_anchors_is_the_same_again(digits: Pairs, tmp_path: Path):
     """Who loads an adapter would read other numbers than who saved it."""
     few = digits.take(torch.arange(60))
@@ -289,6 +290,7 @@ def test_a_report_of_few_anchors_is_the_same_again(digits: Pairs, tmp_path: Path
     assert build(Pairs(**load_file(tmp_path / "pairs.safetensors"))) == build(few)
 
 
+@pytest.mark.slow
 def test_progress_stays_off_standard_output(digits: Pairs, capsys: pytest.CaptureFixture[str]):
     """A script that pipes its results would have a progress bar among them."""
     few = digits.take(torch.arange(60))

@@ -47,6 +47,7 @@ def test_figures_are_those_of_fits_without_the_cluster():
     assert row.evaluation.agreement is not None
 
 
+@pytest.mark.slow
 def test_a_report_tells_of_all_its_methods_and_prints_them():
     """Who translates another domain would not see that a rotation keeps more of it."""
     random = torch.Generator().manual_seed(0)

@@ -63,6 +63,7 @@ def test_a_meaning_is_all_that_translations_join(data, rows):
         assert (numbers[one] == numbers[other]) == (other in groups[one])
 
 
+@pytest.mark.slow
 @given(TABLES)
 def test_one_pair_of_each_meaning_is_kept(data, rows):
     """If it fails, meanings are lost or kept twice."""

@@ -45,6 +45,7 @@ def found(modules):
     return tasks, scores, grid_results.Results.of("Digits", tasks, scores, 80, (0, 1), ["pandas"])
 
 
+@pytest.mark.slow
 def test_everybody_is_there_and_translation_helps(modules, found):
     """A contestant would be missing, or the comparison would measure something else than translation."""
     grid, _, _ = modules

@@ -70,6 +70,7 @@ def test_losses_are_said(modules):
     assert "it would be .700: better than random rows, +.100" in apart
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000))
 def test_curves_end_where_all_is_true(modules, seed):
     """If it fails, a curve mixes up rows, and an order looks better or worse than it is."""

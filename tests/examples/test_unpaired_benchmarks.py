@@ -58,6 +58,7 @@ def test_jobs_are_those_that_the_data_has(modules, toy):
     assert jobs == [(0, 500, 0), (0, 900, 0), (100, 0, 0), (100, 500, 0), (100, 850, 0), (500, 0, 0), (1700, 0, 0)]
 
 
+@pytest.mark.slow
 def test_rosetta_makes_more_of_pairs_by_unpaired_rows(modules, toy):
     """The method compared with would be a straw man."""
     _, discovery, rosetta = modules

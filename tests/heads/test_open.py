@@ -180,6 +180,7 @@ class TestModels:
         assert torch.equal(open_head(cut)(z), head(z))
         assert head.labels == [f"LABEL_{i}" for i in range(5)]
 
+    @pytest.mark.slow
     def test_a_picture_classifier_in_half_precision(self) -> None:
         """The batch that it is traced with must be of its dtype."""
         model, _ = build("ResNetForImageClassification")

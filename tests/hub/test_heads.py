@@ -75,6 +75,7 @@ def test_a_head_to_measure_with_is_named_by_its_id(published):
     assert measured.agreement.mean == (labels[0] == labels[1]).double().mean()
 
 
+@pytest.mark.slow
 def test_shards(published, folders, tmp_path, refusal):
     """Large classifiers lie in shards, of which the head is in one; an index could name files outside."""
     model = AutoModelForSequenceClassification.from_pretrained(folders / "topics")

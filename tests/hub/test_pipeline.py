@@ -120,6 +120,7 @@ def test_without_a_connection_after_one_download(published):
     np.testing.assert_allclose([a["score"] for a in answers], [a["score"] for a in wanted], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_token_reaches_every_part(published, folders):
     """Private encoders and heads would need tokens of their own, or an environment variable."""
     for name in ("adapter", "encoder", "topics"):

@@ -103,6 +103,7 @@ def test_a_pull_request(hub, kernel, adapters):
     assert IRPAdapter.from_pretrained("you/x", revision=made.pr_revision).config.method == "pruned"
 
 
+@pytest.mark.slow
 def test_the_card_has_the_report(mine, kernel):
     """A user would see what to expect only after installing and measuring."""
     kernel.push_to_hub("me/x")
@@ -120,6 +121,7 @@ def test_the_card_has_the_report(mine, kernel):
     assert not ModelCard.load("me/x").data.eval_results
 
 
+@pytest.mark.slow
 def test_a_report_made_before_is_taken(mine, kernel, monkeypatch, refusal):
     """A report of minutes would be made twice."""
     report = kernel.report(progress=False)

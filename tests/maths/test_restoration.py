@@ -98,6 +98,7 @@ def wide(seed: int = 0, k: int = 2 * FEW_DIRECTIONS, d: int = FEW_DIRECTIONS + 4
     return unit_rows(torch.from_numpy(translated @ axes)), unit_rows(torch.from_numpy(target @ axes))
 
 
+@pytest.mark.slow
 def test_of_many_directions_the_leading_ones_have_their_own_stretch():
     """If it fails, wide targets are restored along directions that are no principal ones, or not at all beyond them."""
     translated, target = wide()

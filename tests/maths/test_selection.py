@@ -51,6 +51,7 @@ def out_of_fold_vectors(directions, anchors: Pairs) -> np.ndarray:
     return vectors
 
 
+@pytest.mark.slow
 @FEW
 @examples(
     seed=st.integers(0, 10**6),
@@ -80,6 +81,7 @@ def test_a_moved_source_is_translated_alike(seed, scale, shift, turn):
         )
 
 
+@pytest.mark.slow
 @FEW
 @examples(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-2, 1.0, 50.0]))
 def test_a_turned_target_turns_the_translation(seed, scale):

@@ -64,6 +64,7 @@ def test_another_process_gives_the_same_bits(adapters, digits, fresh):
         np.testing.assert_array_equal(np.load(fresh.root / f"{method}.npy"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_sizes_are_compared_before_memory_is_taken(fresh):
     """A config of a few bytes would take all memory of whoever loads it."""

@@ -181,6 +181,7 @@ def test_other_objectives_choose_too(objective, num_pairs):
     assert found_first(adapter.translate(x), y) >= found_first(alone.translate(x), y)
 
 
+@pytest.mark.slow
 def test_the_confidence_is_that_of_later_rows():
     """If it fails, whatever lies beyond a dozen pairs looks strange, and noise like the encoder's own."""
     found = spaces(1, num_pairs=14, rows=400, noise=0.4)
@@ -192,6 +193,7 @@ def test_the_confidence_is_that_of_later_rows():
     assert adapter.confidence(noise).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_wrong_pairs_are_named():
     """If it fails, a third of the pairs is wrong, the fit is the worse for it, and nobody says a word."""
     found = spaces(0, num_pairs=30, rows=200, noise=0.4)

@@ -71,6 +71,7 @@ def test_few_shared_anchors_are_enough(adapter):
     assert {name: adapter.config.background[name] for name in ("source", "target")} == {"source": 200, "target": 200}
 
 
+@pytest.mark.slow
 def test_it_is_the_fit_of_the_same_rows(adapter):
     """If it fails, spaces and arrays of the same numbers give other adapters."""
     source, target = both()
@@ -201,6 +202,7 @@ def test_no_pair_is_taken_from_different_anchors(strangers, refusal):
     refusal(IRPAdapter.connect, *strangers, pairs=True, error=InputError)
 
 
+@pytest.mark.slow
 def test_pairs_are_discovered_between_strangers(discovered, strangers):
     """If it fails, spaces that share no anchor cannot meet, or the adapter forgets who encoded."""
     x, y = APART.new
@@ -262,6 +264,7 @@ def test_pairs_that_are_known_are_not_passed_over_in_silence(anchors, words):
         IRPAdapter.connect(*made, pairs="discover")
 
 
+@pytest.mark.slow
 def test_unrelated_strangers_are_refused(monkeypatch):
     """If it fails, an adapter of nothing translates without a word."""
     monkeypatch.setattr("irp_hf.maths.unpaired.discovery.STARTS", 2)

@@ -145,6 +145,7 @@ def test_nothing_is_promised_of_what_nobody_paired(adapter, tmp_path):
         adapter.reverse(method="rigid")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_unrelated_spaces_are_refused(seed, monkeypatch):
     """If it fails, an adapter of nothing translates without a word."""

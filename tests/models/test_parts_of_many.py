@@ -76,6 +76,7 @@ def test_what_are_no_sums_is_refused(given):
         sums_of() + given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("items", "times"), [(500, 13), (1600, 4)])
 def test_copies_leave_landmarks(items, times):
     """If it fails, few items in many copies are refused as too few, or nearly all of them are held out."""
@@ -96,6 +97,7 @@ def test_a_row_far_off_is_told_whoever_judges(side, scale):
     assert any(says(one, "Row 9000", ("sources", "targets")[side], "far off") for one in words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "stop", "count"), [(3000, 6000, 9000), (10_000, 20_000, 20_000), (2500, 9000, 15_000)]
 )

@@ -35,6 +35,7 @@ def report(adapter: IRPAdapter) -> Report:
     return adapter.report(progress=False)
 
 
+@pytest.mark.slow
 def test_later_rows_are_measured_at_its_depth(adapter: IRPAdapter):
     """If it fails, a user is told another figure than a second stage gets."""
     x, y = X[COUNT:], Y[COUNT:]
@@ -106,6 +107,7 @@ def test_more_candidates_than_anchors_do_not_choose_by_chance():
     assert (few.config.method, few.config.ridge) == (plain.config.method, plain.config.ridge)
 
 
+@pytest.mark.slow
 def test_the_depth_is_kept(adapter: IRPAdapter, tmp_path: Path):
     """If it fails, a report of an adapter that was loaded, or its reverse, is of other candidates."""
     adapter.save_pretrained(tmp_path)

@@ -35,6 +35,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_promised_is_kept(case: str):
     """Items that repeat would promise .995 where .89 comes true, and choose a map that is worse than with each item once."""
@@ -48,6 +49,7 @@ def test_what_is_promised_is_kept(case: str):
     assert truth > once - 0.01
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_report_is_honest():
     """The table, the curve or the confidences would be of rows whose copies were fitted on."""
     report = IRPAdapter.from_anchors(*CASES["exact"], method="whitened").report(progress=False)
@@ -71,6 +73,7 @@ def test_every_method_and_objective_is_honest(method: str, objective: str):
     assert found.cosine.mean > 0.91
 
 
+@pytest.mark.slow
 def test_the_report_counts_them(tmp_path):
     """A user would not know that a table of 310 rows holds a hundred items."""
     source, target = CASES["exact"]
@@ -105,6 +108,7 @@ def test_anchors_are_no_test(kind: type, count: int):
     assert "report(), which holds them out" in str(told.message)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.*of this adapter")
 def test_rows_that_are_no_anchors_are_a_test(digits):
     """A warning that always comes is never read: of plain numbers and lines too, which lie near each other by chance."""
@@ -117,6 +121,7 @@ def test_rows_that_are_no_anchors_are_a_test(digits):
     IRPAdapter.from_anchors(line[:300], flat[:300], method="kernel").evaluate(line[300:], flat[300:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("items", "copies", "rounding"), [(30, 4, 0), (30, 4, 1e-4), (40, 3, 1e-4), (60, 2, 0)])
 def test_copies_are_told_at_the_fit(items: int, copies: int, rounding: float):
     """A hundred and twenty rows would be taken for as many items, of which there are thirty."""
@@ -129,6 +134,7 @@ def test_copies_are_told_at_the_fit(items: int, copies: int, rounding: float):
     assert str(told.message) in " ".join(str(adapter.report(progress=False, baselines=[])).split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("items", "copies", "noise"), [(30, 4, 0.03), (30, 4, 0.1), (40, 2, 0.03), (40, 2, 0.1)])
 def test_noisy_copies_are_told_at_the_fit(tmp_path, items: int, copies: int, noise: float):
     """Variants of few items would promise .99, where other items reach .2."""
@@ -197,6 +203,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", ["source", "target"])
 @pytest.mark.parametrize(("method", "count"), SIZES)
 def test_a_group_of_any_size_breaks_no_report(shared: str, method: str, count: int):

@@ -69,6 +69,7 @@ def test_a_shared_mean_is_no_use():
     assert "look unrelated" in said[0]
 
 
+@pytest.mark.slow
 def test_a_row_that_was_inserted_is_named(tmp_path):
     """Half of the pairs would be of other items, and the report look like that of encoders that are hard to translate."""
     shifted = np.concatenate([Y[:120], Y[K:], Y[120 : K - 1]])
@@ -191,6 +192,7 @@ def test_items_that_come_again_are_no_batch_written_over():
     assert not any("once more" in one for one in fit(source, target)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["as it came", "shuffled"])
 def test_classes_as_targets_raise_no_alarm(order: str):
     """Classes were held out whole, and .150 foretold of new rows of the same classes, which reach .953."""
@@ -213,6 +215,7 @@ def test_objectives_that_cannot_tell_are_told():
         assert f"objective={objective!r} was asked of 11 anchors" in said[-1]
 
 
+@pytest.mark.slow
 def test_a_report_without_the_head_that_chose_says_so(tmp_path):
     """It said that cosine had chosen, of an adapter that agreement chose."""
     head = lambda y: y[:, :3]  # noqa: E731

@@ -151,6 +151,7 @@ def test_a_keyword_is_told_before_anything_is_loaded(adapter, refusal):
     assert says(refusal(pipeline, "irp-stitch", **parts, error=InputError), "'encodr'", "'encoder'", "irp-stitch")
 
 
+@pytest.mark.slow
 def test_two_pipelines_in_two_threads(make):
     """One encoder and one head in both: nothing that one of them holds changes the other's answers."""
     pipes = [make(), make(model=stitched.rough(stitched.record("topics")))]

@@ -49,6 +49,7 @@ def test_a_folder_inside_of_a_folder(nested, classifier):
     assert not torch.allclose(head(x), open_head(classifier)(x), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_repository_is_recorded_and_opened_again(nested, hub, monkeypatch, tmp_path):
     """A pipeline that opens what the adapter names would look at the top of the repository, or for other weights."""
     hub.upload("me/many", nested)

@@ -80,6 +80,7 @@ def test_nothing_is_compared_that_nobody_knows(plain, head):
     assert model.predict(TEXTS).logits.shape == (9, 3)
 
 
+@pytest.mark.slow
 def test_parts_that_the_adapter_names(published, folders, tmp_path):
     """At their commits, whatever was pushed since; also after `save_pretrained`, and with no connection."""
     commits = [published.commits(name)[0] for name in (ENCODER, TOPICS)]

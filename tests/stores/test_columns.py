@@ -36,6 +36,7 @@ def exact(value: Any) -> Any:
     return [exact(inner) for inner in value] if isinstance(value, list) else repr(value)
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_all_values_come_back(points: list[dict[str, Any]]):
     """Whatever JSON holds, in whatever mixture."""

@@ -245,6 +245,7 @@ def test_a_point_without_the_vector(place: Path, adapter: IRPAdapter):
     assert says(str(caught.value), "Row 70", 2**64 - 1)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_open_elsewhere(place: Path, adapter: IRPAdapter):
     """If it fails, two processes write one folder, or the error is Qdrant's own."""
     code = f"from qdrant_client import QdrantClient; c = QdrantClient(path={str(place)!r}); print('open', flush=True); input()"

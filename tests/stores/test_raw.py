@@ -73,6 +73,7 @@ def test_a_file_that_was_cut(name: str, tmp_path: Path):
         read(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path):
     """If it fails, the process ends by a signal, and says nothing at all."""
     paths = [write(tmp_path / f"rows{end}") for end in (".npy", ".safetensors", ".arrow", ".parquet")]

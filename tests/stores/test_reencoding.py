@@ -210,6 +210,7 @@ def test_stores_that_cannot(adapter: IRPAdapter, tmp_path: Path):
         verify_store(tmp_path / "few.parquet", target, text="text")
 
 
+@pytest.mark.slow
 def test_the_forecast_stands_beside(adapter: IRPAdapter, tmp_path: Path):
     """If it fails, nobody sees that a report promised more, or another adapter's promise is shown."""
     pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")

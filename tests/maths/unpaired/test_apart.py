@@ -1,6 +1,7 @@
 """The fit between two spaces without a pair: the surest matches stand as pairs, and nothing is computed twice."""
 
 import numpy as np
+import pytest
 import torch
 from unpaired_rows import found_first, spaces
 
@@ -12,6 +13,7 @@ from irp_hf.maths.unpaired.background import Background
 FOUND = spaces(0, num_pairs=6, rows=450)
 
 
+@pytest.mark.slow
 def test_matches_become_a_map():
     """If it fails, right matches lead to a map that does not bring rows to their partners."""
     source, target = map(torch.from_numpy, FOUND.background)
