@@ -139,15 +139,20 @@ def reencode(
     until: Annotated[
         float | None, typer.Option(help="Only rows of a confidence below this.", show_default=False)
     ] = None,
+    order: Annotated[
+        str, typer.Option(help="confidence, the least sure first, or found, what searches find most.")
+    ] = "confidence",
     **options: Any,
 ) -> Done:
     """Put true vectors into a store.
 
-    Rows of a translated store are encoded for real, those of the lowest confidence first; it was made with --confidence. The
-    store changes in one step, at the end, and a run that was interrupted goes on where it was.
+    Rows of a translated store are encoded for real, the least sure first, or those found most; it was made with --confidence.
+    The store changes in one step, at the end, and a run that was interrupted goes on where it was.
     """
     from irp_hf.stores import reencode as put_true
 
     keep(f"What was encoded is kept, and {destination} is as it was: the same command goes on from there.")
-    done = put_true(destination, encoder, text=text, budget=budget, until=until, **given(options, SETTINGS))
+    done = put_true(
+        destination, encoder, text=text, budget=budget, until=until, order=order, **given(options, SETTINGS)
+    )
     return Done(str(done), {"kind": "reencoded", **asdict(done)})

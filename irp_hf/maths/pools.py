@@ -11,6 +11,7 @@ from torch import Tensor
 from irp_hf.maths.extrapolation import Pools
 from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.mixing import mixed
+from irp_hf.maths.nearest import HIDDEN, Nearest
 from irp_hf.maths.pairs import Pairs
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.selection import Choice
@@ -24,7 +25,6 @@ MOST = 20_000  # held-out anchors that are searched
 PARTS = 8  # pools of one size that are searched
 COPY = 2.0**-8  # of a direction's distance from the mean one: two encodings of one item lie no farther apart
 ROUNDED = 2.0**-5  # of the same, at most: what storing a direction in half precision may move it by, up to COPY
-HIDDEN = -3.0  # a similarity that is no cosine
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def gallery_pools(
             translated[here] = _translated(choice, pairs, fold, rows[here], fitted, seed)
         sides.append(unit_rows(translated).float())
     levels = [4.0**-level for level in range(16) if not level or num_rows * 4.0**-level >= LEAST_IN_GALLERY]
-    nearest = [[_Nearest(len(rows), rows.device) for _ in sides] for _ in levels]
+    nearest = [[Nearest(len(rows), rows.device) for _ in sides] for _ in levels]
     searched = torch.zeros(len(levels), len(rows), dtype=torch.float64, device="cpu")
     draws, own = torch.Generator("cpu").manual_seed(seed), unit_rows(true)
     for part, block in blocks:
@@ -118,27 +118,6 @@ def gallery_pools(
             for count in COUNTS:
                 tally.add((level, count, fitted), float(searched[level].mean()), everybody, one.share_of(wanted, count))
     return tally.pools()
-
-
-class _Nearest:
-    """The nearest rows to each query among all that were shown, `(n, 10)`, the nearest first."""
-
-    def __init__(self, num_queries: int, device: torch.device) -> None:
-        self.similarity = torch.full((num_queries, NEIGHBORS), HIDDEN, dtype=torch.float32, device=device)
-        self.rows = torch.full((num_queries, NEIGHBORS), -1, dtype=torch.int64, device=device)
-
-    def show(self, similarity: Tensor, rows: Tensor) -> None:
-        """Look at the rows of these numbers `(b,)`, by their `similarity (n, b)`."""
-        best = similarity.topk(min(NEIGHBORS, len(rows)))
-        kept = torch.cat([self.similarity, best.values], 1).topk(NEIGHBORS)
-        self.similarity = kept.values
-        self.rows = torch.cat([self.rows, rows[best.indices]], 1).gather(1, kept.indices)
-
-    def share_of(self, wanted: _Nearest, count: int) -> Tensor:
-        """The share `(n,)` of the `count` nearest of `wanted` that are among the `count` nearest here."""
-        real = wanted.similarity[:, :count] > HIDDEN
-        found = (wanted.rows[:, :count, None] == self.rows[:, None, :count]).any(2) & real
-        return found.sum(1).double() / real.sum(1).clamp(min=1)
 
 
 class _Tally:
@@ -176,7 +155,7 @@ def _translated(choice: Choice, pairs: Pairs, fold: Tensor, rows: Tensor, fitted
     return choice.kept().translator(pairs.take(train))(pairs.source[rows])
 
 
-def _search(searches: Iterable[tuple[Tensor, Tensor]], labels: Tensor) -> Iterator[tuple[int, float, list[_Nearest]]]:
+def _search(searches: Iterable[tuple[Tensor, Tensor]], labels: Tensor) -> Iterator[tuple[int, float, list[Nearest]]]:
     """The nearest that `queries (n, d)` find in a `pool (n, d)` of the same items, whole and in ever smaller parts.
 
     Level, rows searched, and what each of the searches found; rows of one of the `labels (n,)` do not find each other.
@@ -191,14 +170,14 @@ def _search(searches: Iterable[tuple[Tensor, Tensor]], labels: Tensor) -> Iterat
         if len(labels) >> level < SMALLEST:
             return
         for part in torch.arange(len(labels), device=labels.device).tensor_split(2**level)[:PARTS]:
-            nearest = [_Nearest(count, labels.device) for _ in similar]
+            nearest = [Nearest(count, labels.device) for _ in similar]
             for one, similarity in zip(nearest, similar, strict=True):
                 one.show(similarity[:, part], part)
             yield level, float((~same[:, part]).sum(1).double().mean()), nearest
 
 
 def _count(
-    tally: _Tally, kind: tuple[int, float], size: float, queries: Tensor, found: _Nearest, wanted: _Nearest
+    tally: _Tally, kind: tuple[int, float], size: float, queries: Tensor, found: Nearest, wanted: Nearest
 ) -> None:
     """Tell a tally what these `queries (n,)` found of what they wanted, of the nearest one and of more."""
     for nearby in COUNTS:

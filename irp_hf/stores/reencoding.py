@@ -1,4 +1,4 @@
-"""True embeddings in place of translated ones, the least sure first: a store serves from the first minute, and ends exact."""
+"""True embeddings in place of translated ones, row by row: a store serves from the first minute, and ends exact."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from typing_extensions import Unpack, override
 
-from irp_hf.checks import check_count, check_number
+from irp_hf.checks import check_choice, check_count, check_number
 from irp_hf.data.progress import check_progress
 from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import encode
@@ -24,9 +24,13 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.printed import Printed, Table
 from irp_hf.models.delivering import CONFIDENCE, at_unit_length
 from irp_hf.stores.base import IS_TRUE, Matrix, Store
+from irp_hf.stores.found import times_found
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.verify import check_text_column, check_width, open_target
+
+Order = Literal["confidence", "found"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,12 @@ def reencode(
     text: str,
     budget: int | None = None,
     until: float | None = None,
+    order: Order = "confidence",
     batch_size: int = 32,
     progress: bool | None = None,
     **settings: Unpack[EncoderSettings],
 ) -> Reencoded:
-    """Encode rows of a translated store for real, those with the lowest confidence first, and put them in its place.
+    """Encode rows of a translated store for real, and put them in its place: those first that are least sure, or found most.
 
     A call that was interrupted goes on where it was when it is made again. The store is changed in one step, at the end.
 
@@ -88,6 +93,8 @@ def reencode(
         text: the column of texts that the vectors are of. Rows without a text stay as they are.
         budget: encode at most so many rows.
         until: encode only rows whose confidence is below that. With neither, all.
+        order: which come first: "confidence", those of the lowest, or "found", those that are most often among the ten nearest
+            to others. A part of a store serves searches better where it is what these find (docs/move.md).
         batch_size: texts at a time.
         progress: show a bar, or do not; by default on a terminal.
 
@@ -99,13 +106,15 @@ def reencode(
         budget = check_count("budget", budget, advice="Leave it out for all rows.")
     if until is not None:
         until = check_number("until", until, -1, 1, advice="0.6, say.")
+    order = check_choice("order", order, ORDERS)
     began = time.monotonic()
     with ExitStack() as stack:
         store = opened_store(destination, "destination", stack)
         record = _record_of(store)
         check_text_column(store, text)
         confidences, true, has_text = _told(store, text)
-        rows = _chosen(confidences, true, has_text, budget, until)
+        found = times_found(store, progress) if order == "found" else np.zeros(store.num_rows, dtype=np.int64)
+        rows = _chosen(confidences, found, ~true & has_text, budget, until)
         before = store.digest()
         _remove_kept(store, but=before)  # of a call that was killed once its vectors were in their place
         if len(rows):
@@ -152,13 +161,11 @@ def _told(store: Store, text: str) -> tuple[Matrix, Matrix, Matrix]:
     return np.concatenate(confidences), np.concatenate(true).astype(bool), np.concatenate(texts)
 
 
-def _chosen(confidences: Matrix, true: Matrix, has_text: Matrix, budget: int | None, until: float | None) -> Matrix:
-    """The rows to encode, rising: those of the lowest confidences."""
-    open_rows = np.flatnonzero(~true & has_text)
-    if until is not None:
-        open_rows = open_rows[confidences[open_rows] < until]
-    order = np.argsort(confidences[open_rows], kind="stable")
-    return np.sort(open_rows[order[:budget]])
+def _chosen(confidences: Matrix, found: Matrix, is_open: Matrix, budget: int | None, until: float | None) -> Matrix:
+    """The open rows to encode, rising: those found most often, and of these the ones of the lowest confidences."""
+    rows = np.flatnonzero(is_open if until is None else is_open & (confidences < until))
+    order = np.lexsort([confidences[rows], -found[rows]])
+    return np.sort(rows[order[:budget]])
 
 
 def _encoded(

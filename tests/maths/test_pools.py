@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.pools import _Nearest, gallery_pools, held_out_pools
+from irp_hf.maths.pools import gallery_pools, held_out_pools
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.selection import Choice, select
 
@@ -19,20 +19,6 @@ def pairs() -> Pairs:
 @pytest.fixture(scope="module")
 def choice(pairs: Pairs) -> Choice:
     return select(pairs, ("whitened",))[0]
-
-
-def test_the_nearest_of_blocks_are_the_nearest_of_all():
-    """What stands at the end of a large index would never be found."""
-    similarity = torch.rand(7, 100, generator=torch.Generator().manual_seed(1))
-    nearest = _Nearest(7, similarity.device)
-    for part in torch.arange(100).split(3):
-        nearest.show(similarity[:, part], part)
-    assert torch.equal(nearest.rows, similarity.topk(10).indices)
-    other = _Nearest(7, similarity.device)
-    other.show(similarity.flip(1), torch.arange(100))
-    kept = [len({*a.tolist()} & {*b.tolist()}) / 10 for a, b in zip(other.rows, nearest.rows, strict=True)]
-    assert other.share_of(nearest, 10).tolist() == pytest.approx(kept)
-    assert nearest.share_of(nearest, 3).tolist() == [1.0] * 7
 
 
 def test_blocks_of_a_gallery_are_one_gallery(pairs: Pairs, choice: Choice):

@@ -74,6 +74,27 @@ def test_the_least_sure_come_first(kind: Kind, moved: tuple[str, str, Rows], tmp
     assert {name: found[name] for name in kind.keeps} == {name: rows[name] for name in kind.keeps}
 
 
+def test_what_is_found_most_comes_first(adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, a part of a store is made true that no search wants."""
+    pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")
+    moved = f"{tmp_path}/moved.parquet"
+    translate_store(tmp_path / "source.parquet", adapter, moved, confidence=True)
+    with open_store(moved) as store:
+        before, texts = columns(store), [text for batch in store.batches() for text in batch.column("text").to_pylist()]
+    unit = before["vectors"] / np.linalg.norm(before["vectors"], axis=1, keepdims=True)
+    similar = unit @ unit.T
+    np.fill_diagonal(similar, -3)
+    found = np.bincount(np.argsort(-similar, axis=1)[:, :10].ravel(), minlength=NUM_ROWS)
+    order = np.lexsort([before["_confidence"], -found])
+    wanted = [row for row in order if texts[row] is not None][:100]
+    told = reencode(moved, target, text="text", budget=100, order="found")
+    assert told.true_rows == 100
+    with open_store(moved) as store:
+        assert set(np.flatnonzero(columns(store)["_is_true"])) == set(wanted)
+    with pytest.raises(InputError, match="'found'"):
+        reencode(moved, target, text="text", order="random")
+
+
 def test_it_ends_exact(kind: Kind, moved: tuple[str, str, Rows], tmp_path: Path):
     """If it fails, an interim store never becomes the true one."""
     _, destination, rows = moved
