@@ -1,8 +1,8 @@
 """Which rows of a translated store to encode first: what searches find while a part of it is true.
 
-An index of translated vectors with their confidences, of which a part is replaced by true ones: the least sure, those found most
-by others of the store (as `reencode(order="found")` has it), or random ones. Queries are the new encoder's own of other rows. It
-reads the vectors of benchmarks/vectors.py.
+An index of translated vectors with their confidences, of which a part is replaced by true ones: the least sure, those found
+most by others of the store (as `reencode(order="found")` has it), or random ones. Queries are the new encoder's own of other
+rows. It reads the vectors of benchmarks/vectors.py.
 
     python benchmarks/interim.py [--seeds 0 1] [--jobs 2]    # writes benchmarks/interim.md
 """
