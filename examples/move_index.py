@@ -119,7 +119,7 @@ def main(path: Path) -> None:
     budget = round(BUDGET * len(rows))
     print(f"\nEncoding the {budget:,} least sure rows by {new} ...", flush=True)
     encoding = time.process_time()
-    print(reencode(f"{address}.{MOVED}", ENCODERS[NEW][1](), text="text", budget=budget))
+    print(reencode(f"{address}.{MOVED}", ENCODERS[NEW][1](), text="text", budget=budget, order="confidence"))
     encoding = time.process_time() - encoding
     hits[Way.PARTLY] = index.search(TABLE, MOVED, new_queries)
 

@@ -74,7 +74,7 @@ class own_arithmetic:
 def _to_end(compiling: bool) -> list[AbstractContextManager[Any]]:
     """What ends each of the caller's modes that is on; nearly always none is."""
     modes: list[AbstractContextManager[Any]] = []
-    if compiling or _C._is_any_autocast_enabled():
+    if compiling or _is_autocast_on():
         modes += [torch.autocast(device, enabled=False) for device in DEVICES if torch.is_autocast_enabled(device)]
     if compiling:
         return modes  # no other mode is a part of a graph
@@ -117,8 +117,13 @@ def values_known() -> bool:
 
 def is_plain() -> bool:
     """Whether values are known, and no mode is on that `own_arithmetic` ends, but for gradients."""
-    known = values_known() and not _C._is_any_autocast_enabled()
+    known = values_known() and not _is_autocast_on()
     return known and not torch.is_inference_mode_enabled() and not _C._len_torch_function_stack()
+
+
+def _is_autocast_on() -> bool:
+    """Whether it is on for any device; of MPS torch's own answer does not know."""
+    return _C._is_any_autocast_enabled() or torch.is_autocast_enabled("mps")
 
 
 def inside_func() -> bool:

@@ -140,13 +140,13 @@ def reencode(
         float | None, typer.Option(help="Only rows of a confidence below this.", show_default=False)
     ] = None,
     order: Annotated[
-        str, typer.Option(help="confidence, the least sure first, or found, what searches find most.")
-    ] = "confidence",
+        Any, typer.Option(help="found, what searches find most, or confidence, the least sure first.")
+    ] = "found",
     **options: Any,
 ) -> Done:
     """Put true vectors into a store.
 
-    Rows of a translated store are encoded for real, the least sure first, or those found most; it was made with --confidence.
+    Rows of a translated store are encoded for real, those first that searches find most; it was made with --confidence.
     The store changes in one step, at the end, and a run that was interrupted goes on where it was.
     """
     from irp_hf.stores import reencode as put_true

@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from irp_hf import AnchoredSpace, IRPAdapter, IRPStitchPipeline, StitchedModel
 from irp_hf.analysis.scale_distribution import scale_distribution
 from irp_hf.analysis.stability import stability
-from irp_hf.arithmetic import keeps_products, own_arithmetic, values_known
+from irp_hf.arithmetic import DEVICES, is_plain, keeps_products, own_arithmetic, values_known
 from irp_hf.baselines.registry import BASELINES
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError
@@ -336,6 +336,20 @@ def test_modes_of_other_threads_and_of_the_process_stay():
         assert torch.get_default_dtype() == torch.float64
     thread.join()
     assert seen == [(True, "meta")]
+
+
+@pytest.mark.parametrize("device", [device for device in DEVICES if device != "privateuseone"])  # which wants a library
+def test_autocast_of_every_device_is_ended(device):
+    """If it fails, products there are of half precision: torch's own flag for any of them knows nothing of MPS."""
+    before = torch.is_autocast_enabled(device)
+    torch.set_autocast_enabled(device, True)
+    try:
+        assert not is_plain()
+        with own_arithmetic():
+            assert not torch.is_autocast_enabled(device)
+        assert torch.is_autocast_enabled(device)
+    finally:
+        torch.set_autocast_enabled(device, before)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -77,11 +77,10 @@ class Rows:
         matrix = self._matrix[rows]
         if isinstance(matrix, Tensor):
             return matrix
-        if matrix.dtype in FLOAT_ARRAYS and matrix.flags.carray and min(matrix.strides) > 0:  # nothing to be done
+        if matrix.dtype in FLOAT_ARRAYS and matrix.flags.carray and steps_forward(matrix):  # nothing to be done
             return torch.from_numpy(matrix)
         array = np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
-        usable = array.flags.writeable and min(array.strides) >= 0  # one row of a reversed array counts as contiguous
-        return tensor_of(array if usable else array.copy())
+        return tensor_of(array if array.flags.writeable and steps_forward(array) else array.copy())
 
     def whole(self) -> Tensor:
         """All of them as one tensor with finite values; raises `InputError` otherwise, and `TooLargeError`."""
@@ -176,6 +175,11 @@ def first_not_finite(chunk: Tensor) -> tuple[int, str] | None:
     if torch.isfinite(chunk[row]).all():
         return row, f"{float(chunk[row].abs().max()):.3g}"
     return row, NAN if torch.isnan(chunk[row]).any() else INFINITY
+
+
+def steps_forward(array: np.ndarray[Any, Any]) -> bool:
+    """Whether it goes forward by whole numbers: one row of a reversed array, or of records, counts as contiguous as well."""
+    return all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
 
 
 def are_small(chunk: Tensor) -> bool:

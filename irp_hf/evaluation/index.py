@@ -55,6 +55,12 @@ class IndexReport(Printed):
     def checks(self) -> list[Check]:
         """Whether what was read can be true."""
         sizes = {name: [share.num_rows for share in getattr(self, name)] for name in ("shares", "curve")}
+        ways = {
+            name: {
+                way is not None for share in getattr(self, name) for way in (share.nothing, share.asked, share.mixed)
+            }
+            for name in sizes
+        }
         return [
             *(
                 (found == sorted({*found}) != [] and found[0] >= SMALLEST, name, "rising numbers of rows", found)
@@ -63,6 +69,15 @@ class IndexReport(Printed):
             at_least("searched", self.searched, 1),
             at_least("gallery", self.gallery, SMALLEST),
             within("weight", self.weight, 0, 1),
+            *(
+                (
+                    told == {self.weight is not None},
+                    name,
+                    "every way of each size where there is a weight, or none",
+                    told,
+                )
+                for name, told in ways.items()
+            ),
         ]
 
     def tables(self) -> list[Table]:

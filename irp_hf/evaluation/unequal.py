@@ -8,7 +8,8 @@ from torch import Tensor
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.printed import number
 from irp_hf.maths.metrics import NEIGHBORS
-from irp_hf.maths.pools import HIDDEN, SMALLEST
+from irp_hf.maths.nearest import HIDDEN
+from irp_hf.maths.pools import SMALLEST
 from irp_hf.maths.projection import unit_rows
 
 MOST = 1000  # vectors that are looked at

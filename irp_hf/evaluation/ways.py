@@ -10,6 +10,8 @@ from irp_hf.evaluation.from_dict import Check, within
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.printed import Table, number
 
+LEAST = 0.1  # of the ten nearest: whatever finds fewer serves no search
+
 
 @dataclass(frozen=True)
 class IndexShare:
@@ -64,11 +66,16 @@ def verdicts(shares: Sequence[IndexShare], weight: float | None) -> list[str]:
 
 def _of_moving(share: IndexShare, nothing: Measure) -> str:
     ahead = _ahead(share.moved, nothing)
-    follows = {
-        1: "moving it is worth it, until all is encoded anew",
-        0: "moving it changes little: keep it as it is until all is encoded anew, or give more anchors",
-        -1: "keep it as it is, or encode all anew",
-    }[ahead]
+    serves = max(share.moved.mean, nothing.mean) >= LEAST
+    follows = (
+        "neither serves: encode all anew"
+        if not serves
+        else {
+            1: "moving it is worth it, until all is encoded anew",
+            0: "moving it changes little: keep it as it is until all is encoded anew, or give more anchors",
+            -1: "keep it as it is, or encode all anew",
+        }[ahead]
+    )
     return (
         f"If the target's encoder is the new one: translated, an index of {share.num_rows:,} rows keeps "
         f"{number(share.moved.mean)} of what that encoder finds; left as it is, with the source's queries, it has "
@@ -77,7 +84,9 @@ def _of_moving(share: IndexShare, nothing: Measure) -> str:
 
 
 def _of_asking(share: IndexShare, nothing: Measure, asked: Measure, mixed: Measure, weight: float) -> str:
-    if weight < 1 and mixed.mean > max(nothing.mean, asked.mean):
+    if max(nothing.mean, asked.mean, mixed.mean) < LEAST:
+        follows = "none of them serves: encode all anew"
+    elif weight < 1 and mixed.mean > max(nothing.mean, asked.mean):
         sure = "" if _ahead(mixed, nothing) > 0 else ", though these figures do not make it sure"
         follows = f"mix them where the old encoder is still there{sure}"
     elif asked.mean > nothing.mean:

@@ -14,7 +14,7 @@ import torch
 from torch import _C, Tensor
 
 from irp_hf.arithmetic import CPU, is_plain, keeps_products
-from irp_hf.data.arrays import are_small
+from irp_hf.data.arrays import are_small, steps_forward
 from irp_hf.maths.translation import Translation
 from irp_hf.models.keeping import Kept, Tensors
 
@@ -43,7 +43,7 @@ def translated(
 def _plain(x: Any) -> Tensor | None:
     """`x (n, d)` as a tensor on its memory, where it is a matrix of few rows in float32."""
     if type(x) is np.ndarray:
-        if x.dtype is not SINGLE or not x.flags.carray or x.ndim != 2 or min(x.strides) <= 0:
+        if x.dtype is not SINGLE or not x.flags.carray or x.ndim != 2 or not steps_forward(x):
             return None
         rows = torch.from_numpy(x)
     elif type(x) is Tensor and not _C._functorch.is_functorch_wrapped_tensor(x):

@@ -29,7 +29,7 @@ from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.verify import check_text_column, check_width, open_target
 
-Order = Literal["confidence", "found"]
+Order = Literal["found", "confidence"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 
@@ -77,12 +77,12 @@ def reencode(
     text: str,
     budget: int | None = None,
     until: float | None = None,
-    order: Order = "confidence",
+    order: Order = "found",
     batch_size: int = 32,
     progress: bool | None = None,
     **settings: Unpack[EncoderSettings],
 ) -> Reencoded:
-    """Encode rows of a translated store for real, and put them in its place: those first that are least sure, or found most.
+    """Encode rows of a translated store for real, and put them in its place, those first that searches find most.
 
     A call that was interrupted goes on where it was when it is made again. The store is changed in one step, at the end.
 
@@ -93,8 +93,8 @@ def reencode(
         text: the column of texts that the vectors are of. Rows without a text stay as they are.
         budget: encode at most so many rows.
         until: encode only rows whose confidence is below that. With neither, all.
-        order: which come first: "confidence", those of the lowest, or "found", those that are most often among the ten nearest
-            to others. A part of a store serves searches better where it is what these find (docs/move.md).
+        order: which come first: "found", those that are most often among the ten nearest to others, or "confidence", those of
+            the lowest. A part that is true serves searches better where it is what these find (docs/move.md).
         batch_size: texts at a time.
         progress: show a bar, or do not; by default on a terminal.
 

@@ -27,7 +27,7 @@ from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.delivering import CONFIDENCE
 from irp_hf.records import EncoderRecord
 from irp_hf.stores.base import Store, vectors_of
-from irp_hf.stores.by_class import Classes, check_class_column, found_by_class
+from irp_hf.stores.by_class import Classes, check_class_column, classes_of, found_by_class
 from irp_hf.stores.open import opened_store
 from irp_hf.stores.record import StoreRecord
 
@@ -129,9 +129,11 @@ def verify_store(
     count = check_count("sample", sample, LEAST, advice="1000, say.")
     with ExitStack() as stack:
         store = opened_store(destination, "destination", stack)
-        classes = None if label is None else check_class_column(store, label)
+        if label is not None:
+            check_class_column(store, label)
         rows, texts = texts_of(store, text, count, seed)
         found = store.take(rows)
+        classes = None if label is None else classes_of(found.column(label))
         before = None if source is None else _before(opened_store(source, "source", stack), store, rows, text, texts)
         forecast = None if adapter is None else _forecast(adapter, store, len(texts) - 1)
         opened = open_target(encoder, store.record(), texts[0], settings)
@@ -147,7 +149,7 @@ def verify_store(
     neighbors, cosine, *rest = bootstrap(torch.stack(measured))
     old, gain = rest or (None, None)
     expected = None if known is None else float(np.mean(known))
-    by_class = None if classes is None else found_by_class(found.column(classes), true, stored, before)
+    by_class = None if classes is None else found_by_class(classes, true, stored, before)
     return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast, by_class)
 
 

@@ -410,3 +410,11 @@ def test_memory_on_another_device():
     rows = Rows(X)
     rows._matrix = torch.empty(X.shape, device="meta")  # the one other device that is everywhere
     assert not rows.overlaps(torch.from_numpy(X))
+
+
+def test_rows_inside_of_records_are_read():
+    """If it fails, torch's error of strides stands where a table of numpy's records holds the vectors."""
+    records = np.zeros(40, [("vector", np.float32, (16,)), ("id", np.uint8)])
+    records["vector"] = np.random.RandomState(0).rand(40, 16)
+    for rows in (records["vector"], records["vector"][:1]):
+        assert np.array_equal(Rows(rows).whole().numpy(), rows)

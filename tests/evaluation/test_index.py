@@ -376,6 +376,8 @@ def test_it_is_kept_with_the_report(report: Report):
         lambda plain: plain.update(searched=0),
         lambda plain: plain.update(gallery=-3),
         lambda plain: plain.update(more=1),
+        lambda plain: plain.update(weight=0.5),
+        lambda plain: plain["curve"][0].update(nothing=plain["curve"][0]["moved"]),
     ],
 )
 def test_what_cannot_be_true_is_not_read(refusal: Any, change: Any):

@@ -24,6 +24,7 @@ def share(nothing: float, moved: float, asked: float, mixed: float, width: float
         (0.49, 0.40, 0.02, "keep it as it is"),
         (0.49, 0.40, 0.10, "moving it changes little"),
         (0.49, 0.49, 0.00, "moving it changes little"),
+        (0.001, 0.036, 0.001, "neither serves: encode all anew"),
     ],
 )
 def test_whether_to_move(nothing: float, moved: float, width: float, said: str):
@@ -43,6 +44,7 @@ def test_whether_to_move(nothing: float, moved: float, width: float, said: str):
         (0.40, 0.41, 0.41, 1.0, 0.02, "leave open whether they find as much"),
         (0.40, 0.30, 0.40, 0.0, 0.02, "only where the old encoder is no longer there"),
         (0.40, 0.30, 0.35, 0.4, 0.02, "only where the old encoder is no longer there"),
+        (0.001, 0.02, 0.01, 0.4, 0.001, "none of them serves: encode all anew"),
     ],
 )
 def test_how_to_ask(nothing: float, asked: float, mixed: float, weight: float, width: float, said: str):

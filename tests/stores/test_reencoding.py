@@ -58,7 +58,7 @@ def test_the_least_sure_come_first(kind: Kind, moved: tuple[str, str, Rows], tmp
     _, destination, rows = moved
     with open_store(destination) as store:
         before = columns(store)
-    told = reencode(destination, target, text="text", budget=100)
+    told = reencode(destination, target, text="text", budget=100, order="confidence")
     assert (told.num_encoded, told.true_rows) == (100, 100)
     with open_store(destination) as store:
         after, record = columns(store), store.record()
@@ -87,7 +87,7 @@ def test_what_is_found_most_comes_first(adapter: IRPAdapter, tmp_path: Path):
     found = np.bincount(np.argsort(-similar, axis=1)[:, :10].ravel(), minlength=NUM_ROWS)
     order = np.lexsort([before["_confidence"], -found])
     wanted = [row for row in order if texts[row] is not None][:100]
-    told = reencode(moved, target, text="text", budget=100, order="found")
+    told = reencode(moved, target, text="text", budget=100)
     assert told.true_rows == 100
     with open_store(moved) as store:
         assert set(np.flatnonzero(columns(store)["_is_true"])) == set(wanted)
@@ -272,6 +272,11 @@ def test_classes_stand_beside(adapter: IRPAdapter, tmp_path: Path):
         with pytest.raises(InputError, match="'group'"):
             verify_store(moved, target, text="text", label=wrong)
     made = pq.read_table(moved)
+    for values, got in ((["a"] * NUM_ROWS, "one class of all"), ([*map(str, range(NUM_ROWS))], "as many classes as")):
+        same = made.set_column(made.schema.get_field_index("group"), "group", [values])
+        pq.write_table(same, tmp_path / "same.parquet")
+        with pytest.raises(InputError, match=got):
+            verify_store(tmp_path / "same.parquet", lambda texts: 1 / 0, text="text", label="group")
     few = made.set_column(made.schema.get_field_index("group"), "group", [["a"] * 9 + [None] * (NUM_ROWS - 9)])
     pq.write_table(few, tmp_path / "few.parquet")
     with pytest.raises(InputError, match="50 items with a class"):
