@@ -23,9 +23,18 @@ SIDECAR = ".irp.json"
 """What the name of a file ends with that holds the record of a file beside it that has no room for one."""
 
 
+def changed_meanwhile(place: object) -> InputError:
+    """The error for a store that is no more what it was when it was opened."""
+    expected, got = "the same store as when it was opened", "one that was changed meanwhile"
+    return refusal(str(place), expected, got, "Begin again, while nobody else writes to it.")
+
+
 def digest_of_files(files: list[Path]) -> str:
-    """Of the sizes of files, in order, and of when each was written."""
-    stats = [os.stat(file) for file in files]
+    """Of the sizes of files, in order, and of when each was written; raises `InputError` where one is gone."""
+    try:
+        stats = [os.stat(file) for file in files]
+    except FileNotFoundError as error:
+        raise changed_meanwhile(error.filename) from error
     return hashlib.sha256(repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,11 @@ from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
 from irp_hf.models.delivering import KEY, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
-from irp_hf.stores.files import FileWriter, digest_of_files
+from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_of_files
 from irp_hf.stores.record import StoreRecord
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+HIDDEN = (".", "_")  # what names of files begin with that are no part of a table: of writers, or of runs that go on
 FAR = 64 * BLOCK_ROWS  # rows that are read through, and not jumped over
 READ_AHEAD = 2**20  # bytes of a column of Parquet
 
@@ -34,6 +36,8 @@ class Part(ABC):
 
     schema: pa.Schema
     num_rows: int
+    name: str = ""
+    """Of its file, where it is one of several."""
 
     @abstractmethod
     def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
@@ -51,9 +55,8 @@ class TableStore(Store):
         self.address, self._parts, self._name = address, parts, name
         schema = parts[0].schema
         for part in parts[1:]:
-            if not part.schema.equals(schema):
-                got = quoted(part.schema.names)
-                raise refusal(name, f"files of the same columns, {quoted(schema.names)}", got, "Name one of them.")
+            _check_alike(name, parts[0], part)
+        _check_known(schema, name)
         self.column = _column_of(schema, address if meant is None else meant, name)
         self.num_rows = sum(part.num_rows for part in parts)
         first = self._first()
@@ -105,6 +108,8 @@ class TableStore(Store):
                 if start < part.num_rows:
                     yield from part.batches(start, size)
                 start = max(start - part.num_rows, 0)
+        except FileNotFoundError as error:
+            raise changed_meanwhile(self.address) from error
         except (
             OSError,
             pa.ArrowException,
@@ -153,12 +158,23 @@ class FilesStore(TableStore):
 
     def __init__(self, address: Address, files: list[Path], part: type[Part]) -> None:
         """The files come in this order, each opened as a `part`."""
-        self._files, self._part = files, part
-        super().__init__(address, [_opened(part, file) for file in files], address.place)
+        self.address, self._files, self._part = address, files, part
+        self._open()
+
+    def _open(self) -> None:
+        for file in self._files:
+            if not file.is_file():
+                raise refusal("source", "a file that exists", shown(str(file)), "Check the path.")
+        self._first_digest = digest_of_files(self._files)  # before they are read: what is changed from now on is seen
+        super().__init__(self.address, [_opened(self._part, file) for file in self._files], self.address.place)
 
     @override
     def digest(self) -> str:
-        return digest_of_files(self._files)
+        """As `Store` has it; raises `InputError` where the files are no more those that were opened."""
+        now = table_files(Path(self.address.place)) if self.is_folder else self._files
+        if now != self._files or digest_of_files(now) != self._first_digest:
+            raise changed_meanwhile(self.address)
+        return self._first_digest
 
     @property
     def is_folder(self) -> bool:
@@ -176,6 +192,7 @@ class FilesStore(TableStore):
                     self.write_alike(fresh, noted, made, self.num_rows)
             else:
                 self._write(self._files[0], noted, made)
+        self._open()
 
     def write_alike(self, folder: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], num_rows: int) -> None:
         """So many rows into files in a folder, each of the name and with the number of rows of one of these."""
@@ -213,7 +230,7 @@ class ParquetPart(Part):
     """A file of Parquet."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.name = path, path.name
         with pq.ParquetFile(path) as file:
             self.schema, self.num_rows = file.schema_arrow, file.metadata.num_rows
             groups = range(file.metadata.num_row_groups)
@@ -233,7 +250,7 @@ class ArrowPart(Part):
     """A file of Arrow IPC, as Feather is, or a stream of it, as `datasets` writes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.name = path, path.name
         with self._opened() as (schema, found):
             self.schema, self.num_rows = schema, sum(batch.num_rows for batch in found)
 
@@ -326,12 +343,40 @@ def write_arrow(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 def open_files(address: Address) -> FilesStore:
     """The table in a file, or in those of a folder in the order of their names; raises `InputError` for anything else."""
     path = check_path("source", address.place)
-    files = sorted(entry for entry in path.iterdir() if _kind(entry)) if path.is_dir() else [path]
+    files = table_files(path) if path.is_dir() else [path]
     kinds = {_kind(file) for file in files}
     if len(kinds) != 1:
         expected, advice = "files of Parquet, or files of Arrow", "Name one file, or a folder of one kind."
         raise refusal(str(path), expected, "both" if kinds else "neither", advice)
     return FilesStore(address, files, kinds.pop() or ParquetPart)
+
+
+def table_files(folder: Path) -> list[Path]:
+    """The tables in a folder, in the order of their names, without what Spark and Hive leave out: `_name`, `.name`.
+
+    Raises `InputError` for a folder that has some in folders within it: of these nobody has said an order.
+    """
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN))
+    for entry in entries:
+        if entry.is_dir() and (found := _table_within(entry)) is not None:
+            expected, advice = "a folder with all of its tables in it", "Move them into one folder, or name that one."
+            raise refusal(str(folder), expected, f"one with {found.relative_to(folder)}", advice)
+    return [entry for entry in entries if _kind(entry) and not entry.is_dir()]
+
+
+def _table_within(folder: Path) -> Path | None:
+    """The first table in a folder and those within it, but for hidden ones."""
+    seen = {os.path.realpath(folder.parent)}  # links may go round
+    for here, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(here)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+        found = [name for name in names if not name.startswith(HIDDEN) and _kind(Path(name))]
+        if found:
+            return Path(here, min(found))
+    return None
 
 
 def _kind(path: Path) -> type[Part] | None:
@@ -341,14 +386,33 @@ def _kind(path: Path) -> type[Part] | None:
 
 def _opened(part: type[Part], path: Path) -> Part:
     try:
-        if not path.is_file():
-            raise refusal("source", "a file that exists", shown(str(path)), "Check the path.")
         return part(path)  # type: ignore[call-arg]
     except IRPError:
         raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         got = f"{shown(str(path))} ({first_line(error)})"
         raise refusal("source", "a file of Parquet or Arrow", got, "Check the path, or write the file anew.") from error
+
+
+def _check_alike(name: str, first: Part, other: Part) -> None:
+    """Raise `InputError` where a piece has other columns than the first, or of other types."""
+    if other.schema.names != first.schema.names:
+        expected, got = f"files of the same columns, {quoted(first.schema.names)}", quoted(other.schema.names)
+        raise refusal(name, expected, f"{got} in {other.name}", "Name one of them.")
+    for one, two in zip(first.schema, other.schema, strict=True):
+        if one.type != two.type:
+            expected, got = f"{shown(one.name)} of {one.type}, as in {first.name}", f"{two.type} in {other.name}"
+            raise refusal(name, expected, got, f"Write {other.name} with that type, or name one file.")
+
+
+def _check_known(schema: pa.Schema, name: str) -> None:
+    """Raise `InputError` for a column of a type of which Arrow itself cannot take rows (views of text, say)."""
+    for field in schema:
+        try:
+            pa.nulls(0, field.type).take(pa.array([], pa.int64()))
+        except NotImplementedError as error:
+            expected, got = "columns whose rows Arrow can take", f"{shown(field.name)} of {field.type}"
+            raise refusal(name, expected, got, "Cast it, to string or binary say.") from error
 
 
 def _column_of(schema: pa.Schema, address: Address, name: str) -> str:
