@@ -19,8 +19,8 @@ from irp_hf.disk.atomic import replaced_folder, written_file
 from irp_hf.disk.places import sync
 from irp_hf.errors import IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import IS_TRUE, Matrix, Store
-from irp_hf.stores.files import FileWriter, read_sidecar, write_sidecar
+from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
+from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_of_files, read_sidecar, write_sidecar
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.tables import Part, TableStore
 
@@ -40,8 +40,15 @@ class DataSetStore(TableStore):
 
     def __init__(self, address: Address) -> None:
         """`datasets:folder-or-id#column`, of a split `datasets:folder-or-id:split#column`. Raises `InputError`."""
-        self._set = _load(address.place)
-        super().__init__(address, [_Rows(self._set)], address.place)
+        self.address = address
+        self._open()
+
+    def _open(self) -> None:
+        self._set, self._folder = _load(self.address.place)
+        self._first_digest = self._digest()
+        if self._folder is not None:  # once more, after its digest: what is changed from now on is seen
+            self._set, _ = _load(self.address.place)
+        super().__init__(self.address, [_Rows(self._set)], self.address.place)
 
     @property
     def features(self) -> Features:
@@ -50,7 +57,21 @@ class DataSetStore(TableStore):
 
     @override
     def digest(self) -> str:
-        return str(self._set._fingerprint)
+        """As `Store` has it; raises `InputError` where a folder is no more what was opened: the rows here are older then."""
+        if self._digest() != self._first_digest:
+            raise changed_meanwhile(self.address)
+        return self._first_digest
+
+    def _digest(self) -> str:
+        """Of a folder as it is now; what was loaded from the Hub stays as it is."""
+        if self._folder is None:
+            return str(self._set._fingerprint)
+        try:
+            state = (self._folder / "state.json").read_bytes()
+            files = [self._folder / str(file["filename"]) for file in json.loads(state)["_data_files"]]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise changed_meanwhile(self.address) from error
+        return hashlib.sha256(state + digest_of_files(files).encode()).hexdigest()
 
     @override
     def record(self) -> StoreRecord | None:
@@ -67,7 +88,7 @@ class DataSetStore(TableStore):
         with replaced_folder(self.address.place) as fresh:
             features = _features(schema, self.features, self.column)
             _save(fresh, self.column, features, self._replaced(rows, vectors, schema), record, self.digest())
-        self._set = _load(self.address.place)
+        self._open()
 
     def noted(self, column: str) -> StoreRecord | None:
         """What irp_hf noted as it wrote a column."""
@@ -77,6 +98,12 @@ class DataSetStore(TableStore):
 
 class DataSetWriter(FileWriter):
     """A new folder, as `save_to_disk` writes one."""
+
+    def __init__(self, address: Address, plan: Plan) -> None:
+        if ":" in (name := Path(address.place).name):  # a folder called so would hide that split of the other
+            expected, got = "a folder without a split", shown(str(address))
+            raise refusal("destination", expected, got, f"Leave out {shown(name[name.index(':') :])}.")
+        super().__init__(address, plan)
 
     @override
     @classmethod
@@ -150,8 +177,8 @@ def is_saved_set(path: Path) -> bool:
     return any((path / mark).is_file() for mark in MARKS)
 
 
-def _load(place: str) -> Dataset:
-    """The data set of a folder or an id, with its split after a colon where it has several."""
+def _load(place: str) -> tuple[Dataset, Path | None]:
+    """The data set of a folder or an id, with its split after a colon where it has several, and the folder it lies in."""
     name, split = place, None
     if not os.path.exists(place) and ":" in place:
         name, _, split = place.rpartition(":")
@@ -162,16 +189,17 @@ def _load(place: str) -> Dataset:
     except Exception as error:  # the loader of whatever lies there
         got = f"{shown(name)} ({type(error).__name__}: {first_line(error)})"
         raise refusal("source", "a folder of save_to_disk, or a data set on the Hub", got, "Check it.") from error
+    folder = Path(name) if os.path.exists(name) else None
     if isinstance(found, DatasetDict):
         if split is None and len(found) == 1:
-            return next(iter(found.values()))
+            split = next(iter(found))
         if split not in found:
             got = "no split" if split is None else shown(split)
             advice = f"Name one: datasets:{name}:{next(iter(found), 'train')}."
             raise refusal(name, f"one of its splits, {quoted(found)},", got, advice)
-        return found[split]
-    if split is not None and os.path.exists(name):
+        return found[split], None if folder is None else folder / split
+    if split is not None and folder is not None:
         raise refusal(
             name, "a folder with splits", f"one without, and the split {shown(split)}", "Leave the split out."
         )
-    return found
+    return found, folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, DatasetDict
 from store_kinds import parallel, some_rows, table_of
 
 from irp_hf import InputError, IRPAdapter
@@ -140,3 +142,78 @@ def test_a_store_that_is_open_is_what_was_put_into_it(folder: Path):
         store.replace(np.array([4]), np.ones((1, 24), np.float32), record)
         (found,) = [batch.column("embedding_is_true").to_pylist() for batch in store.batches()]
         assert [row for row, true in enumerate(found) if true] == [3, 4]
+
+
+@pytest.fixture(params=["", ":train"], ids=["whole", "split"])
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """The address of a data set that was saved, and its folder."""
+    found = Dataset(TABLE)
+    (found if not request.param else DatasetDict(train=found, test=found)).save_to_disk(str(tmp_path / "source"))
+    return f"datasets:{tmp_path / 'source'}{request.param}", tmp_path / "source" / request.param[1:]
+
+
+def save_anew(folder: Path) -> None:
+    """By another process: this one refuses to save over what it maps."""
+    Dataset(TABLE.slice(0, 29)).save_to_disk(str(folder.parent / "other"))
+    for file in (folder.parent / "other").iterdir():
+        file.replace(folder / file.name)
+    (folder.parent / "other").rmdir()
+
+
+def edit_rows(folder: Path) -> None:
+    """The same state, and other rows."""
+    (file,) = folder.glob("*.arrow")
+    edited = file.read_bytes().replace(b"sentence 5", b"sentence 6")
+    file.with_suffix(".fresh").write_bytes(edited)
+    file.with_suffix(".fresh").replace(file)
+
+
+@pytest.mark.parametrize("change", [save_anew, edit_rows, shutil.rmtree])
+def test_a_saved_data_set_that_is_changed_meanwhile(
+    change: Any, saved: tuple[str, Path], adapter: IRPAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """If it fails, what somebody saved meanwhile is overwritten with older rows, or a translation is of older ones."""
+    source, folder = saved
+    with open_store(source) as one, open_store(source) as again:
+        assert one.digest() == again.digest()
+    whole = translating._Work._translated
+
+    def changes(self: Any, batch: Any, start: int) -> Any:
+        made = whole(self, batch, start)
+        change(folder)
+        return made
+
+    monkeypatch.setattr(translating._Work, "_translated", changes)
+    with pytest.raises(InputError, match="changed meanwhile"):
+        translate_store(source, adapter, tmp_path / "moved.parquet", check=False)
+    assert not list(tmp_path.glob("moved*"))
+
+
+def test_notes_beside_a_data_set_change_nothing(saved: tuple[str, Path]):
+    """If it fails, a cache that `datasets` writes into a folder, or a README, costs a night's work."""
+    source, folder = saved
+    with open_store(source) as store:
+        before = store.digest()
+        (folder / "README.md").write_text("Mine.")
+        (folder / "cache-0123.arrow").write_bytes(b"")
+        assert store.digest() == before
+
+
+def test_a_saved_data_set_that_is_open_is_what_was_put_into_it(tmp_path: Path):
+    """If it fails, rows that were replaced first count as translated ones again once others are."""
+    Dataset(TABLE).save_to_disk(str(tmp_path / "source"))
+    with open_store(f"datasets:{tmp_path / 'source'}") as store:
+        before = store.digest()
+        for row in (3, 4):
+            record = StoreRecord("a", None, None, "2026-01-01", 30, "b", true_rows=row)
+            store.replace(np.array([row]), np.ones((1, 24), np.float32), record)
+        assert store.digest() != before
+        (found,) = [batch.column("embedding_is_true").to_pylist() for batch in store.batches()]
+        assert [row for row, true in enumerate(found) if true] == [3, 4]
+
+
+def test_a_destination_with_a_split(folder: Path, adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, a folder is called as a split of another is named, and is read in its place from then on."""
+    with pytest.raises(InputError, match=r"without a split.* Leave out ':train'"):
+        translate_store(folder, adapter, f"datasets:{tmp_path / 'moved'}:train", check=False)
+    assert os.listdir(tmp_path) == ["source"]
