@@ -162,8 +162,31 @@ class Staging:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a run whose blocks are kept there has let its destination appear, and was ended before it removed them."""
-    return (folder / DONE).exists() and (folder / JOURNAL).exists()
+    """Whether a run whose blocks are kept there has let its destination appear, and was ended before it removed them.
+
+    Of one that was ended as it removed the very last, the folder is removed now.
+    """
+    if (folder / DONE).exists() and (folder / JOURNAL).exists():
+        return True
+    _remove_emptied(folder)
+    return False
+
+
+def _remove_emptied(folder: Path) -> None:
+    """Remove the folder of a run that is not at work and keeps nothing in it."""
+
+    def is_empty() -> bool:
+        return {entry.name for entry in folder.iterdir()} <= {JOURNAL, LOCK}
+
+    if folder.is_symlink() or not folder.is_dir() or not is_empty():
+        return
+    lock = FileLock(folder / LOCK, timeout=0)
+    with contextlib.suppress(OSError, RuntimeError):  # it is in use, by this thread even, or may not be written
+        with lock:
+            if is_empty():  # still
+                (folder / JOURNAL).unlink(missing_ok=True)
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 class StagedWriter(Writer):

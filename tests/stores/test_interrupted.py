@@ -193,3 +193,29 @@ def test_a_run_that_ends_as_it_is_put_in_place(
     with pytest.raises(InputError, match=r"exists already|nothing there"):
         translate_store(source, adapter, destination, confidence=True)
     assert not [name for name in os.listdir(tmp_path / "store") if name.endswith(".parts")]
+
+
+@pytest.mark.parametrize(("step", "name"), [("unlink", staging.JOURNAL), ("unlink", staging.LOCK), ("rmdir", "")])
+@of_each_kind
+def test_a_run_that_ends_as_it_removes_the_last(
+    kind: Kind, step: str, name: str, adapter: IRPAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """If it fails, an empty folder lies beside a whole store for ever, and everybody asks what it is for."""
+    source, destination = made(kind, tmp_path / "store")
+    whole = getattr(Path, step)
+
+    def stops(self: Path, *values: Any, **named: Any) -> None:
+        place = self.parent if name else self
+        if place.name.endswith(".parts") and self.name.endswith(name):
+            raise KeyboardInterrupt
+        whole(self, *values, **named)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, step, stops)
+        with pytest.raises(KeyboardInterrupt):
+            translate_store(source, adapter, destination)
+    assert [name for name in os.listdir(tmp_path / "store") if name.endswith(".parts")]
+    with pytest.raises(InputError, match=r"exists already|nothing there"):
+        translate_store(source, adapter, destination)
+    assert is_there(destination)
+    assert not [name for name in os.listdir(tmp_path / "store") if name.endswith(".parts")]
