@@ -193,7 +193,7 @@ def _load(place: str) -> tuple[Dataset, Path | None]:
     if isinstance(found, DatasetDict):
         if split is None and len(found) == 1:
             split = next(iter(found))
-        if split not in found:
+        if split is None or split not in found:
             got = "no split" if split is None else shown(split)
             advice = f"Name one: datasets:{name}:{next(iter(found), 'train')}."
             raise refusal(name, f"one of its splits, {quoted(found)},", got, advice)
