@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 from typing_extensions import Unpack, override
 
 from irp_hf.checks import check_choice, check_count, check_number
 from irp_hf.data.progress import check_progress
+from irp_hf.disk.places import written_in_words
 from irp_hf.encoding.base import EncoderSettings
 from irp_hf.encoding.batches import encode
 from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.printed import Printed, Table
 from irp_hf.models.delivering import CONFIDENCE, at_unit_length
+from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Store
 from irp_hf.stores.found import times_found
 from irp_hf.stores.open import opened_store
@@ -98,8 +103,8 @@ def reencode(
         batch_size: texts at a time.
         progress: show a bar, or do not; by default on a terminal.
 
-    Raises `InputError` for a store without confidences or texts, or that irp_hf did not write, and for another encoder than the
-    store says.
+    Raises `InputError` for a store without confidences or texts, or that irp_hf did not write, for another encoder than the
+    store says, and while another call is at work on it.
     """
     check_progress(progress)
     if budget is not None:
@@ -109,7 +114,9 @@ def reencode(
     order = check_choice("order", order, ORDERS)
     began = time.monotonic()
     with ExitStack() as stack:
-        store = opened_store(destination, "destination", stack)
+        own = isinstance(destination, Store)
+        stack.enter_context(_locked(destination.address if own else Address.of("destination", destination)))
+        store = opened_store(destination, "destination", stack)  # what another call left of it
         record = _record_of(store)
         check_text_column(store, text)
         confidences, true, has_text = _told(store, text)
@@ -136,6 +143,35 @@ def reencode(
         float(left.min()) if len(left) else None,
         time.monotonic() - began,
     )
+
+
+@contextmanager
+def _locked(address: Address) -> Iterator[None]:
+    """Have a store alone, among calls of this function on this machine; raises `InputError` while another one has it.
+
+    A file is written as a whole, and of a database a table or a collection: that is what one call has.
+    """
+    home, name = _home(address)
+    inside = "" if address.scheme in (None, "datasets") else (address.inside or "").partition(".")[0]
+    place = os.path.realpath(address.place) if os.path.exists(address.place) else address.place
+    path = home / f"{name}.reencoded-{_short(f'{place}#{inside}'.encode())}.lock"
+    lock = FileLock(path, timeout=0)
+    with written_in_words(path):
+        try:
+            lock.acquire()
+        except (Timeout, RuntimeError) as error:  # the latter where this very thread holds it
+            expected, got = "a store that no other call of reencode works on", "one that is in use"
+            raise refusal(str(address), expected, got, "Wait until the other one ends.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if sys.platform != "win32":  # which removes no open file
+                path.unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):
+            if sys.platform == "win32":
+                path.unlink(missing_ok=True)
 
 
 def _record_of(store: Store) -> StoreRecord:
@@ -222,9 +258,15 @@ def _remove_kept(store: Store, but: str | None = None) -> None:
 
 def _place(store: Store) -> tuple[Path, str]:
     """The folder for such files, beside a store on the disk, and what the names of those of this store begin with."""
-    place = Path(store.address.place)
+    home, name = _home(store.address)
+    return home, f"{name}.reencoded-{_short(str(store.address).encode())}-"
+
+
+def _home(address: Address) -> tuple[Path, str]:
+    """The folder for what is kept of a store, and what the store is called there."""
+    place = Path(address.place)
     home = place.parent if os.path.exists(place) else Path(tempfile.gettempdir())
-    return home, f"{place.name or 'store'}.reencoded-{_short(str(store.address).encode())}-"
+    return home, place.name or "store"
 
 
 def _short(content: bytes) -> str:

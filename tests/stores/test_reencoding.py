@@ -164,6 +164,26 @@ def test_a_killed_run_leaves_nothing(moved: tuple[str, str, Rows], tmp_path: Pat
     assert not list(tmp_path.glob("*reencoded*"))
 
 
+def test_two_calls_at_once(moved: tuple[str, str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """If it fails, one call removes what another has encoded for hours, or puts older rows in the place of its."""
+    _, destination, _ = moved
+    refused = []
+
+    def twice(texts: list[str]) -> np.ndarray[Any, Any]:
+        if not refused:
+            monkeypatch.chdir(tmp_path)
+            for spelled in (destination, destination.replace(f"{tmp_path}/", "")):
+                with pytest.raises(InputError, match="in use"):
+                    reencode(spelled, target, text="text", budget=10)
+            refused.append(list(tmp_path.glob("*.parts")))
+        return target(texts)
+
+    assert reencode(destination, twice, text="text", budget=20).true_rows == 20
+    assert refused[0], "what was kept on the way is gone"
+    assert not list(tmp_path.glob("*reencoded*"))
+    assert reencode(destination, target, text="text", budget=10).true_rows == 30
+
+
 def test_a_store_of_yet_another_encoder_begins_anew(adapter: IRPAdapter, tmp_path: Path):
     """If it fails, rows that were true in one space pass for true in the next, and no call encodes them any more."""
     pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")
