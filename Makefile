@@ -125,6 +125,6 @@ $(VENV)/.stamp-peers: requirements-peers.txt | $(VENV)/.stamp-examples
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
-	@echo "Installing the tools for tests and benchmarks into $(VENV): 30 MB, once ..."
+	@echo "Installing the tools for tests and benchmarks into $(VENV): about 300 MB, once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[dev]')
 	@touch $@

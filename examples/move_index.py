@@ -82,7 +82,7 @@ def main(path: Path) -> None:
     texts, queries = ([trec.texts[row] for row in part] for part in (rows, asked))
     print(
         f"An index of {len(rows):,} questions by {old} moves to {new}, by {len(anchors):,} anchors, and is searched by "
-        f"{len(queries)} questions.\nThe first run takes about a minute, half of it for {new}, a later one half a minute."
+        f"{len(queries)} questions.\nThe first run takes one or two minutes, half of it for {new}, a later one half a minute."
     )
     print(f"\nEncoding by {old} and {new}: anchors, queries, and, for the comparison, all rows ...", flush=True)
     vectors, records = zip(*(embed(name, trec.texts) for name in (OLD, NEW)), strict=True)

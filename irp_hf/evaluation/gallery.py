@@ -11,9 +11,10 @@ from irp_hf.data.arrays import Rows
 from irp_hf.errors import InputError, refusal
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.printed import number
+from irp_hf.maths.copies import COPY
 from irp_hf.maths.inverses.kernel import KernelInverse
 from irp_hf.maths.pairs import Pairs
-from irp_hf.maths.pools import COPY, SMALLEST
+from irp_hf.maths.pools import SMALLEST
 from irp_hf.maths.projection import unit_rows
 from irp_hf.maths.typicality import learn_typicality
 

@@ -10,6 +10,7 @@ from irp_hf.evaluation.from_dict import Check, within
 from irp_hf.evaluation.intervals import Measure
 from irp_hf.evaluation.printed import Table, number
 
+TOO_WIDE = 0.25  # an interval that is wider leaves a verdict to chance
 LEAST = 0.1  # of the ten nearest: whatever finds fewer serves no search
 
 
@@ -65,6 +66,8 @@ def verdicts(shares: Sequence[IndexShare], weight: float | None) -> list[str]:
 
 
 def _of_moving(share: IndexShare, nothing: Measure) -> str:
+    if _tells_little(share.moved) or _tells_little(nothing):
+        return f"Whether to move an index of {share.num_rows:,} rows cannot be told from so few anchors."
     ahead = _ahead(share.moved, nothing)
     serves = max(share.moved.mean, nothing.mean) >= LEAST
     follows = (
@@ -84,6 +87,10 @@ def _of_moving(share: IndexShare, nothing: Measure) -> str:
 
 
 def _of_asking(share: IndexShare, nothing: Measure, asked: Measure, mixed: Measure, weight: float) -> str:
+    if any(map(_tells_little, (nothing, asked, mixed))):
+        return (
+            f"Whether to translate queries of an index of {share.num_rows:,} rows cannot be told from so few anchors."
+        )
     if max(nothing.mean, asked.mean, mixed.mean) < LEAST:
         follows = "none of them serves: encode all anew"
     elif weight < 1 and mixed.mean > max(nothing.mean, asked.mean):
@@ -99,6 +106,10 @@ def _of_asking(share: IndexShare, nothing: Measure, asked: Measure, mixed: Measu
         f"{number(asked.mean)} of what that encoder finds in its own, mixed ones {number(mixed.mean)}, and the target's own "
         f"{number(nothing.mean)}: {follows}."
     )
+
+
+def _tells_little(measure: Measure) -> bool:
+    return measure.high - measure.low > TOO_WIDE
 
 
 def _ahead(one: Measure, other: Measure) -> int:

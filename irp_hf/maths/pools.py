@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from irp_hf.maths.copies import are_copies
 from irp_hf.maths.extrapolation import Pools
 from irp_hf.maths.metrics import NEIGHBORS
 from irp_hf.maths.mixing import mixed
@@ -23,8 +24,6 @@ SHARES = tuple(fitted for num_folds, fitted in SPLITS if num_folds == SPLITS[0][
 QUERIES = 1000  # that are enough; of fewer anchors two splits are measured, since one has more chance in it
 MOST = 20_000  # held-out anchors that are searched
 PARTS = 8  # pools of one size that are searched
-COPY = 2.0**-8  # of a direction's distance from the mean one: two encodings of one item lie no farther apart
-ROUNDED = 2.0**-5  # of the same, at most: what storing a direction in half precision may move it by, up to COPY
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def gallery_pools(
     draws, own = torch.Generator("cpu").manual_seed(seed), unit_rows(true)
     for part, block in blocks:
         block = unit_rows(block.to(rows.device, torch.float32))
-        copies = _copies(own, block)
+        copies = are_copies(own, block)
         similar = [(side @ block.T).masked_fill_(copies, HIDDEN) for side in sides]
         chances = torch.rand(len(block), generator=draws, dtype=torch.float32, device="cpu").to(rows.device)
         for level, share in enumerate(levels):  # each a random part of the one before: the gallery may be sorted
@@ -182,12 +181,3 @@ def _count(
     """Tell a tally what these `queries (n,)` found of what they wanted, of the nearest one and of more."""
     for nearby in COUNTS:
         tally.add((kind[0], nearby, kind[1]), size, queries, found.share_of(wanted, nearby))
-
-
-def _copies(query: Tensor, block: Tensor) -> Tensor:
-    """Which unit rows of `block (b, d)` are each unit row of `query (n, d)` itself, `(n, b)`."""
-    mean = query.mean(0)  # about which single precision tells them apart
-    query, block = (query - mean).float(), block - mean.float()
-    lengths = query.square().sum(1)[:, None]
-    apart: Tensor = lengths + block.square().sum(1) - 2 * query @ block.T
-    return apart <= torch.maximum(COPY**2 * lengths, (ROUNDED**2 * lengths).clamp(max=COPY**2))

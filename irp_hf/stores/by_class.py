@@ -37,7 +37,7 @@ def check_class_column(store: Store, label: str) -> None:
     if label not in usable:
         of_classes = "of whole numbers, flags or words"
         expected = (
-            f"one of its columns {of_classes}, {quoted(usable)}," if usable else f"a store with a column {of_classes}"
+            f"one of its columns {of_classes}, {quoted(usable)}" if usable else f"a store with a column {of_classes}"
         )
         raise refusal(str(store.address), expected, shown(label), "Name the column of classes, or leave label= out.")
 

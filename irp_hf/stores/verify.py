@@ -22,7 +22,9 @@ from irp_hf.errors import refusal, shown
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.intervals import Measure, bootstrap
 from irp_hf.evaluation.printed import Printed, Table, number
+from irp_hf.maths.copies import are_copies
 from irp_hf.maths.metrics import cosines, neighbors_found
+from irp_hf.maths.projection import unit_rows
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.models.delivering import CONFIDENCE
 from irp_hf.records import EncoderRecord
@@ -55,12 +57,20 @@ class Verified(Printed):
     """The share that the adapter's report told of as many items, from held-out anchors; None where none was given."""
     by_class: Classes | None = None
     """How many of the ten that are found are of the query's class; None where no column of classes was named."""
+    num_rows: int | None = None
+    """Of the whole store."""
+    anchors: int | None = None
+    """Rows that the adapter was fitted on, and that were left out of the draw; None where no adapter was given."""
 
     @override
     def caption(self) -> str:
         what = (
             f"{self.num_items:,} items of {self.destination}, encoded anew; neighbours are the ten nearest among them."
         )
+        if self.anchors is None:
+            what += " What the adapter was fitted on looks better than other rows: with adapter= it is left out."
+        elif self.anchors:
+            what += f" {self.anchors:,} others were drawn and left out, since the adapter was fitted on them."
         return f"Verified on {what}"
 
     @override
@@ -85,10 +95,18 @@ class Verified(Printed):
         if self.before is None or self.gain is None:
             return []
         numbers = f"it finds {self.neighbors} of what the new encoder finds, the store of before {self.before}"
+        if self.by_class is not None and self.by_class.before is not None:
+            numbers += f"; by classes it has {self.by_class.store} and {self.by_class.before}"
         if not self.gain.is_sure():
-            return [f"Moving changes little: {numbers}."]
+            return [f"Among these items moving changes little: {numbers}.{self._of_all()}"]
         worth = "Moving is worth it" if self.gain.mean > 0 else "Keep the store of before"
-        return [f"{worth} until all is encoded anew: {numbers}."]
+        return [f"{worth} until all is encoded anew, by these items: {numbers}.{self._of_all()}"]
+
+    def _of_all(self) -> str:
+        if self.num_rows is None or self.num_rows <= 2 * self.num_items:
+            return ""
+        size = f"{self.num_rows:,} rows"
+        return f" Among all {size} translations find less than among these: the report of an index of {size} tells how much."
 
 
 def verify_store(
@@ -114,8 +132,8 @@ def verify_store(
         text: the column of texts that the vectors are of.
         label: a column of classes, numbers or words: then it also tells how many of the ten found are of the query's class.
         source: the store of before, with the same rows: then what doing nothing keeps stands beside.
-        adapter: the one that translated the store, or where it lies: then what its report foretold stands beside. It is fitted
-            again for that, with anchors held out.
+        adapter: the one that translated the store, or where it lies: then rows that it was fitted on are left out, which look
+            better than others, and what its report foretold stands beside. It is fitted again for that, with anchors held out.
         sample: how many items are encoded. A larger sample is a larger index: compare figures of one size only;
             `report(index_size=)` says what more rows keep.
         seed: of the draw.
@@ -131,11 +149,12 @@ def verify_store(
         store = opened_store(destination, "destination", stack)
         if label is not None:
             check_class_column(store, label)
-        rows, texts = texts_of(store, text, count, seed)
+        model = None if adapter is None else _translator(adapter, store)
+        rows, texts, anchors = texts_of(store, text, count, seed, None if model is None else _directions(model))
         found = store.take(rows)
         classes = None if label is None else classes_of(found.column(label))
         before = None if source is None else _before(opened_store(source, "source", stack), store, rows, text, texts)
-        forecast = None if adapter is None else _forecast(adapter, store, len(texts) - 1)
+        forecast = None if model is None else _forecast(model, len(texts) - 1)
         opened = open_target(encoder, store.record(), texts[0], settings)
     true = encode_all(opened, texts, batch_size, progress).double()
     stored = _tensor(found, store)
@@ -150,16 +169,32 @@ def verify_store(
     old, gain = rest or (None, None)
     expected = None if known is None else float(np.mean(known))
     by_class = None if classes is None else found_by_class(classes, true, stored, before)
-    return Verified(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast, by_class)
+    return Verified(
+        *(str(store.address), len(texts), cosine, neighbors, old, gain, expected, forecast, by_class, store.num_rows),
+        anchors=None if model is None else anchors,
+    )
 
 
-def _forecast(adapter: IRPAdapter | str | os.PathLike[str], store: Store, others: int) -> Measure:
-    """The share of neighbours among so many `others` that the adapter's report tells of a translated index."""
+def _translator(adapter: IRPAdapter | str | os.PathLike[str], store: Store) -> IRPAdapter:
+    """The adapter; raises `InputError` where it is not the one that translated the store."""
     model = adapter if isinstance(adapter, IRPAdapter) else IRPAdapter.from_pretrained(adapter)
     record = store.record()
     if record is None or record.adapter != model.checksum():
         got = "another one" if record is not None else "a store without a record of any"
         raise refusal("adapter", f"the one that translated {store.address}", got, "Leave it out, or give that one.")
+    return model
+
+
+def _directions(model: IRPAdapter) -> Tensor:
+    """Of its anchors `(2 k, d_Y)`: as they were translated, and as they are where a store holds true ones."""
+    with model.computing():
+        anchors = model.target_anchors.double().cpu()
+        translated = model.translate(model.source_anchors.detach()).double().cpu()
+    return unit_rows(torch.cat([translated, anchors]))
+
+
+def _forecast(model: IRPAdapter, others: int) -> Measure:
+    """The share of neighbours among so many `others` that the adapter's report tells of a translated index."""
     index = cast(IndexReport, model.report(baselines=[], progress=False, index_size=others).index)
     return index.shares[0].moved
 
@@ -171,19 +206,30 @@ def check_width(encoder: Encoder, stored: int, made: int) -> None:
         raise refusal(encoder.name, f"an encoder of vectors {stored} wide", f"one of vectors {made} wide", advice)
 
 
-def texts_of(store: Store, text: str, count: int, seed: int) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """Some rows of a store, in order, that have a text, and their texts; raises `InputError` for fewer than 50."""
+def texts_of(
+    store: Store, text: str, count: int, seed: int, known: Tensor | None = None
+) -> tuple[np.ndarray[Any, Any], list[str], int]:
+    """Some rows of a store, in order, that have a text, and their texts; raises `InputError` for fewer than 50.
+
+    Rows with one of the `known (k, d)` directions are left out; the third is how many.
+    """
     check_text_column(store, text)
     random = np.random.RandomState(seed)
     numbers = np.sort(random.choice(store.num_rows, min(store.num_rows, MOST_TRIED * count), replace=False))
-    given = store.take(numbers).column(text).to_pylist()
+    drawn = store.take(numbers)
+    given = drawn.column(text).to_pylist()
     usable = np.array([row for row, value in enumerate(given) if value is not None and value.strip()], dtype=np.int64)
-    if len(usable) < min(LEAST, count):
-        raise refusal(
-            str(store.address), f"at least {LEAST} rows with a text", f"{len(usable)}", "Name the column of texts."
+    fresh = usable
+    if known is not None and len(usable):
+        copies = are_copies(unit_rows(_tensor(drawn, store)), known).any(1).numpy()
+        fresh = usable[~copies[usable]]
+    if len(fresh) < min(LEAST, count):
+        got = (
+            f"{len(fresh)}" if known is None else f"{len(fresh)} beside the {len(usable) - len(fresh)} that are anchors"
         )
-    chosen = np.sort(random.permutation(usable)[:count])
-    return numbers[chosen], [given[row] for row in chosen]
+        raise refusal(str(store.address), f"at least {LEAST} rows with a text", got, "Name the column of texts.")
+    chosen = np.sort(random.permutation(fresh)[:count])
+    return numbers[chosen], [given[row] for row in chosen], len(usable) - len(fresh)
 
 
 def check_text_column(store: Store, text: str) -> None:

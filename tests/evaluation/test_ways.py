@@ -25,12 +25,15 @@ def share(nothing: float, moved: float, asked: float, mixed: float, width: float
         (0.49, 0.40, 0.10, "moving it changes little"),
         (0.49, 0.49, 0.00, "moving it changes little"),
         (0.001, 0.036, 0.001, "neither serves: encode all anew"),
+        (0.30, 0.50, 0.13, "cannot be told from so few anchors"),
     ],
 )
 def test_whether_to_move(nothing: float, moved: float, width: float, said: str):
     """If it fails, somebody moves an index for less than it had, or keeps one that would gain."""
     text = verdicts([share(nothing, moved, 0.3, 0.4, width)], 0.5)[0]
     assert said in text
+    if "cannot be told" in text:
+        return
     assert f"{nothing:.3f}"[1:] in text
     assert f"{moved:.3f}"[1:] in text
 

@@ -301,3 +301,30 @@ def test_classes_stand_beside(adapter: IRPAdapter, tmp_path: Path):
     pq.write_table(few, tmp_path / "few.parquet")
     with pytest.raises(InputError, match="50 items with a class"):
         verify_store(tmp_path / "few.parquet", target, text="text", label="group")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_was_fitted_on_is_left_out(tmp_path: Path, dtype: Any):
+    """If it fails, anchors are verified: of a thousand .9 of the neighbours were found, where other rows had .4."""
+    fitted = IRPAdapter.from_anchors(SOURCE[:300], TRUE[:300], method="whitened")
+    pq.write_table(table_of(some_rows(SOURCE)), tmp_path / "source.parquet")
+    moved = f"{tmp_path}/moved.parquet"
+    translate_store(tmp_path / "source.parquet", fitted, moved, confidence=True, dtype=dtype)
+    asked: list[str] = []
+
+    def seen(texts: list[str]) -> np.ndarray[Any, Any]:
+        asked.extend(texts)
+        return target(texts)
+
+    told = verify_store(moved, seen, text="text", adapter=fitted)
+    fresh = [row for row in range(300, NUM_ROWS) if some_rows(SOURCE)["text"][row] is not None]
+    assert (told.num_items, told.anchors) == (len(fresh), 300 - sum(row % 7 == 3 for row in range(300)))
+    assert {int(text.split()[1].rstrip(",")) for text in asked} == set(fresh)
+    assert "fitted on them" in told.caption()
+    assert "with adapter= it is left out" in verify_store(moved, target, text="text", sample=100).caption()
+    reencode(moved, target, text="text")
+    assert verify_store(moved, target, text="text", adapter=fitted).num_items == len(fresh)
+    everything = IRPAdapter.from_anchors(SOURCE, TRUE, method="whitened")
+    translate_store(tmp_path / "source.parquet", everything, f"{tmp_path}/all.parquet")
+    with pytest.raises(InputError, match="that are anchors"):
+        verify_store(f"{tmp_path}/all.parquet", target, text="text", adapter=everything)
