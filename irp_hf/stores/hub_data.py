@@ -88,6 +88,7 @@ class DataSetStore(TableStore):
         with replaced_folder(self.address.place) as fresh:
             features = _features(schema, self.features, self.column)
             _save(fresh, self.column, features, self._replaced(rows, vectors, schema), record, self.digest())
+            self.digest()  # raises where this is another folder by now, which stays
         self._open()
 
     def noted(self, column: str) -> StoreRecord | None:

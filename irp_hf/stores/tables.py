@@ -185,14 +185,21 @@ class FilesStore(TableStore):
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
         flag = f"{self.column}{IS_TRUE}"
         schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
-        noted, made = with_record(schema, self.schema, self.column, record), self._replaced(rows, vectors, schema)
+        noted = with_record(schema, self.schema, self.column, record)
+        made = self._if_unchanged(self._replaced(rows, vectors, schema))
         with written_in_words(self.address.place):
             if self.is_folder:
                 with replaced_folder(self.address.place) as fresh:
                     self.write_alike(fresh, noted, made, self.num_rows)
+                    self.digest()  # raises where this is another folder by now, which stays
             else:
                 self._write(self._files[0], noted, made)
         self._open()
+
+    def _if_unchanged(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """These batches; raises `InputError` after the last one where what they are made of was changed meanwhile."""
+        yield from batches
+        self.digest()
 
     def write_alike(self, folder: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], num_rows: int) -> None:
         """So many rows into files in a folder, each of the name and with the number of rows of one of these."""

@@ -19,6 +19,7 @@ from irp_hf import InputError, IRPAdapter
 from irp_hf.stores import base, open_store, translate_store
 from irp_hf.stores import translate as translating
 from irp_hf.stores.record import StoreRecord
+from irp_hf.stores.tables import TableStore
 
 SOURCE = parallel(30, seed=5)[0]
 TABLE = table_of(some_rows(SOURCE))
@@ -187,6 +188,33 @@ def test_a_saved_data_set_that_is_changed_meanwhile(
     with pytest.raises(InputError, match="changed meanwhile"):
         translate_store(source, adapter, tmp_path / "moved.parquet", check=False)
     assert not list(tmp_path.glob("moved*"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "data set"])
+def test_what_is_changed_as_rows_are_replaced(kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """If it fails, what somebody writes while a store is written is lost."""
+    change: Any = write_anew
+    address: Any = {"file": folder / "b.parquet", "folder": folder}.get(kind)
+    if kind == "data set":
+        Dataset(TABLE).save_to_disk(str(tmp_path / "saved"))
+        address, folder, change = f"datasets:{tmp_path / 'saved'}", tmp_path / "saved", edit_rows
+    whole, edited = TableStore._replaced, dict[str, bytes]()
+
+    def changes(self: Any, *values: Any) -> Any:
+        batches = list(whole(self, *values))
+        change(folder)
+        edited.update(contents(folder))
+        yield from batches
+
+    monkeypatch.setattr(TableStore, "_replaced", changes)
+    record = StoreRecord("a", None, None, "2026-01-01", 30, "b", true_rows=1)
+    with open_store(address) as store, pytest.raises(InputError, match="changed meanwhile"):
+        store.replace(np.array([3]), np.ones((1, 24), np.float32), record)
+    assert contents(folder) == edited
 
 
 def test_notes_beside_a_data_set_change_nothing(saved: tuple[str, Path]):
