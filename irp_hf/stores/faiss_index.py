@@ -22,7 +22,7 @@ from irp_hf.errors import TooLargeError, first_line, missing, refusal, shown
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, Matrix, Plan, Store, as_lists, vectors_of
 from irp_hf.stores.columns import ID, id_column, marked
-from irp_hf.stores.files import digest_of_files, read_sidecar
+from irp_hf.stores.files import digest_as_before, digest_of_files, read_sidecar
 from irp_hf.stores.npy import VECTORS, NpyWriter
 from irp_hf.stores.record import StoreRecord
 
@@ -60,6 +60,7 @@ class FaissStore(Store):
         if address.inside is not None:
             got = shown(str(address))
             raise refusal("source", "the path of an index alone, which has no columns", got, "Leave out # and after.")
+        self._first_digest = digest_of_files([self._path]) if self._path.is_file() else ""
         self._index = _read(self._path)  # it owns what the others refer to
         inner, ids = _unwrapped(self._index)
         lists: tuple[int, int] | None = None
@@ -101,7 +102,8 @@ class FaissStore(Store):
 
     @override
     def digest(self) -> str:
-        return digest_of_files([self._path])
+        """As `Store` has it; raises `InputError` for a file that is no more the one that was opened."""
+        return digest_as_before(self.address, [self._path], self._first_digest)
 
     @override
     def record(self) -> StoreRecord | None:

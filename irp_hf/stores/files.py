@@ -38,6 +38,13 @@ def digest_of_files(files: list[Path]) -> str:
     return hashlib.sha256(repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()).hexdigest()
 
 
+def digest_as_before(address: Address, files: list[Path], before: str) -> str:
+    """The digest of files, which was this `before` they were opened; raises `InputError` where it is another by now."""
+    if digest_of_files(files) != before:
+        raise changed_meanwhile(address)
+    return before
+
+
 def sidecar_of(path: Path) -> Path:
     """The file beside `path` that holds its record."""
     return path.with_name(path.name + SIDECAR)

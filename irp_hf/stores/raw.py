@@ -19,7 +19,7 @@ from irp_hf.disk.places import cannot_be_read
 from irp_hf.disk.plain import opened
 from irp_hf.errors import refusal
 from irp_hf.stores.base import BLOCK_ROWS, Matrix, Store, as_lists
-from irp_hf.stores.files import digest_of_files
+from irp_hf.stores.files import digest_as_before, digest_of_files
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class RawStore(Store):
 
     def _holds(self, path: Path, layout: Layout, column: str) -> None:
         """Let the matrix that lies so in a file be this store's, called `column`; raises `InputError` as `RawRows` does."""
-        self._path, self._matrix, self.column = path, RawRows(path, layout), column
+        self._path, self._first_digest, self.column = path, digest_of_files([path]), column
+        self._matrix = RawRows(path, layout)
         self.num_rows, self.width = layout.num_rows, layout.width
         kind = pa.from_numpy_dtype(layout.given)
         self.schema = pa.schema([pa.field(column, pa.list_(kind, self.width), nullable=False)])
@@ -113,7 +114,8 @@ class RawStore(Store):
 
     @override
     def digest(self) -> str:
-        return digest_of_files([self._path])
+        """As `Store` has it; raises `InputError` for a file that is no more the one that was opened."""
+        return digest_as_before(self.address, [self._path], self._first_digest)
 
     @override
     def close(self) -> None:

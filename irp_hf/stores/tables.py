@@ -22,7 +22,7 @@ from irp_hf.errors import InputError, IRPError, first_line, refusal, shown
 from irp_hf.models.delivering import KEY, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
-from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_of_files
+from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_as_before, digest_of_files
 from irp_hf.stores.record import StoreRecord
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
@@ -172,9 +172,9 @@ class FilesStore(TableStore):
     def digest(self) -> str:
         """As `Store` has it; raises `InputError` where the files are no more those that were opened."""
         now = table_files(Path(self.address.place)) if self.is_folder else self._files
-        if now != self._files or digest_of_files(now) != self._first_digest:
+        if now != self._files:
             raise changed_meanwhile(self.address)
-        return self._first_digest
+        return digest_as_before(self.address, now, self._first_digest)
 
     @property
     def is_folder(self) -> bool:

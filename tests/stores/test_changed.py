@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from database_kinds import DATABASES
 from datasets import Dataset, DatasetDict
-from store_kinds import parallel, some_rows, table_of
+from store_kinds import KINDS as FILES
+from store_kinds import Kind, parallel, some_rows, table_of
 
 from irp_hf import InputError, IRPAdapter
 from irp_hf.stores import base, open_store, translate_store
@@ -21,6 +23,7 @@ from irp_hf.stores import translate as translating
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.tables import TableStore
 
+KINDS, ONE_FILE = [*FILES, *DATABASES], ("npy", "safetensors", "parquet", "arrow", "faiss-flat")
 SOURCE = parallel(30, seed=5)[0]
 TABLE = table_of(some_rows(SOURCE))
 
@@ -78,6 +81,20 @@ def test_a_store_that_was_opened_long_ago(change: Any, folder: Path, adapter: IR
         with pytest.raises(InputError, match="changed meanwhile"):
             translate_store(store, adapter, tmp_path / "moved.parquet", check=False)
     assert os.listdir(tmp_path) == ["source"]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["anew", "gone"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in ONE_FILE], ids=lambda kind: kind.name)
+def test_a_file_that_was_opened_long_ago(kind: Kind, gone: bool, adapter: IRPAdapter, tmp_path: Path):
+    """If it fails, a run that goes on later puts rows of two states of a file into one store."""
+    with open_store(kind.make(tmp_path, some_rows(SOURCE))) as store:
+        file = Path(store.address.place)
+        file.rename(file.with_suffix(".old"))
+        if not gone:
+            kind.make(tmp_path, some_rows(SOURCE[::-1]))
+        with pytest.raises(InputError, match="changed meanwhile"):
+            translate_store(store, adapter, tmp_path / "moved.parquet", check=False)
+    assert not list(tmp_path.glob("moved*"))
 
 
 def test_a_file_that_goes_as_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
