@@ -22,6 +22,7 @@ from irp_hf.errors import first_line, missing, refusal, shown
 from irp_hf.models.delivering import key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
+from irp_hf.stores.files import changed_meanwhile
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import GO_ON, StagedWriter, beside, is_done
 from irp_hf.stores.tables import Part, TableStore, with_record
@@ -59,14 +60,22 @@ class LanceStore(TableStore):
 
     @override
     def digest(self) -> str:
-        """Of the files that hold the vectors, which have other names after each change, and of what was deleted."""
-        latest = _open(self.path)
-        field = latest.lance_schema.field(self.column)
+        """Of the files that hold the vectors, which have other names after each change, and of what was deleted.
+
+        Raises `InputError` where they are no more those that were opened: the rows here are older then.
+        """
+        opened = self._digest_of(self._rows.dataset)
+        if self._digest_of(_open(self.path)) != opened:
+            raise changed_meanwhile(self.address)
+        return opened
+
+    def _digest_of(self, version: Any) -> str:
+        field = version.lance_schema.field(self.column)
         if field is None:
             return "none"
         told = [
             (part.metadata.id, part.metadata.physical_rows, str(part.metadata.deletion_file), _files(part, field.id()))
-            for part in latest.get_fragments()
+            for part in version.get_fragments()
         ]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 

@@ -103,7 +103,7 @@ def test_a_new_table_in_a_new_data_base(db: Any, adapter: IRPAdapter, tmp_path: 
 
 def test_a_change_is_seen(db: Any, tmp_path: Path):
     """If it fails, a run goes on with rows of two states of a table."""
-    store = open_store(f"lancedb:{tmp_path / 'db'}#docs")
+    store = open_store(address := f"lancedb:{tmp_path / 'db'}#docs")
     digests = [store.digest()]
     table = db.open_table("docs")
     for change in (
@@ -112,6 +112,9 @@ def test_a_change_is_seen(db: Any, tmp_path: Path):
         lambda: table.add(table.to_arrow().slice(0, 1)),
     ):
         change()
+        with pytest.raises(InputError, match="changed meanwhile"):
+            store.digest()  # its rows are those of before
+        store = open_store(address)
         digests.append(store.digest())
     assert len(set(digests)) == 4
     table.add_columns({"more": "1"})
