@@ -1,7 +1,7 @@
-"""Everyday runs take a few cases of each test that has many, others every day; a whole run takes all.
+"""Runs take some cases of each test that has many, others every day; `make test-all` takes all.
 
-Two of three tests are cases of a few hundred: every kind of head, file, number or error. One that fails is seen within days
-of everyday runs, and before anything lands, since that run is whole.
+Two of three tests are cases of a few hundred: every kind of head, file, number or error. An everyday run has two of each, what
+is to land eight. A case that fails is seen within days.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_encoders as tiny
 from datasets import Dataset
+from interruptible import interruptible
 from pyarrow import parquet
 
 from irp_hf import AnchoredSpace, AnchorSet
@@ -147,7 +148,9 @@ def test_ctrl_c_keeps_what_was_encoded(desk, folders):
     """If it fails, an hour of encoding is lost, or nobody is told that the same command goes on."""
     Path("many.txt").write_text("\n".join(f"w{row % 40} " * 40 + f"w{row}" for row in range(20_000)), encoding="utf-8")
     command = [sys.executable, "-m", "irp_hf_cli", "encode", str(folders / "encoder"), "many.txt", "--out", "many.npy"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     deadline = time.monotonic() + 120
     while not list(Path().glob("many.npy.parts/*")) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.05)

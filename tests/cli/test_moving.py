@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptible import interruptible
 from pyarrow import parquet
 
 from irp_hf import IRPAdapter
@@ -134,7 +135,9 @@ def test_ctrl_c_keeps_what_was_translated(desk):
     """If it fails, an hour of moving is lost, or nobody is told that the same command goes on, or ends in other bytes."""
     np.save("many.npy", np.tile(np.load("old.npy"), (4000, 1)))
     command = [sys.executable, "-m", "irp_hf_cli", "translate", "many.npy", "old-to-new"]
-    running = subprocess.Popen([*command, "moved.npy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [*command, "moved.npy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     before, deadline = {*os.listdir()}, time.monotonic() + 120
     while {*os.listdir()} == before and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.02)
