@@ -9,7 +9,6 @@ English sentences of Tatoeba by static token vectors, with an id, their text and
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
@@ -49,9 +48,9 @@ def moved(name: str, num_rows: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         source = kind.make(place, rows)
-        before, begun = peak(), time.perf_counter()
+        begun = time.perf_counter()
         told = translate_store(source, adapter, kind.destination.format(folder=folder), progress=False)
-        seconds, memory = time.perf_counter() - begun, peak() - before
+        seconds = time.perf_counter() - begun
         found = kind.read(place)
         vectors = np.asarray(found["vectors"], np.float32)
         kept = [column for column in ("id", "text", "year") if column in found]
@@ -65,7 +64,7 @@ def moved(name: str, num_rows: int) -> list[str]:
     own = number(shares[1]) if len(shares) > 1 else "–"
     unchanged = ", ".join(kept) if same else "CHANGED"
     return [
-        *(name, f"{seconds:.0f}", f"{memory / 2**30:.2f}", unchanged or "–", f"{near:.0e}"),
+        *(name, f"{seconds:.0f}", unchanged or "–", f"{near:.0e}"),
         *(f"{number(cosine)} ({number(told.cosine)})", number(shares[0]), own),
     ]
 
@@ -150,22 +149,17 @@ SEARCHES: dict[str, Callable[[Path, Array], Array]] = {
 }
 
 
-def peak() -> int:
-    """Bytes of memory that this process has needed at most."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--kinds", nargs="+", default=list(ALL), choices=list(ALL))
     options = parser.parse_args()
     header = [
-        *("store", "seconds", "GiB more", "unchanged", "vectors off by", "cosine (expected)"),
+        *("store", "seconds", "unchanged", "vectors off by", "cosine (expected)"),
         *("of true neighbours", "its own search finds"),
     ]
     lines = {}
-    for name in options.kinds:  # a process each, so that memory is its own
+    for name in options.kinds:  # a process each
         for _, line in each(moved, [(name, options.rows)], 1):
             lines[name] = line
             print(*line, flush=True)

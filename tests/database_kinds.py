@@ -136,8 +136,10 @@ def _chroma(folder: Path, rows: Rows) -> str:
 def _moved_records(folder: Path) -> Rows:
     client = chromadb.PersistentClient(str(folder / "chroma"), Settings(anonymized_telemetry=False))
     collection = client.get_collection("moved", embedding_function=None)
-    found = collection.get(include=["embeddings", "metadatas", "documents"])
+    included = ["embeddings", "metadatas", "documents"]
+    pages = [collection.get(limit=5000, offset=start, include=included) for start in range(0, collection.count(), 5000)]
     client.close()
+    found = {name: [value for page in pages for value in page[name]] for name in ("ids", *included)}
     years = [values["year"] for values in found["metadatas"]]
     vectors = np.asarray(found["embeddings"], np.float32)
     return {"vectors": vectors, "id": found["ids"], "text": found["documents"], "year": years}
