@@ -19,10 +19,11 @@ from irp_hf.disk.atomic import replaced_folder, written_file
 from irp_hf.disk.places import sync
 from irp_hf.errors import IRPError, first_line, refusal, shown
 from irp_hf.stores.address import Address
-from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
+from irp_hf.stores.base import Matrix, Plan, Store
 from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_of_files, read_sidecar, write_sidecar
+from irp_hf.stores.parts import Part
 from irp_hf.stores.record import StoreRecord
-from irp_hf.stores.tables import Part, TableStore
+from irp_hf.stores.tables import TableStore
 
 MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 ROWS = "data-00000-of-00001.arrow"  # what `save_to_disk` calls the one file of rows
@@ -83,8 +84,7 @@ class DataSetStore(TableStore):
 
     @override
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
-        flag = f"{self.column}{IS_TRUE}"
-        schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
+        schema = self._with_flag()
         with replaced_folder(self.address.place) as fresh:
             features = _features(schema, self.features, self.column)
             _save(fresh, self.column, features, self._replaced(rows, vectors, schema), record, self.digest())

@@ -23,9 +23,10 @@ from irp_hf.models.delivering import key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import IS_TRUE, Matrix, Plan, Store
 from irp_hf.stores.files import changed_meanwhile
+from irp_hf.stores.parts import Part
 from irp_hf.stores.record import StoreRecord
 from irp_hf.stores.staging import GO_ON, StagedWriter, beside, is_done
-from irp_hf.stores.tables import Part, TableStore, with_record
+from irp_hf.stores.tables import TableStore, with_record
 
 SUFFIX = ".lance"  # of the folder of a table
 FRESH, OLD = "__irp_fresh", "__irp_old"  # what names of columns end with that are about to be put in place, and were

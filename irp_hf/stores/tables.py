@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,25 +21,12 @@ from irp_hf.models.delivering import KEY, key_of
 from irp_hf.stores.address import Address
 from irp_hf.stores.base import BLOCK_ROWS, IS_TRUE, Matrix, Plan, Store, as_lists, cut_again, vectors_of, with_lists
 from irp_hf.stores.files import FileWriter, changed_meanwhile, digest_as_before, digest_of_files
+from irp_hf.stores.parts import ArrowPart, ParquetPart, Part
 from irp_hf.stores.record import StoreRecord
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
 HIDDEN = (".", "_")  # what names of files begin with that are no part of a table: of writers, or of runs that go on
 FAR = 64 * BLOCK_ROWS  # rows that are read through, and not jumped over
-READ_AHEAD = 2**20  # bytes of a column of Parquet
-
-
-class Part(ABC):
-    """A piece of a table, whose rows are read from any one on."""
-
-    schema: pa.Schema
-    num_rows: int
-    name: str = ""
-    """Of its file, where it is one of several."""
-
-    @abstractmethod
-    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
-        """The rows from `start` on, in batches of about `size`."""
 
 
 class TableStore(Store):
@@ -120,6 +105,11 @@ class TableStore(Store):
             got = f"an error ({first_line(error)})"
             raise refusal(self._name, "a whole table", got, "Check it, or write it anew.") from error
 
+    def _with_flag(self) -> pa.Schema:
+        """Its schema, with the column that tells which rows are true."""
+        flag = f"{self.column}{IS_TRUE}"
+        return self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
+
     def _replaced(self, rows: Matrix, vectors: Matrix, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """All rows with new vectors in place of some, in the columns of `schema`."""
         flag, start = f"{self.column}{IS_TRUE}", 0
@@ -183,8 +173,7 @@ class FilesStore(TableStore):
 
     @override
     def replace(self, rows: Matrix, vectors: Matrix, record: StoreRecord) -> None:
-        flag = f"{self.column}{IS_TRUE}"
-        schema = self.schema if flag in self.schema.names else self.schema.append(pa.field(flag, pa.bool_()))
+        schema = self._with_flag()
         noted = with_record(schema, self.schema, self.column, record)
         made = self._if_unchanged(self._replaced(rows, vectors, schema))
         with written_in_words(self.address.place):
@@ -231,52 +220,6 @@ class _Rows:
             part, self._held = self._held.slice(0, count), self._held.slice(count)
             count -= part.num_rows
             yield part
-
-
-class ParquetPart(Part):
-    """A file of Parquet."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.name = path, path.name
-        with pq.ParquetFile(path) as file:
-            self.schema, self.num_rows = file.schema_arrow, file.metadata.num_rows
-            groups = range(file.metadata.num_row_groups)
-            self._starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
-
-    @override
-    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
-        groups = list(range(first, len(self._starts) - 1))
-        # Otherwise whole groups, which may be a file, would lie in memory.
-        with pq.ParquetFile(self._path, buffer_size=READ_AHEAD, pre_buffer=False) as file:
-            found = file.iter_batches(size, groups, use_threads=False)
-            yield from cut_again(found, size, start - int(self._starts[first]))
-
-
-class ArrowPart(Part):
-    """A file of Arrow IPC, as Feather is, or a stream of it, as `datasets` writes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.name = path, path.name
-        with self._opened() as (schema, found):
-            self.schema, self.num_rows = schema, sum(batch.num_rows for batch in found)
-
-    @override
-    def batches(self, start: int, size: int) -> Iterator[pa.RecordBatch]:
-        with self._opened() as (_, found):
-            yield from cut_again(found, size, start)
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-        with pa.OSFile(str(self._path)) as file:  # a map that another process cuts ends this one
-            try:
-                reader = pa.ipc.open_file(file)
-            except pa.ArrowInvalid:
-                file.seek(0)
-                stream = pa.ipc.open_stream(file)
-                yield stream.schema, iter(stream)
-                return
-            yield reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
 class ParquetWriter(FileWriter):

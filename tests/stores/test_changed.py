@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,24 @@ def write_anew(folder: Path) -> None:
     pq.write_table(TABLE.slice(15).take(list(range(14, -1, -1))), folder / "b.parquet")
 
 
+def change_within(monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any]) -> None:
+    """Let something change after each block that a translation makes."""
+    whole = translating._Work._translated
+
+    def changes(self: Any, batch: Any, start: int) -> Any:
+        made = whole(self, batch, start)
+        change()
+        return made
+
+    monkeypatch.setattr(translating._Work, "_translated", changes)
+
+
 @pytest.mark.parametrize("change", [add, remove, write_anew])
 def test_a_folder_that_is_changed_meanwhile(
     change: Any, folder: Path, adapter: IRPAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """If it fails, rows that were there at the end are missing without a word, or the system's own error is shown."""
-    whole = translating._Work._translated
-
-    def changes(self: Any, batch: Any, start: int) -> Any:
-        made = whole(self, batch, start)
-        change(folder)
-        return made
-
-    monkeypatch.setattr(translating._Work, "_translated", changes)
+    change_within(monkeypatch, lambda: change(folder))
     with pytest.raises(InputError, match="changed meanwhile"):
         translate_store(folder, adapter, tmp_path / "moved.parquet", check=False)
     assert os.listdir(tmp_path) == ["source"], "what was kept of it stays, or is taken for a whole one"
@@ -194,14 +200,7 @@ def test_a_saved_data_set_that_is_changed_meanwhile(
     source, folder = saved
     with open_store(source) as one, open_store(source) as again:
         assert one.digest() == again.digest()
-    whole = translating._Work._translated
-
-    def changes(self: Any, batch: Any, start: int) -> Any:
-        made = whole(self, batch, start)
-        change(folder)
-        return made
-
-    monkeypatch.setattr(translating._Work, "_translated", changes)
+    change_within(monkeypatch, lambda: change(folder))
     with pytest.raises(InputError, match="changed meanwhile"):
         translate_store(source, adapter, tmp_path / "moved.parquet", check=False)
     assert not list(tmp_path.glob("moved*"))
