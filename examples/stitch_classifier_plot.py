@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dots_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE
+from dots_plot import INK, MUTED, NATIVE, OTHER, OURS, STYLE, draw_dots
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from stitch_text_plot import draw_confidence, draw_translations, write_title
+from stitch_text_plot import write_title
 from torch import Tensor
 
-from irp_hf.evaluation import Measure
+from irp_hf.evaluation import Measure, bootstrap, number
 
+NUM_BINS = 5
 COLORS = {"mpnet": NATIVE, "MiniLM": OTHER, "adapter": "#5f93b5", "head": OURS}
 
 
@@ -38,6 +39,48 @@ def draw(
         write_title(places[2], "What is loaded", "megabytes of weights")
         draw_sizes(places[2], sizes)
         figure.savefig(path)
+
+
+def draw_translations(axes: Axes, rows: dict[str, Measure]) -> None:
+    """A dot for each translation, the last one being ours, and two lines: the head at home, and a new head.
+
+    The lines' words stand above all dots, one above the other, and no line reaches above its own.
+    """
+    (_, home), (_, new), *translations = rows.items()
+    means = [measure.mean for measure in rows.values()]
+    top, room = len(translations), 1 if home.mean < (min(means) + max(means)) / 2 else -1
+    lines = (
+        (home, "its own encoder", NATIVE, "solid", top + 0.15, room),
+        (new, "a new head", MUTED, (0, (4, 3)), top - 0.2, -1),
+    )
+    for measure, words, color, dashes, height, side in lines:
+        axes.plot([measure.mean] * 2, [-0.45, height + 0.12], color=color, linewidth=1.8, linestyle=dashes)
+        axes.annotate(
+            f"{words} {number(measure.mean)}", (measure.mean, height), (6 * side, 0), textcoords="offset points",
+            ha="right" if side < 0 else "left", va="center", color=color, fontsize=10.5,
+        )  # fmt: skip
+    draw_dots(axes, translations, room=0.4)
+
+
+def draw_confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
+    """Accuracy of equally many questions, from the least to the most confident ones."""
+    bins = confidence.argsort(stable=True).tensor_split(NUM_BINS)
+    expected = [float(confidence[rows].mean()) for rows in bins]
+    measures = [bootstrap(correct[rows][None])[0] for rows in bins]
+    axes.fill_between(
+        expected, [m.low for m in measures], [m.high for m in measures], color=OURS, alpha=0.13, linewidth=0
+    )
+    axes.plot(expected, [m.mean for m in measures], "o-", color=OURS, linewidth=2.5, markersize=7)
+    for x, measure, above in ((expected[0], measures[0], -22), (expected[-1], measures[-1], 12)):
+        axes.annotate(
+            number(measure.mean), (x, measure.mean), (0, above), textcoords="offset points", ha="center",
+            color=OURS, fontweight="bold", fontsize=13.5,
+        )  # fmt: skip
+    axes.margins(x=0.14, y=0.14)
+    axes.set_xlabel("confidence (expected cosine)")
+    axes.set_ylabel("accuracy")
+    axes.tick_params(axis="y", labelcolor=MUTED)
+    axes.grid()
 
 
 def draw_sizes(axes: Axes, sizes: dict[str, dict[str, float]]) -> None:

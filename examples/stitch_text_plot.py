@@ -1,42 +1,32 @@
-"""The picture of `stitch_text.py`."""
+"""The picture of `stitch_text.py`: who feeds MiniLM's head, and how often it is right."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dots_plot import MUTED, NATIVE, OURS, STYLE, draw_dots
+from dots_plot import MUTED, NATIVE, OTHER, OURS, STYLE
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.patches import FancyBboxPatch
 
-from irp_hf.evaluation import Measure, bootstrap, number
+from irp_hf.evaluation import Measure
 
-NUM_BINS = 5
+Results = dict[int, dict[str, Measure]]
+NEW = "new head, with labels"
 
 
-def draw(
-    results: dict[str, dict[str, Measure]],
-    sources: dict[str, str],
-    confidence: Tensor,
-    correct: Tensor,
-    path: Path,
-) -> None:
-    """Accuracy of each head by translation; for the first head also by confidence."""
-    means = [measure.mean for rows in results.values() for measure in rows.values()]
+def draw(results: Results, native: Measure, few: int, path: Path) -> None:
+    """Bars for the most pairs, each with what feeds the head, and curves over the number of pairs."""
     with rc_context(STYLE):
-        figure = Figure((11, 4.4), 128, facecolor="white")
-        places = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.2, 1.2, 1]})
-        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.15, wspace=0.24)
-        subtitles = ("accuracy on new questions", "bars: 95 % intervals")
-        for axes, (name, rows), subtitle in zip(places, results.items(), subtitles, strict=False):
-            title = f"{name.partition('-')[0]}'s head reads {sources[name].partition('-')[0]}"
-            write_title(axes, title[0].upper() + title[1:], subtitle)
-            draw_translations(axes, rows)
-            axes.set_xlim(min(means) - 0.04, max(means) + 0.03)
-        places[1].set_yticklabels([])
-        write_title(places[2], "Confidence tells", "first panel, in fifths")
-        draw_confidence(places[2], confidence, correct)
+        figure = Figure((11.8, 4.7), 128, facecolor="white")
+        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.3, 1]})
+        figure.subplots_adjust(left=0.012, right=0.985, top=0.8, bottom=0.13, wspace=0.16)
+        most = max(results)
+        write_title(left, "Who feeds MiniLM's head", f"right on new questions; {most:,} pairs, no label, no training")
+        draw_feeds(left, results[most], native)
+        write_title(right, "With fewer pairs", "right on new questions, and its 95 % interval")
+        draw_curves(right, results, native, few)
         figure.savefig(path)
 
 
@@ -45,43 +35,58 @@ def write_title(axes: Axes, title: str, subtitle: str) -> None:
     axes.text(0, 1.06, subtitle, transform=axes.transAxes, fontsize=11, color=MUTED)
 
 
-def draw_translations(axes: Axes, rows: dict[str, Measure]) -> None:
-    """A dot for each translation, the last one being ours, and two lines: the head at home, and a new head.
-
-    The lines' words stand above all dots, one above the other, and no line reaches above its own.
-    """
-    (_, home), (_, new), *translations = rows.items()
-    means = [measure.mean for measure in rows.values()]
-    top, room = len(translations), 1 if home.mean < (min(means) + max(means)) / 2 else -1
-    lines = (
-        (home, "its own encoder", NATIVE, "solid", top + 0.15, room),
-        (new, "a new head", MUTED, (0, (4, 3)), top - 0.2, -1),
+def draw_feeds(axes: Axes, row: dict[str, Measure], native: Measure) -> None:
+    """An encoder, what lies between it and the head, and a bar."""
+    feeds = (
+        ("static vectors", "nothing between", None, OTHER),
+        ("static vectors", "Procrustes", row["Procrustes"], OTHER),
+        ("static vectors", "irp_hf", row["irp_hf"], OURS),
+        ("MiniLM", "its own encoder", native, NATIVE),
     )
-    for measure, words, color, dashes, height, side in lines:
-        axes.plot([measure.mean] * 2, [-0.45, height + 0.12], color=color, linewidth=1.8, linestyle=dashes)
-        axes.annotate(
-            f"{words} {number(measure.mean)}", (measure.mean, height), (6 * side, 0), textcoords="offset points",
-            ha="right" if side < 0 else "left", va="center", color=color, fontsize=10.5,
-        )  # fmt: skip
-    draw_dots(axes, translations, room=0.4)
+    for place, (encoder, between, measure, color) in enumerate(feeds):
+        ours = {"color": OURS, "fontweight": "bold"} if color == OURS else {"color": MUTED}
+        box = FancyBboxPatch((0, place - 0.2), 0.4, 0.4, "round,pad=0,rounding_size=0.05", fc="white", ec=color, lw=1.4)
+        axes.add_patch(box)
+        axes.text(0.2, place, encoder, ha="center", va="center", fontsize=11)
+        axes.annotate("", (0.91, place), (0.42, place), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.6})
+        axes.text(0.655, place + 0.07, between, ha="center", va="bottom", fontsize=11, **ours)
+        if measure is None:
+            axes.text(0.95, place, "cannot be read: 256 numbers for 384", va="center", fontsize=11, color=MUTED)
+        else:
+            axes.barh(place, measure.mean, 0.4, 0.95, color=color)
+            words = f"{100 * measure.mean:.0f} %"
+            axes.text(0.97 + measure.mean, place, words, va="center", fontsize=14, fontweight=ours.get("fontweight"))
+    axes.set_xlim(-0.01, 1.98)
+    axes.set_ylim(-0.5, len(feeds) - 0.5)
+    axes.set_axis_off()
 
 
-def draw_confidence(axes: Axes, confidence: Tensor, correct: Tensor) -> None:
-    """Accuracy of equally many questions, from the least to the most confident ones."""
-    bins = confidence.argsort(stable=True).tensor_split(NUM_BINS)
-    expected = [float(confidence[rows].mean()) for rows in bins]
-    measures = [bootstrap(correct[rows][None])[0] for rows in bins]
-    axes.fill_between(
-        expected, [m.low for m in measures], [m.high for m in measures], color=OURS, alpha=0.13, linewidth=0
+def draw_curves(axes: Axes, results: Results, native: Measure, few: int) -> None:
+    """A curve for each translation, the new head dashed, and one point with unpaired rows. Pairs stand at equal distances."""
+    last = len(results) - 0.9
+    axes.axhline(native.mean, color=NATIVE, linewidth=1.8)
+    axes.text(last, native.mean - 0.008, "its own encoder", color=NATIVE, fontsize=11, va="top")
+    curves = (
+        ("Procrustes", OTHER, "-", "Procrustes"),
+        (NEW, MUTED, "--", "new head, with labels"),
+        ("irp_hf", OURS, "-", "irp_hf"),
     )
-    axes.plot(expected, [m.mean for m in measures], "o-", color=OURS, linewidth=2.5, markersize=7)
-    for x, measure, above in ((expected[0], measures[0], -22), (expected[-1], measures[-1], 12)):
-        axes.annotate(
-            number(measure.mean), (x, measure.mean), (0, above), textcoords="offset points", ha="center",
-            color=OURS, fontweight="bold", fontsize=13.5,
-        )  # fmt: skip
-    axes.margins(x=0.14, y=0.14)
-    axes.set_xlabel("confidence (expected cosine)")
-    axes.set_ylabel("accuracy")
+    for title, color, dashes, words in curves:
+        measures = [row[title] for row in results.values()]
+        means, weight = [measure.mean for measure in measures], "bold" if color == OURS else "normal"
+        low, high = [measure.low for measure in measures], [measure.high for measure in measures]
+        axes.fill_between(range(len(means)), low, high, color=color, alpha=0.1, linewidth=0)
+        axes.plot(means, dashes, marker="o", color=color, linewidth=2.2, markersize=6)
+        axes.text(last, means[-1], words, color=color, fontsize=11, va="center", fontweight=weight)
+    place, backed = list(results).index(few), results[few]["irp_hf + unpaired"].mean
+    axes.plot(place, backed, "D", color=OURS, markersize=9)
+    axes.annotate(
+        "irp_hf, with\nrows that\nnobody paired", (place, backed), (-6, 10), textcoords="offset points",
+        color=OURS, fontsize=10.5,
+    )  # fmt: skip
+    axes.set_xticks(range(len(results)), [f"{count:,}" for count in results])
+    axes.set_xlim(-0.4, len(results) + 1.3)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_xlabel("pairs", loc="left")
     axes.tick_params(axis="y", labelcolor=MUTED)
-    axes.grid()
+    axes.grid(axis="y")
