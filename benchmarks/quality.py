@@ -1,9 +1,9 @@
-"""Everybody on the same rows, TREC and Fashion-MNIST, three encoders each, all ordered pairs: the table of README.md.
+"""Everybody on the same rows, TREC and Fashion-MNIST, three encoders each, all ordered pairs: the table of docs/results.md.
 
 It runs `examples/paper_text.py` and `examples/paper_images.py`, whose docstrings say what they read and measure; where
 `latentis` is installed (requirements-peers.txt), the translators of the method's authors are there, too. It takes long.
 
-    python benchmarks/quality.py            # measures, then writes benchmarks/quality.md and the table of README.md
+    python benchmarks/quality.py            # measures, then writes benchmarks/quality.md and the table of docs/results.md
     python benchmarks/quality.py --redraw   # writes them from the numbers in examples/results
 """
 
@@ -24,7 +24,7 @@ from irp_hf.evaluation import number
 from irp_hf.evaluation.printed import markdown
 
 GRIDS = {"TREC": "paper-text", "Fashion-MNIST": "paper-images"}
-TABLE, README = ROOT / "benchmarks" / "quality.md", ROOT / "README.md"
+TABLE, PAGE = ROOT / "benchmarks" / "quality.md", ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- python benchmarks/quality.py -->\n", "<!-- end -->\n"
 ACCURACY, NEIGHBORS, KNOWN, _ = MEASURES
 COLUMNS = ("accuracy kept", "neighbours", "known items", "`auto` gains")
@@ -77,8 +77,8 @@ def main() -> None:
             subprocess.run([sys.executable, str(ROOT / "examples" / script)], check=True, cwd=ROOT)
     text = table({name: Results.read(saved) for name, saved in GRIDS.items()})
     TABLE.write_text(text, encoding="utf-8")
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
     print(text)
 
 
