@@ -3,7 +3,7 @@
 Static token vectors (256 wide, no network at all) have filled a table of LanceDB: questions of TREC, with ids and classes.
 Their successor shall be the transformer MiniLM (384 wide). Both have encoded 1,000 other questions, the anchors. By them the
 table gets a column of translated vectors, which MiniLM's queries search at once; then MiniLM's own vectors take their place,
-those of the lowest confidence first. Beside that stand the other ways: doing nothing, translating queries, mixing both
+those first that searches find most. Beside that stand the other ways: doing nothing, translating queries, mixing both
 encoders' queries, encoding all anew. What is found is compared with what MiniLM finds in an index of its own, and with the
 questions' classes.
 
@@ -114,12 +114,11 @@ def main(path: Path) -> None:
         Way.STORE: index.search(TABLE, MOVED, new_queries),
         Way.ANEW: index.search("encoded_anew", NEW, new_queries),
     }
-    earlier = index.search(TABLE, MOVED, sides[1].anchors)  # as if anchors were what was asked before
     moved, confidence = (index.column(TABLE, name) for name in (MOVED, CONFIDENCE))
     budget = round(BUDGET * len(rows))
-    print(f"\nEncoding the {budget:,} least sure rows by {new} ...", flush=True)
+    print(f"\nEncoding the {budget:,} rows that are found most by {new} ...", flush=True)
     encoding = time.process_time()
-    print(reencode(f"{address}.{MOVED}", ENCODERS[NEW][1](), text="text", budget=budget, order="confidence"))
+    print(reencode(f"{address}.{MOVED}", ENCODERS[NEW][1](), text="text", budget=budget))
     encoding = time.process_time() - encoding
     hits[Way.PARTLY] = index.search(TABLE, MOVED, new_queries)
 
@@ -128,7 +127,7 @@ def main(path: Path) -> None:
     print_ways(ways, old, new, BUDGET)
     true = vectors[1][rows]
     least_sure = confidence.argsort(stable=True)
-    orders = {Order.FOUND: found_most(earlier, least_sure), Order.LEAST_SURE: least_sure}
+    orders = {Order.FOUND: found_most(moved, least_sure), Order.LEAST_SURE: least_sure}
     curves = by_share(moved, true, orders, new_queries, hits[Way.ANEW], BUDGET)
     few = {count: with_fewer(anchors, count, vectors, rows, new_queries, hits[Way.ANEW]) for count in FEWER}
     shown = pick(hits)

@@ -112,21 +112,21 @@ def _curves(axes: Axes, ways: Ways, curves: Curves, budget: float) -> None:
         color=NATIVE, fontsize=11,
     )  # fmt: skip
     styles = {
-        Order.FOUND: {"color": INK, "linewidth": 2, "linestyle": (0, (1, 1.4))},
+        Order.LEAST_SURE: {"color": INK, "linewidth": 2, "linestyle": (0, (1, 1.4))},
         Order.RANDOM: {"color": OTHER, "linewidth": 2, "linestyle": (0, (4, 2))},
-        Order.LEAST_SURE: {"color": OURS, "linewidth": 2.5, "marker": "o", "markersize": 5},
+        Order.FOUND: {"color": OURS, "linewidth": 2.5, "marker": "o", "markersize": 5},
     }
     for order, style in styles.items():
         axes.plot(curves.shares, curves.means(order), label=order.value, **style)
-    ours = curves.at(Order.LEAST_SURE, budget)
-    for x, y, offset in ((0, curves.means(Order.LEAST_SURE)[0], (-13, 13)), (budget, ours, (5, -16))):
+    ours = curves.at(Order.FOUND, budget)
+    for x, y, offset in ((0, curves.means(Order.FOUND)[0], (-13, 13)), (budget, ours, (5, -16))):
         axes.annotate(
             number(y), (x, y), offset, textcoords="offset points", color=OURS, fontweight="bold", fontsize=12.5
         )
     axes.legend(frameon=False, fontsize=10.5, loc="upper left", labelcolor=MUTED)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("encoded anew")
-    axes.set_ylim(min(before.low, *curves.means(Order.LEAST_SURE)) - 0.06, 1.02)
+    axes.set_ylim(min(before.low, *curves.means(Order.FOUND)) - 0.06, 1.02)
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.grid()
 

@@ -13,13 +13,13 @@ from irp_hf.evaluation import Measure, bootstrap, number
 from irp_hf.maths.projection import unit_rows
 
 SHARES = tuple(step / 10 for step in range(11))  # of the rows that are encoded anew
-DRAWS = 5  # random orders
+DRAWS, NEIGHBORS = 5, 10  # random orders; rows that count as near
 
 
 class Order(Enum):
     """Which rows are encoded anew first."""
 
-    FOUND = "those that earlier searches found most"
+    FOUND = "those that other rows find most"
     LEAST_SURE = "those of the lowest confidence"
     RANDOM = "random ones"
 
@@ -112,9 +112,11 @@ def by_share(
     )
 
 
-def found_most(hits: Tensor, least_sure: Tensor) -> Tensor:
-    """All rows, those first that are most often among the `hits (q, 10)` of earlier searches, and then the least sure."""
-    counts = torch.bincount(hits.flatten(), minlength=len(least_sure))
+def found_most(moved: Tensor, least_sure: Tensor) -> Tensor:
+    """All rows of `moved (n, d)`, those first that are most often among the ten nearest to others, and then the least sure."""
+    rows = unit_rows(moved.float())
+    nearest = (rows @ rows.T).fill_diagonal_(-torch.inf).topk(NEIGHBORS).indices
+    counts = torch.bincount(nearest.flatten(), minlength=len(rows))
     return least_sure[counts[least_sure].argsort(descending=True, stable=True)]
 
 
@@ -125,7 +127,7 @@ def print_ways(ways: Ways, old: str, new: str, budget: float) -> None:
         Way.QUERIES: f"{new}'s queries, translated",
         Way.MIXED: "both queries, mixed (Bridge)",
         Way.STORE: f"translated column, {new} asks",
-        Way.PARTLY: f"  {budget:.0%} least sure encoded anew",
+        Way.PARTLY: f"  {budget:.0%} found most, encoded anew",
         Way.ANEW: f"all encoded anew, {new} asks",
     }
 
@@ -176,9 +178,9 @@ def _moving(ways: Ways, old: str, new: str) -> str:
 def _orders(ways: Ways, curves: Curves, budget: float) -> str:
     least_sure, most = (curves.above_random(order, budget) for order in (Order.LEAST_SURE, Order.FOUND))
     return (
-        f"Encoding {budget:.0%} of it anew, the least sure first, lifts {number(ways.neighbors[Way.STORE].mean)} to "
-        f"{number(ways.neighbors[Way.PARTLY].mean)}: {_than_random(least_sure)}. Those first that earlier searches found most, "
-        f"it would be {number(curves.at(Order.FOUND, budget))}: {_than_random(most)}."
+        f"Encoding {budget:.0%} of it anew, what is found most first, lifts {number(ways.neighbors[Way.STORE].mean)} to "
+        f"{number(ways.neighbors[Way.PARTLY].mean)}: {_than_random(most)}. The least sure first, it would be "
+        f"{number(curves.at(Order.LEAST_SURE, budget))}: {_than_random(least_sure)}."
     )
 
 
