@@ -137,6 +137,22 @@ class Bridge:
         found: np.ndarray[Any, Any] = self.mix(new, old)
         return found
 
+    def encode_documents(
+        self, documents: Sequence[Any], batch_size: int = 32, progress: bool | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Vectors `(n, d)` of documents that come to the index: the old encoder's own where it is there, else translations.
+
+        Float32, and as it gives them. Raises `InputError` for documents that the encoders do not read.
+        """
+        if self._old is None:
+            return self.encode(documents, batch_size, progress)
+        return self._made(self._old, list(documents), batch_size, progress)
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether a text has the same vector as a query and as a document."""
+        return self._old is None or self.weight == 0
+
     def mix(self, new: Any = None, old: Any = None) -> Any:
         """The same of vectors that are there already: `new (n, d_X)` of the new encoder, and `old (n, d_Y)` of the old one.
 

@@ -139,3 +139,12 @@ def test_few_anchors_choose_no_weight():
     with pytest.raises(InputError, match="at least 24"):
         Bridge(new, adapter, old)
     assert Bridge(new, adapter, old, 0.7).weight == 0.7
+
+
+def test_documents_are_the_old_encoders_where_it_is_there(adapter: IRPAdapter):
+    """If it fails, a document that comes to the index gets a guess although its true vector can be had, or a mixture."""
+    with_old = Bridge(new, adapter, old, 0.5)
+    np.testing.assert_array_equal(with_old.encode_documents(TEXTS[200:230]), OLD[200:230])
+    without = Bridge(new, adapter)
+    np.testing.assert_array_equal(without.encode_documents(TEXTS[200:230]), without.encode(TEXTS[200:230]))
+    assert (with_old.is_alike, without.is_alike, Bridge(new, adapter, old, 0).is_alike) == (False, True, True)
