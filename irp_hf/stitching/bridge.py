@@ -108,17 +108,19 @@ class Bridge:
             got, advice = f"none, and a weight of {weight:g}", "Pass old_encoder=, or leave the weight out."
             raise refusal("old_encoder", "one to mix the translation with", got, advice)
         self.adapter: IRPAdapter = open_adapter(adapter)
-        self._encoder = self._opened(encoder, settings, on_mismatch)
-        self._old = None if old_encoder is None else self._opened_old(old_encoder, on_mismatch)
+        self.encoder: Encoder = self._opened(encoder, settings, on_mismatch)
+        """The new one, opened."""
+        self.old_encoder: Encoder | None = None if old_encoder is None else self._opened_old(old_encoder, on_mismatch)
+        """The one that made the index, if it is there."""
         with self.adapter.computing():
             self._unit = has_unit_length(self.adapter.target_anchors)
         self.weighed: Weighed | None = None
         """What each weight found among held-out anchors; None where the weight was given, or there is nothing to mix."""
         self.weight = 1.0
         """Of the translation."""
-        if self._old is not None and weight != "auto":
+        if self.old_encoder is not None and weight != "auto":
             self.weight = float(weight)
-        elif self._old is not None:
+        elif self.old_encoder is not None:
             self.weighed = weigh(self.adapter)
             self.weight = self.weighed.best
 
@@ -130,9 +132,11 @@ class Bridge:
         Raises `InputError` for queries that the encoders do not read.
         """
         queries = list(queries)
-        new = self._made(self._encoder, queries, batch_size, progress) if self.weight else None
+        new = self._made(self.encoder, queries, batch_size, progress) if self.weight else None
         old = (
-            self._made(self._old, queries, batch_size, progress) if self._old is not None and self.weight < 1 else None
+            self._made(self.old_encoder, queries, batch_size, progress)
+            if self.old_encoder is not None and self.weight < 1
+            else None
         )
         found: np.ndarray[Any, Any] = self.mix(new, old)
         return found
@@ -144,14 +148,14 @@ class Bridge:
 
         Float32, and as it gives them. Raises `InputError` for documents that the encoders do not read.
         """
-        if self._old is None:
+        if self.old_encoder is None:
             return self.encode(documents, batch_size, progress)
-        return self._made(self._old, list(documents), batch_size, progress)
+        return self._made(self.old_encoder, list(documents), batch_size, progress)
 
     @property
     def is_alike(self) -> bool:
         """Whether a text has the same vector as a query and as a document."""
-        return self._old is None or self.weight == 0
+        return self.old_encoder is None or self.weight == 0
 
     def mix(self, new: Any = None, old: Any = None) -> Any:
         """The same of vectors that are there already: `new (n, d_X)` of the new encoder, and `old (n, d_Y)` of the old one.

@@ -1,10 +1,7 @@
 """LangChain's own tests of embeddings, and a store that an old encoder filled, searched by a new one."""
 
 import asyncio
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +15,6 @@ from irp_hf import AnchoredSpace, AnchorSet, InputError, IRPAdapter
 from irp_hf.encoding import encode
 from irp_hf.integrations.langchain import IRPEmbeddings
 from irp_hf.stitching import Bridge
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 class OfABridge:
@@ -113,28 +108,3 @@ def test_an_adapter_names_its_encoder_on_the_hub(pair, hub, monkeypatch):
     )
     found = IRPEmbeddings("me/new-to-old").embed_documents(HELD[:9])
     np.testing.assert_allclose(found, Bridge(str(pair.new), pair.adapter).encode(HELD[:9]), atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("library", "module", "name"),
-    [
-        ("langchain_core", "langchain", "IRPEmbeddings"),
-        ("llama_index", "llama_index", "IRPEmbedding"),
-        ("mteb", "mteb", ""),
-    ],
-)
-def test_the_libraries_are_optional(library, module, name):
-    """If it fails, irp_hf imports one for all, or says nothing of the extra where it lacks."""
-    script = f"""if True:
-        import sys
-        import irp_hf
-        assert {library!r} not in sys.modules
-        sys.modules[{library!r}] = None
-        try:
-            import irp_hf.integrations.{module}
-        except irp_hf.MissingDependencyError as error:
-            print(error)
-    """
-    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert says(run.stdout, name, f"pip install irp_hf[{module.replace('_', '-')}]")

@@ -1,9 +1,6 @@
 """The translation as a transformer of scikit-learn: its own checks, a pipeline, a search, and the way back."""
 
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +20,6 @@ from sklearn.utils.estimator_checks import check_estimator
 from irp_hf import InputError, IRPAdapter
 from irp_hf.integrations.sklearn import IRPTransformer
 
-ROOT = Path(__file__).parent.parent.parent
 FIXED = {"method": "whitened", "balance": 0.5, "ridge": 0.1, "restoration": 0.0}
 LABELS = "labels (n,) are given as y, and an encoder's vectors are a matrix"
 EXPECTED = dict.fromkeys(
@@ -167,20 +163,3 @@ def test_what_cannot_be_is_refused_in_words(digits, refusal):
     with pytest.raises(InputError):
         model.inverse_transform(digits.source)
     assert says(refusal(model.score, digits.source, digits.source, error=InputError), "y", "24", "64")
-
-
-@pytest.mark.slow
-def test_the_library_is_optional():
-    """If it fails, irp_hf imports scikit-learn for all, or says nothing of the extra where it lacks."""
-    script = """if True:
-        import sys
-        import irp_hf
-        assert "sklearn" not in sys.modules
-        sys.modules["sklearn"] = None
-        try:
-            import irp_hf.integrations.sklearn
-        except irp_hf.MissingDependencyError as error:
-            print(error)
-    """
-    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert says(run.stdout, "IRPTransformer", "scikit-learn>=1.6", "pip install irp_hf[sklearn]")
