@@ -33,8 +33,9 @@ from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 
 try:
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.model import BaseModel
-    from sentence_transformers.base.modules import Module
+    from sentence_transformers.base.modules import Module, Normalize, Router
     from sentence_transformers.util import batch_to_device
 except ImportError as error:
     raise missing("IRPTranslation", "sentence-transformers>=6", "irp_hf[sentence-transformers]") from error
@@ -215,6 +216,65 @@ class IRPTranslation(Module):
         return cls(folder)
 
 
+SentenceEncoder = SentenceTransformer | str | os.PathLike[str]
+
+
+def asymmetric_retriever(
+    query_encoder: SentenceEncoder, document_encoder: SentenceEncoder, adapter: IRPAdapter | str | os.PathLike[str]
+) -> SentenceTransformer:
+    """One model whose queries are a small encoder's, translated, and whose documents are a large encoder's own.
+
+        model = asymmetric_retriever("me/small-encoder", "me/large-encoder", "me/small-to-large")
+        model.similarity(model.encode_query(questions), model.encode_document(passages))
+
+    It saves, pushes and loads as any other, with `trust_remote_code=True`. Queries have the prompt that the adapter's source
+    anchors were encoded with, or, where that is not known, the query encoder's default one; documents have the prompts, the
+    similarity and the truncation of the document encoder, and `encode` without a task encodes documents. Queries are brought
+    to unit length where documents are. The modules are those of both encoders, and no copies.
+
+    Args:
+        query_encoder: the adapter's source, or where it lies.
+        document_encoder: the adapter's target, likewise.
+        adapter: from the one to the other.
+
+    Raises `InputError` for encoders that are not those of the adapter, as far as their widths tell, and warns of one that
+    makes other vectors of the source's anchors.
+    """
+    queries, documents = (_sentence_encoder(one) for one in (query_encoder, document_encoder))
+    translation = IRPTranslation(adapter)
+    width, cut = translation.get_embedding_dimension(), documents.get_embedding_dimension()
+    if cut not in (None, width):
+        whole = [size() for part in documents if (size := getattr(part, "get_embedding_dimension", None)) is not None]
+        if width not in whole[-1:]:
+            advice = "Take the encoder of the adapter's target anchors, or an adapter to this one."
+            raise refusal("document_encoder", f"vectors {width} wide, as the adapter gives", f"{cut}", advice)
+    unit = isinstance([*documents][-1], Normalize)
+    router = Router.for_query_document([*queries, translation, *([Normalize()] if unit else [])], [*documents])
+    record = translation.adapter.config.source_record
+    default, prompts = documents.default_prompt_name, {key: text or "" for key, text in documents.prompts.items()}
+    if default == "query":  # which is now that of the other encoder
+        default, prompts["default"] = "default", prompts["query"]
+    own = queries.prompts.get(queries.default_prompt_name or "")
+    return SentenceTransformer(
+        modules=[router],
+        device=str(documents.device),
+        prompts={**prompts, "query": (record.prompt if record.knows("prompt") else own) or ""},
+        default_prompt_name=default,
+        similarity_fn_name=documents.similarity_fn_name,
+        truncate_dim=documents.truncate_dim,
+    )
+
+
+def _sentence_encoder(encoder: Any) -> SentenceTransformer:
+    """A model of sentence-transformers, or the one in a folder or on the Hub."""
+    if isinstance(encoder, str | os.PathLike):
+        return SentenceTransformer(os.fspath(encoder))
+    if not isinstance(encoder, SentenceTransformer):
+        advice = "Wrap it: SentenceTransformer(modules=[Transformer(folder), Pooling(width)])."
+        raise refusal("encoder", "a SentenceTransformer, or the folder or id of one", kind_of(encoder), advice)
+    return encoder
+
+
 def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:
     """What comes before `module` in its sequence: the model's own or a route of a `Router`."""
     for sequence in model.modules():
@@ -241,13 +301,14 @@ def _differences(
 ) -> Iterator[str]:
     """How the anchors were encoded and the model does not encode, in words; what was not recorded cannot differ."""
     kinds = {type(part).__name__: part for module in encoder for part in module.modules()}
-    prompt = model.prompts.get(model.default_prompt_name or "")
+    route = _route_of(translation, model)  # whose name is that of its prompt, too
+    prompt = model.prompts.get(route if route in model.prompts else model.default_prompt_name or "") or None
     if (one := recorded.prompt or prompt) and prompt_tokens(encoder[0], one):
         prompt = recorded.prompt  # a call may name it, or its texts have it in themselves; who has another is told then
     pooling = getattr(kinds.get("Pooling"), "pooling_mode", None)
     unit = "Normalize" in kinds or (recorded.truncate_dim is not None and recorded.normalize)
     its = EncoderRecord.of(prompt=prompt, normalize=bool(unit), pooling=pooling)
-    if (route := _route_of(translation, model)) is not None:
+    if route is not None and recorded.task is not None:  # else the encoder had no routes before it was put into one
         its = its.with_values(task=route)
     length = getattr(encoder[0], "max_seq_length", None)
     if isinstance(length, int) and length < sys.maxsize:
