@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-ENGINES = re.compile(r"^(?:import|from) (ray|pyspark|daft)\b", re.MULTILINE)
-"""What a block of code imports that not everybody has: tests/integrations/test_engines.py runs the same."""
+ENGINES = re.compile(r"^(?:import|from) (ray|pyspark|daft|haystack)\b", re.MULTILINE)
+"""What a block of code imports that not everybody has: tests/integrations/test_engines.py runs the same of engines."""
 LANGUAGES = {"python", "bash", "math", "text"}
 WITH_CODE = [name for name, text in TEXT.items() if "```python" in text]
-OF_THE_HUB = ("move.md", "share.md", "search.md", "stitch.md", "views.md")
+OF_THE_HUB = ("move.md", "neighbours.md", "share.md", "search.md", "stitch.md", "views.md")
 SMALLER = {"num_anchors=1500": "num_anchors=60"}
 SENTENCE_ENCODERS = {
     "sentence-transformers/all-MiniLM-L6-v2": 16,
@@ -46,6 +46,13 @@ HOLDS = {  # of the names that a page leaves behind
     "many.md": ["adapter.config.num_pairs == len(sums) == len(x)"],
     "measure.md": ["invariance.num_rows == 400", "paper.config.method == 'pruned'", "len(matrix.connections) == 2"],
     "move.md": ["told.num_items == 100", "part.true_rows == part.num_encoded == 100"],
+    "neighbours.md": [
+        "stitched_score > 0.5 and back.shape == (350, 256)",
+        "scores.shape == (1, 200) and small_queries.dtype == small_passages.dtype == np.int8",
+        "len(found) == len(retrieved) == 5",
+        "all(0 <= task.get_score() <= 1 for task in results.task_results)",
+        "moved.column_names[-1] == 'moved'",
+    ],
     "scale.md": [
         "moved.column_names == ['id', 'text', 'embedding', 'moved', 'moved_confidence']",
         "len(moved) == 200",
