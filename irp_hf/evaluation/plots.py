@@ -12,11 +12,12 @@ from irp_hf.data.memory import allocating
 from irp_hf.disk.atomic import written_file
 from irp_hf.disk.leftovers import remove_leftovers
 from irp_hf.disk.places import check_path, is_folder
-from irp_hf.errors import missing, printable, reason_of, refusal, shown
+from irp_hf.errors import MissingDependencyError, TooLargeError, missing, printable, reason_of, refusal, shown
 from irp_hf.evaluation.held_out import CurvePoint, Reliability, Row
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.measures import among
 from irp_hf.evaluation.printed import POOL, number
+from irp_hf.evaluation.svg import inline
 from irp_hf.turns import Turns
 
 if TYPE_CHECKING:
@@ -25,24 +26,33 @@ if TYPE_CHECKING:
 
 
 COLORS = {"cosine": "#1f5a85", "neighbors": "#c65f2c"}
+SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
+INK, MUTED, BAND, GRID, EDGE = "#222831", "#68717d", "#eef3f7", "#e3e6ea", "#b4bac2"
+INHERITED = {  # on a page, whose text may be dark or light
+    INK: "currentColor",
+    MUTED: "var(--irp-muted)",
+    BAND: "var(--irp-chosen)",
+    GRID: "var(--irp-faint)",
+    EDGE: "var(--irp-line)",
+    COLORS["cosine"]: "var(--irp-one)",
+    COLORS["neighbors"]: "var(--irp-two)",
+}
 USES = {
     "queries": (COLORS["cosine"], "queries translated"),
     "moved": (COLORS["neighbors"], "index translated"),
-    "nothing": ("#68717d", "nothing: keep the old encoder"),
+    "nothing": (MUTED, "nothing: keep the old encoder"),
 }
-SIDES = {"cosine": 1, "neighbors": -1}  # numbers above and below their dots: they never meet
-INK, MUTED, BAND = "#222831", "#68717d", "#eef3f7"
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.labelpad": 8,
-    "axes.edgecolor": "#b4bac2",
+    "axes.edgecolor": EDGE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e3e6ea",
+    "grid.color": GRID,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.major.size": 0,
@@ -56,27 +66,41 @@ PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 Panel: TypeAlias = "Callable[[Axes], None]"
 
 
-def plot_report(
+def plot_report(panels: Sequence[Panel], path: str | Path | None = None) -> Figure:
+    """Draw the panels of a report side by side; save them if `path` is given, in the format of its suffix.
+
+    Raises `MissingDependencyError` without matplotlib.
+    """
+    return draw(list(panels), path, what="a report")
+
+
+def panels_of(
     rows: Sequence[Row],
     chosen: str,
     num_anchors: int,
     curve: Sequence[CurvePoint],
     reliability: Reliability | None,
     index: IndexReport | None = None,
-    path: str | Path | None = None,
-) -> Figure:
-    """Draw the panels of a report for which there is data; save them if `path` is given, in the format of its suffix.
-
-    Raises `MissingDependencyError` without matplotlib.
-    """
-    panels: list[Panel] = [partial(_methods, rows=rows, chosen=chosen, num_anchors=num_anchors)]
+) -> dict[str, Panel]:
+    """What is drawn of a report, each by what it shows: the panels for which there is data."""
+    panels: dict[str, Panel] = {
+        "What each method keeps": partial(_methods, rows=rows, chosen=chosen, num_anchors=num_anchors)
+    }
     if curve:
-        panels.append(partial(_learning_curve, curve=curve, method=chosen))
+        panels["What is kept, by the number of anchors"] = partial(_learning_curve, curve=curve, method=chosen)
     if reliability is not None:
-        panels.append(partial(_reliability, reliability=reliability, method=chosen))
+        panels["Expected and true cosine"] = partial(_reliability, reliability=reliability, method=chosen)
     if index is not None:
-        panels.append(partial(_index, index=index))
-    return draw(panels, path, what="a report")
+        panels["What an index keeps, by its size"] = partial(_index, index=index)
+    return panels
+
+
+def pictures_of(panels: dict[str, Panel]) -> list[str]:
+    """Each panel as an `<svg>` that takes the colours of the page around it; none without matplotlib, or without memory."""
+    try:
+        return [inline(draw([panel], None, what="a report"), INHERITED, told) for told, panel in panels.items()]
+    except (MissingDependencyError, TooLargeError):  # the numbers stand in the tables
+        return []
 
 
 def draw(panels: Sequence[Panel], path: str | Path | None = None, *, what: str, width: float = PANEL_WIDTH) -> Figure:

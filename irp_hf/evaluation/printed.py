@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from irp_hf.cards.escaping import spoken
 from irp_hf.errors import printable
+from irp_hf.evaluation.html import page
 
 WIDTH = 100  # of the terminal
 LONGEST_CELL, LONGEST_TEXT = 200, 5_000  # characters: names in a result may be a stranger's
@@ -38,6 +38,14 @@ class Printed(ABC):
         """Paragraphs and tables in the order in which they are read."""
         return [self.caption(), *self.tables(), *self.conclusions()]
 
+    def warnings(self) -> list[str]:
+        """Those of the paragraphs that warn."""
+        return []
+
+    def pictures(self) -> list[str]:
+        """What a page shows after the first table, each an `<svg>`."""
+        return []
+
     def terminal_parts(self) -> list[Part]:
         """The same for a terminal, where a table must be narrow."""
         return self.parts()
@@ -51,8 +59,9 @@ class Printed(ABC):
         return _joined(_each(self.parts(), spoken), str, markdown, "\n\n") + "\n"
 
     def _repr_html_(self) -> str:
-        """For a notebook."""
-        return _joined(_each(self.parts(), printable), paragraph, as_html, "\n")
+        """For a notebook, or a page."""
+        warnings = [printable(text, LONGEST_TEXT) for text in self.warnings()]
+        return page(_each(self.parts(), printable), MARK, LEFT, warnings, self.pictures())
 
 
 def _each(parts: Sequence[Part], harmless: Callable[[str, int], str]) -> list[Part]:
@@ -72,11 +81,6 @@ def _joined(parts: Sequence[Part], text: Callable[[str], str], table: Callable[[
 def wrapped(text: str) -> str:
     """A paragraph in lines of at most 100 columns."""
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
-
-
-def paragraph(text: str) -> str:
-    """One `<p>`, its text escaped."""
-    return f"<p>{html.escape(text)}</p>"
 
 
 def aligned(table: Table) -> str:
@@ -103,15 +107,6 @@ def markdown(table: Table) -> str:
     header, *lines = ([" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in table)
     rule = ["---" if name in LEFT else "---:" for name in header]
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
-
-
-def as_html(table: Table) -> str:
-    """One `<table>`, its cells escaped."""
-    tags = ["th", *["td"] * (len(table) - 1)]
-    lines = [
-        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in line) for tag, line in zip(tags, table, strict=True)
-    ]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def number(value: float) -> str:

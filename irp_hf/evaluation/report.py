@@ -15,7 +15,7 @@ from irp_hf.evaluation.held_out import COVERAGE, CurvePoint, Reliability, Row, o
 from irp_hf.evaluation.index import IndexReport
 from irp_hf.evaluation.learning import Learning
 from irp_hf.evaluation.measures import MEASURES, told_by
-from irp_hf.evaluation.plots import plot_report
+from irp_hf.evaluation.plots import Panel, panels_of, pictures_of, plot_report
 from irp_hf.evaluation.printed import MARK, Part, Printed, Table, number
 from irp_hf.evaluation.unlike import Unlike
 from irp_hf.maths.metrics import NEIGHBORS
@@ -236,8 +236,18 @@ class Report(Printed):
 
         Raises `MissingDependencyError` without matplotlib.
         """
-        parts = (self.rows, self.chosen, self.num_anchors, self.learning_curve, self.reliability, self.index)
-        return plot_report(*parts, path)
+        return plot_report([*self._panels().values()], path)
+
+    def _panels(self) -> dict[str, Panel]:
+        return panels_of(self.rows, self.chosen, self.num_anchors, self.learning_curve, self.reliability, self.index)
+
+    def pictures(self) -> list[str]:
+        """What `plot` draws, a panel each; none without matplotlib."""
+        return pictures_of(self._panels())
+
+    def warnings(self) -> list[str]:
+        """What speaks against the fit."""
+        return [doubt.words for doubt in self.doubts]
 
     def caption(self) -> str:
         """What was compared, and how."""
@@ -279,16 +289,13 @@ class Report(Printed):
 
     def parts(self) -> list[Part]:
         """The learning curve stands between what follows from the first table and what follows from itself."""
-        return [self.caption(), *self._against(), self._methods(), *self._findings()]
+        return [self.caption(), *self.warnings(), self._methods(), *self._findings()]
 
     def terminal_parts(self) -> list[Part]:
         """Settings would make the table too wide for a terminal, so they are a paragraph."""
         narrow = [[method, *numbers] for method, _, *numbers in self._methods()]
         settings = "; ".join(f"{row.method} {row.settings}" for row in self.rows if row.settings)
-        return [self.caption(), *self._against(), narrow, f"Settings: {settings}.", *self._findings()]
-
-    def _against(self) -> list[Part]:
-        return [doubt.words for doubt in self.doubts]
+        return [self.caption(), *self.warnings(), narrow, f"Settings: {settings}.", *self._findings()]
 
     def _findings(self) -> list[Part]:
         parts: list[Part] = [self._choice().words()]

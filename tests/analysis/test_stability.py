@@ -184,7 +184,7 @@ def test_it_claims_no_more_than_the_intervals_allow():
 def test_it_shows_in_markdown_and_in_notebooks():
     """If it fails, a card or a notebook would show a repr."""
     assert "| ▸ 0.85 | 44 | 18 | 102 | .270 ±.010 | .525 ±.010 |" in FOUND.to_markdown()
-    assert "<td>▸ 0.85</td>" in FOUND._repr_html_()
+    assert '<tr class="irp-chosen"><th scope="row">▸ 0.85</th>' in FOUND._repr_html_()
 
 
 def test_the_picture_shows_every_point(tmp_path: Path):
