@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ STYLE: dict[Any, Any] = {
 }
 SUFFIXES = (".png", ".svg", ".pdf")  # that an error suggests; matplotlib knows more
 DRAWING = Turns()
-LONGEST_NAME, LONGEST_TITLE = 30, 100  # characters that a picture shows
+LONGEST_NAME, LONGEST_TITLE, LINE = 30, 100, 18  # characters that a picture shows, and in one line of a name
 PANEL_WIDTH, HEIGHT, DPI = 5.2, 4.6, 160  # inches, dots per inch
 Panel: TypeAlias = "Callable[[Axes], None]"
 
@@ -172,7 +173,7 @@ def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> 
             axes.plot(measure.mean, place, "o", color=COLORS[name], markersize=7)
             text = f"{among(name, num_anchors)} {number(measure.mean)}" if place == places[0] else number(measure.mean)
             _label(axes, text, measure.mean, place, name, (0, 13 * side), "center")
-    axes.set_yticks(places, [drawn(row.method) for row in rows])
+    axes.set_yticks(places, [_in_lines(row.method) for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=INK, fontweight="bold" if row.method == chosen else "normal")
     axes.set_ylim(-0.55, len(rows) - 0.45)
@@ -180,6 +181,11 @@ def _methods(axes: Axes, rows: Sequence[Row], chosen: str, num_anchors: int) -> 
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.15)
     axes.set_xlabel("mean and 95 % interval")
+
+
+def _in_lines(name: str) -> str:
+    """A method's name in lines so short that the panel keeps its width."""
+    return "\n".join(map(drawn, textwrap.wrap(printable(name, LONGEST_NAME), LINE)))
 
 
 def _learning_curve(axes: Axes, curve: Sequence[CurvePoint], method: str) -> None:

@@ -92,6 +92,13 @@ def test_the_picture_is_inside_a_panel_each():
     assert order == ["table", *[f"{SVG}svg"] * 3, "table"]
 
 
+def test_a_long_name_of_a_method_leaves_room_for_its_figures(recwarn: pytest.WarningsRecorder):
+    """If it fails, a baseline of the user's own squeezes the panel to nothing."""
+    wide = replace(report(), rows=(*report().rows[:2], replace(report().rows[2], method="W" * 30)))
+    assert len(list(tree_of(wide).iter(f"{SVG}svg"))) == 3
+    assert not recwarn.list
+
+
 def test_it_is_legible_on_dark_and_on_light():
     """If it fails, a part keeps a colour of its own, and is dark on dark or a white box in somebody's theme."""
     html = report()._repr_html_()
