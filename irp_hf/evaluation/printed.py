@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from irp_hf.cards.escaping import spoken
 from irp_hf.errors import printable
@@ -57,6 +58,10 @@ class Printed(ABC):
     def to_markdown(self) -> str:
         """For a model card or a README."""
         return _joined(_each(self.parts(), spoken), str, markdown, "\n\n") + "\n"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """For a prompt of IPython, and for what knows no HTML."""
+        return {"text/plain": str(self)}
 
     def _repr_html_(self) -> str:
         """For a notebook, or a page."""

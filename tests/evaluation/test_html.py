@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from evaluation.test_report import report
+from IPython.core.formatters import DisplayFormatter
 
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.html import page
@@ -46,6 +47,12 @@ def test_the_page_has_every_figure_of_the_printed_tables_and_no_other():
         for line, cells in zip(lines, printed, strict=True):
             small = cells[below] if below is not None and cells is not printed[0] else ""
             assert line == [cells[0] + small, *(cell for at, cell in enumerate(cells) if at not in (0, below))]
+
+
+def test_a_prompt_of_ipython_shows_the_printed_report():
+    """If it fails, it shows one line of thousands of characters."""
+    shown, _ = DisplayFormatter().format(report())
+    assert shown == {"text/plain": str(report()), "text/html": report()._repr_html_()}
 
 
 def test_the_chosen_row_alone_is_marked_and_every_cell_has_a_header():
