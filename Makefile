@@ -24,7 +24,7 @@ pip_install = set -o pipefail; $(BIN)/python -m pip install --progress-bar off $
 	| sed -u -n -e 's/^ *\(.*[0-9] [MG]B)\)$$/    \1/p' -e 's/^Installing collected .*/    unpacking .../p' \
 	|| { tail -n 40 $(LOG) >&2; echo "The installation failed; all of it is in $(LOG)." >&2; exit 1; }
 
-.PHONY: help install demo examples move few-pairs paper cards docs test test-slow test-all lint house bench clean
+.PHONY: help install demo notebook space examples move few-pairs paper cards docs test test-slow test-all lint house bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -34,6 +34,12 @@ install: $(VENV)/.stamp-dev  ## install all that the other targets need
 
 demo: $(VENV)/.stamp-demo  ## stitch a real encoder to a real head and print what survives
 	$(BIN)/python examples/stitch_text.py
+
+notebook: $(VENV)/.stamp-notebook  ## open the first steps in Jupyter
+	$(BIN)/python -m jupyterlab examples/first_steps.ipynb
+
+space: $(VENV)/.stamp-space  ## serve the page for the browser: a stitched head to try, and a report of your own vectors
+	$(BIN)/python examples/space/app.py
 
 examples: $(VENV)/.stamp-examples  ## run the other examples: a classifier, an index, pictures
 	$(BIN)/python examples/stitch_classifier.py
@@ -112,6 +118,16 @@ $(VENV)/.stamp-examples: requirements-examples.txt | $(VENV)/.stamp-demo
 $(VENV)/.stamp-move: pyproject.toml constraints.txt | $(VENV)/.stamp-demo
 	@echo "Installing LanceDB into $(VENV), once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[lancedb]')
+	@touch $@
+
+$(VENV)/.stamp-notebook: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
+	@echo "Installing irp_hf and Jupyter into $(VENV): 0.6 GB to download and a few minutes, once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[notebook]')
+	@touch $@
+
+$(VENV)/.stamp-space: pyproject.toml constraints.txt | $(VENV)/.stamp-demo
+	@echo "Installing Gradio into $(VENV), once ..."
+	@$(call pip_install,--constraint constraints.txt --editable '.[space]')
 	@touch $@
 
 $(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
