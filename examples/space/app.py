@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import encoders
 import gradio as gr
 import pages
+from kept import AGE, keep_swept, own_folder
 from shipped import Shipped
 from uploads import MAX_MEGABYTES, MAX_ROWS, SUFFIXES, columns_of, read
 
@@ -26,7 +29,6 @@ from irp_hf.errors import IRPError
 from irp_hf.examples_data import EMOJI
 
 LONGEST = 300  # characters of a text
-KEPT, SWEPT = 900, 60  # seconds that uploads and results stay, and between two looks at that
 WAITING = 20  # visitors in the queue
 INTRO = """
 # Feed a head from another encoder
@@ -37,7 +39,7 @@ hundred items that both have seen. Nothing is trained.
 VECTORS = f"""
 Two files of vectors, `.npy` or Parquet. Row *i* of both is the same item, by two encoders; some hundred rows do. You get what
 to expect of a translation from the first to the second, measured on your own rows, and the adapter. At most {MAX_ROWS:,} rows
-and {MAX_MEGABYTES} MB a file; a few hundred rows take seconds, thousands minutes. Everything is removed after {KEPT // 60}
+and {MAX_MEGABYTES} MB a file; a few hundred rows take seconds, thousands minutes. Everything is removed after {AGE // 60}
 minutes.
 """
 OBJECTIVES = [("a classifier's head", "cosine"), ("an index that is searched", "neighbors")]
@@ -50,15 +52,14 @@ STYLE = Path(__file__).with_name("style.css")
 
 def build(case: Shipped | None = None) -> gr.Blocks:
     """The page; it fits the adapter of the shipped case."""
-    case = case or Shipped()
-    with gr.Blocks(
-        title="irp_hf: feed a head from another encoder", analytics_enabled=False, delete_cache=(SWEPT, KEPT)
-    ) as page:
+    case, folder = case or Shipped(), own_folder()
+    with gr.Blocks(title="irp_hf: feed a head from another encoder", analytics_enabled=False) as page:
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Tab("Try", id="try"):
             _try(case)
         with gr.Tab("Your vectors", id="vectors"):
             _vectors()
+    keep_swept(folder)
     return page.queue(max_size=WAITING)
 
 
@@ -135,9 +136,7 @@ def _vectors() -> None:
     for button, function, given in ((go, fit, inputs), (sample, fit_sample, [objective])):
         cleared = button.click(clear, None, [report, download], show_progress="hidden", **hidden)
         fitted = cleared.then(function, given, outputs, show_progress_on=report, **one_by_one, **hidden)
-        fitted.then(
-            remove, made, made, show_progress="hidden", **hidden
-        )  # gradio has its own copy, which `delete_cache` removes
+        fitted.then(remove, made, made, show_progress="hidden", **hidden)  # gradio has its own copy
 
 
 def clear() -> tuple[str, Any]:
@@ -220,4 +219,6 @@ def launch(page: gr.Blocks, **options: Any) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, help="7860 and the next ones are tried without it")
-    launch(build(), server_port=parser.parse_args().port)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that files are removed then, too
+    launch(build(), server_port=options.port)

@@ -8,7 +8,6 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from evaluation.test_report import report
-from IPython.core.formatters import DisplayFormatter
 
 from irp_hf.evaluation.doubts import Doubt
 from irp_hf.evaluation.html import page
@@ -51,7 +50,7 @@ def test_the_page_has_every_figure_of_the_printed_tables_and_no_other():
 
 def test_a_prompt_of_ipython_shows_the_printed_report():
     """If it fails, it shows one line of thousands of characters."""
-    shown, _ = DisplayFormatter().format(report())
+    shown, _ = pytest.importorskip("IPython.core.formatters").DisplayFormatter().format(report())
     assert shown == {"text/plain": str(report()), "text/html": report()._repr_html_()}
 
 
