@@ -24,6 +24,7 @@ PAGE, PICTURE = ROOT / "docs" / "house.md", ROOT / "docs" / "house.svg"
 TABLE = re.compile(r"(<!-- make house -->\n).*?(<!-- end -->)", re.DOTALL)
 BESIDE = "hub_code"  # a file for the folders of saved models; nothing in the house imports it
 ROOF = "__init__"
+ON_THE_ROOF = "irp_hf_cli"  # a package of its own, which the house does not know
 READ_BY_ALL = ("errors", "checks")
 INK, MUTED, LINE = "#222831", "#68717d", "#1f5a85"
 FLOORS = ("#eef3f7", "#f7f9fb")
@@ -40,49 +41,63 @@ def floors() -> list[list[str]]:
 
 def arrows() -> dict[tuple[str, str], int]:
     """How many imports lead from the files of one room to those of another."""
-    graph = grimp.build_graph(PACKAGE)
-    rooms = [ROOF, *(room for floor in floors() for room in floor)]
+    graph = grimp.build_graph(PACKAGE, ON_THE_ROOF)
+    rooms = [ON_THE_ROOF, ROOF, *(room for floor in floors() for room in floor)]
     counted: dict[tuple[str, str], int] = {}
     for importer in sorted(graph.modules):
         for imported in sorted(graph.find_modules_directly_imported_by(importer)):
-            one, other = (name.split(".")[1] if "." in name else ROOF for name in (importer, imported))
+            one, other = room_of(importer), room_of(imported)
             if one != other and one in rooms and other in rooms:
                 counted[one, other] = counted.get((one, other), 0) + 1
     return counted
 
 
+def room_of(module: str) -> str:
+    """Where a module lives."""
+    package, *inside = module.split(".")
+    if package == ON_THE_ROOF:
+        return ON_THE_ROOF
+    return inside[0] if inside else ROOF
+
+
+def place_of(room: str) -> Path:
+    """The folder of a room, or its file without the ending."""
+    return ROOT / room if room == ON_THE_ROOF else ROOT / PACKAGE / room
+
+
 def files_of(room: str) -> list[Path]:
     """The Python files of a folder, or the file itself."""
-    folder = ROOT / PACKAGE / room
+    folder = place_of(room)
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
 def sentence(room: str) -> str:
     """What a room says of itself: the first paragraph of its docstring."""
-    path = ROOT / PACKAGE / room
+    path = place_of(room)
     text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
     return " ".join((ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].split())
 
 
 def table() -> str:
-    """The rooms from the top floor down, under the roof."""
+    """The command line, the roof, and the rooms from the top floor down."""
     lines = ["| floor | room | files | what lives there |", "|---:|---|---:|---|"]
+    lines.append(f"|  | `{ON_THE_ROOF}/` | {len(files_of(ON_THE_ROOF))} | {sentence(ON_THE_ROOF)} |")
     lines.append(f"|  | `__init__.py` | 1 | {sentence(ROOF)} |")
     for floor, rooms in reversed(list(enumerate(floors(), 1))):
         for room in rooms:
-            name = f"`{room}/`" if (ROOT / PACKAGE / room).is_dir() else f"`{room}.py`"
+            name = f"`{room}/`" if place_of(room).is_dir() else f"`{room}.py`"
             lines.append(f"| {floor} | {name} | {len(files_of(room))} | {sentence(room)} |")
     return "\n".join(lines)
 
 
 def draw() -> None:
     """Floors as bands, rooms as boxes, a line for every two rooms of which one imports from the other."""
-    levels = [*floors(), [ROOF]]
+    levels = [*floors(), [ROOF], [ON_THE_ROOF]]
     figure, axes = pyplot.subplots(figsize=(WIDTH, FLOOR_HEIGHT * len(levels)))
     places = {}
     for level, rooms in enumerate(levels):
         axes.axhspan(level - 0.5, level + 0.5, color=FLOORS[level % 2], zorder=0)
-        axes.text(0.12, level, "" if rooms == [ROOF] else str(level + 1), color=MUTED, fontsize=15, va="center")
+        axes.text(0.12, level, str(level + 1) if level < len(levels) - 2 else "", color=MUTED, fontsize=15, va="center")
         for place, room in enumerate(rooms):
             places[room] = (WIDTH * (place + 0.5) / len(rooms) * 0.93 + 0.6, level)
     for (one, other), count in arrows().items():
@@ -100,7 +115,7 @@ def draw() -> None:
         )  # fmt: skip
         axes.add_patch(box)
         count = len(files_of(room))
-        said = f"{count} files" if (ROOT / PACKAGE / room).is_dir() else "one file"
+        said = f"{count} files" if place_of(room).is_dir() else "one file"
         said = "the public names" if room == ROOF else said
         axes.text(
             x,

@@ -36,6 +36,20 @@ def test_every_room_is_on_a_floor():
     assert len(list((ROOT / "irp_hf").glob("*.py"))) <= 9
 
 
+def test_every_package_is_drawn():
+    """If it fails, a package is installed that the picture of the house, or its table, does not show."""
+    house = script("house")
+    settings = house.tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    rooms = [room for floor in house.floors() for room in floor]
+    picture, table = house.PICTURE.read_text("utf-8"), house.table()
+    for package in settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        assert f"<!-- {package} -->" in picture, package
+    assert all(f"<!-- {room} -->" in picture for room in rooms)
+    assert f"`{house.ON_THE_ROOF}/`" in table
+    assert (house.ON_THE_ROOF, house.ROOF) in house.arrows()
+    assert not [one for one, other in house.arrows() if other == house.ON_THE_ROOF]
+
+
 FAULTS = {
     "an import upwards": ("errors.py", "from irp_hf.checks import quoted"),
     "between rooms of one floor": ("data/items.py", "import irp_hf.maths.projection"),
