@@ -11,7 +11,8 @@ from irp_hf.cards.merging import checksum_comment, split
 
 TEMPLATES = Path(__file__).with_name("templates")
 LIBRARY_TAG, TOPIC_TAG = "irp_hf", "latent-translation"
-TAGS = (LIBRARY_TAG, "irp-stitch", TOPIC_TAG)  # of models
+CONVERSION_TAG = "vector-conversion"  # of others' models too that turn vectors of one encoder into those of another
+TAGS = (LIBRARY_TAG, "irp-stitch", TOPIC_TAG, CONVERSION_TAG)  # of models
 ADAPTER_TAG, SPACE_TAG, ANCHOR_SET_TAG = "irp-adapter", "irp-space", "irp-anchor-set"
 PAPER = "[Inverse Relative Projection](https://arxiv.org/abs/2406.15057)"
 EXAMPLES = {"text": '"Any text of yours."', "image": '"picture.jpg"', "audio": '"sound.wav"'}

@@ -72,11 +72,12 @@ def snippets(card: Any) -> list[str]:
 def test_the_metadata_of_an_adapter():
     """The Hub would not show it among the models of its encoder, or under its task, or `find_spaces` would not find it."""
     found = data(adapter_card(config(target=encoder("you/target", OTHER, at="head")), "me/x"))
+    ours = ["irp_hf", "irp-stitch", "latent-translation", "vector-conversion"]
     assert found == {
         "library_name": "transformers",
         "license": "cc-by-4.0",
         "pipeline_tag": "text-classification",
-        "tags": ["irp_hf", "irp-stitch", "latent-translation", "irp-adapter", f"irp-anchors:{FINGERPRINT}"],
+        "tags": [*ours, "irp-adapter", f"irp-anchors:{FINGERPRINT}"],
         "base_model": ["me/encoder", "you/target"],
         "base_model_relation": "adapter",
         "datasets": ["me/anchors"],
