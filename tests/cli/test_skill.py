@@ -1,8 +1,11 @@
 """The skill for coding agents keeps to its format, what it tells to type runs, and it is installed with the package."""
 
+import os
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -43,6 +46,20 @@ def test_it_goes_along_with_the_package():
     settings = (root / "pyproject.toml").read_text("utf-8")
     assert 'packages = ["irp_hf", "irp_hf_cli"]' in settings
     assert SKILL.is_relative_to(root / "irp_hf")
+
+
+def test_the_page_says_how_to_copy_it(tmp_path):
+    """If it fails, the lines that put the skill into a project copy nothing, or break off."""
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md").read_text("utf-8")
+    lines = re.search(r"^## For coding agents\n.*?^```bash\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[1]
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        one for one in (str(SKILL.parents[4]), os.environ.get("PYTHONPATH")) if one
+    )
+    done = subprocess.run(["bash", "-e", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".agents" / "skills" / "irp-hf" / "SKILL.md").read_text("utf-8") == TEXT
 
 
 @pytest.mark.parametrize("title", SESSIONS)

@@ -22,13 +22,14 @@ import irp_hf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
-TEXT = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
+SOURCES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "reference").glob("*.md"))]
+TEXT = {page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8") for page in SOURCES}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ENGINES = re.compile(r"^(?:import|from) (ray|pyspark|daft|haystack)\b", re.MULTILINE)
 """What a block of code imports that not everybody has: tests/integrations/test_engines.py runs the same of engines."""
 LANGUAGES = {"python", "bash", "math", "text"}
 WITH_CODE = [name for name, text in TEXT.items() if "```python" in text]
-OF_THE_HUB = ("move.md", "neighbours.md", "share.md", "search.md", "stitch.md", "views.md")
+OF_THE_HUB = ("move.md", "neighbours.md", "retired.md", "share.md", "search.md", "stitch.md", "views.md")
 SMALLER = {"num_anchors=1500": "num_anchors=60"}
 SENTENCE_ENCODERS = {
     "sentence-transformers/all-MiniLM-L6-v2": 16,
@@ -53,6 +54,7 @@ HOLDS = {  # of the names that a page leaves behind
         "all(0 <= task.get_score() <= 1 for task in results.task_results)",
         "moved.column_names[-1] == 'moved'",
     ],
+    "retired.md": ["vectors.shape == (1, 12)", "sure.shape == (1,)", "to_retired.config.num_anchors == 60"],
     "scale.md": [
         "moved.column_names == ['id', 'text', 'embedding', 'moved', 'moved_confidence']",
         "len(moved) == 200",
@@ -63,6 +65,10 @@ HOLDS = {  # of the names that a page leaves behind
         "moved.shape == (200, 16)",
         "abs(moved).sum(1).min() > 0",
         "first.config.depth == 50 and len({*best.tolist()}) == 10",
+    ],
+    "serve.md": [
+        "abs(translated - adapter.translate(x)).max() < 1e-3 * abs(translated).max()",
+        "abs(confidence - adapter.confidence(x)).max() < 1e-3",
     ],
     "share.md": ["found.id.startswith('me/')", "len(classify('w1 w2')) == 1", "'minilm-to-topic' in card.content"],
     "stitch.md": ["len(answers) == 100", "classify('w1')[0]['label'] in ('even', 'odd')"],
@@ -218,6 +224,63 @@ def test_every_public_name_has_its_entry():
         assert f"irp_hf.{name}" in NAMES or getattr(irp_hf, name).__module__ in modules, name
 
 
+def test_the_overview_leads_to_every_entry():
+    """If it fails, an entry stands on a page to which the overview does not lead, and an old link to it leads nowhere."""
+    entries = {name for page, text in TEXT.items() for name in re.findall(r"^::: (\S+)", text, re.MULTILINE)}
+    linked = re.findall(r"\]\[(irp_hf[\w.]*)\]", TEXT["reference.md"])
+    assert sorted(entries) == sorted(linked)
+
+
+def test_every_page_has_a_name_in_the_navigation():
+    """If it fails, a page is found by search alone, or under its file's name."""
+    nav = re.search(r"^nav:.*?^(?=\S)", (ROOT / "mkdocs.yml").read_text("utf-8"), re.DOTALL | re.MULTILINE)[0]
+    listed = re.findall(r"([\w/-]+\.md)$", nav, re.MULTILINE)
+    assert sorted(listed) == sorted(TEXT)
+
+
+WORDS = {
+    "absolute-space",
+    "anchors",
+    "background-rows",
+    "balance-b",
+    "confidence",
+    "encoder",
+    "gamma-γ",
+    "head",
+    "inverse-relative-projection",
+    "landmarks",
+    "lift-h",
+    "mean-scale",
+    "number-of-subspaces-ω",
+    "parallel-anchors",
+    "pruning-threshold-δ",
+    "relative-projection",
+    "relative-space",
+    "restoration-q",
+    "ridge-λ",
+    "stitching",
+    "translate",
+}
+
+
+def test_the_glossary_has_the_words():
+    """If it fails, a reader who meets a word or a symbol of the pages cannot look it up, or finds more than a sentence."""
+    entries = re.findall(
+        r"^### ([^\n{]+?)(?: {#[\w-]+})?\n\n(.+?)(?=\n\n|\Z)", TEXT["glossary.md"], re.MULTILINE | re.DOTALL
+    )
+    names = {re.sub(r"[^\w]+", "-", name).strip("-") for name, _ in entries}
+    assert names >= WORDS
+    for name, said in entries:
+        assert said.rstrip().endswith("."), name
+        assert not re.search(r"[.!?] [A-Z]", said), name
+
+
+def test_pages_link_the_glossary():
+    """If it fails, nobody is led to it."""
+    linking = [page for page, text in TEXT.items() if "(glossary.md" in text]
+    assert len(linking) >= 10, linking
+
+
 def test_every_equation_has_its_code():
     """If it fails, the page on the method has a section of formulas and no link to what computes them."""
     sections = re.split(r"^## ", TEXT["method.md"], flags=re.MULTILINE)[1:]
@@ -248,8 +311,9 @@ def test_the_site_builds_and_asks_no_other_host(tmp_path):
 def test_a_link_to_nowhere_is_an_error(tmp_path, link):
     """If it fails, the test above passes whatever the links are."""
     (tmp_path / "docs").mkdir()
-    for name in ("maths.py", "style.css"):
+    for name in ("maths.py", "style.css", "iframe-worker.js"):
         shutil.copy(DOCS / name, tmp_path / "docs")
+    shutil.copytree(DOCS / "theme", tmp_path / "docs" / "theme")
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     config = re.sub(r"^nav:.*?^(?=\S)", "", config, flags=re.DOTALL | re.MULTILINE)
     (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
