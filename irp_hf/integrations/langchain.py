@@ -33,10 +33,12 @@ class IRPEmbeddings(Embeddings):
 
     @override
     def embed_query(self, text: str) -> list[float]:
+        """The vector `(d_Y)` that searches the store for a query; `aembed_query` is the asynchronous twin."""
         found: list[float] = self._embedder.queries([text])[0].tolist()
         return found
 
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors `(n, d_Y)` of documents that come to the store; `aembed_documents` is the asynchronous twin."""
         found: list[list[float]] = self._embedder.documents(texts).tolist()
         return found

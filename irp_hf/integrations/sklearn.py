@@ -48,15 +48,15 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         head: for "agreement", whatever `irp_hf.heads.open_head` opens. A fitted estimator goes in as
             `sklearn.frozen.FrozenEstimator(head)`: scikit-learn's own search clones all else unfitted.
         seed: of folds, starts and samples; a fit is the same whenever it is repeated.
-        gamma: as the other hyper-parameters, of the methods that have it; None is chosen from the rows of the fit.
-        ridge: likewise.
-        balance: likewise.
-        lift: likewise.
-        num_landmarks: likewise.
-        num_subspaces: likewise.
-        pruning_threshold: likewise.
-        restoration: likewise.
-        rigid: likewise.
+        gamma: γ of the kernel. What is None, here and below, is chosen from the rows of the fit.
+        ridge: λ of "kernel" and "whitened".
+        balance: b of "whitened".
+        lift: h, how much the lengths of the source's vectors count.
+        num_landmarks: m of the kernel; fewer are faster.
+        num_subspaces: ω of "pruned".
+        pruning_threshold: δ of "pruned".
+        restoration: q, how much of the target's spectrum is restored.
+        rigid: ρ, how much a rotation counts beside the inverse.
         depth: how many candidates a second stage re-ranks, with the objective "recall".
         folds: "rows", or "clusters" for inputs unlike those of the fit.
 
