@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,8 @@ def _vectors() -> None:
     made = gr.State()
     hidden: dict[str, Any] = {"api_visibility": "private"}
     one_by_one: dict[str, Any] = {"concurrency_id": "fit", "concurrency_limit": 1}
-    for file, column in zip(files, columns, strict=True):
-        file.change(choices, file, [column, report], show_progress="hidden", **hidden)
+    for file, column, place in zip(files, columns, (0, -1), strict=True):
+        file.change(partial(choices, place=place), file, [column, report], show_progress="hidden", **hidden)
     inputs = [files[0], columns[0], files[1], columns[1], objective]
     outputs = [report, download, made]
     for button, function, given in ((go, fit, inputs), (sample, fit_sample, [objective])):
@@ -144,8 +145,8 @@ def clear() -> tuple[str, Any]:
     return "", gr.update(visible=False)
 
 
-def choices(path: str | None) -> tuple[Any, Any]:
-    """The columns to choose from, once a file is there, and what is wrong with it."""
+def choices(path: str | None, place: int = 0) -> tuple[Any, Any]:
+    """The columns to choose from, once a file is there, that at `place` chosen; and what is wrong with it."""
     try:
         names = columns_of(path) if path else []
         if path and not names and Path(path).suffix == ".parquet":
@@ -154,7 +155,7 @@ def choices(path: str | None) -> tuple[Any, Any]:
             )
     except IRPError as error:
         return gr.update(choices=[], visible=False), pages.wrong(str(error))
-    return gr.update(choices=names, value=names[0] if names else None, visible=bool(names)), ""
+    return gr.update(choices=names, value=names[place] if names else None, visible=bool(names)), ""
 
 
 def fit(

@@ -34,7 +34,7 @@ def wrong(text: str) -> str:
 def answered(case: Shipped, name: str, answer: Answer) -> str:
     """Both answers of the head side by side, what they mean, and the neighbours."""
     row = case.rows.get(name)
-    title = escape(name) if row is None else f"{case.emoji['emoji'][row]} {escape(name)}"
+    title = escape(name) if row is None else f"<b>{case.emoji['emoji'][row]}</b> {escape(name)}"
     said = [case.groups[int(scores.argmax())] for scores in (answer.translated, answer.native)]
     sure = (
         f'<p class="sure">Confidence <strong>{answer.confidence:.2f}</strong>: the cosine with MiniLM\'s own vector that is to '

@@ -395,12 +395,12 @@ def test_two_files_give_a_report_with_its_picture_and_an_adapter(visit, served, 
     """If it fails, a visitor waits and gets nothing, or an adapter that is not that of their vectors."""
     source, target = (np.stack(emoji[name][:120].to_list()).astype(np.float32) for name in ("static", "MiniLM"))
     path = str(tmp_path / "both.parquet")
-    pq.write_table(pa.table({"MiniLM": list(target), "static": list(source)}), path)
+    pq.write_table(pa.table({"id": ["a"] * 120, "MiniLM": list(target), "static": list(source)}), path)
     one = visit(PHONE)
     one.to_vectors()
     one.upload("source", saved(tmp_path, source, "ours.npy"))
     one.upload("target", path)
-    one.page.wait_for_selector("#target-column")
+    one.choose("target-column", "MiniLM")
     assert one.page.locator("#source-column").count() == 0  # there is nothing to choose
     one.page.locator("#go").click()
     one.page.wait_for_selector("#report .irp-hf svg")
