@@ -96,7 +96,8 @@ def _of_parquet(side: str, path: str, column: str | None) -> ParquetColumn:
         raise refusal(side, f"a column of {shown(Path(path).name)}", "none", "Choose the column of the vectors.")
     rows = file.metadata.num_rows
     _check_shape(side, (rows, 0))
-    places = [at for at in range(file.metadata.num_columns) if file.schema.column(at).path.split(".")[0] == column]
+    paths = [file.schema.column(at).path for at in range(file.metadata.num_columns)]
+    places = [at for at, path in enumerate(paths) if f"{path}.".startswith(f"{column}.")]
     groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
     numbers = sum(group.column(at).num_values for group in groups for at in places)
     unpacked = sum(group.column(at).total_uncompressed_size for group in groups for at in places)

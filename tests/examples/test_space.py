@@ -109,9 +109,10 @@ def test_parquet_that_unpacks_to_too_much_is_refused_by_its_footer(uploads, tmp_
     pq.write_table(pa.table({"vector": rows}), tmp_path / "many.parquet")
     assert "3,001 rows" in refusal(uploads.read, "x", str(tmp_path / "many.parquet"), "vector", error=InputError)
     wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(20 * 5000, np.float32)), 5000)
-    pq.write_table(pa.table({"vector": wide}), tmp_path / "wide.parquet")
-    assert (tmp_path / "wide.parquet").stat().st_size < 20_000
-    assert "20 rows of 5,000" in refusal(uploads.read, "x", str(tmp_path / "wide.parquet"), "vector", error=InputError)
+    for name in ("vector", "the.vector"):
+        pq.write_table(pa.table({name: wide}), tmp_path / "wide.parquet")
+        assert (tmp_path / "wide.parquet").stat().st_size < 20_000
+        assert "20 rows of 5,000" in refusal(uploads.read, "x", str(tmp_path / "wide.parquet"), name, error=InputError)
 
 
 def test_a_large_file_is_refused_before_it_is_opened(uploads, tmp_path, refusal):
@@ -373,6 +374,8 @@ def test_an_emoji_that_is_picked_is_answered_both_ways(visit, size):
     assert one.page.locator("#answer .tiles li").count() == 24
     assert one.page.locator("#answer .tiles li.same").count() >= 2  # it finds itself before, and by MiniLM
     assert not one.scrolls_sideways()
+    one.page.get_by_role("button", name="deciduous tree").click()  # an example
+    one.page.wait_for_selector("#answer h2:has-text('deciduous tree')")
 
 
 @pytest.mark.slow
