@@ -9,7 +9,7 @@ import typer
 
 from irp_hf_cli.frame import Done, command, keep
 from irp_hf_cli.options import ENCODER, STRATEGIES, Column, Name, Out, Push, Split, check_somewhere, given
-from irp_hf_cli.reading import open_table, open_vectors
+from irp_hf_cli.reading import COLUMN, open_table, open_vectors
 
 FILES = (".npy", ".parquet")
 
@@ -80,11 +80,12 @@ def encode(
     """Encode anchors into a space, or any items.
 
     An anchor set becomes a space, a folder. Where --out ends in .npy or .parquet, a table's column, or an anchor set, becomes
-    a file of vectors; a Parquet file carries the table's other columns over. A run that was interrupted goes on where it was.
+    a file of vectors; a Parquet file carries the table's other columns over, and new.parquet#vector names the new one, which is
+    "embedding" else. A run that was interrupted goes on where it was.
     """
     check_somewhere(out, push)
     chosen = given(options, ENCODER)
-    if out is not None and out.suffix in FILES:
+    if out is not None and _of_file(out)[0].suffix in FILES:
         if push is not None or background is not None:
             raise typer.BadParameter("a file of vectors has no --push and no --background: give a folder as --out.")
         return _vectors(encoder, items, out, column, (split, name), view, chosen)
@@ -119,6 +120,12 @@ def written(made: Any, out: Path | None, push: str | None, text: str, plain: dic
     return Done("\n".join(lines), {**plain, "out": None if out is None else str(out), "pushed": at})
 
 
+def _of_file(out: Path) -> tuple[Path, str]:
+    """A file, and the column that it shall have behind a #; a folder has none."""
+    name, _, column = out.name.partition("#")
+    return (out.with_name(name), column) if Path(name).suffix in FILES else (out, "")
+
+
 def _vectors(
     encoder: str, items: str, out: Path, column: str, of_table: tuple[str, str | None], view: str | None, chosen: Any
 ) -> Done:
@@ -129,7 +136,10 @@ def _vectors(
     from irp_hf.encoding import encode
     from irp_hf_cli.writing import check_no_vectors, refuse_existing, write_parquet
 
-    table = None
+    out, made = _of_file(out)
+    if made and out.suffix != ".parquet":
+        raise typer.BadParameter(f"{out.name} has no columns: leave out #{made}.")
+    made, table = made or COLUMN, None
     if Path(items, MANIFEST).is_file():
         rows: Any = AnchorSet.from_pretrained(items).one_by_one(view)
     else:
@@ -140,10 +150,10 @@ def _vectors(
         vectors, record = encode(encoder, rows, out=out, **chosen)
     else:
         refuse_existing(out)
-        check_no_vectors(table)
+        check_no_vectors(table, made)
         rough = out.with_name(f"{out.name}.npy")  # as a file of numpy alone can go on where it was
         vectors, record = encode(encoder, rows, out=rough, **chosen)
-        write_parquet(out, table, vectors)
+        write_parquet(out, table, vectors, made)
         for file in (rough, Path(f"{rough}.json")):
             file.unlink(missing_ok=True)
     keep(f"{out} is written.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from irp_hf_cli.reading import COLUMN
-
 ROWS = 8192  # at a time
 
 
@@ -18,8 +16,8 @@ def refuse_existing(out: Path, what: str = "a file") -> None:
         raise refusal("--out", f"the name of {what} that is to be made", shown(str(out)), "Move it, or name another.")
 
 
-def write_parquet(out: Path, table: Any, vectors: Any) -> None:
-    """Write a table, and its vectors `(n, d)` as one more column `embedding`, whole or not at all.
+def write_parquet(out: Path, table: Any, vectors: Any, column: str) -> None:
+    """Write a table, and its vectors `(n, d)` as one more `column`, whole or not at all.
 
     `table` is a `datasets.Dataset`, of which every column is carried over, or None for the vectors alone. Raises `InputError`
     where it has such a column, and where nothing can be written.
@@ -36,19 +34,19 @@ def write_parquet(out: Path, table: Any, vectors: Any) -> None:
         writer = None
         for start in range(0, len(vectors), ROWS):
             lists = as_lists(vectors[start : start + ROWS].numpy())
-            part = pa.table({COLUMN: lists})
+            part = pa.table({column: lists})
             if table is not None:
-                part = table.with_format("arrow")[start : start + ROWS].append_column(COLUMN, lists)
+                part = table.with_format("arrow")[start : start + ROWS].append_column(column, lists)
             writer = writer or parquet.ParquetWriter(file, part.schema)
             writer.write_table(part)
         if writer is not None:
             writer.close()
 
 
-def check_no_vectors(table: Any) -> None:
-    """Raise `InputError` where a table has vectors already."""
+def check_no_vectors(table: Any, column: str) -> None:
+    """Raise `InputError` where a table has such a column already."""
     from irp_hf.errors import refusal
 
-    if table is not None and COLUMN in table.column_names:
-        advice = "Rename it, or write the vectors to an .npy file."
-        raise refusal("The table", f"no column {COLUMN!r}, which is to be added", "one", advice)
+    if table is not None and column in table.column_names:
+        advice = "Name another behind the file, as in new.parquet#vector, or write the vectors to an .npy file."
+        raise refusal("The table", f"no column {column!r}, which is to be added", "one", advice)

@@ -101,6 +101,8 @@ def test_a_space_and_vectors_are_those_of_python(desk_on_the_hub, irp_hf_command
     assert np.array_equal(np.array(written["embedding"].to_pylist(), np.float32), vectors.numpy())
     assert written["text"].to_pylist() == tiny.texts(100)
     assert not list(Path().glob("all.parquet.*"))
+    assert irp_hf_command("encode", MINILM, "all.parquet", "--out", "two.parquet#new").code == 0
+    assert parquet.read_table("two.parquet").equals(written.append_column("new", written["embedding"]))
 
 
 def test_a_pushed_set_is_named_by_a_space(desk_on_the_hub, published, irp_hf_command):
@@ -132,6 +134,8 @@ REFUSED = {
         2,
         "folder",
     ),
+    "a column that is there": (["encode", MINILM, "old.parquet", "--out", "x.parquet"], 1, "new.parquet#vector"),
+    "a column of a file that has none": (["encode", MINILM, "texts.csv", "--out", "x.npy#new"], 2, "#new"),
     "a file that is there": (["encode", MINILM, "texts.csv", "--out", "old.parquet"], 1, "old.parquet"),
 }
 
