@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from typing_extensions import override
 
@@ -77,6 +78,10 @@ class LocalClassification(AbsTaskClassification):
         """The rows that were given."""
         splits = {name: Dataset.from_dict(columns) for name, columns in self._splits.items()}
         self.dataset, self.data_loaded = {"default": DatasetDict(splits)}, True
+
+    def _calculate_scores(self, y_test: Any, *scored: Any, **options: Any) -> Any:
+        """MTEB's, of labels that are read once: a lazy column of `datasets` is read anew for each of twenty looks at it."""
+        return super()._calculate_scores(np.asarray(y_test), *scored, **options)
 
 
 class LocalRetrieval(AbsTaskRetrieval):
