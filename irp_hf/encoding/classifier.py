@@ -15,6 +15,7 @@ from irp_hf.encoding.forward import inputs_of
 from irp_hf.encoding.sources import Source
 from irp_hf.errors import refusal, shown
 from irp_hf.heads.cut import HeadCut
+from irp_hf.heads.other_answers import NAME_A_CLASSIFIER, ONE_ANSWER, other_answer
 from irp_hf.heads.stored import CLASSIFIERS
 
 NO_HEAD = "Name a classifier that was saved with its head; of an encoder leave out at='head', and name its pooling."
@@ -66,6 +67,9 @@ def open_head_input(source: Source, options: Options) -> Encoder:
 
 def _modality(source: Source, options: Options) -> str:
     """Which kind of classifier it is: by the class that the configuration names, or the only kind there is of its type."""
+    if (answer := other_answer(source.classes)) is not None:
+        got = f"{', '.join(source.classes)}, which gives {answer}"
+        raise refusal(source.name, ONE_ANSWER, got, NAME_A_CLASSIFIER)
     named, config_class = set(source.config.architectures or []), type(source.config)
     kinds = {kind: mapping for kind, auto in CLASSIFIERS.items() if config_class in (mapping := auto._model_mapping)}
     exact = [kind for kind, mapping in kinds.items() if _names(mapping[config_class]) & named]

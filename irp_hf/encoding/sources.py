@@ -41,6 +41,10 @@ class Source(Protocol):
     config: Any
 
     @property
+    def classes(self) -> list[str]:
+        """The classes of what it is, by name: those that the configuration of a stored one names, a loaded one's own."""
+
+    @property
     def model_class(self) -> type:
         """The class of the model that `model()` gives."""
 
@@ -74,6 +78,12 @@ class Stored:
         check_sizes(repository, options.token)
         with loading(self.name):
             self.config = AutoConfig.from_pretrained(self._path, **self._hub)
+
+    @property
+    def classes(self) -> list[str]:
+        """Those that its configuration names."""
+        named = self.config.architectures
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list | tuple) else []
 
     @cached_property
     def model_class(self) -> type:
@@ -143,6 +153,7 @@ class Loaded:
         self.name = Repository(self.name, None, False).name
         self.commit = getattr(self.config, "_commit_hash", None)
         self.model_class = type(model)
+        self.classes = [type(model).__name__]
         check_evaluating(type(model).__name__, model)
 
     def model(

@@ -15,10 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from irp_hf.arithmetic import own_arithmetic
 from irp_hf.errors import HeadCutError, first_line, kind_of, refusal
 from irp_hf.heads.chance import OwnChance
+from irp_hf.heads.other_answers import NAME_A_CLASSIFIER, ONE_ANSWER, other_answer
 from irp_hf.heads.replay import HeadReplay, Source
 from irp_hf.heads.tracing import (
     Call,
@@ -251,6 +253,9 @@ class _Taint:
 def _check(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise refusal("model", "a classification model", kind_of(model), "Load it first.", HeadCutError)
+    if isinstance(model, PreTrainedModel) and (answer := other_answer([type(model).__name__])) is not None:
+        got = f"a model which gives {answer}"
+        raise refusal(type(model).__name__, ONE_ANSWER, got, NAME_A_CLASSIFIER, HeadCutError)
     if model.training:
         raise refusal(
             type(model).__name__,

@@ -31,6 +31,7 @@ from irp_hf.errors import HeadCutError, refusal
 from irp_hf.heads.cut import HeadCut, own_errors
 from irp_hf.heads.dummies import dummy_inputs, fill_with_noise, model_without_weights
 from irp_hf.heads.head import Head, of_config
+from irp_hf.heads.other_answers import NAME_A_CLASSIFIER, ONE_ANSWER, other_answer
 from irp_hf.heads.tracing import owner_of
 
 KINDS: dict[str, str] = {
@@ -121,6 +122,8 @@ def _classifier(name: str, architectures: Any, config: Any = None) -> tuple[type
     known = [(mapping[type(config)], kind) for kind, mapping in mappings.items() if type(config) in mapping]
     if not named and len(known) == 1 and isinstance(known[0][0], type):
         return known[0]
+    if (answer := other_answer(named)) is not None:
+        raise refusal(name, ONE_ANSWER, f"a model of class {', '.join(named)}, which gives {answer}", NAME_A_CLASSIFIER)
     raise refusal(
         name,
         "a model with a sequence, image, audio or video classification head",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from enum import Enum
 from typing import Any
@@ -30,12 +31,13 @@ from irp_hf.checks import (
 from irp_hf.data.listed import LISTED, in_order
 from irp_hf.data.pictures import PictureColumn, decoded_here
 from irp_hf.data.wrong import module_of
-from irp_hf.encoding.base import EncoderOptions, check_device, check_dtype, check_usable
+from irp_hf.encoding.base import EncoderOptions, check_device, check_device_map, check_dtype, check_usable
 from irp_hf.encoding.inputs import refuse_longer
 from irp_hf.errors import IRPError, kind_of, refusal, warn
 from irp_hf.heads.head import LOGITS
 from irp_hf.hub.fetching import SECONDS, fetch_url
 from irp_hf.stitching.model import StitchedModel
+from irp_hf.stitching.pipeline_items import from_base64, is_pair_of_before
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: logits.softmax(-1),
@@ -48,6 +50,7 @@ OF_TOKENIZERS: dict[str, tuple[Any, ...]] = {  # as text-classification hands th
     "truncation": (True, "longest_first", "only_first", "only_second", *UNCUT),
     "padding": (True, False, "longest", "max_length", "do_not_pad"),
     "max_length": (),
+    "pad_to_multiple_of": (),
 }
 UNSET = -1
 ASKED = 64  # anchors of the target, of which the head is asked whether it gives logits
@@ -130,17 +133,7 @@ class IRPStitchPipeline(Pipeline):
             **{name: kwargs[name] for name in kwargs if name not in OF_ALL}
         )  # before anything loads
         _check_devices(device=device, encoder_device=encoder_device, head_device=head_device)
-        if isinstance(model, StitchedModel):
-            for name, part in {"encoder": encoder, "head": head, **parts}.items():
-                check_absent(name, part, "a StitchedModel has its parts already", show=kind_of)  # it may be a token
-            self.stitched = model
-        else:
-            model = None if isinstance(model, NoAdapterGiven) else model
-            named = encoder is None or model is None or isinstance(encoder, str | os.PathLike)
-            spread = parts.get("device_map") or getattr(model, "device_map", None)
-            if named:  # a single device is known only later
-                parts |= {"device_map": spread} if spread else {"device": "cpu"}
-            self.stitched = StitchedModel(encoder, model, head, **parts)
+        self.stitched = _stitched(model, encoder, head, parts, _device_map_of_pipeline())
         where: Any = device
         stays = isinstance(model, StitchedModel) and device is None  # the user put its parts where they are
         super().__init__(self.stitched.adapter, task=task, device=model.device if stays else where, **kwargs)
@@ -157,8 +150,8 @@ class IRPStitchPipeline(Pipeline):
         """Classify one input, a list, a generator or a data set (`KeyDataset`).
 
         Args:
-            inputs: texts, and {"text", "text_pair"} for an encoder with a tokenizer; PIL images, paths, URLs; waveforms,
-                {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
+            inputs: texts, and {"text", "text_pair"} for an encoder with a tokenizer; PIL images, paths, URLs, base64;
+                waveforms, {"array", "sampling_rate"}, paths, URLs; as the encoder reads.
             *args: none.
             **kwargs: `top_k`, how many labels, by default 1 of texts and 5 of pictures and sounds, None for all;
                 `function_to_apply`, "softmax", "sigmoid" or "none", by default what suits the head's problem type;
@@ -166,8 +159,8 @@ class IRPStitchPipeline(Pipeline):
                 that the target's own encoder would have given; `timeout`, the seconds that a URL may take, by default 60, None
                 for any (its file may have 268 MB, packed or unpacked); `batch_size`, `num_workers`;
                 `text_pair`, a second text for each one; `truncation` and `padding` as tokenizers take them, which change
-                no answer: texts are cut where the encoder ends, but `truncation=False` refuses those that would be, and
-                padding is no part of what it reads; `max_length`, which cuts them to fewer tokens.
+                no answer, nor does `pad_to_multiple_of`: texts are cut where the encoder ends, but `truncation=False` refuses
+                those that would be, and padding is no part of what it reads; `max_length`, which cuts them to fewer tokens.
 
         Returns a list of {"label", "score"} for each input, and as text-classification does the best one alone for texts
         where no `top_k` is given. Raises `InputError` for what cannot be read and for unknown keywords.
@@ -234,8 +227,12 @@ class IRPStitchPipeline(Pipeline):
         """Read one item; `row` is its place, for errors."""
         if text_pair is not None and isinstance(item, str):
             item = {"text": item, "text_pair": text_pair}
+        if is_pair_of_before(item):
+            item = {"text": item[0][0], "text_pair": item[0][1]}
         if self.stitched.modality != "text" and isinstance(item, str) and item.startswith(("http://", "https://")):
             item = fetch_url(item, timeout)
+        elif self.stitched.modality == "image" and isinstance(item, str):
+            item = from_base64(item)
         if isinstance(item, Mapping) and "raw" in item:  # as the pipelines of transformers call an array of sound
             item = {"array": item["raw"], **item}
         items = self.stitched.read([item], row)
@@ -353,7 +350,7 @@ def _check_of_tokenizers(name: str, value: Any, choices: tuple[Any, ...]) -> Non
     """Raise `InputError` for a value that would change what the encoder reads, or that tokenizers do not know."""
     if value is None:
         return
-    if name == "max_length":
+    if name in ("max_length", "pad_to_multiple_of"):
         check_count(name, value, advice="Leave it out for as many tokens as the encoder reads.")
     elif name == "text_pair":
         check_text(name, value, "Give a second text; of several, give dictionaries with text and text_pair.")
@@ -384,6 +381,35 @@ def _is_column(inputs: Any) -> bool:
     if isinstance(inputs, KeysView | ValuesView | ItemsView):
         return True
     return module_of(inputs) in LISTED and hasattr(inputs, "__len__")
+
+
+def _stitched(model: Any, encoder: Any, head: Any, parts: dict[str, Any], device_map: Any) -> StitchedModel:
+    """The parts put together, those that are named opened as `parts` and the `device_map` of `pipeline` say."""
+    check_device_map("device_map", device_map)
+    if isinstance(model, StitchedModel):
+        for name, part in {"encoder": encoder, "head": head, "device_map": device_map, **parts}.items():
+            check_absent(name, part, "a StitchedModel has its parts already", show=kind_of)  # it may be a token
+        return model
+    model = None if isinstance(model, NoAdapterGiven) else model
+    if (
+        encoder is None or model is None or isinstance(encoder, str | os.PathLike)
+    ):  # a single device is known only later
+        spread = parts.get("device_map") or device_map or getattr(model, "device_map", None)
+        parts = parts | ({"device_map": spread} if spread else {"device": "cpu"})
+    else:
+        check_absent("device_map", device_map, "the encoder is loaded already")
+    return StitchedModel(encoder, model, head, **parts)
+
+
+def _device_map_of_pipeline() -> Any:
+    """The `device_map` that `transformers.pipeline` was called with: of a model that is loaded it tells nobody.
+
+    That holds for the adapter alone, which is small; the encoder, which may need it, is loaded here.
+    """
+    caller = sys._getframe(2)  # of this pipeline's __init__
+    if (caller.f_code.co_name, caller.f_globals.get("__name__")) != ("pipeline", "transformers.pipelines"):
+        return None
+    return caller.f_locals.get("device_map")
 
 
 def _check_devices(**devices: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
+from transformers.pipelines.text_classification import ClassificationFunction
 
 from irp_hf.encoding import encode
 from irp_hf.errors import InputError
@@ -111,6 +112,9 @@ def test_functions_of_the_logits(modality, pairs):
         assert same(ours(items, function_to_apply=function, top_k=3), wanted)
         assert same(ours(items, function_to_apply=function.upper(), top_k=3), wanted)
     assert same(ours(items, function_to_apply=None, top_k=3), native(items, top_k=3))
+    for member in ClassificationFunction:
+        wanted = native(items, function_to_apply=member, top_k=3)
+        assert same(ours(items, function_to_apply=member, top_k=3), wanted)
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
@@ -203,6 +207,15 @@ def test_pairs_of_texts(batch_size, pairs):
     assert same(ours(["w1", "w3 w4"], text_pair="w2", **options), native(["w1", "w3 w4"], text_pair="w2"))
 
 
+def test_a_pair_as_older_versions_had_it(pairs):
+    """[[[text, text]]], which text-classification still takes, would be refused; several pairs in one list never worked."""
+    native, ours = pairs["text"]
+    assert same(ours([[["w1 w2", "w3"]]]), native([[["w1 w2", "w3"]]]))
+    assert same(ours([[["w1 w2", "w3"]]]), [native({"text": "w1 w2", "text_pair": "w3"})])
+    with pytest.raises(InputError, match="Item 0"):
+        ours([["w1 w2", "w3"]])
+
+
 def test_pairs_by_the_encoder_alone(classifiers):
     """Anchors of pairs could not be encoded, and a batch be sorted by the number of its texts."""
     vectors, _ = encode(classifiers["text"], PAIRS, at="head", batch_size=2)
@@ -220,7 +233,13 @@ def test_an_empty_text_among_others(batch_size, pairs):
 
 
 @pytest.mark.parametrize(
-    "options", [{"truncation": True}, {"truncation": "longest_first", "padding": True}, {"padding": "max_length"}]
+    "options",
+    [
+        {"truncation": True},
+        {"truncation": "longest_first", "padding": True},
+        {"padding": "max_length"},
+        {"padding": True, "truncation": True, "pad_to_multiple_of": 8},
+    ],
 )
 def test_keywords_of_tokenizers(options, pairs):
     """Calls that work with text-classification would be refused."""
@@ -255,6 +274,8 @@ def test_keywords_of_tokenizers_that_would_change_something(pairs, refusal):
         {"padding": "longst"},
         {"text_pair": ["w1"]},
         {"max_length": 0},
+        {"pad_to_multiple_of": 0},
+        {"add_special_tokens": False},  # other tokens than those that the anchors had
     ):
         text = refusal(ours, "w1", error=InputError, **options)
         assert next(iter(options)) in text

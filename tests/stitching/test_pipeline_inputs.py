@@ -1,5 +1,6 @@
 """What a pipeline is given: paths, URLs, files and arrays as transformers takes them, and whatever cannot be read."""
 
+import base64
 import http.server
 import threading
 from collections.abc import Sequence
@@ -173,6 +174,23 @@ def test_pictures_that_cannot_be_read(pipes, place, address, refusal):
     assert says(refused("http://127.0.0.1:9/good.png", timeout=5.0), "http://127.0.0.1:9/good.png")
     for item in (3, "", torch.zeros(3, 8, 8), np.zeros((3, 8, 8), np.float32), b""):
         assert refused(item).startswith("Item 0")
+
+
+def test_pictures_as_base64(pipes, classifiers, place, refusal):
+    """What web pages send, with the words before it or without, as image-classification reads it."""
+    pipe = pipes["image"]
+    native = pipeline("image-classification", model=str(classifiers["image"]), device="cpu")
+    text = base64.b64encode((place / "good.png").read_bytes()).decode()
+    wanted = pipe(str(place / "good.png"))
+    for item in (text, f"data:image/png;base64,{text}"):
+        assert pipe(item) == wanted
+        found = [(answer["label"], pytest.approx(answer["score"], abs=1e-4)) for answer in native(item)]
+        assert [(answer["label"], answer["score"]) for answer in wanted] == found
+    assert pipe([text, str(place / "good.png")]) == [wanted, wanted]
+    broken = base64.b64encode(b"no picture").decode()
+    assert says(refusal(pipe, f"data:image/png;base64,{broken}", error=InputError), "Item 0", "Pillow")
+    assert says(refusal(pipe, "abcd", error=InputError), "abcd", "No such file or directory")  # base64 as well
+    assert says(refusal(pipe, text[:-40], error=InputError), "Item 0")
 
 
 def test_sounds_that_cannot_be_read(pipes, place, refusal):

@@ -98,6 +98,46 @@ def test_a_device_map_is_meant_for_the_encoder_too(make, adapter, tmp_path, monk
     assert asked == ["auto"]
 
 
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}])
+def test_a_device_map_beside_a_loaded_adapter(device_map, make, answers, monkeypatch):
+    """`pipeline` keeps it to itself, since the model is loaded; the encoder is not, and would be put on the first device."""
+    asked, load = [], AutoModelForSequenceClassification.from_pretrained
+
+    def noted(*args: Any, **options: Any) -> Any:
+        asked.append(options["device_map"])
+        return load(*args, **options)
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", noted)
+    assert labels(make(device=None, device_map=device_map)(TEXTS)) == labels(answers)
+    make(device=None)
+    assert asked == [device_map, None]
+
+
+def test_device_maps_of_what_is_loaded(classifier, adapter, make, refusal):
+    """Nothing is spread of what is loaded already, and a slip of the pen would not be noticed."""
+    model = StitchedModel(classifier, adapter, classifier, device="cpu")
+    text = refusal(pipeline, "irp-stitch", model=model, device_map="auto", error=InputError)
+    assert says(text, "device_map", "StitchedModel")
+    assert says(
+        refusal(make, encoder=stitched.embed, device=None, device_map="auto", error=InputError), "device_map", "loaded"
+    )
+    for wrong in ("nonsense", {"": "cdua"}):
+        assert says(refusal(make, device=None, device_map=wrong, error=InputError), "device_map")
+    for name in ("dtype", "torch_dtype"):
+        assert says(
+            refusal(pipeline, "irp-stitch", model=model, **{name: "float16"}, error=InputError),
+            "dtype",
+            "StitchedModel",
+        )
+
+
+def test_the_old_name_of_dtype(make, answers):
+    """`torch_dtype`, which most code still says, would leave the models in float32."""
+    pipe = make(torch_dtype=torch.bfloat16)
+    assert dtypes(pipe) == {"adapter": torch.float32, "head": torch.bfloat16, "encoder_module": torch.bfloat16}
+    assert [answer["score"] for answer in pipe(TEXTS)] == pytest.approx([one["score"] for one in answers], abs=0.1)
+
+
 def test_a_stitched_model(classifier, adapter, make, answers, refusal):
     """Is taken as it is, where its parts are; it has no room for other ones."""
     model = StitchedModel(classifier, adapter, classifier, device="cpu")
