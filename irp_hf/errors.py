@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from typing import Any, TypeVar
@@ -76,7 +77,7 @@ def refusal(subject: str, expected: str, got: str, advice: str, kind: type[Refus
 
 def missing(subject: str, package: str, install: str) -> MissingDependencyError:
     """The error for an optional package; `install` is what pip installs: a package, or an extra as `irp_hf[plots]`."""
-    advice = INSTALL.format(install)
+    advice = INSTALL.format(" ".join(map(shlex.quote, install.split())))  # a shell would read brackets as a pattern
     return refusal(subject, f"the package {package}", "an ImportError of it", advice, MissingDependencyError)
 
 

@@ -75,20 +75,26 @@ def encode(
         str | None, typer.Option(help="A table of other items, published beside the anchors.", show_default=False)
     ] = None,
     canary: Annotated[bool, typer.Option(help="Keep four items, to know the encoder by.")] = True,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="At most so many rows of a table, drawn at random.", show_default=False)
+    ] = None,
     **options: Any,
 ) -> Done:
     """Encode anchors into a space, or any items.
 
     An anchor set becomes a space, a folder. Where --out ends in .npy or .parquet, a table's column, or an anchor set, becomes
     a file of vectors; a Parquet file carries the table's other columns over, and new.parquet#vector names the new one, which is
-    "embedding" else. A run that was interrupted goes on where it was.
+    "embedding" else. With --sample the file has the rows that were drawn, in their order, always the same ones. A run that was
+    interrupted goes on where it was.
     """
     check_somewhere(out, push)
     chosen = given(options, ENCODER)
     if out is not None and _of_file(out)[0].suffix in FILES:
         if push is not None or background is not None:
             raise typer.BadParameter("a file of vectors has no --push and no --background: give a folder as --out.")
-        return _vectors(encoder, items, out, column, (split, name), view, chosen)
+        return _vectors(encoder, items, out, column, (split, name), view, sample, chosen)
+    if sample is not None:
+        raise typer.BadParameter("--sample is for a Parquet file of a table's rows: give one as --out.")
     from irp_hf import AnchoredSpace, AnchorSet
 
     beside = None if background is None else open_table(background, split, name)[column]
@@ -127,23 +133,33 @@ def _of_file(out: Path) -> tuple[Path, str]:
 
 
 def _vectors(
-    encoder: str, items: str, out: Path, column: str, of_table: tuple[str, str | None], view: str | None, chosen: Any
+    encoder: str,
+    items: str,
+    out: Path,
+    column: str,
+    of_table: tuple[str, str | None],
+    view: str | None,
+    sample: int | None,
+    chosen: Any,
 ) -> Done:
     """Encode a column, or a view of an anchor set, into a file."""
     from irp_hf import AnchorSet
     from irp_hf.anchors.files import MANIFEST
     from irp_hf.data.columns import column_of
     from irp_hf.encoding import encode
-    from irp_hf_cli.writing import check_no_vectors, refuse_existing, write_parquet
+    from irp_hf_cli.writing import check_no_vectors, drawn, refuse_existing, write_parquet
 
     out, made = _of_file(out)
     if made and out.suffix != ".parquet":
         raise typer.BadParameter(f"{out.name} has no columns: leave out #{made}.")
+    if sample is not None and (out.suffix != ".parquet" or Path(items, MANIFEST).is_file()):
+        raise typer.BadParameter("--sample is for a Parquet file of a table's rows, which says which they are.")
     made, table = made or COLUMN, None
     if Path(items, MANIFEST).is_file():
         rows: Any = AnchorSet.from_pretrained(items).one_by_one(view)
     else:
         table = open_table(items, *of_table)
+        table = table if sample is None else drawn(table, sample)
         rows = column_of(table, column)
     keep(f"What was encoded is kept beside {out}: the same command goes on from there.")
     if out.suffix == ".npy":

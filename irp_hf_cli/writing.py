@@ -16,6 +16,14 @@ def refuse_existing(out: Path, what: str = "a file") -> None:
         raise refusal("--out", f"the name of {what} that is to be made", shown(str(out)), "Move it, or name another.")
 
 
+def drawn(table: Any, sample: int) -> Any:
+    """At most so many rows of a `datasets.Dataset`, in their order: always the same ones."""
+    import numpy as np
+
+    rows = np.random.RandomState(0).permutation(len(table))[:sample]
+    return table.select(np.sort(rows))
+
+
 def write_parquet(out: Path, table: Any, vectors: Any, column: str) -> None:
     """Write a table, and its vectors `(n, d)` as one more `column`, whole or not at all.
 

@@ -28,7 +28,7 @@ def test_both_sentences_stand():
     error = refusal("gamma", "a number above 0", "-1", "Give 1, say.")
     assert str(error) == "gamma: expected a number above 0, got -1. Give 1, say."
     assert type(error) is InputError
-    assert "pip install irp_hf[plots]" in str(missing("A report", "matplotlib", "irp_hf[plots]"))
+    assert "pip install 'irp_hf[plots]'" in str(missing("A report", "matplotlib", "irp_hf[plots]"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])

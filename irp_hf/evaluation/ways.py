@@ -50,7 +50,7 @@ def ways_table(shares: Sequence[IndexShare], weight: float | None) -> list[Table
         "nothing: keep the old encoder": "nothing",
         "translate the index, the target's encoder is new": "moved",
         "translate queries, the source's encoder is new": "asked",
-        f"mix these with the target's own, {weight:.1f} of the translation": "mixed",
+        f"mix these with the old encoder's own, {weight:.1f} translated": "mixed",
     }
     sizes = [f"{share.num_rows:,} rows" for share in shares]
     lines = [[way, *(_cell(getattr(share, name)) for share in shares)] for way, name in ways.items()]

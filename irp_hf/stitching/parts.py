@@ -121,7 +121,11 @@ def _named(part: str, record: EncoderRecord, encoder: EncoderRecord | None = Non
         lost = [part] if encoder is None or encoder.on_hub else [part, "encoder"]
         names = [each.id for each in (record, encoder) if each is not None and each.id is not None and not each.on_hub]
         got = f"{' and '.join(map(shown, names))}, not on the Hub" if names else "none"
-        advice = f"Pass {' and '.join(f'{name}=' for name in lost)}, folders or objects: the path to a folder is not recorded."
+        passed = " and ".join(f"{name}=" for name in lost)
+        advice = (
+            f"Pass {passed}, folders or objects: the path to a folder is not recorded. Beside them goes the adapter, which "
+            "IRPAdapter.connect makes of two spaces."
+        )
         raise refusal(f"The adapter's {' and '.join(lost)}", "an id on the Hub", got, advice)
     return record.id
 

@@ -256,4 +256,4 @@ def test_kmeans_without_scikit_learn_names_the_extra(monkeypatch):
     with pytest.raises(MissingDependencyError) as caught:
         AnchorSet.sample(TEXTS, num_anchors=5, strategy="kmeans", embeddings=POINTS)
     assert "scikit-learn" in str(caught.value)
-    assert "pip install irp_hf[sampling]" in str(caught.value)
+    assert "pip install 'irp_hf[sampling]'" in str(caught.value)

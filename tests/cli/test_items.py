@@ -103,6 +103,14 @@ def test_a_space_and_vectors_are_those_of_python(desk_on_the_hub, irp_hf_command
     assert not list(Path().glob("all.parquet.*"))
     assert irp_hf_command("encode", MINILM, "all.parquet", "--out", "two.parquet#new").code == 0
     assert parquet.read_table("two.parquet").equals(written.append_column("new", written["embedding"]))
+    assert irp_hf_command("encode", MINILM, "table.parquet", "--sample", 20, "--out", "some.parquet").code == 0
+    some = parquet.read_table("some.parquet")
+    rows = some["id"].to_pylist()
+    assert len(rows) == 20
+    assert rows == sorted({*rows}) != [*range(20)]
+    assert np.array_equal(
+        np.array(some["embedding"].to_pylist(), np.float32), encode(MINILM, [tiny.texts(100)[r] for r in rows])[0]
+    )
 
 
 def test_a_pushed_set_is_named_by_a_space(desk_on_the_hub, published, irp_hf_command):
@@ -135,6 +143,12 @@ REFUSED = {
         "folder",
     ),
     "a column that is there": (["encode", MINILM, "old.parquet", "--out", "x.parquet"], 1, "new.parquet#vector"),
+    "a sample of an anchor set": (["encode", MINILM, "anchors", "--sample", "5", "--out", "x.parquet"], 2, "--sample"),
+    "a sample whose rows nobody could tell": (
+        ["encode", MINILM, "texts.csv", "--sample", "5", "--out", "x.npy"],
+        2,
+        "--sample",
+    ),
     "a column of a file that has none": (["encode", MINILM, "texts.csv", "--out", "x.npy#new"], 2, "#new"),
     "a file that is there": (["encode", MINILM, "texts.csv", "--out", "old.parquet"], 1, "old.parquet"),
 }

@@ -23,7 +23,7 @@ SETTINGS = {*EncoderSettings.__annotations__} - {"processor"}
 PUSH = {*PushOptions.__annotations__} - {"token"}
 MIRRORED = {
     "anchors": ({*inspect.signature(irp_hf.AnchorSet.sample).parameters} - {"dataset", "views"}),
-    "encode": ENCODE | {"view", "background", "canary"},
+    "encode": ENCODE | {"view", "background", "canary"} | {"sample"},
     "connect": FIT | {"background", "pairs"},
     "fit": FIT | {"source_background", "target_background"},
     "report": {*inspect.signature(irp_hf.IRPAdapter.report).parameters} - {"self", "against"},

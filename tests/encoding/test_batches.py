@@ -279,7 +279,7 @@ def test_sentence_transformers_is_optional(minilm, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingDependencyError) as caught:
         encode(minilm, TEXTS)
-    assert says(str(caught.value), "model", "pip install irp_hf[sentence-transformers]")
+    assert says(str(caught.value), "model", "pip install 'irp_hf[sentence-transformers]'")
     assert encode(lengths, TEXTS)[0].shape == (len(TEXTS), 2)
 
 

@@ -77,7 +77,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(MissingDependencyError) as caught:
         report().plot()
     assert "matplotlib" in str(caught.value)
-    assert str(caught.value).endswith("pip install irp_hf[plots]")
+    assert str(caught.value).endswith("pip install 'irp_hf[plots]'")
 
 
 @pytest.mark.slow

@@ -36,4 +36,4 @@ def test_each_is_imported_where_it_is_used_and_its_extra_is_named():
     imported, told = json.loads(run.stdout)
     assert imported == []
     for library, (_, name, extra) in LIBRARIES.items():
-        assert says(told[library], name, f"pip install irp_hf[{extra}]")
+        assert says(told[library], name, f"pip install 'irp_hf[{extra}]'")

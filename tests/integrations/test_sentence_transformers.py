@@ -400,7 +400,7 @@ def test_the_library_is_optional():
             print(error)
     """
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert says(run.stdout, "IRPTranslation", "sentence-transformers>=6", "pip install irp_hf[sentence-transformers]")
+    assert says(run.stdout, "IRPTranslation", "sentence-transformers>=6", "pip install 'irp_hf[sentence-transformers]'")
 
 
 @pytest.mark.slow
