@@ -7,13 +7,15 @@ A head that never saw the source's encoder is its last step:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from typing_extensions import Self
 
-from irp_hf.data.arrays import Rows
+from irp_hf.data.arrays import Rows, as_matrix
 from irp_hf.errors import kind_of, missing, refusal
 from irp_hf.maths.metrics import cosines
 from irp_hf.maths.request import HeldOut, MethodOrAuto, Objective
@@ -60,6 +62,7 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         depth: how many candidates a second stage re-ranks, with the objective "recall".
         folds: "rows", or "clusters" for inputs unlike those of the fit.
 
+    A column of vectors, as a Parquet file has it, and a tensor of torch of whatever precision are matrices, too.
     `adapter_` is the `IRPAdapter`, with its report, confidence and `push_to_hub`.
     """
 
@@ -105,9 +108,9 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self
 
     def transform(self, X: Any) -> Any:
-        """Vectors of the target `(n, d_Y)` for those of the source `X (n, d_X)`, in their dtype."""
+        """Vectors of the target `(n, d_Y)` for those of the source `X (n, d_X)`: float32 of float32, else float64."""
         check_is_fitted(self)
-        return self.adapter_.translate(validate_data(self, X, dtype=FLOATING, reset=False))
+        return self.adapter_.translate(_checked(X, "X", lambda X: validate_data(self, X, dtype=FLOATING, reset=False)))
 
     def inverse_transform(self, X: Any) -> Matrix:
         """Vectors of the source `(n, d_X)` for those of the target `X (n, d_Y)`: a translation back, and no exact inverse.
@@ -117,7 +120,8 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         the adapter keeps, and a `FitWarning` says so.
         """
         check_is_fitted(self)
-        vectors = check_array(X, dtype=FLOATING)
+        vectors, sizes = _checked(X, "X", lambda X: check_array(X, dtype=FLOATING)), self.adapter_.config
+        Rows(vectors, "X", sizes.target_size, ("source", sizes.source_size))
         if self._backwards is None:
             given = {name: value for name in EITHER_WAY if (value := getattr(self, name)) is not None}
             self._backwards = self.adapter_.reverse(self.method, **given)
@@ -150,8 +154,11 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Give what the target's encoder "
                 "makes of the same items."
             )
-        source = validate_data(self, X, dtype=FLOATING, reset=fits, ensure_min_samples=2 if fits else 1)
-        target = check_array(y, dtype=None, ensure_2d=False, input_name="y")
+        least = 2 if fits else 1
+        source: Matrix = _checked(
+            X, "X", lambda X: validate_data(self, X, dtype=FLOATING, reset=fits, ensure_min_samples=least)
+        )
+        target = _checked(y, "y", lambda y: check_array(y, dtype=None, ensure_2d=False, input_name="y"))
         if target.ndim == 1:
             expected, got = (
                 "vectors of the target's encoder, a matrix (rows, width)",
@@ -170,6 +177,29 @@ class IRPTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags.target_tags.multi_output, tags.target_tags.single_output = True, False
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _checked(given: Any, name: str, check: Callable[[Any], Any]) -> Any:
+    """What scikit-learn's `check` makes of it; of columns that it cannot read irp_hf says why in its own words."""
+    if _is_column(given) or (isinstance(given, Tensor) and given.is_floating_point()):
+        given = as_matrix(given, name).cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()
+    try:
+        return check(given)
+    except (TypeError, ValueError):
+        if hasattr(given, "columns"):
+            as_matrix(given, name)
+        raise
+
+
+def _is_column(given: Any) -> bool:
+    """Whether it is a column of vectors: something of one dimension, but no list, that holds several numbers in a place."""
+    if isinstance(given, list | tuple) or getattr(given, "ndim", 1) != 1 or hasattr(given, "columns"):
+        return False
+    if not (hasattr(given, "__len__") and hasattr(given, "__iter__")) or isinstance(given, str | bytes | Mapping):
+        return False
+    first = next((one for one in given if one is not None), None)
+    return hasattr(first, "__len__") and not isinstance(first, str | bytes | Mapping)
 
 
 def _column_names(frame: Any) -> list[str] | None:

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import NUM_ANCHORS
 from says import says
 from sklearn.base import clone
@@ -119,6 +120,19 @@ def test_frames_keep_the_names_of_their_columns(digits):
     assert list(plain.get_feature_names_out())[:2] == ["irptransformer0", "irptransformer1"]
 
 
+def test_columns_of_vectors_and_tensors_are_matrices(digits):
+    """If it fails, a column of a Parquet file, or what an encoder gives in half precision, ends in a traceback of numpy."""
+    plain = IRPTransformer(**FIXED).fit(digits.source, digits.target).transform(digits.held_source)
+    columns = [pd.Series(list(side)) for side in (digits.source, digits.target, digits.held_source)]
+    by_columns = IRPTransformer(**FIXED).fit(*columns[:2]).set_output(transform="pandas").transform(columns[2][5:8])
+    np.testing.assert_allclose(by_columns, plain[5:8], atol=1e-6)
+    assert list(by_columns.index) == [5, 6, 7]
+    half = [torch.tensor(side, requires_grad=True).bfloat16() for side in (digits.source, digits.target)]
+    model = IRPTransformer(**FIXED).fit(*half)
+    rounded = IRPTransformer(**FIXED).fit(*(side.float().detach().numpy() for side in half))
+    np.testing.assert_array_equal(model.transform(digits.held_source), rounded.transform(digits.held_source))
+
+
 def test_the_way_back_is_the_reverse_of_the_adapter_and_is_fitted_once(digits):
     """If it fails, `inverse_transform` is another way back, or every call costs a fit."""
     model = IRPTransformer("kernel", num_landmarks=50, seed=2).fit(digits.source, digits.target)
@@ -160,6 +174,11 @@ def test_what_cannot_be_is_refused_in_words(digits, refusal):
     model = IRPTransformer(**FIXED).fit(digits.source, digits.target)
     with pytest.raises(ValueError, match="expecting 64 features"):
         model.transform(digits.target)
-    with pytest.raises(InputError):
-        model.inverse_transform(digits.source)
+    text = refusal(model.inverse_transform, digits.source, error=InputError)
+    assert says(text, "width 24", "width 64", "the source:")
+    frame = pd.DataFrame({"vector": list(digits.source)})
+    assert says(refusal(IRPTransformer().fit, frame, digits.target, error=InputError), "X", "table['vector']")
+    assert says(refusal(IRPTransformer().fit, digits.source, frame, error=InputError), "y", "table['vector']")
+    ragged = pd.Series([None, *digits.source[1:]])
+    assert says(refusal(IRPTransformer().fit, ragged, digits.target, error=InputError), "X", "None in row 0")
     assert says(refusal(model.score, digits.source, digits.source, error=InputError), "y", "24", "64")
