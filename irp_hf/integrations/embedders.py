@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from irp_hf.checks import check_count
+from irp_hf.checks import check_batch_size
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.stitching import Bridge
 
@@ -27,7 +27,7 @@ class Embedder:
     """Queries and documents by a bridge."""
 
     def __init__(self, bridge: BridgeLike, batch_size: int) -> None:
-        self.batch_size = check_count("batch_size", batch_size, advice="32, say.")
+        self.batch_size = check_batch_size(batch_size)
         self.bridge = bridge_of(bridge)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from irp_hf.checks import check_count, check_names
 from irp_hf.errors import missing, refusal
 from irp_hf.integrations.embedders import BridgeLike, Embedder
 
@@ -15,6 +16,9 @@ try:
     from llama_index.core.bridge.pydantic import PrivateAttr
 except ImportError as error:
     raise missing("IRPEmbedding", "llama-index-core>=0.14", "irp_hf[llama-index]") from error
+
+
+MOST_AT_ONCE = 2048  # texts, by LlamaIndex
 
 
 class IRPEmbedding(BaseEmbedding):
@@ -36,7 +40,8 @@ class IRPEmbedding(BaseEmbedding):
         `options` are those of `BaseEmbedding`. Raises `InputError` for anything else, for a cache where queries have other
         vectors than texts, and what `Bridge` raises.
         """
-        embedder = Embedder(bridge, embed_batch_size)
+        check_names("IRPEmbedding", options, type(self).model_fields, ("bridge", "embed_batch_size"))
+        embedder = Embedder(bridge, check_count("embed_batch_size", embed_batch_size, 1, MOST_AT_ONCE))
         if options.get("embeddings_cache") is not None and not embedder.bridge.is_alike:
             got, advice = "a cache, which knows a text by its words alone", "Leave embeddings_cache out."
             raise refusal("embeddings_cache", "none where queries have other vectors than texts", got, advice)

@@ -14,6 +14,7 @@ from irp_hf.arithmetic import own_arithmetic
 from irp_hf.checks import check_names, check_number
 from irp_hf.data.arrays import Rows
 from irp_hf.data.canary import Canary
+from irp_hf.data.listed import in_order
 from irp_hf.encoding.base import Encoder, EncoderSettings
 from irp_hf.encoding.batches import encode_all
 from irp_hf.encoding.canary import recognise
@@ -129,9 +130,9 @@ class Bridge:
     ) -> np.ndarray[Any, Any]:
         """Vectors `(n, d)` of queries, float32, for the old index: at unit length where the old encoder's vectors have it.
 
-        Raises `InputError` for queries that the encoders do not read.
+        Raises `InputError` for what is no list of queries, a text alone too, and for those that the encoders do not read.
         """
-        queries = list(queries)
+        queries = list(in_order(queries, "queries", least=0))
         new = self._made(self.encoder, queries, batch_size, progress) if self.weight else None
         old = (
             self._made(self.old_encoder, queries, batch_size, progress)
@@ -146,11 +147,12 @@ class Bridge:
     ) -> np.ndarray[Any, Any]:
         """Vectors `(n, d)` of documents that come to the index: the old encoder's own where it is there, else translations.
 
-        Float32, and as it gives them. Raises `InputError` for documents that the encoders do not read.
+        Float32, and as it gives them. Raises `InputError` for what is no list, and for documents that the encoders do not read.
         """
         if self.old_encoder is None:
             return self.encode(documents, batch_size, progress)
-        return self._made(self.old_encoder, list(documents), batch_size, progress)
+        listed = list(in_order(documents, "documents", least=0))
+        return self._made(self.old_encoder, listed, batch_size, progress)
 
     @property
     def is_alike(self) -> bool:

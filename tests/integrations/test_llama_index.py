@@ -70,3 +70,16 @@ def test_a_cache_that_would_mix_queries_and_texts_is_refused(pair, bridge, refus
     embedding = IRPEmbedding(bridge, embeddings_cache=SimpleKVStore())
     assert embedding.get_query_embedding(HELD[0]) == embedding.get_text_embedding(HELD[0])
     assert says(refusal(IRPEmbedding, None, error=InputError), "adapter", "None")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"embed_batch_size": 0}, ["embed_batch_size", "0"]),
+        ({"embed_batch_size": 5000}, ["embed_batch_size", "2048", "5000"]),
+        ({"batch_size": 4}, ["batch_size", "embed_batch_size="]),
+    ],
+)
+def test_options_that_it_has_not_are_refused(bridge, options, words, refusal):
+    """If it fails, a misspelt option is without effect, or ends in pydantic's traceback."""
+    assert says(refusal(IRPEmbedding, bridge, **options, error=InputError), *words)

@@ -148,3 +148,13 @@ def test_documents_are_the_old_encoders_where_it_is_there(adapter: IRPAdapter):
     without = Bridge(new, adapter)
     np.testing.assert_array_equal(without.encode_documents(TEXTS[200:230]), without.encode(TEXTS[200:230]))
     assert (with_old.is_alike, without.is_alike, Bridge(new, adapter, old, 0).is_alike) == (False, True, True)
+
+
+@pytest.mark.parametrize("items", ["text 3", None, 3, {"text 3": 1}, {"text 3"}])
+def test_what_is_no_list_of_texts(adapter: IRPAdapter, items: Any):
+    """If it fails, the letters of a text, the keys of a mapping or a set in any order are encoded, each as a query."""
+    for bridge in (Bridge(new, adapter), Bridge(new, adapter, old, 0.5)):
+        with pytest.raises(InputError, match="queries"):
+            bridge.encode(items)
+        with pytest.raises(InputError, match=r"queries|documents"):
+            bridge.encode_documents(items)
