@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from typing_extensions import override
 
 from irp_hf.checks import check_count, check_list, check_text
 from irp_hf.data.digests import digest
-from irp_hf.errors import kind_of, missing, refusal, shown
+from irp_hf.data.wrong import is_missing
+from irp_hf.errors import IRPError, kind_of, missing, refusal, shown
 
 try:
     from mteb.abstasks import AbsTaskClassification, AbsTaskRetrieval
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 Labelled = tuple[Sequence[str], Sequence[Any]]
 ENGLISH = ("eng-Latn",)
 TEST, TRAIN = "test", "train"
+RELEVANT = "Give {query: {document: 1}}."
+LARGEST_GRADE = 2**31 - 1  # what counts them further down has 32 bits
+NAME = re.compile(r"\w[\w .,()+-]{0,59}")  # of a file, too, in MTEB's cache
 
 
 class LocalClassification(AbsTaskClassification):
@@ -50,13 +55,18 @@ class LocalClassification(AbsTaskClassification):
     ) -> None:
         """Take texts and as many labels for each split; `samples_per_label` are drawn, `n_experiments` times.
 
-        Raises `InputError` for texts and labels that are not as many, and for labels that the other split lacks.
+        Raises `InputError` for texts and labels that are not as many, for a label that is missing, for labels that train
+        lacks, and for fewer than two.
         """
         (texts, labels), (test_texts, test_labels) = _labelled(TRAIN, train), _labelled(TEST, test)
         numbers = {label: number for number, label in enumerate(sorted(set(labels), key=str))}
         if unseen := [label for label in test_labels if label not in numbers]:
             got = f"{shown(unseen[0])}, which no row of train has"
             raise refusal("test", "labels that train has", got, "Give rows of it to train.")
+        if len(numbers) < 2:
+            raise refusal(
+                "train's labels", "two different ones at least", f"{shown(labels[0])} alone", "Add other rows."
+            )
         self._splits: dict[str, dict[str, list[Any]]] = {
             TRAIN: {"text": texts, "label": [numbers[label] for label in labels]},
             TEST: {"text": test_texts, "label": [numbers[label] for label in test_labels]},
@@ -104,16 +114,21 @@ class LocalRetrieval(AbsTaskRetrieval):
     ) -> None:
         """Take texts by their ids, and for ids of queries the grades of documents, by their ids.
 
-        Raises `InputError` for what is no text, and for ids that there are not.
+        A grade is a whole number, above 0 for what is relevant. Raises `InputError` for what is no text or no grade, and for
+        ids that there are not.
         """
         self._queries, self._corpus = _texts("queries", queries), _texts("corpus", corpus)
-        self._relevant = {query: dict(grades) for query, grades in relevant.items()}
-        for query, grades in self._relevant.items():
+        self._relevant: dict[str, dict[str, int]] = {}
+        for query, grades in _mapping("relevant", relevant).items():
             _check_known("relevant", query, self._queries, "queries")
-            for document in grades:
+            self._relevant[query] = own = {}
+            for document, grade in _mapping(f"relevant {shown(query)}", grades).items():
                 _check_known("relevant", document, self._corpus, "corpus")
-        if not any(self._relevant.values()):
-            raise refusal("relevant", "a document for one query at least", "none", "Give {query: {document: 1}}.")
+                subject = f"Grade of {shown(document)} for {shown(query)}"
+                grade = int(grade) if isinstance(grade, bool) else grade
+                own[document] = check_count(subject, grade, -LARGEST_GRADE, LARGEST_GRADE, "1 is relevant, 0 is not.")
+        if not any(grade > 0 for grades in self._relevant.values() for grade in grades.values()):
+            raise refusal("relevant", "a document for one query at least", "none", RELEVANT)
         told = [text for texts in (self._queries, self._corpus) for pair in texts.items() for text in pair]
         told += [str(one) for query, grades in self._relevant.items() for one in (query, *sorted(grades.items()))]
         self._own = _metadata(name, told, languages, type="Retrieval", category="t2t", main_score="ndcg_at_10")
@@ -142,10 +157,26 @@ def _labelled(split: str, given: Labelled) -> tuple[list[str], list[Any]]:
     pair = check_list(split, given, advice=advice)
     if len(pair) != 2:
         raise refusal(split, "texts and labels", f"{len(pair)} values", advice)
-    texts, labels = (check_list(f"{split}'s {what}", one) for what, one in zip(("texts", "labels"), pair, strict=True))
+    texts, marks = pair
+    plain = marks.tolist() if hasattr(marks, "tolist") else marks  # an array's or a tensor's own numbers are no labels
+    texts, labels = check_list(f"{split}'s texts", texts), check_list(f"{split}'s labels", plain)
     if not texts or len(texts) != len(labels):
         raise refusal(split, "texts, and as many labels", f"{len(texts)} texts and {len(labels)} labels", advice)
+    for row, label in enumerate(labels):
+        if is_missing(label) or not _is_hashable(label):
+            got = f"{shown(label)} in row {row}"
+            raise refusal(
+                f"{split}'s labels", "one label for each text", got, "Give a text or a number, or drop the row."
+            )
     return [check_text(f"Text {row} of {split}", text) for row, text in enumerate(texts)], labels
+
+
+def _is_hashable(label: Any) -> bool:
+    try:
+        hash(label)
+    except TypeError:
+        return False
+    return True
 
 
 def _texts(name: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -159,7 +190,14 @@ def _texts(name: str, given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
-def _check_known(name: str, key: str, known: Mapping[str, str], where: str) -> None:
+def _mapping(name: str, given: Any) -> Mapping[Any, Any]:
+    """Grades by ids."""
+    if not isinstance(given, Mapping):
+        raise refusal(name, "grades by the ids of documents, for ids of queries", kind_of(given), RELEVANT)
+    return given
+
+
+def _check_known(name: str, key: Any, known: Mapping[str, str], where: str) -> None:
     """Raise `InputError` for an id that there is not."""
     if key not in known:
         raise refusal(name, f"ids of {where}", f"{shown(key)}, which is none", f"Leave it out, or give it to {where}.")
@@ -174,12 +212,19 @@ def _metadata(name: str, told: list[str], languages: Sequence[str], **known: Any
     revision = digest(told).partition(":")[2][:12]
     for code in check_list("languages", languages, least=1):
         try:
-            check_language_code(code)
+            check_language_code(check_text("languages", code))
         except ValueError as error:
+            if isinstance(error, IRPError):
+                raise
             expected, advice = "codes as MTEB has them, 'eng-Latn' say", "Leave them out for English."
             raise refusal("languages", expected, shown(code), advice) from error
+    advice = "Shorten it, and leave out what names of files cannot hold: my-search, say."
+    if not NAME.fullmatch(check_text("name", name, "Name the task.")):
+        raise refusal(
+            "name", "up to 60 letters, digits and spaces, with which a file may be named", shown(name), advice
+        )
     return TaskMetadata(
-        name=f"{check_text('name', name, 'Name the task.')}-{revision}",
+        name=f"{name}-{revision}",
         description=f"Rows of your own: {name}.",
         dataset={"path": name, "revision": revision},
         modalities=["text"],

@@ -4,6 +4,7 @@ import mteb
 import numpy as np
 import pytest
 import tiny_encoders as tiny
+import torch
 from bridged import ANCHORS, HELD, TEXTS
 from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTaskClassification
@@ -14,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from irp_hf import AnchoredSpace, AnchorSet, InputError, IRPAdapter
 from irp_hf.encoding import encode
+from irp_hf.errors import shown
 from irp_hf.integrations.mteb import IRPEncoder
 from irp_hf.integrations.mteb_tasks import LocalClassification, LocalRetrieval
 from irp_hf.stitching import Bridge
@@ -141,6 +143,10 @@ def test_what_it_cannot_score_is_refused(bridge, refusal):
         ((["a", 3], [1, 1]), (["b"], [1]), ["Text 1 of train", "3"]),
         (["a", "b", "c"], (["b"], [1]), ["train", "3 values"]),
         (3, (["b"], [1]), ["train", "3"]),
+        ((["a", "b"], [1, None]), (["b"], [1]), ["train", "None in row 1"]),
+        ((["a", "b"], [1, 2]), (["b"], np.array([np.nan])), ["test", "nan in row 0"]),
+        ((["a", "b"], [[1], [2]]), (["b"], [1]), ["train", "[1] in row 0"]),
+        ((["a", "b"], [1, 1]), (["b"], [1]), ["train", "two", "1 alone"]),
     ],
 )
 def test_rows_that_are_no_classification_are_refused(train, test, words, refusal):
@@ -156,6 +162,11 @@ def test_rows_that_are_no_classification_are_refused(train, test, words, refusal
         ({"q": "a"}, {"d": "b"}, {}, ["relevant", "none"]),
         ({"q": 3}, {"d": "b"}, {"q": {"d": 1}}, ["queries 'q'", "3"]),
         (["a"], {"d": "b"}, {"q": {"d": 1}}, ["queries", "a list"]),
+        ({"q": "a"}, {"d": "b"}, None, ["relevant", "None"]),
+        ({"q": "a"}, {"d": "b"}, {"q": ["d"]}, ["relevant 'q'", "a list"]),
+        ({"q": "a"}, {"d": "b"}, {"q": {"d": 0.5}}, ["'d'", "'q'", "0.5"]),
+        ({"q": "a"}, {"d": "b"}, {"q": {"d": 10**30}}, ["'d'", "'q'", "10000"]),
+        ({"q": "a"}, {"d": "b"}, {"q": {"d": 0}}, ["relevant", "none"]),
     ],
 )
 def test_rows_that_are_no_retrieval_are_refused(queries, corpus, relevant, words, refusal):
@@ -168,6 +179,28 @@ def test_a_language_that_mteb_does_not_know_is_refused(refusal):
     options = {"languages": ["English"], "error": InputError}
     text = refusal(LocalRetrieval, "few", {"q": "a"}, {"d": "b"}, {"q": {"d": 1}}, **options)
     assert says(text, "languages", "English", "eng-Latn")
+
+
+@pytest.mark.parametrize("name", ["", "../mine", "a/b", "x" * 250])
+def test_a_name_that_no_file_can_have_is_refused(name, refusal):
+    """If it fails, a score lies outside of MTEB's cache, or is lost after a run of hours."""
+    text = refusal(LocalRetrieval, name, {"q": "a"}, {"d": "b"}, {"q": {"d": 1}}, error=InputError)
+    assert says(text, "name", shown(name))
+    assert says(refusal(LocalRetrieval, "n", {"q": "a"}, {"d": "b"}, {"q": {"d": 1}}, languages=[3]), "languages", "3")
+
+
+def test_labels_and_grades_of_other_kinds_are_the_same_task(bridge):
+    """If it fails, labels of an array or a tensor, and grades of numpy, end in another library's traceback."""
+    labels = [row % 2 for row in range(40)]
+    tasks = [
+        LocalClassification("kinds", (HELD[:40], kind), (HELD[40:80], labels), n_experiments=2)
+        for kind in (labels, np.array(labels), torch.tensor(labels), np.array(labels, bool))
+    ]
+    assert len({score(IRPEncoder(bridge), task) for task in tasks}) == 1
+    corpus = {f"d{row}": text for row, text in enumerate(HELD[:20])}
+    tasks = [LocalRetrieval("kinds", {"q": HELD[0]}, corpus, {"q": {"d0": one}}) for one in (1, True, np.int64(1))]
+    assert {score(IRPEncoder(bridge), task) for task in tasks} == {1.0}
+    assert len({task.metadata.name for task in tasks}) == 1
 
 
 PICTURES = tiny.pictures(36)
