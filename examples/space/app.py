@@ -214,6 +214,7 @@ def launch(page: gr.Blocks, **options: Any) -> Any:
         "run_history": False,
         "enable_monitoring": False,
     }
+    print("Ctrl-C ends it, and removes what was uploaded.", flush=True)
     return page.launch(theme=theme, css_paths=STYLE, max_file_size=f"{MAX_MEGABYTES}mb", **fixed, **options)
 
 

@@ -29,8 +29,8 @@ def sections():
 
 
 def session(text):
-    """The lines of the first block that begins with a fit."""
-    return next(block for block in BASH.findall(text) if block.startswith("irp-hf fit")).splitlines()
+    """The lines of the first block that ends in a search."""
+    return next(block for block in BASH.findall(text) if "lancedb.connect" in block).splitlines()
 
 
 def test_the_page_lists_every_command():

@@ -211,8 +211,11 @@ def test_what_a_store_keeps(moved: tuple[str, str, Rows]):
     assert told.gain.mean == pytest.approx(told.neighbors.mean - told.before.mean)
     assert "until all is encoded anew" in str(told) or "changes little" in str(told)
     reencode(destination, target, text="text")
-    exact = verify_store(destination, target, text="text", sample=400)
+    exact = verify_store(destination, target, text="text", source=source, sample=400)
     assert exact.neighbors.mean == 1
+    assert "nothing of them is translated any more" in str(exact)
+    assert "until" not in str(exact)
+    assert "expected" not in str(exact)
     assert exact.cosine.mean == pytest.approx(1, abs=1e-6)
 
 
