@@ -259,8 +259,8 @@ def of_side(name: str, pairs: Pairs) -> list[Doubt]:
     if k >= FEW and side.shape[1] > 1 and share > ONE_DIRECTION and not two_classes:
         words = (
             f"{share:.0%} of the variance of the {name} lies along one direction, so that angles about the mean hardly tell "
-            "more than on which side of it a row lies. Check how they were encoded, or scale their dimensions; of what the head of a "
-            "classifier reads, which is often so, the objective 'agreement' tells more."
+            "more than on which side of it a row lies. Check how they were encoded, or scale their dimensions; of what a "
+            "classifier's head reads, which is often so, the objective 'agreement' tells more."
         )
         found.append(Doubt("direction", words))
     apart = float(stats.scale / torch.linalg.vector_norm(stats.mean).clamp(min=torch.finfo(side.dtype).tiny))
