@@ -68,4 +68,4 @@ def test_every_way_and_size_is_shown():
     assert table[0][1:] == ["5,000 rows"] * 2
     assert [row[1][:4] for row in table[1:]] == [".100", ".200", ".300", ".400", "1.00"]
     assert [row[2][:4] for row in table[1:]] == [".500", ".600", ".700", ".800", "1.00"]
-    assert ".3 of the translation" in table[4][0]
+    assert "0.3 translated" in table[4][0]
