@@ -73,6 +73,7 @@ def main(path: Path) -> None:
     )
     anchors = sample_anchors(trec, NUM_ANCHORS)
     reader, source = (prepare(name, trec, anchors) for name in (READER, SOURCE))
+    torch.set_num_threads(1)  # what is fitted is small: on a busy machine two threads wait for each other
     adapter, results, native = feed(trec, source, reader)
     print_table(results, native, len(trec.texts) - trec.num_train)
 
