@@ -19,16 +19,18 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from irp_hf.checkpoints.repository import loading
 from irp_hf.data.arrays import first_not_finite
 from irp_hf.data.canary import Canary
 from irp_hf.disk.reading import check_place
 from irp_hf.encoding.base import Encoder
 from irp_hf.encoding.canary import difference
 from irp_hf.encoding.lost import are_all_lost
-from irp_hf.errors import DamagedFolderError, InputError, kind_of, missing, refusal, shown
+from irp_hf.errors import DamagedFolderError, InputError, kind_of, missing, refusal, shown, warn
 from irp_hf.heads.head import evaluation_mode
 from irp_hf.hub.errors import hub_errors
 from irp_hf.integrations.watching import Watched, prompt_tokens, rows_of
+from irp_hf.maths.projection import unit_rows
 from irp_hf.models.adapter import IRPAdapter
 from irp_hf.records import EncoderRecord
 
@@ -237,8 +239,8 @@ def asymmetric_retriever(
         document_encoder: the adapter's target, likewise.
         adapter: from the one to the other.
 
-    Raises `InputError` for encoders that are not those of the adapter, as far as their widths tell, and warns of one that
-    makes other vectors of the source's anchors.
+    Raises `InputError` for encoders that are not those of the adapter, as far as their widths tell, or that cannot be loaded,
+    and warns of one that makes other vectors of the anchors of its side.
     """
     queries, documents = (_sentence_encoder(one) for one in (query_encoder, document_encoder))
     translation = IRPTranslation(adapter)
@@ -248,6 +250,7 @@ def asymmetric_retriever(
         if width not in whole[-1:]:
             advice = "Take the encoder of the adapter's target anchors, or an adapter to this one."
             raise refusal("document_encoder", f"vectors {width} wide, as the adapter gives", f"{cut}", advice)
+    _warn_of_other_documents(translation.adapter, documents)
     unit = isinstance([*documents][-1], Normalize)
     router = Router.for_query_document([*queries, translation, *([Normalize()] if unit else [])], [*documents])
     record = translation.adapter.config.source_record
@@ -268,11 +271,35 @@ def asymmetric_retriever(
 def _sentence_encoder(encoder: Any) -> SentenceTransformer:
     """A model of sentence-transformers, or the one in a folder or on the Hub."""
     if isinstance(encoder, str | os.PathLike):
-        return SentenceTransformer(os.fspath(encoder))
+        place = check_place(encoder)
+        with loading(place):
+            return SentenceTransformer(place)
     if not isinstance(encoder, SentenceTransformer):
         advice = "Wrap it: SentenceTransformer(modules=[Transformer(folder), Pooling(width)])."
         raise refusal("encoder", "a SentenceTransformer, or the folder or id of one", kind_of(encoder), advice)
     return encoder
+
+
+def _warn_of_other_documents(adapter: IRPAdapter, documents: SentenceTransformer) -> None:
+    """Warn of a document encoder that makes other vectors of the target's anchors, whose lengths it may have changed."""
+    config = adapter.config
+    canary = Canary.from_dict(config.target_canary, "target_canary")
+    if canary is None or not isinstance(canary.items[0], str):
+        return
+    options: dict[str, Any] = {"prompt": config.target_record.prompt or "", "truncate_dim": config.target_size}
+
+    def embed(texts: list[Any]) -> Tensor:
+        vectors = documents.encode_document(texts, convert_to_tensor=True, show_progress_bar=False, **options)
+        return unit_rows(vectors.double())
+
+    anchors = unit_rows(adapter.target_anchors.detach().double())
+    with evaluation_mode(documents):
+        got = difference(canary, anchors, Encoder(embed, config.target_record))
+    if got is not None:
+        warn(
+            f"The adapter's target anchors are of another encoder: of some of them, the document encoder makes {got}. Take "
+            "theirs, or queries are translated to a space in which no document lies."
+        )
 
 
 def _modules_before(module: nn.Module, model: nn.Module) -> Iterator[nn.Module]:

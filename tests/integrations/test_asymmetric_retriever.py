@@ -171,6 +171,28 @@ def test_encoders_that_are_not_the_adapters_are_refused(pair, small, large, refu
     assert says(refusal(asymmetric_retriever, small, large, 3, error=InputError), "adapter", "an int")
 
 
+def test_a_document_encoder_of_the_same_width_that_is_another_is_told(pair, small, plain, large):
+    """If it fails, queries are translated to a space in which no document lies, without a word."""
+    other = SentenceTransformer(modules=[Transformer(str(pair.old)), Pooling(24, "cls")], device="cpu")
+    with pytest.warns(UserWarning, match="target anchors are of another encoder"):
+        asymmetric_retriever(small, other, pair.adapter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain.truncate_dim = 8
+        for same in (plain, plain.half(), large):
+            asymmetric_retriever(small, same, pair.adapter)
+
+
+def test_encoders_that_cannot_be_loaded_are_refused(pair, small, plain, tmp_path, refusal):
+    """If it fails, another library's traceback tells of a model that nobody named."""
+    pair.adapter.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "empty").mkdir()
+    for place in ("", "/nowhere", str(tmp_path / "empty"), str(tmp_path / "adapter")):
+        text = refusal(asymmetric_retriever, place, plain, pair.adapter)
+        assert says(text, place or "''")
+        assert says(refusal(asymmetric_retriever, small, place, pair.adapter), place or "''")
+
+
 def test_it_takes_folders(pair, small, large, tmp_path):
     """If it fails, each part must be loaded by hand."""
     parts = [str(tmp_path / name) for name in ("small", "large", "adapter")]
