@@ -22,7 +22,7 @@ import gradio as gr
 import pages
 from kept import AGE, keep_swept, own_folder
 from shipped import Shipped
-from uploads import MAX_MEGABYTES, MAX_ROWS, SUFFIXES, columns_of, read
+from uploads import MAX_MEGABYTES, MAX_ROWS, SUFFIXES, columns_of, kind_of_file, read
 
 from irp_hf import IRPAdapter
 from irp_hf.checks import quoted
@@ -149,7 +149,7 @@ def choices(path: str | None, place: int = 0) -> tuple[Any, Any]:
     """The columns to choose from, once a file is there, that at `place` chosen; and what is wrong with it."""
     try:
         names = columns_of(path) if path else []
-        if path and not names and Path(path).suffix == ".parquet":
+        if path and not names and kind_of_file(path) == ".parquet":
             return gr.update(choices=[], visible=False), pages.wrong(
                 f"{Path(path).name} has no column of vectors (lists of numbers)."
             )

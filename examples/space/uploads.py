@@ -16,6 +16,7 @@ from irp_hf.errors import InputError, first_line, refusal, shown
 MAX_MEGABYTES = 32  # of a file
 MAX_ROWS, MAX_WIDTH = 3_000, 2_048
 SUFFIXES = (".npy", ".parquet")
+UNREADABLE = (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, RecursionError)  # what headers can do
 SAMPLE = "Take a sample: more tell little more about the quality; irp_hf on your own machine takes any number."
 
 
@@ -25,7 +26,7 @@ def columns_of(path: str) -> list[str]:
     Raises `InputError` for a file that is too large, is not there any more, or is no Parquet file though it is called so.
     """
     check_size(path)
-    if Path(path).suffix != ".parquet":
+    if kind_of_file(path) != ".parquet":
         return []
     schema = footer(path).schema_arrow
     return [field.name for field in schema if pa.types.is_nested(field.type)]
@@ -37,11 +38,16 @@ def read(side: str, path: str, column: str | None) -> np.ndarray | ParquetColumn
     Raises `InputError` for what is too large, is pickled, or cannot be read.
     """
     check_size(path)
-    if Path(path).suffix == ".parquet":
+    if kind_of_file(path) == ".parquet":
         return _of_parquet(side, path, column)
-    if Path(path).suffix == ".npy":
+    if kind_of_file(path) == ".npy":
         return _of_numpy(side, path)
     raise refusal(side, f"a file ending in {' or '.join(SUFFIXES)}", shown(Path(path).name), "Write it as one of them.")
+
+
+def kind_of_file(path: str) -> str:
+    """The ending of its name, in small letters."""
+    return Path(path).suffix.lower()
 
 
 def check_size(path: str) -> None:
@@ -75,8 +81,10 @@ def _of_numpy(side: str, path: str) -> np.ndarray:
             )
             shape, _, dtype = header(file)
             left = os.path.getsize(path) - file.tell()
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise _unreadable(side, f"{name} ({first_line(error)})") from error
+    if not all(type(length) is int and length >= 0 for length in shape):  # numpy takes a lone -1 for all that there is
+        raise _unreadable(side, f"{name}, whose shape is {shown(shape)}")
     if dtype.hasobject:
         got = f"{name}, which holds pickled Python objects, and opening them may run anything"
         raise refusal(side, "numbers in an .npy file", got, "Save it with np.save(path, array.astype(np.float32)).")
@@ -85,14 +93,14 @@ def _of_numpy(side: str, path: str) -> np.ndarray:
         raise _unreadable(side, f"{name}, which ends before its last row")
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise _unreadable(side, f"{name} ({first_line(error)})") from error
 
 
 def _of_parquet(side: str, path: str, column: str | None) -> ParquetColumn:
     """Footer first, which tells how much there is before anything is unpacked."""
     file = footer(path)
-    if not column:
+    if column is None:
         raise refusal(side, f"a column of {shown(Path(path).name)}", "none", "Choose the column of the vectors.")
     rows = file.metadata.num_rows
     _check_shape(side, (rows, 0))

@@ -151,3 +151,10 @@ def test_damaged_files_are_refused(tmp_path):
         except InputError:
             refused += 1
     assert refused > 20
+
+
+def test_a_name_that_two_columns_have(tmp_path, refusal):
+    """If it fails, either of them is read, or the advice is to write what was written."""
+    rows = pa.array([[1.0, 2.0]] * 3)
+    pq.write_table(pa.Table.from_arrays([rows, rows], names=["v", "v"]), tmp_path / "twice.parquet")
+    assert says(refusal(ParquetColumn, tmp_path / "twice.parquet", "v"), "'v'", "2 of twice.parquet")

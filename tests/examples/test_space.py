@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -94,6 +95,28 @@ def test_too_many_numbers_are_refused_by_the_header_alone(uploads, tmp_path, ref
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
     text = refusal(uploads.read, "The source's vectors", str(path), None, error=InputError)
     assert f"{shape[0]:,} rows of {shape[1]:,}" in text
+
+
+@pytest.mark.parametrize(
+    "shape", ["(-1, 1)", "(1, -1)", "(-8, 8)", "(True, 64)", "(8.0, 8)", "None", "(" * 3000 + ")" * 3000, "-" * 9000 + "1"]
+)
+def test_a_header_that_no_array_has_is_refused(uploads, tmp_path, refusal, shape):
+    """If it fails, millions of rows are taken for one, or the page shows numpy's traceback."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    path = tmp_path / "sly.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + bytes(256))
+    assert "sly.npy" in refusal(uploads.read, "x", str(path), None, error=InputError)
+
+
+def test_endings_in_capitals_and_columns_without_a_name_are_read(uploads, tmp_path):
+    """If it fails, a file is refused for its ending though it has the right one, or its only column cannot be chosen."""
+    rows = np.ones((3, 2), np.float32)
+    with (tmp_path / "X.NPY").open("wb") as file:
+        np.save(file, rows)
+    assert np.array_equal(uploads.read("x", str(tmp_path / "X.NPY"), None), rows)
+    pq.write_table(pa.table({"": list(rows)}), tmp_path / "X.PARQUET")
+    assert uploads.columns_of(str(tmp_path / "X.PARQUET")) == [""]
+    assert np.array_equal(uploads.read("x", str(tmp_path / "X.PARQUET"), "")[0:3], rows)
 
 
 def test_a_file_that_promises_more_than_it_holds_is_refused(uploads, tmp_path, refusal):
