@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,9 @@ from irp_hf_cli.options import ENCODER, STRATEGIES, Column, Name, Out, Push, Spl
 from irp_hf_cli.reading import COLUMN, open_table, open_vectors
 
 FILES = (".npy", ".parquet")
+WITH_COLUMN = re.compile(
+    r"(.*?\.(?:npy|parquet))#(.*)", re.DOTALL | re.IGNORECASE
+)  # a file's name may hold the sign, too
 
 
 def add(app: typer.Typer) -> None:
@@ -89,14 +94,21 @@ def encode(
     """
     check_somewhere(out, push)
     chosen = given(options, ENCODER)
-    if out is not None and _of_file(out)[0].suffix in FILES:
+    if out is not None and _of_file(out)[0].suffix.lower() in FILES:
         if push is not None or background is not None:
             raise typer.BadParameter("a file of vectors has no --push and no --background: give a folder as --out.")
         return _vectors(encoder, items, out, column, (split, name), view, sample, chosen)
     if sample is not None:
         raise typer.BadParameter("--sample is for a Parquet file of a table's rows: give one as --out.")
     from irp_hf import AnchoredSpace, AnchorSet
+    from irp_hf.errors import refusal, shown
 
+    if os.path.isfile(items):
+        advice = "Name such a file as --out, or draw an anchor set from the table first: irp-hf anchors."
+        got = "--push alone" if out is None else shown(str(out))
+        raise refusal(
+            "--out", f"a file ending in {' or '.join(FILES)}, for vectors of the table {shown(items)}", got, advice
+        )
     beside = None if background is None else open_table(background, split, name)[column]
     space = AnchoredSpace.encode(
         encoder, AnchorSet.from_pretrained(items), view, background=beside, canary=canary, **chosen
@@ -128,8 +140,8 @@ def written(made: Any, out: Path | None, push: str | None, text: str, plain: dic
 
 def _of_file(out: Path) -> tuple[Path, str]:
     """A file, and the column that it shall have behind a #; a folder has none."""
-    name, _, column = out.name.partition("#")
-    return (out.with_name(name), column) if Path(name).suffix in FILES else (out, "")
+    named = WITH_COLUMN.fullmatch(str(out))
+    return (out, "") if named is None else (Path(named[1]), named[2])
 
 
 def _vectors(
@@ -145,16 +157,17 @@ def _vectors(
     """Encode a column, or a view of an anchor set, into a file."""
     from irp_hf import AnchorSet
     from irp_hf.anchors.files import MANIFEST
+    from irp_hf.checks import check_text
     from irp_hf.data.columns import column_of
     from irp_hf.encoding import encode
     from irp_hf_cli.writing import check_no_vectors, drawn, refuse_existing, write_parquet
 
     out, made = _of_file(out)
-    if made and out.suffix != ".parquet":
+    if made and out.suffix.lower() != ".parquet":
         raise typer.BadParameter(f"{out.name} has no columns: leave out #{made}.")
-    if sample is not None and (out.suffix != ".parquet" or Path(items, MANIFEST).is_file()):
+    if sample is not None and (out.suffix.lower() != ".parquet" or Path(items, MANIFEST).is_file()):
         raise typer.BadParameter("--sample is for a Parquet file of a table's rows, which says which they are.")
-    made, table = made or COLUMN, None
+    made, table = check_text("The column behind the #", made) or COLUMN, None
     if Path(items, MANIFEST).is_file():
         rows: Any = AnchorSet.from_pretrained(items).one_by_one(view)
     else:
@@ -162,7 +175,7 @@ def _vectors(
         table = table if sample is None else drawn(table, sample)
         rows = column_of(table, column)
     keep(f"What was encoded is kept beside {out}: the same command goes on from there.")
-    if out.suffix == ".npy":
+    if out.suffix.lower() == ".npy":
         vectors, record = encode(encoder, rows, out=out, **chosen)
     else:
         refuse_existing(out)

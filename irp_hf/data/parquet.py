@@ -73,7 +73,10 @@ class ParquetColumn:
             got = f"{shown(str(path))} ({first_line(error)})"
             raise refusal("files", "Parquet files", got, "Check the path, or write the file anew.") from error
         if names.count(self.column) > 1:
-            got, advice = f"{names.count(self.column)} of {path.name}", "Write the file anew, with a name for each column."
+            got, advice = (
+                f"{names.count(self.column)} of {path.name}",
+                "Write the file anew, with a name for each column.",
+            )
             raise refusal("column", f"one column of the name {self.column!r}", got, advice)
         if self.column not in names:
             expected = f"one of {quoted(names) or 'its columns, of which it has none,'} of {path.name}"

@@ -113,6 +113,33 @@ def test_a_space_and_vectors_are_those_of_python(desk_on_the_hub, irp_hf_command
     )
 
 
+@pytest.mark.parametrize(
+    ("out", "file", "column"),
+    [
+        ("x.PARQUET", "x.PARQUET", "embedding"),
+        ("x.Parquet#v", "x.Parquet", "v"),
+        ("x.parquet#", "x.parquet", "embedding"),
+        ("x.parquet#a/b", "x.parquet", "a/b"),
+        ("x.parquet#a#b.parquet", "x.parquet", "a#b.parquet"),
+        ("x#1.parquet#v", "x#1.parquet", "v"),
+        ("x#1.parquet", "x#1.parquet", "embedding"),
+    ],
+)
+def test_odd_names_of_files_and_columns(desk_on_the_hub, irp_hf_command, out, file, column):
+    """If it fails, the vectors of a table go elsewhere than their name says, or a table is taken for a folder of anchors."""
+    Path("few.csv").write_text("text\nw1 w2\nw3\n", encoding="utf-8")
+    assert irp_hf_command("encode", MINILM, "few.csv", "--out", out).code == 0
+    assert parquet.read_table(file).column_names == ["text", column]
+
+
+@pytest.mark.parametrize("out", ["vectors", "x.csv", "x.pq#v", "#", "#v", ".parquet", "x.NPY", "x.parquet#\udcff"])
+def test_vectors_of_a_table_go_into_a_file_of_vectors(desk, refuses, out):
+    """If it fails, the error says of the table that it is no folder; or all is encoded and then cannot be written."""
+    refuses(
+        ["encode", MINILM, "texts.csv", "--out", out], 1, repr(out.rpartition("#")[2] if "udcff" in ascii(out) else out)
+    )
+
+
 def test_a_pushed_set_is_named_by_a_space(desk_on_the_hub, published, irp_hf_command):
     """If it fails, what is pushed from a shell lacks what tells others where it belongs."""
     done = irp_hf_command("anchors", "texts.csv", "--num-anchors", 30, "--push", "me/new-anchors", "--json")

@@ -98,7 +98,8 @@ def test_too_many_numbers_are_refused_by_the_header_alone(uploads, tmp_path, ref
 
 
 @pytest.mark.parametrize(
-    "shape", ["(-1, 1)", "(1, -1)", "(-8, 8)", "(True, 64)", "(8.0, 8)", "None", "(" * 3000 + ")" * 3000, "-" * 9000 + "1"]
+    "shape",
+    ["(-1, 1)", "(1, -1)", "(-8, 8)", "(True, 64)", "(8.0, 8)", "None", "(" * 3000 + ")" * 3000, "-" * 9000 + "1"],
 )
 def test_a_header_that_no_array_has_is_refused(uploads, tmp_path, refusal, shape):
     """If it fails, millions of rows are taken for one, or the page shows numpy's traceback."""
