@@ -99,7 +99,10 @@ def panels_of(
 def pictures_of(panels: dict[str, Panel]) -> list[str]:
     """Each panel as an `<svg>` that takes the colours of the page around it; none without matplotlib, or without memory."""
     try:
-        return [inline(draw([panel], None, what="a report"), INHERITED, told) for told, panel in panels.items()]
+        with DRAWING.taken():  # the settings of matplotlib are those of all threads
+            return [
+                inline(partial(draw, [panel], None, what="a report"), INHERITED, told) for told, panel in panels.items()
+            ]
     except (MissingDependencyError, TooLargeError):  # the numbers stand in the tables
         return []
 

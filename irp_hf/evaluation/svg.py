@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
+
+from irp_hf.errors import missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}  # of what a file would say of itself
+FIXED: dict[Any, Any] = {  # the same figure, the same text; and no LaTeX, which a user may have asked for and not have
+    "svg.fonttype": "path",
+    "svg.hashsalt": "irp_hf",
+    "text.usetex": False,
+}
 ASIDE = re.compile(r"<!--.*?-->", re.DOTALL)
 BETWEEN = re.compile(r">\s+<")
 SIZED = re.compile(r'<svg\b[^>]*?\bviewBox="([^"]*)"[^>]*>')
@@ -21,16 +29,19 @@ NAME = re.compile(r' id="([^"]+)"')
 USED = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
 
 
-def inline(figure: Figure, colors: dict[str, str], label: str) -> str:
-    """One `<svg>` with a transparent background, in which each of `colors` is another value of CSS; `label` is read aloud.
+def inline(draw: Callable[[], Figure], colors: dict[str, str], label: str) -> str:
+    """The figure that `draw` draws as one `<svg>` with a transparent background, in which each of `colors` is another value of
+    CSS; `label` is read aloud.
 
     Letters are outlines: they need no font, and leave no loose words where a page takes out all pictures of that kind.
     """
-    from matplotlib import rc_context
-
+    try:
+        from matplotlib import rc_context
+    except ImportError as error:
+        raise missing(label, "matplotlib", "irp_hf[plots]") from error
     written = io.StringIO()
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "irp_hf"}):  # the same figure, the same text
-        figure.savefig(written, format="svg", transparent=True, metadata=NOTHING)
+    with rc_context(FIXED):
+        draw().savefig(written, format="svg", transparent=True, metadata=NOTHING)
     text = BETWEEN.sub("><", ASIDE.sub("", written.getvalue()))
     text = text[text.index("<svg") :].strip()
     for color, value in colors.items():

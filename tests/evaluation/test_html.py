@@ -2,6 +2,7 @@
 
 import builtins
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -175,3 +176,13 @@ def test_it_is_small_enough_to_keep():
 def test_parts_without_a_picture_or_a_choice(part):
     """If it fails, a result that has neither breaks the notebook."""
     assert len(ElementTree.fromstring(page([part], MARK, LEFT))) == 2
+
+
+def test_settings_of_the_user_and_other_threads_change_no_picture():
+    """If it fails, a notebook shows the traceback of a LaTeX that is not installed, or two pictures of a page meet."""
+    matplotlib = pytest.importorskip("matplotlib")
+    expected = report()._repr_html_()
+    with matplotlib.rc_context({"text.usetex": True, "svg.fonttype": "none"}):
+        assert report()._repr_html_() == expected
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: report()._repr_html_(), range(8))) == {expected}
