@@ -24,7 +24,7 @@ ANSWERS = {
     "words for gaps": ("MASKED_LM",),
     "text": (
         *("CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ", "CTC", "RNNT", "TDT"),
-        *("IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM", "VISION_2_SEQ", "TEXT_RECOGNITION"),
+        *("IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM", "VISION_2_SEQ", "TEXT_RECOGNITION", "TABLE_RECOGNITION"),
     ),
     "a label for each moment": ("AUDIO_FRAME_CLASSIFICATION",),
     "boxes in a picture": ("OBJECT_DETECTION", "ZERO_SHOT_OBJECT_DETECTION"),
@@ -34,7 +34,12 @@ ANSWERS = {
     ),
     "points in a picture": ("KEYPOINT_DETECTION", "KEYPOINT_MATCHING", "POSE_ESTIMATION"),
     "depths": ("DEPTH_ESTIMATION",),
-    "a picture": ("MASKED_IMAGE_MODELING", "CAUSAL_IMAGE_MODELING", "IMAGE_TO_IMAGE"),
+    "a picture": ("MASKED_IMAGE_MODELING", "CAUSAL_IMAGE_MODELING", "IMAGE_TO_IMAGE", "IMAGE_MATTING"),
+    "numbers for each pixel": ("NORMAL_ESTIMATION", "POINTMAP_ESTIMATION"),
+    "a vector of a voice": ("AUDIO_XVECTOR",),
+    "sound": ("TEXT_TO_SPECTROGRAM", "TEXT_TO_WAVEFORM"),
+    "vectors for each token": ("RETRIEVAL",),
+    "a forecast": ("TIME_SERIES_PREDICTION",),
     "how well pictures go with texts": ("ZERO_SHOT_IMAGE_CLASSIFICATION",),
 }
 """What a model answers, and the mappings that hold such models; some are not in every version of transformers."""

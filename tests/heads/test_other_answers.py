@@ -26,6 +26,7 @@ from irp_hf.heads.stored import KINDS
 LLAMA = LAYERS | VOCAB | dict(num_key_value_heads=1)
 MODERN = LAYERS | VOCAB | dict(global_attn_every_n_layers=1, cls_token_id=1, sep_token_id=2)
 SEGMENTS = dict(hidden_sizes=[8, 8, 8, 8], decoder_hidden_size=8, depths=[1] * 4, num_attention_heads=[1] * 4)
+VOICES = dict(tdnn_dim=[16], tdnn_kernel=[3], tdnn_dilation=[1], xvector_output_dim=5, classifier_proj_size=16)
 TOKENS = "a label for each token"
 OTHERS: dict[
     str, tuple[str, str, dict[str, Any], str]
@@ -41,6 +42,7 @@ OTHERS: dict[
     "SegformerForSemanticSegmentation": ("segformer", "image", SEGMENTS, "a label for each pixel"),
     "ViTForMaskedImageModeling": ("vit", "image", LAYERS | PATCHES, "a picture"),
     "Wav2Vec2ForCTC": ("wav2vec2", "audio", LAYERS | SPEECH, "text"),
+    "Wav2Vec2ForXVector": ("wav2vec2", "audio", LAYERS | SPEECH | VOICES, "a vector of a voice"),
     "Wav2Vec2ForAudioFrameClassification": ("wav2vec2", "audio", LAYERS | SPEECH, "a label for each moment"),
 }
 SILENT = ("LlamaForTokenClassification", "ModernBertForTokenClassification", "ModernBertForQuestionAnswering")
