@@ -42,11 +42,15 @@ class IRPEmbedding(BaseEmbedding):
         """
         check_names("IRPEmbedding", options, type(self).model_fields, ("bridge", "embed_batch_size"))
         embedder = Embedder(bridge, check_count("embed_batch_size", embed_batch_size, 1, MOST_AT_ONCE))
-        if options.get("embeddings_cache") is not None and not embedder.bridge.is_alike:
-            got, advice = "a cache, which knows a text by its words alone", "Leave embeddings_cache out."
-            raise refusal("embeddings_cache", "none where queries have other vectors than texts", got, advice)
+        _check_cache(options.get("embeddings_cache"), embedder)
         super().__init__(embed_batch_size=embed_batch_size, **{"model_name": embedder.name, **options})
         self._embedder = embedder
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "embeddings_cache":  # which may come later, too
+            _check_cache(value, self._embedder)
+        super().__setattr__(name, value)
 
     @classmethod
     @override
@@ -79,3 +83,10 @@ class IRPEmbedding(BaseEmbedding):
     @override
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+def _check_cache(cache: Any, embedder: Embedder) -> None:
+    """Raise `InputError` for a cache where it would hand on a query's vector as a text's."""
+    if cache is not None and not embedder.bridge.is_alike:
+        got, advice = "a cache, which knows a text by its words alone", "Leave embeddings_cache out."
+        raise refusal("embeddings_cache", "none where queries have other vectors than texts", got, advice)

@@ -67,6 +67,9 @@ def test_a_cache_that_would_mix_queries_and_texts_is_refused(pair, bridge, refus
     mixed = Bridge(str(pair.new), pair.adapter, str(pair.old), 0.7)
     text = refusal(IRPEmbedding, mixed, embeddings_cache=SimpleKVStore(), error=InputError)
     assert says(text, "embeddings_cache", "queries")
+    later = IRPEmbedding(mixed)
+    assert says(refusal(setattr, later, "embeddings_cache", SimpleKVStore(), error=InputError), "embeddings_cache")
+    later.embeddings_cache = None
     embedding = IRPEmbedding(bridge, embeddings_cache=SimpleKVStore())
     assert embedding.get_query_embedding(HELD[0]) == embedding.get_text_embedding(HELD[0])
     assert says(refusal(IRPEmbedding, None, error=InputError), "adapter", "None")
