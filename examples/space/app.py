@@ -19,8 +19,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import encoders
 import gradio as gr
+import lite0
 import pages
+import pictures
 from kept import AGE, keep_swept, own_folder
+from seen import Pictures
 from shipped import Shipped
 from uploads import MAX_MEGABYTES, MAX_ROWS, SUFFIXES, columns_of, kind_of_file, read
 
@@ -49,6 +52,7 @@ PICKED = ["expressionless face", "deciduous tree", "saxophone"]
 FONT = ("system-ui", "sans-serif")
 ZIP = "adapter.zip"
 STYLE = Path(__file__).with_name("style.css")
+OFFERED = Path(__file__).with_name("emoji")
 
 
 def build(case: Shipped | None = None) -> gr.Blocks:
@@ -75,12 +79,52 @@ def _try(case: Shipped) -> None:
         labels = [(f"{case.emoji['emoji'][row]} {name}", name) for name, row in case.rows.items()]
         pick = gr.Dropdown(labels, value=None, label="or pick an emoji", scale=2, min_width=260, elem_id="pick")
     examples = gr.Examples([[one] for one in (PICKED if lacking else [*TYPED, *PICKED])], text, label="for example")
-    answer = gr.HTML(show(case, PICKED[0]), elem_id="answer")
-    gr.Markdown(pages.shape_of(case))
+    answer = gr.HTML(show(case, PICKED[0]), elem_id="answer", render=False)
     quietly: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+    seen = _picture(answer, case, quietly)
+    answer.render()
+    gr.Markdown(pages.shape_of(case))
+    if seen is not None:
+        gr.Markdown(pages.shares_of(seen))
     text.submit(lambda typed: show(case, typed), text, answer, **quietly)
     pick.input(lambda name: (name, show(case, name)), pick, [text, answer], **quietly)
     examples.load_input_event.then(lambda typed: show(case, typed), text, answer, **quietly)
+
+
+def _picture(answer: gr.HTML, case: Shipped, quietly: dict[str, Any]) -> Pictures | None:
+    """Where pictures are dropped, if they can be encoded."""
+    if lacking := encoders.missing(lite0.PACKAGES):
+        gr.HTML(
+            pages.notice(f"A picture needs {quoted(lacking)}, which is not installed here: requirements.txt names it.")
+        )
+        return
+    seen = Pictures(case)
+    offered = [str(file) for file in sorted(OFFERED.glob("*.png"))]
+    gr.set_static_paths([OFFERED])  # else they are copied to where uploads lie, and swept away with them
+    with gr.Row():
+        with gr.Column(min_width=260):  # a gr.Image would decode whatever comes before it is looked at
+            box = gr.File(label="or drop a picture", file_types=[*pictures.SUFFIXES], height=130, elem_id="picture")
+        with gr.Column(min_width=260):
+            shown = gr.Dataset(
+                components=["image"],
+                samples=[[file] for file in offered],
+                type="index",
+                label="for example, emoji that the adapter has not seen",
+                elem_id="offered",
+            )
+    box.upload(lambda path: (look(seen, path), None), box, [answer, box], **quietly)
+    shown.click(lambda place: look(seen, offered[place]), shown, answer, **quietly)
+    return seen
+
+
+def look(seen: Pictures, path: str | None) -> str:
+    """What the head says of a picture's file, as HTML."""
+    if not path:
+        return pages.notice("Drop a picture.")
+    try:
+        return pages.of_picture(seen, pictures.opened(path))
+    except IRPError as error:
+        return pages.wrong(str(error))
 
 
 def show(case: Shipped, text: str | None) -> str:

@@ -20,9 +20,9 @@ PACKAGES = {
 }
 
 
-def missing() -> list[str]:
+def missing(packages: dict[str, str] = PACKAGES) -> list[str]:
     """What pip would have to install."""
-    return [name for package, name in PACKAGES.items() if importlib.util.find_spec(package) is None]
+    return [name for package, name in packages.items() if importlib.util.find_spec(package) is None]
 
 
 def encode(text: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -21,8 +21,8 @@ class Answer:
 
     translated: np.ndarray
     """Probabilities `(groups,)` by the static vector, translated."""
-    native: np.ndarray
-    """By the vector of the head's own encoder."""
+    native: np.ndarray | None
+    """By the vector of the head's own encoder, where it has one."""
     confidence: float
     """Expected cosine of the translation to the native vector."""
     surer_than: float
@@ -55,21 +55,26 @@ class Shipped:
         """Of an item with these vectors, `(256,)` by the static encoder and `(384,)` by MiniLM."""
         translated, (confidence,) = self.adapter.translate(source[None], return_confidence=True)
         nearest = {
-            "before": self._nearest(source, 0),
-            "after": self._nearest(translated[0], 1),
-            "native": self._nearest(target, 1),
+            "before": self.nearest(source - self.means[0], self.galleries[0]),
+            "after": self.nearest_name(translated[0]),
+            "native": self.nearest_name(target),
         }
         surer_than = float(np.searchsorted(self.usual, confidence) / len(self.usual))
-        return Answer(self._says(translated[0]), self._says(target), float(confidence), surer_than, nearest)
+        return Answer(self.says(translated[0]), self.says(target), float(confidence), surer_than, nearest)
 
-    def _says(self, vector: np.ndarray) -> np.ndarray:
+    def says(self, vector: np.ndarray) -> np.ndarray:
+        """The head's probabilities `(groups,)` by a vector `(384,)`."""
         logits = self.head["weight"] @ vector + self.head["bias"]
         scores = np.exp(logits - logits.max())
         return scores / scores.sum()
 
-    def _nearest(self, vector: np.ndarray, side: int) -> list[int]:
-        cosines = self.galleries[side] @ unit(vector - self.means[side])
-        return (-cosines).argsort()[:NUM_NEIGHBORS].tolist()
+    def nearest_name(self, vector: np.ndarray) -> list[int]:
+        """Rows of the emoji whose names' vectors by MiniLM are nearest to this one `(384,)`."""
+        return self.nearest(vector - self.means[1], self.galleries[1])
+
+    def nearest(self, centred: np.ndarray, gallery: np.ndarray) -> list[int]:
+        """Rows of a gallery of unit vectors."""
+        return (-(gallery @ unit(centred))).argsort()[:NUM_NEIGHBORS].tolist()
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ def kind_of_file(path: str) -> str:
     return Path(path).suffix.lower()
 
 
-def check_size(path: str) -> None:
-    """Raises `InputError` for a file that is not there any more, or is too large."""
+def check_size(path: str, most: int = MAX_MEGABYTES, advice: str = "Take fewer rows, or half precision.") -> None:
+    """Raises `InputError` for a file that is not there any more, or has more megabytes than `most`."""
     name = Path(path).name
     try:
         size = os.path.getsize(path)
@@ -59,9 +59,8 @@ def check_size(path: str) -> None:
         raise refusal(
             shown(name), "a file", "one that was removed after a quarter of an hour", "Upload it again."
         ) from None
-    if size > MAX_MEGABYTES * 1_000_000:
-        got = f"{size / 1e6:,.0f} MB"
-        raise refusal(shown(name), f"at most {MAX_MEGABYTES} MB", got, "Take fewer rows, or half precision.")
+    if size > most * 1_000_000:
+        raise refusal(shown(name), f"at most {most} MB", f"{size / 1e6:,.0f} MB", advice)
 
 
 def _check_shape(side: str, shape: tuple[int, ...]) -> None:
