@@ -144,6 +144,8 @@ def check(page):
             exec(compile(code, DOCS / page, "exec"), names)
     for expected in HOLDS[page]:
         assert eval(expected, names), expected
+    if "ray" in names:  # what a block began goes on in the background, and would be in the way of a test that begins it
+        names["ray"].shutdown()
 
 
 @pytest.mark.parametrize("page", [page for page in WITH_CODE if page not in OF_THE_HUB])
