@@ -18,7 +18,7 @@ from typing import Any
 import mteb
 import numpy as np
 import torch
-from jobs import each
+from jobs import tabled
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 from torch import Tensor
@@ -125,11 +125,7 @@ def main() -> None:
         for anchors in options.anchors
         for seed in options.seeds
     ]
-    found: dict[Job, dict[str, Tensor]] = {}
-    for job, scores in each(contest, jobs, options.jobs):
-        found[job] = scores
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+    tabled(contest, jobs, options.jobs, TABLE, written)
 
 
 if __name__ == "__main__":

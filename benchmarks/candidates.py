@@ -16,7 +16,7 @@ import argparse
 import torch
 import vectors
 from compared import compared, joined
-from jobs import each
+from jobs import tabled
 from torch import Tensor
 from vectors import FASHION, SENTENCES, TREC, column
 
@@ -103,11 +103,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
     jobs = [(*pair, k, seed, options.depth) for k in options.anchors for pair in PAIRS for seed in options.seeds]
-    found: dict[Job, Scores] = {}
-    for job, scores in each(contest, jobs, options.jobs):
-        found[job] = scores
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+    tabled(contest, jobs, options.jobs, TABLE, written)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 import vectors
-from jobs import each
+from jobs import tabled
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from vectors import EMOJI, FASHION, SENTENCES, SPANISH, TREC, TWEETS, column
@@ -204,11 +204,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many times as many")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    found: dict[Job, Found] = {}
-    for job, one in each(run, jobs(options.seeds), options.jobs):
-        found[job] = one
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+    tabled(run, jobs(options.seeds), options.jobs, TABLE, written)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 import vectors
 from compared import compared, joined
-from jobs import each
+from jobs import tabled
 from peer_mini_vec2vec import installed, mini_vec2vec
 from rosetta import Space, rosetta
 from sklearn.linear_model import LogisticRegression
@@ -300,11 +300,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(dict.fromkeys(data for data, *_ in PAIRS)))
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    found: dict[Job, Found] = {}
-    for job, one in each(contest, asked(options.pairs, options.rows, options.seeds, options.data), options.jobs):
-        found[job] = one
-        TABLE.write_text(written(found, sys.argv[1:]), encoding="utf-8")
-    print(written(found, sys.argv[1:]))
+    jobs = asked(options.pairs, options.rows, options.seeds, options.data)
+    tabled(contest, jobs, options.jobs, TABLE, lambda found: written(found, sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -23,3 +24,18 @@ def each(work: Callable[..., Result], jobs: Sequence[Job], processes: int) -> It
             yield waiting[done], done.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def tabled(
+    work: Callable[..., Result],
+    jobs: Sequence[Job],
+    processes: int,
+    table: Path,
+    written: Callable[[dict[Job, Result]], str],
+) -> None:
+    """Write into `table` what `work(*job)` gave for the jobs so far, as `written` words it, and print it in the end."""
+    found: dict[Job, Result] = {}
+    for job, result in each(work, jobs, processes):
+        found[job] = result
+        table.write_text(written(found), encoding="utf-8")
+    print(written(found))

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 import vectors
 from compared import compared, joined
-from jobs import each
+from jobs import tabled
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from vectors import CLASS, EMOJI, FASHION, SENTENCES, SPANISH, TREC, column
@@ -170,11 +170,7 @@ def main() -> None:
         for seed in options.seeds
         if pair[0] in options.data and len(column(*pair[:2])) >= num_anchors + FEWEST
     ]
-    found: dict[Job, Scores] = {}
-    for job, scores in each(contest, jobs, options.jobs):
-        found[job] = scores
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+    tabled(contest, jobs, options.jobs, TABLE, written)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 import vectors
 from compared import compared, joined
-from jobs import each
+from jobs import tabled
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -220,11 +220,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = sorted(options.anchors, reverse=True)
     jobs = [(name, num_anchors, seed) for num_anchors in counts for name in SHIFTS for seed in options.seeds]
-    found: dict[Job, Found] = {}
-    for job, one in each(contest, jobs, options.jobs):
-        found[job] = one
-        TABLE.write_text(written(found), encoding="utf-8")
-    print(written(found))
+    tabled(contest, jobs, options.jobs, TABLE, written)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from stitch_text_plot import draw
+from stitch_text_plot import ALONE, NEW, PROCRUSTES, UNPAIRED, draw
 from torch import Tensor
 from tqdm import tqdm
 from transformers import Pipeline, pipeline
@@ -36,7 +36,6 @@ NUM_ANCHORS = 3500
 NUM_PAIRS = (100, 300, 1000, NUM_ANCHORS)
 FEW, NUM_UNPAIRED = 100, 1500  # pairs that are joined by so many rows of each side that nobody paired
 SOURCE, READER = "static-256", "MiniLM-384"
-OURS, UNPAIRED, PROCRUSTES, NEW = "irp_hf", "irp_hf + unpaired", "Procrustes", "new head, with labels"
 QUESTIONS = (
     "Who carved the statue of David in Florence?",
     "How many moons does Jupiter have?",
@@ -111,7 +110,7 @@ def feed(trec: Trec, source: Side, reader: Side) -> tuple[IRPAdapter, dict[int, 
             rows = order[:count]
             x, y = source.vectors[rows], reader.vectors[rows]
             adapter = IRPAdapter.from_anchors(x, y)
-            correct[count, OURS] = reader.correct(adapter.translate(source.vectors[test]), labels)
+            correct[count, ALONE] = reader.correct(adapter.translate(source.vectors[test]), labels)
             if count == FEW:
                 backed = with_unpaired(source, reader, order)
                 correct[count, UNPAIRED] = reader.correct(backed.translate(source.vectors[test]), labels)
@@ -138,7 +137,7 @@ def with_unpaired(source: Side, reader: Side, order: np.ndarray) -> IRPAdapter:
 
 def print_table(results: dict[int, dict[str, Measure]], native: Measure, num_test: int) -> None:
     """A line for each number of pairs, with half the 95 % intervals."""
-    widths = {title: max(len(title), 10) + 3 for title in (OURS, UNPAIRED, PROCRUSTES, NEW)}
+    widths = {title: max(len(title), 10) + 3 for title in (ALONE, UNPAIRED, PROCRUSTES, NEW)}
     print(f"\nMiniLM's head is right on {share(native)} of {num_test:,} new questions by MiniLM's own vectors.")
     print("Fed by static vectors, which it has never seen and which are not even as wide, through\n")
     print("  pairs" + "".join(f"{title:>{width}}" for title, width in widths.items()))
@@ -168,8 +167,8 @@ def tell_gain(results: dict[int, dict[str, Measure]], native: Measure) -> None:
     """What was gained, in words."""
     many, few = ({title: percent(measure) for title, measure in results[count].items()} for count in (NUM_ANCHORS, FEW))
     print(
-        f"\nMiniLM's head, never trained on static vectors, is right on {many[OURS]} of new questions when it is fed by them;\n"
-        f"fed by Procrustes, on {many[PROCRUSTES]}; by its own encoder, which costs far more, on {percent(native)}.\n"
+        f"\nMiniLM's head, never trained on static vectors, is right on {many[ALONE]} of new questions when it is fed by "
+        f"them;\nfed by Procrustes, on {many[PROCRUSTES]}; by its own encoder, which costs far more, on {percent(native)}.\n"
         f"Why not train a new head? That takes labels. With {FEW} pairs, no label, and questions that nobody paired, the\n"
         f"old head is right on {few[UNPAIRED]}; a new one, trained on the labels of those {FEW}, on {few[NEW]}."
     )

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 from irp_hf.evaluation import Measure
 
 Results = dict[int, dict[str, Measure]]
-NEW = "new head, with labels"
+ALONE, UNPAIRED, PROCRUSTES, NEW = "irp_hf", "irp_hf + unpaired", "Procrustes", "new head, with labels"
 
 
 def draw(results: Results, native: Measure, few: int, path: Path) -> None:
@@ -39,8 +39,8 @@ def draw_feeds(axes: Axes, row: dict[str, Measure], native: Measure) -> None:
     """An encoder, what lies between it and the head, and a bar."""
     feeds = (
         ("static vectors", "nothing between", None, OTHER),
-        ("static vectors", "Procrustes", row["Procrustes"], OTHER),
-        ("static vectors", "irp_hf", row["irp_hf"], OURS),
+        ("static vectors", "Procrustes", row[PROCRUSTES], OTHER),
+        ("static vectors", "irp_hf", row[ALONE], OURS),
         ("MiniLM", "its own encoder", native, NATIVE),
     )
     for place, (encoder, between, measure, color) in enumerate(feeds):
@@ -67,9 +67,9 @@ def draw_curves(axes: Axes, results: Results, native: Measure, few: int) -> None
     axes.axhline(native.mean, color=NATIVE, linewidth=1.8)
     axes.text(last, native.mean - 0.008, "its own encoder", color=NATIVE, fontsize=11, va="top")
     curves = (
-        ("Procrustes", OTHER, "-", "Procrustes"),
-        (NEW, MUTED, "--", "new head, with labels"),
-        ("irp_hf", OURS, "-", "irp_hf"),
+        (PROCRUSTES, OTHER, "-", PROCRUSTES),
+        (NEW, MUTED, "--", NEW),
+        (ALONE, OURS, "-", ALONE),
     )
     for title, color, dashes, words in curves:
         measures = [row[title] for row in results.values()]
@@ -78,7 +78,7 @@ def draw_curves(axes: Axes, results: Results, native: Measure, few: int) -> None
         axes.fill_between(range(len(means)), low, high, color=color, alpha=0.1, linewidth=0)
         axes.plot(means, dashes, marker="o", color=color, linewidth=2.2, markersize=6)
         axes.text(last, means[-1], words, color=color, fontsize=11, va="center", fontweight=weight)
-    place, backed = list(results).index(few), results[few]["irp_hf + unpaired"].mean
+    place, backed = list(results).index(few), results[few][UNPAIRED].mean
     axes.plot(place, backed, "D", color=OURS, markersize=9)
     axes.annotate(
         "irp_hf, with\nrows that\nnobody paired", (place, backed), (-6, 10), textcoords="offset points",

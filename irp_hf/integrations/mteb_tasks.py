@@ -34,7 +34,18 @@ LARGEST_GRADE = 2**31 - 1  # what counts them further down has 32 bits
 NAME = re.compile(r"\w[\w .,()+-]{0,59}")  # of a file, too, in MTEB's cache
 
 
-class LocalClassification(AbsTaskClassification):
+class _Own:
+    """A task that knows by itself what MTEB knows of it: MTEB forgets those of an instance with its data."""
+
+    _own: TaskMetadata
+
+    @property
+    def metadata(self) -> TaskMetadata:
+        """What MTEB knows of the task."""
+        return self._own
+
+
+class LocalClassification(_Own, AbsTaskClassification):  # type: ignore[override]  # there it is an attribute
     """Texts with labels: MTEB trains classifiers on some rows of each label, and scores them on the test rows.
 
         task = LocalClassification("my-topics", train=(texts, labels), test=(more_texts, their_labels))
@@ -78,11 +89,6 @@ class LocalClassification(AbsTaskClassification):
         self._own = _metadata(name, told, languages, type="Classification", category="t2c", main_score="accuracy")
         super().__init__()
 
-    @property
-    def metadata(self) -> TaskMetadata:  # type: ignore[override]  # MTEB forgets those of an instance with its data
-        """What MTEB knows of the task."""
-        return self._own
-
     @override
     def load_data(self, num_proc: int | None = None, *, timer: TimingStack | None = None, **kwargs: Any) -> None:
         """The rows that were given."""
@@ -94,7 +100,7 @@ class LocalClassification(AbsTaskClassification):
         return super()._calculate_scores(np.asarray(y_test), *scored, **options)
 
 
-class LocalRetrieval(AbsTaskRetrieval):
+class LocalRetrieval(_Own, AbsTaskRetrieval):  # type: ignore[override]
     """Queries, documents, and which of these are relevant: MTEB searches by cosine, and scores by NDCG at 10.
 
         task = LocalRetrieval("my-search", {"q1": "how to …"}, {"d1": "A manual of …"}, {"q1": {"d1": 1}})
@@ -133,11 +139,6 @@ class LocalRetrieval(AbsTaskRetrieval):
         told += [str(one) for query, grades in self._relevant.items() for one in (query, *sorted(grades.items()))]
         self._own = _metadata(name, told, languages, type="Retrieval", category="t2t", main_score="ndcg_at_10")
         super().__init__()
-
-    @property
-    def metadata(self) -> TaskMetadata:  # type: ignore[override]  # MTEB forgets those of an instance with its data
-        """What MTEB knows of the task."""
-        return self._own
 
     @override
     def load_data(self, num_proc: int | None = None, *, timer: TimingStack | None = None, **kwargs: Any) -> None:

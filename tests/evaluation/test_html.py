@@ -1,6 +1,5 @@
 """A result in a notebook or on a page: what stands out, what is safe, what is legible on light and on dark."""
 
-import builtins
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,6 +7,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import pytest
+from absent import without
 from evaluation.test_report import report
 
 from irp_hf.evaluation.doubts import Doubt
@@ -25,17 +25,6 @@ def tree_of(found: Report) -> Element:
 
 def words(element: Element) -> str:
     return " ".join("".join(element.itertext()).split())
-
-
-def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def absent(name: str, *args: object, **options: object) -> object:
-        if name.partition(".")[0] == "matplotlib":
-            raise ImportError(name)
-        return original(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
 
 
 def test_the_page_has_every_figure_of_the_printed_tables_and_no_other():
@@ -145,7 +134,7 @@ def test_two_pictures_on_one_page_do_not_meet():
 def test_without_matplotlib_there_is_no_picture_and_no_error(monkeypatch: pytest.MonkeyPatch):
     """If it fails, a notebook shows a traceback in place of the table."""
     whole = report()._repr_html_()
-    without_matplotlib(monkeypatch)
+    without("matplotlib", monkeypatch)
     bare = report()._repr_html_()
     assert "<svg" not in bare
     assert bare == re.sub(r'<div class="irp-pictures">.*?</div>\n', "", whole, flags=re.DOTALL)

@@ -1,10 +1,10 @@
 """The picture of a report."""
 
-import builtins
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from absent import without
 from evaluation.test_report import report
 from matplotlib import pyplot
 from PIL import Image
@@ -66,14 +66,7 @@ def test_plotting_touches_no_global_state():
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     """A bare ImportError would not say what to install."""
-    original = builtins.__import__
-
-    def absent(name: str, *args: object, **options: object) -> object:
-        if name.partition(".")[0] == "matplotlib":
-            raise ImportError(name)
-        return original(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    without("matplotlib", monkeypatch)
     with pytest.raises(MissingDependencyError) as caught:
         report().plot()
     assert "matplotlib" in str(caught.value)
